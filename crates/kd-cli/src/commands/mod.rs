@@ -1,0 +1,41 @@
+//! One file a subcommand.
+
+pub mod bench;
+pub mod devices;
+pub mod eval;
+pub mod methods;
+pub mod models;
+pub mod report;
+pub mod train;
+
+use std::io::{self, Write};
+
+use anyhow::{Context, Result};
+use clap::Args;
+
+use crate::device::{self, Selection};
+
+/// The option that every computing command has.
+#[derive(Args)]
+pub struct DeviceArgument {
+    /// Device that computes: flex, cuda[:INDEX], wgpu[:INDEX], ... (`kd devices` lists them)
+    /// [default: the first that is built in].
+    #[arg(long, value_name = "NAME", value_parser = device::parse)]
+    device: Option<Selection>,
+}
+
+impl DeviceArgument {
+    /// The device that was asked for, or the preferred one.
+    fn selection(&self) -> Result<Selection> {
+        self.device.clone().map_or_else(device::preferred, Ok)
+    }
+}
+
+/// Writes a result to standard output. A reader that has seen enough, such as `head`, is no
+/// mistake.
+fn print(text: impl std::fmt::Display) -> Result<()> {
+    match writeln!(io::stdout(), "{text}") {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result.context("write the result"),
+    }
+}

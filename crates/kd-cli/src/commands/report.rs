@@ -1,0 +1,21 @@
+//! `kd report`.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+
+/// Write report.html of a run folder again
+#[derive(Args)]
+#[command(after_help = "Example:\n  kd report runs/quickstart")]
+pub struct Arguments {
+    /// Folder that `kd train` wrote.
+    #[arg(value_name = "RUN")]
+    folder: PathBuf,
+}
+
+/// Runs the command.
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let report = kd_train::report::write(&arguments.folder)?;
+    super::print(report.display())
+}

@@ -1,0 +1,73 @@
+//! The `kd` command: arguments in, calls of `kd-train` out.
+
+mod commands;
+mod device;
+mod estimate;
+mod failure;
+mod format;
+mod interrupt;
+mod progress;
+mod table;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Train small networks from big ones: knowledge distillation of image classifiers.
+///
+/// A run is a recipe, a TOML file that names the data, the teacher, the student and the loss.
+/// `kd train` trains the student twice, alone and with the teacher's help, and shows what the
+/// help was worth.
+#[derive(Parser)]
+#[command(name = "kd", version, max_term_width = 100, after_help = AFTER_HELP)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  kd train recipes/quickstart.toml                  a first run: no download, a few minutes
+  kd train recipes/quickstart.toml --set train.epochs=2 --set student.model=resnet8
+  kd models                                         networks a recipe can name
+  kd methods kd                                     what a method computes, and its settings
+  kd report runs/quickstart                         write report.html again
+
+Exit codes:
+  0    done
+  1    the run failed
+  2    the command line is wrong
+  3    a recipe, data or weights are wrong; the message says which and what would be right
+  130  interrupted: Ctrl-C ends a run after its current step, a second Ctrl-C at once";
+
+#[derive(Subcommand)]
+enum Command {
+    Train(commands::train::Arguments),
+    Eval(commands::eval::Arguments),
+    Report(commands::report::Arguments),
+    Models(commands::models::Arguments),
+    Methods(commands::methods::Arguments),
+    Devices(commands::devices::Arguments),
+    #[command(subcommand)]
+    Bench(commands::bench::Bench),
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Train(arguments) => commands::train::run(&arguments),
+        Command::Eval(arguments) => commands::eval::run(&arguments),
+        Command::Report(arguments) => commands::report::run(&arguments),
+        Command::Models(arguments) => commands::models::run(&arguments),
+        Command::Methods(arguments) => commands::methods::run(&arguments),
+        Command::Devices(arguments) => commands::devices::run(&arguments),
+        Command::Bench(bench) => commands::bench::run(&bench),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Display, not Debug: Debug adds a backtrace when RUST_BACKTRACE is set.
+            eprintln!("error: {}", failure::text(&error));
+            ExitCode::from(failure::code(&error))
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! The words of progress, the same on bars and in plain lines.
+
+use kd_data::Progress;
+use kd_train::{Arm, ArmSummary, EpochRecord, StepRecord};
+
+use crate::format::{bytes, count, duration, rate, short};
+
+/// What happens to the data.
+pub fn data(progress: &Progress) -> String {
+    match progress {
+        Progress::Download {
+            file,
+            received,
+            total,
+        } => {
+            let of = total.map_or(String::new(), |total| format!(" of {}", bytes(total)));
+            format!("downloading {file}: {}{of}", bytes(*received))
+        }
+        Progress::Reading(what) => format!("reading {what}"),
+        Progress::Verifying(file) => format!("comparing the checksum of {file}"),
+    }
+}
+
+/// `student distilled, seed 1`.
+pub fn who(arm: Arm, seed: Option<u64>) -> String {
+    let name = match arm {
+        Arm::Teacher => "teacher",
+        Arm::Alone => "student alone",
+        Arm::Distilled => "student distilled",
+    };
+    match seed {
+        None => name.into(),
+        Some(seed) => format!("{name}, seed {seed}"),
+    }
+}
+
+/// What begins.
+pub fn started(arm: Arm, seed: u64, model: &str, epochs: usize, steps_per_epoch: usize) -> String {
+    format!(
+        "{}: training {model} for {epochs} epochs of {steps_per_epoch} steps",
+        who(arm, Some(seed))
+    )
+}
+
+/// `loss 1.23 (cross_entropy 0.9, kd 2.1) lr 0.05, 812 images/s`.
+pub fn step(record: &StepRecord) -> String {
+    let components = record.components.iter().map(|(name, c)| (name, c.value));
+    format!(
+        "{}, lr {}, {:.0} images/s",
+        loss(record.loss, components),
+        rate(record.lr),
+        record.images_per_second
+    )
+}
+
+/// What an epoch was like.
+pub fn epoch(record: &EpochRecord, epochs: usize) -> String {
+    let components = record.components.iter().map(|(name, value)| (name, *value));
+    let mut text = format!(
+        "{}, epoch {}/{epochs}: {}, lr {}, {:.0} images/s, {}",
+        who(record.arm, Some(record.seed)),
+        record.epoch,
+        loss(record.loss, components),
+        rate(record.lr),
+        record.images_per_second,
+        duration(record.seconds),
+    );
+    if let Some(top1) = record.validation_top1 {
+        text.push_str(&format!(", validation top-1 {top1:.2} %"));
+    }
+    text
+}
+
+/// What a network scored.
+pub fn measured(arm: &ArmSummary) -> String {
+    let mut text = format!(
+        "{}: {} ({} parameters) test top-1 {:.2} %",
+        who(arm.arm, arm.seed),
+        arm.model,
+        count(arm.parameters),
+        arm.test.top1
+    );
+    if let Some(training) = &arm.training {
+        text.push_str(&format!(
+            ", trained {} epochs in {}, best epoch {}",
+            training.epochs,
+            duration(training.seconds),
+            training.best_epoch
+        ));
+    }
+    text
+}
+
+fn loss<'a>(total: f64, components: impl Iterator<Item = (&'a String, f64)>) -> String {
+    let parts: Vec<_> = components
+        .map(|(name, value)| format!("{name} {}", short(value)))
+        .collect();
+    format!("loss {} ({})", short(total), parts.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_epoch_names_every_component() {
+        let record = EpochRecord {
+            arm: Arm::Distilled,
+            seed: 1,
+            epoch: 2,
+            step: 40,
+            loss: 1.25,
+            components: [("cross_entropy".into(), 0.5), ("kd".into(), 2.0)].into(),
+            lr: 0.05,
+            seconds: 3.0,
+            images_per_second: 812.3,
+            validation_top1: Some(61.5),
+            validation_loss: Some(1.0),
+        };
+        assert_eq!(
+            epoch(&record, 10),
+            "student distilled, seed 1, epoch 2/10: loss 1.250 (cross_entropy 0.500, kd 2.000), \
+             lr 0.05, 812 images/s, 3 s, validation top-1 61.50 %"
+        );
+    }
+}

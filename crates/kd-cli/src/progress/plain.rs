@@ -1,0 +1,104 @@
+//! Plain lines, for logs and pipes: one an epoch, and one now and then within a long epoch.
+
+use std::time::{Duration, Instant};
+
+use kd_train::Event;
+
+use super::line;
+
+/// Time between two lines within an epoch.
+const PAUSE: Duration = Duration::from_secs(10);
+
+/// Writes lines to standard error.
+#[derive(Default)]
+pub struct Plain {
+    epochs: usize,
+    steps_per_epoch: usize,
+    last: Option<Instant>,
+}
+
+impl Plain {
+    pub fn event(&mut self, event: &Event<'_>) {
+        if let Some(text) = self.text(event) {
+            eprintln!("{text}");
+        }
+    }
+
+    fn text(&mut self, event: &Event<'_>) -> Option<String> {
+        let text = match event {
+            Event::Data(progress) => {
+                self.pause_over().then_some(())?;
+                line::data(progress)
+            }
+            Event::Started {
+                arm,
+                seed,
+                model,
+                epochs,
+                steps_per_epoch,
+            } => {
+                (self.epochs, self.steps_per_epoch) = (*epochs, *steps_per_epoch);
+                line::started(*arm, *seed, model, *epochs, *steps_per_epoch)
+            }
+            Event::Step(record) => {
+                self.pause_over().then_some(())?;
+                let in_epoch = record.step % self.steps_per_epoch.max(1) + 1;
+                format!(
+                    "  epoch {}/{}, step {in_epoch}/{}: {}",
+                    record.epoch,
+                    self.epochs,
+                    self.steps_per_epoch,
+                    line::step(record)
+                )
+            }
+            Event::Epoch(record) => line::epoch(record, self.epochs),
+            Event::Measuring { .. } => return None,
+            Event::Measured(arm) => line::measured(arm),
+            Event::Note(text) => (*text).into(),
+        };
+        self.last = Some(Instant::now());
+        Some(text)
+    }
+
+    fn pause_over(&self) -> bool {
+        self.last.is_none_or(|last| last.elapsed() >= PAUSE)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kd_train::{Arm, StepRecord};
+
+    use super::*;
+
+    #[test]
+    fn steps_are_told_only_after_a_pause() {
+        let mut plain = Plain::default();
+        let started = Event::Started {
+            arm: Arm::Alone,
+            seed: 1,
+            model: "resnet8",
+            epochs: 2,
+            steps_per_epoch: 20,
+        };
+        assert!(plain.text(&started).is_some());
+        let record = StepRecord {
+            arm: Arm::Alone,
+            seed: 1,
+            epoch: 2,
+            step: 24,
+            loss: 1.0,
+            components: Default::default(),
+            lr: 0.1,
+            gradient_norm: 1.0,
+            images_per_second: 100.0,
+        };
+        assert_eq!(plain.text(&Event::Step(&record)), None);
+        plain.last = Instant::now().checked_sub(PAUSE);
+        let text = plain.text(&Event::Step(&record)).unwrap();
+        assert!(
+            text.starts_with("  epoch 2/2, step 5/20: loss 1.000"),
+            "{text}"
+        );
+    }
+}

@@ -1,0 +1,288 @@
+//! What `kd` says and how it ends, above all when something is wrong.
+
+mod run;
+
+use std::{fs, path::Path};
+
+use run::{Finished, TINY, finish, kd};
+use tempfile::TempDir;
+
+/// Calls `kd` in a folder that holds the tiny recipe, changed by `edit`.
+fn call_with(recipe: &str, arguments: &[&str]) -> (TempDir, Finished) {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("tiny.toml"), recipe).unwrap();
+    let finished = finish(kd(folder.path(), arguments));
+    (folder, finished)
+}
+
+fn call(arguments: &[&str]) -> Finished {
+    call_with(TINY, arguments).1
+}
+
+/// A call that must fail with `code`, once, and say every one of `parts`.
+fn fails(finished: &Finished, code: i32, parts: &[&str]) {
+    let Finished { stderr, .. } = finished;
+    assert_eq!(finished.code, Some(code), "{stderr}");
+    assert_eq!(stderr.matches("error:").count(), 1, "{stderr}");
+    for part in parts {
+        assert!(stderr.contains(part), "`{part}` is not in: {stderr}");
+    }
+    assert!(
+        !stderr.contains("panicked") && !stderr.contains("backtrace"),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn help_tells_a_newcomer_where_to_begin() {
+    let help = call(&["--help"]);
+    assert_eq!(help.code, Some(0));
+    for part in ["kd train recipes/quickstart.toml", "Exit codes", "130"] {
+        assert!(help.stdout.contains(part), "{}", help.stdout);
+    }
+}
+
+#[test]
+fn an_unknown_device_is_a_usage_error() {
+    let finished = call(&["train", "tiny.toml", "--device", "flx"]);
+    fails(&finished, 2, &["`flex`", "--device"]);
+}
+
+#[test]
+#[cfg(not(feature = "cuda"))]
+fn a_device_that_is_not_built_in_says_how_to_build_it() {
+    let finished = call(&["train", "tiny.toml", "--device", "cuda:1"]);
+    fails(
+        &finished,
+        2,
+        &["cargo build -p kd-cli --features cuda", "--backend cuda"],
+    );
+}
+
+#[test]
+fn a_typo_in_a_recipe_is_shown_with_its_line() {
+    let recipe = TINY.replace("epochs = 1", "epoch = 1");
+    let line = recipe.lines().position(|l| l.starts_with("epoch")).unwrap() + 1;
+    let (_folder, finished) = call_with(&recipe, &["train", "tiny.toml"]);
+    let place = format!("tiny.toml:{line}");
+    fails(&finished, 3, &[&place, "`epoch`", "did you mean `epochs`"]);
+}
+
+#[test]
+fn an_override_of_an_unknown_key_names_it() {
+    let finished = call(&["train", "tiny.toml", "--set", "train.epoch=1"]);
+    fails(&finished, 3, &["train.epoch=1", "did you mean `epochs`"]);
+    let finished = call(&["train", "tiny.toml", "--set", "train.epochs"]);
+    fails(&finished, 3, &["key=value"]);
+}
+
+#[test]
+fn an_unknown_model_gets_the_nearest_name() {
+    let finished = call(&["train", "tiny.toml", "--set", "student.model=resnet9"]);
+    fails(&finished, 3, &["resnet9", "`resnet8`"]);
+    let finished = call(&["models", "resnet9"]);
+    fails(&finished, 3, &["resnet9", "`resnet8`"]);
+}
+
+#[test]
+fn a_missing_recipe_is_named() {
+    let finished = call(&["train", "none.toml"]);
+    fails(&finished, 3, &["none.toml"]);
+}
+
+#[test]
+fn missing_weights_are_named() {
+    let finished = call(&["train", "tiny.toml", "--set", "teacher.weights=none.pth"]);
+    fails(&finished, 3, &["none.pth"]);
+    let finished = call(&[
+        "eval",
+        "--model",
+        "resnet8",
+        "--weights",
+        "none.pth",
+        "--data",
+        "fashion_mnist_small",
+    ]);
+    fails(&finished, 3, &["none.pth"]);
+}
+
+#[test]
+fn data_of_an_unknown_name_get_the_nearest() {
+    let finished = call(&["train", "tiny.toml", "--set", "data.name=cifar_100"]);
+    fails(&finished, 3, &["cifar_100", "`cifar100`"]);
+}
+
+#[test]
+fn an_image_folder_without_pictures_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("tiny.toml"), TINY).unwrap();
+    fs::create_dir_all(folder.path().join("pictures/train/cat")).unwrap();
+    let arguments = [
+        "train",
+        "tiny.toml",
+        "--set",
+        "data.name=folder",
+        "--set",
+        "data.dir=pictures",
+        "--set",
+        "data.size=32",
+    ];
+    fails(&finish(kd(folder.path(), &arguments)), 3, &["pictures"]);
+}
+
+#[test]
+fn rkd_refuses_a_batch_of_one() {
+    let recipe = TINY
+        .replace("objective.kd", "objective.rkd")
+        .replace("batch = 32", "batch = 1");
+    let (_folder, finished) = call_with(&recipe, &["train", "tiny.toml", "--quiet"]);
+    fails(&finished, 3, &["rkd"]);
+}
+
+#[test]
+fn a_run_folder_that_cannot_be_written_is_named() {
+    let finished = call(&["train", "tiny.toml", "--out", "tiny.toml/run"]);
+    fails(&finished, 1, &["tiny.toml/run"]);
+}
+
+#[test]
+fn a_report_needs_a_run_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let finished = finish(kd(folder.path(), &["report", "."]));
+    fails(&finished, 3, &["summary.json"]);
+}
+
+#[test]
+fn a_backtrace_setting_adds_no_noise() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = kd(folder.path(), &["train", "none.toml"]);
+    command.env("RUST_BACKTRACE", "1");
+    let finished = finish(command);
+    fails(&finished, 3, &["none.toml"]);
+    assert_eq!(
+        finished.stderr.trim_end().lines().count(),
+        1,
+        "{}",
+        finished.stderr
+    );
+}
+
+#[test]
+fn lists_are_complete_and_name_their_details() {
+    let models = call(&["models"]);
+    assert_eq!(models.code, Some(0), "{}", models.stderr);
+    for name in ["resnet8x4", "wrn_40_2", "ShuffleV2", "MobileNetV2"] {
+        assert!(
+            models.stdout.to_lowercase().contains(&name.to_lowercase()),
+            "{}",
+            models.stdout
+        );
+    }
+    let methods = call(&["methods"]);
+    assert!(methods.stdout.contains("dkd"), "{}", methods.stdout);
+    let method = call(&["methods", "kd"]);
+    assert!(
+        method.stdout.contains("temperature = 4"),
+        "{}",
+        method.stdout
+    );
+    fails(&call(&["methods", "kdd"]), 3, &["kdd", "there are"]);
+    let devices = call(&["devices"]);
+    assert!(devices.stdout.contains("flex"), "{}", devices.stdout);
+}
+
+#[test]
+fn a_run_writes_its_folder_and_plain_lines_to_a_pipe() {
+    let (folder, finished) = call_with(TINY, &["train", "tiny.toml"]);
+    assert_eq!(finished.code, Some(0), "{}", finished.stderr);
+    assert!(!finished.stderr.contains('\u{1b}'), "{}", finished.stderr);
+    for part in [
+        "student distilled, seed 1, epoch 1/1",
+        "cross_entropy",
+        "kd",
+    ] {
+        assert!(finished.stderr.contains(part), "{}", finished.stderr);
+    }
+    for part in [
+        "teacher (resnet8)",
+        "student alone",
+        "distilled minus alone",
+        "runs/tiny",
+    ] {
+        assert!(finished.stdout.contains(part), "{}", finished.stdout);
+    }
+    let run = folder.path().join("runs/tiny");
+    for file in [
+        "recipe.toml",
+        "metrics.jsonl",
+        "student.safetensors",
+        "summary.json",
+        "report.html",
+    ] {
+        assert!(run.join(file).is_file(), "{file}");
+    }
+    evaluate_student(folder.path());
+    stops_at_an_interrupt(folder.path());
+}
+
+/// The student of the run, through `kd eval`.
+fn evaluate_student(folder: &Path) {
+    let arguments = [
+        "eval",
+        "--model",
+        "resnet8",
+        "--weights",
+        "runs/tiny/student.safetensors",
+        "--data",
+        "fashion_mnist_small",
+    ];
+    let finished = finish(kd(folder, &arguments));
+    assert_eq!(finished.code, Some(0), "{}", finished.stderr);
+    assert!(finished.stdout.contains("top-1"), "{}", finished.stdout);
+
+    let mut of_another = arguments;
+    of_another[2] = "resnet20";
+    let finished = finish(kd(folder, &of_another));
+    fails(&finished, 3, &["student.safetensors", "missing"]);
+}
+
+/// Ctrl-C in a run that would take hours.
+fn stops_at_an_interrupt(folder: &Path) {
+    use std::{
+        io::{BufRead, BufReader},
+        process::{Command, Stdio},
+    };
+
+    let arguments = [
+        "train",
+        "tiny.toml",
+        "--set",
+        "train.epochs=100000",
+        "--out",
+        "runs/long",
+    ];
+    let mut child = kd(folder, &arguments)
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let begun = lines
+        .by_ref()
+        .any(|line| line.unwrap().contains("epoch 1/"));
+    assert!(begun, "no epoch was told");
+    let pid = child.id().to_string();
+    assert!(
+        Command::new("kill")
+            .args(["-INT", &pid])
+            .status()
+            .unwrap()
+            .success()
+    );
+    let rest: Vec<_> = lines.map(Result::unwrap).collect();
+    assert_eq!(child.wait().unwrap().code(), Some(130), "{rest:?}");
+    assert!(
+        rest.iter()
+            .any(|l| l.starts_with("error: stopped at epoch")),
+        "{rest:?}"
+    );
+}

@@ -1,0 +1,65 @@
+//! What can be wrong with a loss or an objective.
+
+/// An error of this crate.
+#[derive(Debug, thiserror::Error, PartialEq)]
+pub enum Error {
+    /// A term needs a part of a network that the forward pass did not keep.
+    #[error("the network's output has no {what}")]
+    MissingTap {
+        /// The missing part.
+        what: String,
+    },
+    /// A term needs a teacher and there is none.
+    #[error("this term compares with a teacher, and the run has none")]
+    NoTeacher,
+    /// Two tensors of a loss do not fit each other.
+    #[error("{loss}: {problem}")]
+    Shape {
+        /// The loss that was called.
+        loss: &'static str,
+        /// What does not fit, with the shapes.
+        problem: String,
+    },
+    /// A configured value is out of its range.
+    #[error("{key} = {value}: {expected}")]
+    Config {
+        /// The key as the recipe spells it.
+        key: String,
+        /// The value given.
+        value: String,
+        /// What would be right.
+        expected: String,
+    },
+    /// An error of one term of an objective.
+    #[error("objective.{name}: {cause}")]
+    Term {
+        /// The term's name in the objective.
+        name: String,
+        /// What is wrong with it.
+        cause: Box<Error>,
+    },
+    /// An objective without terms.
+    #[error("the objective has no terms: give it at least one, such as [objective.cross_entropy]")]
+    NoTerms,
+}
+
+impl Error {
+    /// Says which term of an objective it is about.
+    pub(crate) fn of_term(self, name: &str) -> Self {
+        match self {
+            Self::Config {
+                key,
+                value,
+                expected,
+            } => Self::Config {
+                key: format!("objective.{name}.{key}"),
+                value,
+                expected,
+            },
+            cause => Self::Term {
+                name: name.into(),
+                cause: Box::new(cause),
+            },
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! What a network returns.
+
+use burn::tensor::Tensor;
+
+use crate::{Error, Levels};
+
+/// Tensors by level, of which only the asked-for ones are kept.
+///
+/// A network pushes one entry a level, in order, whether it is wanted or not, so that level
+/// numbers always mean the same.
+#[derive(Clone, Debug)]
+pub struct Maps<const D: usize> {
+    levels: Vec<Option<Tensor<D>>>,
+}
+
+impl<const D: usize> Default for Maps<D> {
+    fn default() -> Self {
+        Self { levels: Vec::new() }
+    }
+}
+
+impl<const D: usize> Maps<D> {
+    /// Adds the next level; the tensor is kept only when `wanted` contains that level.
+    pub fn push(&mut self, tensor: &Tensor<D>, wanted: &Levels) {
+        let level = self.levels.len();
+        self.levels
+            .push(wanted.contains(level).then(|| tensor.clone()));
+    }
+
+    /// Number of levels the network has, kept or not.
+    pub fn len(&self) -> usize {
+        self.levels.len()
+    }
+
+    /// True for a network that has no such levels.
+    pub fn is_empty(&self) -> bool {
+        self.levels.is_empty()
+    }
+
+    /// The tensor of a level.
+    ///
+    /// # Errors
+    /// [`Error::MissingTap`] when the network has no such level or it was not asked for.
+    pub fn get(&self, level: usize) -> Result<Tensor<D>, Error> {
+        self.levels
+            .get(level)
+            .cloned()
+            .flatten()
+            .ok_or_else(|| Error::MissingTap {
+                what: format!("feature level {level} (this network has {})", self.len()),
+            })
+    }
+
+    /// Kept levels with their numbers.
+    pub fn iter(&self) -> impl Iterator<Item = (usize, &Tensor<D>)> {
+        self.levels
+            .iter()
+            .enumerate()
+            .filter_map(|(level, tensor)| tensor.as_ref().map(|t| (level, t)))
+    }
+
+    fn map(self, f: impl Fn(Tensor<D>) -> Tensor<D>) -> Self {
+        Self {
+            levels: self.levels.into_iter().map(|t| t.map(&f)).collect(),
+        }
+    }
+}
+
+/// What a forward pass returns: the logits, and what was asked for by [`Taps`](crate::Taps).
+#[derive(Clone, Debug)]
+pub struct Output {
+    /// Class scores before softmax, `[batch, classes]`.
+    pub logits: Tensor<2>,
+    /// The vector that the classifier reads, `[batch, width]`.
+    pub embedding: Option<Tensor<2>>,
+    /// Feature maps after the activation: stem, then one a stage, `[batch, channels, height, width]`.
+    pub maps: Maps<4>,
+    /// The same maps before the activation.
+    pub maps_preact: Maps<4>,
+    /// Token sequences, `[batch, tokens, width]`.
+    pub tokens: Maps<3>,
+    /// Attention probabilities, `[batch, heads, tokens, tokens]`.
+    pub attentions: Maps<4>,
+}
+
+impl Output {
+    /// An output with logits only.
+    pub fn new(logits: Tensor<2>) -> Self {
+        Self {
+            logits,
+            embedding: None,
+            maps: Maps::default(),
+            maps_preact: Maps::default(),
+            tokens: Maps::default(),
+            attentions: Maps::default(),
+        }
+    }
+
+    /// The embedding.
+    ///
+    /// # Errors
+    /// [`Error::MissingTap`] when it was not asked for.
+    pub fn embedding(&self) -> Result<Tensor<2>, Error> {
+        self.embedding.clone().ok_or_else(|| Error::MissingTap {
+            what: "embedding".into(),
+        })
+    }
+
+    /// Lifts a teacher's output from the plain device to the autodiff device, without gradients.
+    pub fn lift(self) -> Self {
+        Self {
+            logits: Tensor::from_inner(self.logits),
+            embedding: self.embedding.map(Tensor::from_inner),
+            maps: self.maps.map(Tensor::from_inner),
+            maps_preact: self.maps_preact.map(Tensor::from_inner),
+            tokens: self.tokens.map(Tensor::from_inner),
+            attentions: self.attentions.map(Tensor::from_inner),
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! What every loss asks of its arguments before it computes.
+
+use burn::tensor::{Int, Tensor};
+
+use crate::{Error, Output};
+
+/// Refuses two tensors of different shapes and an empty batch.
+pub(super) fn same_shape<const D: usize>(
+    loss: &'static str,
+    student: &Tensor<D>,
+    teacher: &Tensor<D>,
+) -> Result<(), Error> {
+    let (student, teacher) = (student.dims(), teacher.dims());
+    if student != teacher {
+        return Err(Error::Shape {
+            loss,
+            problem: format!("the student has shape {student:?} and the teacher {teacher:?}"),
+        });
+    }
+    not_empty(loss, &student)
+}
+
+/// Refuses a tensor without elements, whose mean would be NaN.
+pub(super) fn not_empty(loss: &'static str, shape: &[usize]) -> Result<(), Error> {
+    if shape.contains(&0) {
+        return Err(Error::Shape {
+            loss,
+            problem: format!("a tensor of shape {shape:?} holds no numbers"),
+        });
+    }
+    Ok(())
+}
+
+/// Refuses labels that are not one a row of the logits.
+pub(super) fn labels_fit(
+    loss: &'static str,
+    logits: &Tensor<2>,
+    labels: &Tensor<1, Int>,
+) -> Result<(), Error> {
+    let ([batch, classes], [count]) = (logits.dims(), labels.dims());
+    if batch != count {
+        return Err(Error::Shape {
+            loss,
+            problem: format!("{count} labels for logits of shape [{batch}, {classes}]"),
+        });
+    }
+    not_empty(loss, &[batch, classes])
+}
+
+/// Refuses two networks that do not tell the same number of classes apart.
+pub(super) fn same_classes(
+    loss: &'static str,
+    student: &Output,
+    teacher: &Output,
+) -> Result<(), Error> {
+    let ([_, student], [_, teacher]) = (student.logits.dims(), teacher.logits.dims());
+    if student == teacher {
+        return Ok(());
+    }
+    Err(Error::Shape {
+        loss,
+        problem: format!(
+            "the student has {student} classes and the teacher {teacher}; \
+             logits can be compared only class by class"
+        ),
+    })
+}
+
+/// Refuses a value that is not a finite number above zero.
+pub(super) fn positive(key: &str, value: f64) -> Result<(), Error> {
+    check(key, value, value > 0.0, "must be a number above 0")
+}
+
+/// Refuses a value that is not a finite number of at least zero.
+pub(super) fn not_negative(key: &str, value: f64) -> Result<(), Error> {
+    check(key, value, value >= 0.0, "must be a number of at least 0")
+}
+
+/// Refuses a value outside `[0, 1)`.
+pub(super) fn fraction(key: &str, value: f64) -> Result<(), Error> {
+    let fits = (0.0..1.0).contains(&value);
+    check(key, value, fits, "must be at least 0 and below 1")
+}
+
+fn check(key: &str, value: f64, fits: bool, expected: &str) -> Result<(), Error> {
+    if fits && value.is_finite() {
+        return Ok(());
+    }
+    Err(Error::Config {
+        key: key.into(),
+        value: value.to_string(),
+        expected: expected.into(),
+    })
+}

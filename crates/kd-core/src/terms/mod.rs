@@ -1,0 +1,237 @@
+//! The losses, one file each: a function on tensors, its parameters, and a configured term.
+//!
+//! A new method is a new file, one line in the list at the end of this file, and one golden value.
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use crate::suggest::{did_you_mean, listed};
+use crate::{Error, Output, Pair, PairTaps, Step};
+
+mod check;
+pub mod cross_entropy;
+pub mod dkd;
+pub mod fitnet;
+pub mod kd;
+pub mod rkd;
+
+/// What a method's file says of it.
+struct About {
+    name: &'static str,
+    title: &'static str,
+    formula: &'static str,
+    source: &'static str,
+    needs: &'static str,
+    when: &'static str,
+    teacher: bool,
+    weight: f64,
+}
+
+/// A line of the catalogue of methods.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct MethodInfo {
+    /// Name in a recipe.
+    pub name: &'static str,
+    /// Name in prose.
+    pub title: &'static str,
+    /// The formula, in text.
+    pub formula: &'static str,
+    /// Authors, venue, year.
+    pub source: &'static str,
+    /// What it reads from the networks and the data.
+    pub needs: &'static str,
+    /// When to choose it.
+    pub when: &'static str,
+    /// Whether it compares with a teacher.
+    pub teacher: bool,
+    /// Weight in an objective when the recipe gives none: the literature's.
+    pub weight: f64,
+    /// Parameters with their default values, each value as TOML spells it.
+    pub defaults: Vec<(String, String)>,
+}
+
+fn method<C: Serialize + Default>(about: &About) -> MethodInfo {
+    MethodInfo {
+        name: about.name,
+        title: about.title,
+        formula: about.formula,
+        source: about.source,
+        needs: about.needs,
+        when: about.when,
+        teacher: about.teacher,
+        weight: about.weight,
+        defaults: parameters(&C::default())
+            .into_iter()
+            .map(|(key, value)| (key, value.to_string()))
+            .collect(),
+    }
+}
+
+/// The parameters of a configuration, in the order of its fields.
+fn parameters(config: &impl Serialize) -> Map<String, Value> {
+    match serde_json::to_value(config) {
+        Ok(Value::Object(parameters)) => parameters,
+        // Configurations are structs of numbers.
+        _ => Map::new(),
+    }
+}
+
+/// Reads a configuration key by key, so that a message can name the key.
+fn configure<C>(method: &str, given: &Map<String, Value>) -> Result<C, String>
+where
+    C: Serialize + DeserializeOwned + Default,
+{
+    let known = parameters(&C::default());
+    for (key, value) in given {
+        let names = ["weight", "term"]
+            .into_iter()
+            .chain(known.keys().map(String::as_str));
+        if !known.contains_key(key) {
+            return Err(format!(
+                "unknown key `{key}`{}; the keys of {method} are {}",
+                did_you_mean(key, names.clone()),
+                listed(names),
+            ));
+        }
+        let alone = Map::from_iter([(key.clone(), value.clone())]);
+        serde_json::from_value::<C>(alone.into()).map_err(|e| format!("`{key}`: {e}"))?;
+    }
+    serde_json::from_value(given.clone().into()).map_err(|e| e.to_string())
+}
+
+macro_rules! terms {
+    ($($file:ident: $term:ident, $config:ident;)+) => {
+        /// A configured loss with the adapters it needs.
+        #[derive(Module, Debug)]
+        pub enum Term {
+            $(
+                #[doc = concat!("[`", stringify!($file), "`]")]
+                $term($file::$term),
+            )+
+        }
+
+        impl Term {
+            /// What it reads from the two networks beside their logits.
+            pub fn taps(&self) -> PairTaps {
+                match self {
+                    $(Self::$term(term) => term.taps(),)+
+                }
+            }
+
+            /// Whether it compares with a teacher.
+            pub fn needs_teacher(&self) -> bool {
+                match self {
+                    $(Self::$term(_) => $file::ABOUT.teacher,)+
+                }
+            }
+
+            /// The loss of one batch, `[1]`, without its weight.
+            ///
+            /// # Errors
+            /// As the term's own function: a missing teacher or tap, or shapes that do not fit.
+            pub fn forward(&self, pair: &Pair, step: &Step) -> Result<Tensor<1>, Error> {
+                match self {
+                    $(Self::$term(term) => term.forward(pair, step),)+
+                }
+            }
+        }
+
+        /// The parameters of a term, before the networks are known.
+        #[derive(Clone, Debug, PartialEq)]
+        pub enum TermConfig {
+            $(
+                #[doc = concat!("[`", stringify!($file), "`]")]
+                $term($file::$config),
+            )+
+        }
+
+        $(
+            impl From<$file::$config> for TermConfig {
+                fn from(config: $file::$config) -> Self {
+                    Self::$term(config)
+                }
+            }
+        )+
+
+        impl TermConfig {
+            /// Names of all methods, as a recipe spells them.
+            pub const NAMES: &'static [&'static str] = &[$($file::ABOUT.name),+];
+
+            /// Name of the method.
+            pub fn name(&self) -> &'static str {
+                match self {
+                    $(Self::$term(_) => $file::ABOUT.name,)+
+                }
+            }
+
+            /// Weight in an objective when none is given: the literature's.
+            pub fn default_weight(&self) -> f64 {
+                match self {
+                    $(Self::$term(_) => $file::ABOUT.weight,)+
+                }
+            }
+
+            /// Whether it compares with a teacher.
+            pub fn needs_teacher(&self) -> bool {
+                match self {
+                    $(Self::$term(_) => $file::ABOUT.teacher,)+
+                }
+            }
+
+            /// Builds the term from a dry run of both networks that kept everything
+            /// ([`Taps::all`](crate::Taps::all)).
+            ///
+            /// # Errors
+            /// [`Error::Config`] for a value out of range, [`Error::NoTeacher`],
+            /// [`Error::MissingTap`] for a network that lacks a part, [`Error::Shape`] for networks
+            /// that cannot be compared.
+            pub fn init(
+                &self,
+                student: &Output,
+                teacher: Option<&Output>,
+                device: &Device,
+            ) -> Result<Term, Error> {
+                match self {
+                    $(Self::$term(config) => {
+                        config.init(student, teacher, device).map(Term::$term)
+                    })+
+                }
+            }
+
+            pub(crate) fn read(name: &str, given: &Map<String, Value>) -> Result<Self, String> {
+                match name {
+                    $(name if name == $file::ABOUT.name => {
+                        configure(name, given).map(Self::$term)
+                    })+
+                    _ => Err(format!(
+                        "unknown term `{name}`{}; the terms are {}",
+                        did_you_mean(name, Self::NAMES.iter().copied()),
+                        listed(Self::NAMES.iter().copied()),
+                    )),
+                }
+            }
+
+            pub(crate) fn parameters(&self) -> Map<String, Value> {
+                match self {
+                    $(Self::$term(config) => parameters(config),)+
+                }
+            }
+        }
+
+        /// All methods, in the order of the catalogue.
+        pub fn methods() -> Vec<MethodInfo> {
+            vec![$(method::<$file::$config>(&$file::ABOUT)),+]
+        }
+    };
+}
+
+terms! {
+    cross_entropy: CrossEntropy, CrossEntropyConfig;
+    kd: Kd, KdConfig;
+    dkd: Dkd, DkdConfig;
+    fitnet: FitNet, FitNetConfig;
+    rkd: Rkd, RkdConfig;
+}

@@ -1,0 +1,231 @@
+//! Runs the cases of `losses.json` on a device, so that other crates can run them on theirs.
+
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use kd_core::Error;
+use kd_core::terms::cross_entropy::cross_entropy;
+use kd_core::terms::dkd::{DkdConfig, dkd};
+use kd_core::terms::fitnet::fitnet;
+use kd_core::terms::kd::kd;
+use kd_core::terms::rkd::{RkdConfig, rkd, rkd_angle, rkd_distance};
+use serde_json::Value;
+
+/// Relative tolerance at f32.
+const TOLERANCE: f64 = 1e-4;
+
+/// An element of a gradient below this share of the tensor's largest is compared as if it had that
+/// size: it is what is left when numbers of the largest size cancel, so that its own digits are
+/// fewer. Its error must still stay below a millionth of the largest.
+const SMALL: f64 = 1e-2;
+
+/// Cases whose loss this crate does not have yet, without their `_t<temperature>`.
+const NOT_YET: &[&str] = &[
+    "ab",
+    "at",
+    "at_resize",
+    "bce_kd",
+    "cc",
+    "cosine_hidden",
+    "crd",
+    "cwd",
+    "deit_hard",
+    "dist",
+    "fsp",
+    "ft",
+    "gjsd",
+    "hcl_4",
+    "hcl_8",
+    "ld",
+    "lsp",
+    "lskd",
+    "minilm_relation",
+    "mse_logits",
+    "nst",
+    "nst_resize",
+    "ofd",
+    "pkd",
+    "pkt",
+    "reverse_kl",
+    "sp",
+    "tinybert_attention",
+    "vid",
+    "wsld",
+];
+
+/// Runs every case on `device` and panics at the first that differs.
+pub fn run(device: &Device) {
+    let file = kd_goldens::read("losses.json");
+    let salt = file["salt"].as_str().expect("a salt").to_owned();
+    let cases = file["cases"].as_array().expect("a list of cases");
+    let device = device.clone().autodiff();
+    let mut ran = 0;
+    for case in cases {
+        let case = Case::read(case, &salt, &device);
+        match case.loss() {
+            Some(loss) => case.compare(loss),
+            None if NOT_YET.contains(&family(&case.name)) => continue,
+            None => panic!(
+                "{}: no loss here, and not on the list of those to come",
+                case.name
+            ),
+        }
+        ran += 1;
+    }
+    assert!(ran > 0, "losses.json has no case of this crate's losses");
+}
+
+/// A case's name without the temperature that it ends with.
+fn family(name: &str) -> &str {
+    match name.rsplit_once("_t") {
+        Some((family, digits)) if digits.chars().all(|c| c.is_ascii_digit()) => family,
+        _ => name,
+    }
+}
+
+struct Case<'a> {
+    name: String,
+    json: &'a Value,
+    device: &'a Device,
+    students: Vec<(String, Flat)>,
+    key: String,
+}
+
+/// The student's tensor as a leaf of the graph, in one dimension.
+type Flat = Tensor<1>;
+
+impl<'a> Case<'a> {
+    fn read(json: &'a Value, salt: &str, device: &'a Device) -> Self {
+        let name = json["name"].as_str().expect("a name").to_owned();
+        let key = format!("{salt}{name}");
+        let mut case = Self {
+            name,
+            json,
+            device,
+            students: Vec::new(),
+            key,
+        };
+        let inputs = json["inputs"].as_object().expect("inputs");
+        for (name, input) in inputs {
+            if input["student"] == true {
+                let leaf = case.values(name).require_grad();
+                case.students.push((name.clone(), leaf));
+            }
+        }
+        case
+    }
+
+    /// The loss of a case, when this crate has it.
+    fn loss(&self) -> Option<Result<Tensor<1>, Error>> {
+        Some(match family(&self.name) {
+            "kd" => kd(
+                self.tensor("student"),
+                self.tensor("teacher"),
+                self.param("temperature"),
+            ),
+            "dkd" => dkd(
+                self.tensor("student"),
+                self.tensor("teacher"),
+                self.labels(),
+                &DkdConfig {
+                    alpha: self.param("alpha"),
+                    beta: self.param("beta"),
+                    temperature: self.param("temperature"),
+                },
+            ),
+            "label_smoothing_ce" => cross_entropy(
+                self.tensor("student"),
+                self.labels(),
+                self.param("smoothing"),
+            ),
+            "fitnet_mse" => fitnet(self.tensor("student"), self.tensor("teacher")),
+            "rkd_distance" => rkd_distance(self.tensor("student"), self.tensor("teacher")),
+            "rkd_angle" => rkd_angle(self.tensor("student"), self.tensor("teacher")),
+            "rkd" => rkd(
+                self.tensor("student"),
+                self.tensor("teacher"),
+                &RkdConfig {
+                    distance: self.param("distance"),
+                    angle: self.param("angle"),
+                },
+            ),
+            _ => return None,
+        })
+    }
+
+    fn compare(&self, loss: Result<Tensor<1>, Error>) {
+        let loss = loss.unwrap_or_else(|e| panic!("{}: {e}", self.name));
+        let gradients = loss.backward();
+        let want = self.json["loss"].as_f64().expect("a loss");
+        let got = f64::from(loss.into_scalar::<f32>());
+        kd_goldens::assert_close(&self.name, got, want, TOLERANCE, 0.0);
+        for (name, leaf) in &self.students {
+            let got = leaf
+                .grad(&gradients)
+                .unwrap_or_else(|| panic!("{}: no gradient reaches {name}", self.name))
+                .into_data()
+                .iter::<f64>()
+                .collect::<Vec<_>>();
+            let want = flatten(&self.json["grads"][name]);
+            assert_eq!(got.len(), want.len(), "{}: {name}", self.name);
+            let largest = want.iter().fold(0.0_f64, |m, g| m.max(g.abs()));
+            for (i, (got, want)) in got.into_iter().zip(want).enumerate() {
+                let what = format!("{}: gradient of {name}[{i}]", self.name);
+                kd_goldens::assert_close(&what, got, want, TOLERANCE, SMALL * largest);
+            }
+        }
+    }
+
+    fn tensor<const D: usize>(&self, name: &str) -> Tensor<D> {
+        let shape = self.shape(name);
+        let shape: [usize; D] = shape.try_into().expect("the loss's number of dimensions");
+        let leaf = self.students.iter().find(|(known, _)| known == name);
+        let flat = leaf.map_or_else(|| self.values(name), |(_, leaf)| leaf.clone());
+        flat.reshape(shape)
+    }
+
+    fn values(&self, name: &str) -> Flat {
+        let scale = self.json["inputs"][name]["scale"]
+            .as_f64()
+            .expect("a scale");
+        let count = self.shape(name).iter().product();
+        let values: Vec<f32> = kd_goldens::uniform(&format!("{}/{name}", self.key), count)
+            .into_iter()
+            .map(|u| (scale * u) as f32)
+            .collect();
+        Tensor::from_data(TensorData::new(values, [count]), self.device)
+    }
+
+    fn shape(&self, name: &str) -> Vec<usize> {
+        let shape = self.json["inputs"][name]["shape"]
+            .as_array()
+            .unwrap_or_else(|| panic!("{}: no tensor {name}", self.name));
+        shape
+            .iter()
+            .map(|d| d.as_u64().expect("a size") as usize)
+            .collect()
+    }
+
+    fn labels(&self) -> Tensor<1, Int> {
+        let labels: Vec<i64> = self.json["inputs"]["labels"]["ints"]
+            .as_array()
+            .expect("labels")
+            .iter()
+            .map(|i| i.as_i64().expect("a label"))
+            .collect();
+        Tensor::from_ints(labels.as_slice(), self.device)
+    }
+
+    /// A parameter of the case.
+    fn param(&self, name: &str) -> f64 {
+        self.json["params"][name]
+            .as_f64()
+            .unwrap_or_else(|| panic!("{}: no parameter {name}", self.name))
+    }
+}
+
+/// The numbers of nested lists, in order.
+fn flatten(value: &Value) -> Vec<f64> {
+    match value {
+        Value::Array(items) => items.iter().flat_map(flatten).collect(),
+        number => vec![number.as_f64().expect("a number")],
+    }
+}

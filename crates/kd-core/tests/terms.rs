@@ -1,0 +1,298 @@
+//! Terms built from a dry run, and the catalogue.
+
+use burn::module::Module;
+use burn::tensor::{Device, Distribution, Int, Tensor, TensorData};
+use kd_core::terms::dkd::{DkdConfig, dkd};
+use kd_core::terms::fitnet::FitNetConfig;
+use kd_core::terms::kd::{KdConfig, kd};
+use kd_core::terms::rkd::{RkdConfig, rkd_angle, rkd_distance};
+use kd_core::{
+    Error, Levels, Maps, ObjectiveConfig, Output, Pair, Schedule, Step, TermConfig, TermEntry,
+    Varying, methods,
+};
+
+const STEP: Step = Step {
+    epoch: 1,
+    epochs: 3,
+    index: 0,
+};
+
+fn device() -> Device {
+    Device::flex().autodiff()
+}
+
+fn output(batch: usize, classes: usize) -> Output {
+    Output::new(Tensor::random(
+        [batch, classes],
+        Distribution::Normal(0.0, 1.0),
+        &device(),
+    ))
+}
+
+fn with_map(batch: usize, shape: [usize; 3]) -> Output {
+    let [channels, height, width] = shape;
+    let map = Tensor::random(
+        [batch, channels, height, width],
+        Distribution::Normal(0.0, 1.0),
+        &device(),
+    );
+    let mut maps = Maps::default();
+    for _ in 0..3 {
+        maps.push(&map, &Levels::All);
+    }
+    Output {
+        maps,
+        ..output(batch, 3)
+    }
+}
+
+#[test]
+fn the_hint_reaches_a_teacher_of_any_size() {
+    let labels = Tensor::<1, Int>::zeros([2], &device());
+    for (student, teacher) in [
+        ([4, 8, 8], [6, 8, 8]),
+        ([4, 8, 8], [6, 4, 4]),
+        ([4, 4, 4], [6, 8, 8]),
+        ([4, 8, 8], [6, 2, 2]),
+        ([4, 2, 2], [6, 8, 8]),
+        ([4, 7, 7], [6, 5, 5]),
+        ([4, 5, 5], [6, 7, 7]),
+        ([4, 8, 2], [6, 4, 4]),
+        ([4, 1, 1], [6, 1, 1]),
+    ] {
+        let dry = (with_map(1, student), with_map(1, teacher));
+        let term = TermConfig::from(FitNetConfig::default())
+            .init(&dry.0, Some(&dry.1), &device())
+            .unwrap();
+        assert_eq!(term.taps().student.maps, Levels::one(2));
+        assert_eq!(term.taps().teacher.maps, Levels::one(2));
+        let (student, teacher) = (with_map(2, student), with_map(2, teacher));
+        let pair = Pair {
+            student: &student,
+            teacher: Some(&teacher),
+            labels: &labels,
+        };
+        let loss = term.forward(&pair, &STEP).unwrap();
+        let gradients = burn::optim::GradientsParams::from_grads(loss.backward(), &term);
+        assert!(loss.into_scalar::<f32>().is_finite());
+        // The projection's weight and bias, BatchNorm's scale and shift.
+        assert_eq!(gradients.len(), 4);
+    }
+}
+
+#[test]
+fn the_adapter_counts_what_the_dry_run_showed() {
+    let (student, teacher) = (with_map(1, [4, 8, 8]), with_map(1, [6, 8, 8]));
+    let objective = ObjectiveConfig::default()
+        .with("hint", TermEntry::new(FitNetConfig { level: 1 }))
+        .init(&student, Some(&teacher), &device())
+        .unwrap();
+    let expected = 4 * 6 + 6 + 2 * 6;
+    assert_eq!(objective.num_params(), expected + 2 * 6);
+    let (wider, labels) = (with_map(2, [5, 8, 8]), Tensor::zeros([2], &device()));
+    let pair = Pair {
+        student: &wider,
+        teacher: Some(&teacher),
+        labels: &labels,
+    };
+    let message = objective.forward(&pair, &STEP).unwrap_err().to_string();
+    assert!(
+        message.starts_with("objective.hint: fitnet: the student's map has shape [2, 5, 8, 8]")
+    );
+}
+
+#[test]
+fn networks_that_cannot_be_compared_are_refused_at_the_start() {
+    let (three, four) = (output(1, 3), output(1, 4));
+    let start = |term: TermConfig, teacher: Option<&Output>| {
+        ObjectiveConfig::default()
+            .with("x", TermEntry::new(term))
+            .init(&three, teacher, &device())
+            .unwrap_err()
+            .to_string()
+    };
+    assert!(
+        start(KdConfig::default().into(), Some(&four))
+            .starts_with("objective.x: kd: the student has 3 classes and the teacher 4")
+    );
+    assert!(
+        start(DkdConfig::default().into(), Some(&four))
+            .starts_with("objective.x: dkd: the student has 3 classes")
+    );
+    for term in methods().iter().filter(|m| m.teacher) {
+        let config: ObjectiveConfig =
+            serde_json::from_value(serde_json::json!({ "x": { "term": term.name } })).unwrap();
+        assert!(config.needs_teacher());
+        let problem = config.init(&with_map(1, [4, 2, 2]), None, &device());
+        assert_eq!(
+            problem.unwrap_err().to_string(),
+            "objective.x: this term compares with a teacher, and the run has none"
+        );
+    }
+    assert_eq!(
+        start(RkdConfig::default().into(), Some(&four)),
+        "objective.x: the network's output has no embedding"
+    );
+    assert_eq!(
+        start(FitNetConfig::default().into(), Some(&four)),
+        "objective.x.level = 2: the student has no feature maps"
+    );
+    let maps = with_map(1, [4, 2, 2]);
+    let message = TermConfig::from(FitNetConfig { level: 3 })
+        .init(&maps, Some(&maps), &device())
+        .unwrap_err();
+    assert_eq!(
+        message.to_string(),
+        "level = 3: the student has levels 0 to 2"
+    );
+}
+
+#[test]
+fn values_out_of_range_name_their_key() {
+    let (student, teacher) = (output(1, 3), output(1, 3));
+    let message = |text: &str| {
+        let config: ObjectiveConfig = serde_json::from_str(text).unwrap();
+        config
+            .init(&student, Some(&teacher), &device())
+            .unwrap_err()
+            .to_string()
+    };
+    for (text, start) in [
+        (
+            r#"{"kd":{"temperature":0}}"#,
+            "objective.kd.temperature = 0: must be",
+        ),
+        (
+            r#"{"kd":{"temperature":{"schedule":"cosine","from":4.0,"to":-1.0}}}"#,
+            "objective.kd.temperature.to = -1: must be",
+        ),
+        (
+            r#"{"dkd":{"alpha":-1}}"#,
+            "objective.dkd.alpha = -1: must be",
+        ),
+        (r#"{"dkd":{"beta":-1}}"#, "objective.dkd.beta = -1: must be"),
+        (
+            r#"{"dkd":{"temperature":-4}}"#,
+            "objective.dkd.temperature = -4: must be",
+        ),
+        (
+            r#"{"ce":{"term":"cross_entropy","smoothing":1.0}}"#,
+            "objective.ce.smoothing = 1: must be",
+        ),
+        (
+            r#"{"rkd":{"distance":-1}}"#,
+            "objective.rkd.distance = -1: must be",
+        ),
+        (
+            r#"{"rkd":{"distance":0,"angle":0}}"#,
+            "objective.rkd.distance = 0, and angle = 0",
+        ),
+    ] {
+        let message = message(text);
+        assert!(message.starts_with(start), "{message}");
+    }
+    let infinite = ObjectiveConfig::default().with(
+        "kd",
+        TermEntry::new(KdConfig::default()).with_weight(f64::INFINITY),
+    );
+    assert_eq!(
+        infinite
+            .init(&student, Some(&teacher), &device())
+            .unwrap_err(),
+        Error::Config {
+            key: "objective.kd.weight".into(),
+            value: "inf".into(),
+            expected: "must be a finite number".into()
+        }
+    );
+}
+
+#[test]
+fn kd_follows_a_schedule_of_temperatures() {
+    let (student, teacher) = (output(2, 3), output(2, 3));
+    let labels = Tensor::zeros([2], &device());
+    let term = TermConfig::from(KdConfig {
+        temperature: Schedule::Varying(Varying::Cosine { from: 8.0, to: 2.0 }),
+    })
+    .init(&student, Some(&teacher), &device())
+    .unwrap();
+    let pair = Pair {
+        student: &student,
+        teacher: Some(&teacher),
+        labels: &labels,
+    };
+    for (epoch, temperature) in [(1, 8.0), (3, 2.0)] {
+        let found = term.forward(&pair, &Step { epoch, ..STEP }).unwrap();
+        let expected = kd(student.logits.clone(), teacher.logits.clone(), temperature).unwrap();
+        assert_eq!(found.into_scalar::<f32>(), expected.into_scalar::<f32>());
+    }
+}
+
+/// `sin(0.7 i + phase) + 0.3 cos(1.3 i + 2 phase)`, times `scale`.
+fn waves(shape: [usize; 2], phase: f64, scale: f64) -> Tensor<2> {
+    let values: Vec<f32> = (0..shape[0] * shape[1])
+        .map(|i| i as f64)
+        .map(|i| scale * ((0.7 * i + phase).sin() + 0.3 * (1.3 * i + 2.0 * phase).cos()))
+        .map(|value| value as f32)
+        .collect();
+    Tensor::from_data(TensorData::new(values, shape), &Device::flex())
+}
+
+#[test]
+fn values_of_the_methods_own_code() {
+    let (student, teacher) = (waves([4, 5], 0.1, 2.0), waves([4, 5], 1.1, 3.0));
+    let labels = Tensor::from_ints([0, 3, 1, 4], &Device::flex());
+    let part = |alpha, beta| {
+        let config = DkdConfig {
+            alpha,
+            beta,
+            temperature: 4.0,
+        };
+        dkd(student.clone(), teacher.clone(), labels.clone(), &config)
+    };
+    let (narrow, wide) = (waves([4, 6], 0.2, 1.0), waves([4, 8], 0.9, 1.0));
+    for (name, found, expected) in [
+        (
+            "kd",
+            kd(student.clone(), teacher.clone(), 4.0),
+            1.189632052189047,
+        ),
+        ("tckd", part(1.0, 0.0), 0.3155334378384943),
+        ("nckd", part(0.0, 1.0), 1.223783340265301),
+        ("dkd", part(1.0, 8.0), 10.105800159960902),
+        (
+            "distance",
+            rkd_distance(narrow.clone(), wide.clone()),
+            0.14051102755472658,
+        ),
+        ("angle", rkd_angle(narrow, wide), 0.11480585735341468),
+    ] {
+        let found = f64::from(found.unwrap().into_scalar::<f32>());
+        kd_goldens::assert_close(name, found, expected, 1e-5, 0.0);
+    }
+}
+
+#[test]
+fn the_catalogue_shows_the_literatures_defaults() {
+    let methods = methods();
+    let names: Vec<_> = methods.iter().map(|m| m.name).collect();
+    assert_eq!(names, TermConfig::NAMES);
+    let shown: Vec<String> = methods
+        .iter()
+        .map(|m| {
+            let keys: Vec<_> = m.defaults.iter().map(|(k, v)| format!("{k}={v}")).collect();
+            format!("{} {} {}", m.name, m.weight, keys.join(" "))
+        })
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            "cross_entropy 1 smoothing=0.0",
+            "kd 0.9 temperature=4.0",
+            "dkd 1 alpha=1.0 beta=8.0 temperature=4.0",
+            "fitnet 100 level=2",
+            "rkd 1 distance=25.0 angle=50.0",
+        ]
+    );
+    assert_eq!(RkdConfig::default().angle, 50.0);
+}

@@ -1,0 +1,314 @@
+//! What is done to a training picture, as bytes, before it is normalised.
+
+use std::fmt;
+
+use serde::de::{self, Deserializer, MapAccess, Visitor};
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+use crate::random::Stream;
+
+/// Random views of a picture. In a recipe: a table of these keys, or `"none"`.
+#[derive(Serialize, Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Augment {
+    /// The picture is moved by up to so many pixels each way; what comes in is black.
+    ///
+    /// The same as padding by `crop` zeros and cropping to the old size at random.
+    pub crop: usize,
+    /// Mirrored left to right, half of the time.
+    pub flip: bool,
+    /// Side of a square hole, in pixels; 0 for none (cutout, DeVries and Taylor 2017).
+    ///
+    /// The hole's centre is anywhere in the picture, so part of it may lie outside. It is filled
+    /// with the mean, that is 0 after normalisation.
+    pub cutout: usize,
+}
+
+impl Default for Augment {
+    /// The CIFAR literature's: crop 4 and flip.
+    fn default() -> Self {
+        Self {
+            crop: 4,
+            flip: true,
+            cutout: 0,
+        }
+    }
+}
+
+/// How one picture is seen in one epoch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct View {
+    /// The view's column 0 is the picture's column `dx` (before mirroring).
+    pub dx: i32,
+    /// The view's row 0 is the picture's row `dy`.
+    pub dy: i32,
+    /// Whether the view is mirrored left to right.
+    pub flip: bool,
+    /// The part of the view that is cut out (after mirroring).
+    pub cutout: Option<Hole>,
+}
+
+/// Rows `top..bottom` and columns `left..right`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "named by what they are")]
+pub struct Hole {
+    pub top: usize,
+    pub bottom: usize,
+    pub left: usize,
+    pub right: usize,
+}
+
+impl Augment {
+    /// Pictures as they are.
+    pub const fn none() -> Self {
+        Self {
+            crop: 0,
+            flip: false,
+            cutout: 0,
+        }
+    }
+
+    /// Refuses what would leave nothing of a picture to see.
+    pub(crate) fn fits(&self, (height, width): (usize, usize)) -> Result<(), Error> {
+        let side = height.min(width);
+        let expected = |what| format!("{what} a side of these {height}x{width} pictures");
+        if self.crop >= side {
+            let expected = expected("a move must be shorter than");
+            return Err(Error::config("augment.crop", self.crop, expected));
+        }
+        if self.cutout > side {
+            let expected = expected("a hole must be no larger than");
+            return Err(Error::config("augment.cutout", self.cutout, expected));
+        }
+        Ok(())
+    }
+
+    /// The view of picture `index` in `epoch`: a pure function of its arguments.
+    pub fn view(
+        &self,
+        (height, width): (usize, usize),
+        seed: u64,
+        epoch: u64,
+        index: usize,
+    ) -> View {
+        if *self == Self::none() {
+            return View::default();
+        }
+        let mut random = Stream::new([seed, VIEW, epoch, index as u64]);
+        // Drawn whether used or not, so that switching one kind off leaves the others alone.
+        let shift = |random: &mut Stream| random.below(2 * self.crop + 1) as i32 - self.crop as i32;
+        let (dx, dy) = (shift(&mut random), shift(&mut random));
+        let mirrored = random.below(2) == 1;
+        let (row, column) = (random.below(height), random.below(width));
+        // For an even side the hole is the original's: [centre - side/2, centre + side/2).
+        let span = |centre: usize, end: usize| {
+            let start = centre as i64 - (self.cutout / 2) as i64;
+            let stop = start + self.cutout as i64;
+            (start.max(0) as usize, stop.min(end as i64) as usize)
+        };
+        let ((top, bottom), (left, right)) = (span(row, height), span(column, width));
+        View {
+            dx,
+            dy,
+            flip: self.flip && mirrored,
+            cutout: (self.cutout > 0).then_some(Hole {
+                top,
+                bottom,
+                left,
+                right,
+            }),
+        }
+    }
+}
+
+/// Keeps these draws apart from others of the same seed.
+const VIEW: u64 = 0x76_6965_77;
+
+impl View {
+    /// Writes the normalised view of a channel.
+    ///
+    /// `table[p]` is what a pixel of value `p` becomes; `out` and `plane` are `height × width`.
+    pub(crate) fn write(&self, plane: &[u8], table: &[f32; 256], width: usize, out: &mut [f32]) {
+        let height = plane.len() / width.max(1);
+        let shift = self.dx.unsigned_abs() as usize;
+        // Columns of the view that lie in the picture, before mirroring.
+        let (first, last) = match self.dx {
+            0.. => (0, width.saturating_sub(shift)),
+            _ => (shift.min(width), width),
+        };
+        for (y, row) in out.chunks_exact_mut(width.max(1)).enumerate() {
+            let from = y as i64 + i64::from(self.dy);
+            if from < 0 || from >= height as i64 {
+                row.fill(table[0]);
+                continue;
+            }
+            let start = from as usize * width;
+            let source = match self.dx {
+                0.. => &plane[start + shift.min(width)..start + width],
+                _ => &plane[start..start + width - first],
+            };
+            row[..first].fill(table[0]);
+            row[last..].fill(table[0]);
+            for (value, &pixel) in row[first..last].iter_mut().zip(source) {
+                *value = table[usize::from(pixel)];
+            }
+            if self.flip {
+                row.reverse();
+            }
+        }
+        if let Some(hole) = self.cutout {
+            for row in out
+                .chunks_exact_mut(width.max(1))
+                .take(hole.bottom)
+                .skip(hole.top)
+            {
+                row[hole.left..hole.right].fill(0.0);
+            }
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Augment {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields, default)]
+        struct Table {
+            crop: usize,
+            flip: bool,
+            cutout: usize,
+        }
+        impl Default for Table {
+            fn default() -> Self {
+                let Augment { crop, flip, cutout } = Augment::default();
+                Self { crop, flip, cutout }
+            }
+        }
+        struct AugmentVisitor;
+        impl<'de> Visitor<'de> for AugmentVisitor {
+            type Value = Augment;
+
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("\"none\" or { crop = 4, flip = true, cutout = 0 }")
+            }
+
+            fn visit_str<E: de::Error>(self, value: &str) -> Result<Augment, E> {
+                match value {
+                    "none" => Ok(Augment::none()),
+                    _ => Err(E::invalid_value(de::Unexpected::Str(value), &self)),
+                }
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Augment, A::Error> {
+                let Table { crop, flip, cutout } =
+                    Table::deserialize(de::value::MapAccessDeserializer::new(map))?;
+                Ok(Augment { crop, flip, cutout })
+            }
+        }
+        deserializer.deserialize_any(AugmentVisitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SIZE: (usize, usize) = (5, 7);
+
+    /// The definition, pixel by pixel.
+    fn plain(view: &View, plane: &[u8], (height, width): (usize, usize)) -> Vec<f32> {
+        let mut out = Vec::new();
+        for y in 0..height {
+            for x in 0..width {
+                let cut = view.cutout.is_some_and(|h| {
+                    (h.top..h.bottom).contains(&y) && (h.left..h.right).contains(&x)
+                });
+                let column = if view.flip { width - 1 - x } else { x } as i32 + view.dx;
+                let row = y as i32 + view.dy;
+                let inside =
+                    (0..width as i32).contains(&column) && (0..height as i32).contains(&row);
+                out.push(match (cut, inside) {
+                    (true, _) => 0.0,
+                    (_, true) => f32::from(plane[row as usize * width + column as usize]) - 100.0,
+                    (_, false) => -100.0,
+                });
+            }
+        }
+        out
+    }
+
+    #[test]
+    fn a_written_view_is_the_definition() {
+        let plane: Vec<u8> = (0..35).map(|i| i * 7 + 1).collect();
+        let table: [f32; 256] = std::array::from_fn(|p| p as f32 - 100.0);
+        let augment = Augment {
+            crop: 9,
+            flip: true,
+            cutout: 3,
+        };
+        for index in 0..2000 {
+            let view = augment.view(SIZE, 3, 1, index);
+            let mut out = vec![f32::NAN; 35];
+            view.write(&plane, &table, SIZE.1, &mut out);
+            assert_eq!(out, plain(&view, &plane, SIZE), "{view:?}");
+        }
+    }
+
+    #[test]
+    fn a_view_depends_on_seed_epoch_and_index_alone() {
+        let augment = Augment {
+            crop: 4,
+            flip: true,
+            cutout: 8,
+        };
+        let views = |seed, epoch| -> Vec<View> {
+            (0..100)
+                .map(|i| augment.view((32, 32), seed, epoch, i))
+                .collect()
+        };
+        assert_eq!(views(1, 1), views(1, 1));
+        assert_ne!(views(1, 1), views(2, 1));
+        assert_ne!(views(1, 1), views(1, 2));
+        assert_ne!(views(1, 1)[0], views(1, 1)[1]);
+        let plain = Augment {
+            crop: 4,
+            ..Augment::none()
+        };
+        for (index, view) in views(1, 1).iter().enumerate() {
+            let moved = plain.view((32, 32), 1, 1, index);
+            assert_eq!((moved.dx, moved.dy), (view.dx, view.dy));
+            assert!(!moved.flip && moved.cutout.is_none());
+        }
+    }
+
+    #[test]
+    fn moves_and_flips_are_uniform_and_holes_have_their_size() {
+        let augment = Augment {
+            crop: 4,
+            flip: true,
+            cutout: 5,
+        };
+        let (mut moves, mut flips) = ([[0u32; 9]; 2], 0);
+        for index in 0..9000 {
+            let view = augment.view((32, 32), 0, 0, index);
+            moves[0][(view.dx + 4) as usize] += 1;
+            moves[1][(view.dy + 4) as usize] += 1;
+            flips += u32::from(view.flip);
+            let hole = view.cutout.unwrap();
+            for (start, stop) in [(hole.top, hole.bottom), (hole.left, hole.right)] {
+                assert!(stop <= 32 && (3..=5).contains(&(stop - start)));
+                assert!(stop - start == 5 || start == 0 || stop == 32);
+            }
+        }
+        // Five standard deviations around 1,000 of 9,000 and 4,500 of 9,000.
+        assert!(
+            moves.iter().flatten().all(|n| (850..1150).contains(n)),
+            "{moves:?}"
+        );
+        assert!((4263..4737).contains(&flips), "{flips}");
+    }
+
+    #[test]
+    fn none_leaves_a_picture_alone() {
+        assert_eq!(Augment::none().view(SIZE, 1, 2, 3), View::default());
+    }
+}

@@ -1,0 +1,136 @@
+//! Pictures in memory.
+
+use std::sync::Arc;
+
+/// Labelled pictures of one size, as bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Images {
+    /// Colour channels: 1 or 3.
+    pub channels: usize,
+    /// Rows.
+    pub height: usize,
+    /// Columns.
+    pub width: usize,
+    /// `[n, channels, height, width]`, row-major.
+    pub pixels: Vec<u8>,
+    /// Class of each picture, `[n]`.
+    pub labels: Vec<u32>,
+    /// Superclass of each picture, `[n]`; CIFAR-100 only.
+    pub coarse: Option<Vec<u32>>,
+}
+
+impl Images {
+    /// No pictures, of a size.
+    pub fn empty(channels: usize, height: usize, width: usize) -> Self {
+        Self {
+            channels,
+            height,
+            width,
+            pixels: Vec::new(),
+            labels: Vec::new(),
+            coarse: None,
+        }
+    }
+
+    /// Number of pictures.
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+
+    /// Bytes of one picture.
+    pub fn stride(&self) -> usize {
+        self.channels * self.height * self.width
+    }
+
+    /// One picture, `[channels, height, width]`.
+    ///
+    /// # Panics
+    /// When there is no picture `i`.
+    pub fn image(&self, i: usize) -> &[u8] {
+        &self.pixels[i * self.stride()..][..self.stride()]
+    }
+
+    /// Pictures of each of `classes` classes.
+    pub fn counts(&self, classes: usize) -> Vec<usize> {
+        let mut counts = vec![0; classes];
+        for &label in &self.labels {
+            if let Some(count) = counts.get_mut(label as usize) {
+                *count += 1;
+            }
+        }
+        counts
+    }
+
+    /// Mean and deviation of each channel, in units of 255.
+    pub fn statistics(&self) -> (Vec<f32>, Vec<f32>) {
+        let plane = self.height * self.width;
+        let mut histograms = vec![[0u64; 256]; self.channels];
+        for (i, values) in self.pixels.chunks_exact(plane.max(1)).enumerate() {
+            for &value in values {
+                histograms[i % self.channels][usize::from(value)] += 1;
+            }
+        }
+        histograms
+            .iter()
+            .map(|histogram| {
+                let total = histogram.iter().sum::<u64>().max(1) as f64;
+                let moment = |f: &dyn Fn(f64) -> f64| {
+                    let weighted = |(v, &n): (usize, &u64)| f(v as f64 / 255.0) * n as f64;
+                    histogram.iter().enumerate().map(weighted).sum::<f64>() / total
+                };
+                let mean = moment(&|v| v);
+                let variance = moment(&|v| (v - mean) * (v - mean));
+                (mean as f32, variance.sqrt() as f32)
+            })
+            .unzip()
+    }
+}
+
+/// A data set, read and checked.
+#[derive(Clone, Debug)]
+pub struct Dataset {
+    /// Its name, as in the recipe.
+    pub name: String,
+    /// Class names, by label.
+    pub classes: Vec<String>,
+    /// Superclass names, by coarse label; empty where there are none.
+    pub coarse_classes: Vec<String>,
+    /// Training pictures; none when only the test set was read.
+    pub train: Arc<Images>,
+    /// Test pictures.
+    pub test: Arc<Images>,
+    /// Mean of each channel, in units of 255, that pictures are to be normalised with.
+    pub mean: Vec<f32>,
+    /// Deviation of each channel, likewise.
+    pub std: Vec<f32>,
+    /// SHA-256, in hexadecimal: of the archive's bytes, or of the files that were read (each as its
+    /// name, its length and its bytes, in name order).
+    pub sha256: String,
+    /// Where it came from: a path, or `embedded`.
+    pub source: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statistics_are_per_channel() {
+        let images = Images {
+            channels: 2,
+            height: 1,
+            width: 2,
+            pixels: vec![0, 255, 51, 51, 255, 0, 51, 51],
+            labels: vec![0, 1],
+            coarse: None,
+        };
+        assert_eq!(images.statistics(), (vec![0.5, 0.2], vec![0.5, 0.0]));
+        assert_eq!(images.image(1), [255, 0, 51, 51]);
+        assert_eq!(images.counts(3), [1, 1, 0]);
+    }
+}

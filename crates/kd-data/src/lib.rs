@@ -1,0 +1,52 @@
+//! Image data sets, splits, augmentation, and a loader that keeps a trainer busy.
+//!
+//! The way from a recipe's `[data]` to batches:
+//! 1. [`load`] reads a set named by a [`DataConfig`] into memory, checks its structure and hashes it;
+//! 2. [`split`] draws stratified training, validation and test indices from a seed;
+//! 3. a [`Loader`] shuffles, augments and normalises them, batch by batch, ahead of the step.
+//!
+//! Everything random is a pure function of a seed, an epoch and a picture's index, so a run can be
+//! repeated, and resumed at any batch.
+//!
+//! ```
+//! use kd_data::{DataConfig, Loader, LoaderConfig, load, split};
+//!
+//! let config = DataConfig { train_limit: Some(100), ..DataConfig::default() };
+//! let dataset = load(&config, &mut |_| {})?;
+//! let splits = split(&dataset, &config)?;
+//! let loader = Loader::new(
+//!     dataset.train.clone(),
+//!     splits.train,
+//!     LoaderConfig {
+//!         batch: 32,
+//!         augment: config.augment,
+//!         mean: dataset.mean.clone(),
+//!         std: dataset.std.clone(),
+//!         seed: 0,
+//!         shuffle: true,
+//!         drop_last: false,
+//!     },
+//! )?;
+//! for batch in loader.epoch(1) {
+//!     assert_eq!(batch.shape[1..], [1, 28, 28]);
+//! }
+//! # Ok::<(), kd_data::Error>(())
+//! ```
+
+mod augment;
+mod config;
+mod dataset;
+mod download;
+mod error;
+mod loader;
+mod random;
+mod sets;
+mod split;
+
+pub use augment::{Augment, Hole, View};
+pub use config::{DataConfig, Normalize};
+pub use dataset::{Dataset, Images};
+pub use error::Error;
+pub use loader::{Batch, Epoch, Loader, LoaderConfig, measure_throughput};
+pub use sets::{NAMES, Progress, load, load_test};
+pub use split::{Splits, split, stratified_order};

@@ -1,0 +1,331 @@
+//! Batches, prepared ahead of the step.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use rayon::prelude::*;
+
+use crate::random::Stream;
+use crate::{Augment, Error, Images, View};
+
+/// How pictures become batches.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LoaderConfig {
+    /// Pictures a batch.
+    pub batch: usize,
+    /// Random views; [`Augment::none`] for evaluation.
+    pub augment: Augment,
+    /// Mean of each channel, in units of 255.
+    pub mean: Vec<f32>,
+    /// Deviation of each channel, in units of 255.
+    pub std: Vec<f32>,
+    /// Seed of the order and of the views.
+    pub seed: u64,
+    /// Whether every epoch has its own order.
+    pub shuffle: bool,
+    /// Whether a last, smaller batch is left out.
+    pub drop_last: bool,
+}
+
+/// Makes batches of some of a set's pictures.
+#[derive(Clone, Debug)]
+pub struct Loader {
+    plan: Arc<Plan>,
+}
+
+#[derive(Debug)]
+struct Plan {
+    images: Arc<Images>,
+    indices: Vec<usize>,
+    config: LoaderConfig,
+    /// For each channel, what a pixel of each value becomes.
+    tables: Vec<[f32; 256]>,
+}
+
+/// One batch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Batch {
+    /// Normalised, `[batch, channels, height, width]`.
+    pub pixels: Vec<f32>,
+    /// Class of each picture.
+    pub labels: Vec<u32>,
+    /// Index of each picture in its [`Images`].
+    pub indices: Vec<usize>,
+    /// Shape of `pixels`.
+    pub shape: [usize; 4],
+}
+
+impl Batch {
+    /// The pictures as a tensor, `[batch, channels, height, width]`.
+    pub fn images(&self, device: &Device) -> Tensor<4> {
+        Tensor::from_data(TensorData::new(self.pixels.clone(), self.shape), device)
+    }
+
+    /// The classes as a tensor, `[batch]`.
+    pub fn labels(&self, device: &Device) -> Tensor<1, Int> {
+        let labels: Vec<i64> = self.labels.iter().map(|&label| i64::from(label)).collect();
+        let count = labels.len();
+        Tensor::from_data(TensorData::new(labels, [count]), device)
+    }
+
+    /// Number of pictures.
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+}
+
+impl Loader {
+    /// A loader of the pictures `indices` of `images`.
+    ///
+    /// # Errors
+    /// [`Error::Loader`] for no pictures, a batch of 0, an index or a channel that does not exist,
+    /// or when `drop_last` would leave no batch.
+    pub fn new(
+        images: Arc<Images>,
+        indices: Vec<usize>,
+        config: LoaderConfig,
+    ) -> Result<Self, Error> {
+        let problem = |text: String| Err(Error::Loader(text));
+        let available = images.len();
+        if indices.is_empty() {
+            return problem("there are no pictures to make batches of".into());
+        }
+        if let Some(index) = indices.iter().find(|&&index| index >= available) {
+            return problem(format!(
+                "there is no picture {index}: there are {available}"
+            ));
+        }
+        if config.batch == 0 {
+            return problem("a batch of 0 pictures; at least 1 is needed".into());
+        }
+        if config.drop_last && indices.len() < config.batch {
+            return problem(format!(
+                "{} pictures do not fill one batch of {}, and smaller batches are left out; \
+                 use a smaller batch or more pictures",
+                indices.len(),
+                config.batch
+            ));
+        }
+        let channels = images.channels;
+        if config.mean.len() != channels || config.std.len() != channels {
+            return problem(format!(
+                "{} means and {} deviations for pictures of {channels} channels",
+                config.mean.len(),
+                config.std.len()
+            ));
+        }
+        if images.pixels.len() != available * images.stride() {
+            return problem(format!(
+                "{} bytes are not {available} pictures of {channels}x{}x{}",
+                images.pixels.len(),
+                images.height,
+                images.width
+            ));
+        }
+        config.augment.fits((images.height, images.width))?;
+        let tables = config
+            .mean
+            .iter()
+            .zip(&config.std)
+            .map(|(mean, std)| std::array::from_fn(|p| (p as f32 / 255.0 - mean) / std))
+            .collect();
+        Ok(Self {
+            plan: Arc::new(Plan {
+                images,
+                indices,
+                config,
+                tables,
+            }),
+        })
+    }
+
+    /// Batches an epoch.
+    pub fn batches(&self) -> usize {
+        self.plan.batches()
+    }
+
+    /// Pictures that the loader draws from.
+    pub fn len(&self) -> usize {
+        self.plan.indices.len()
+    }
+
+    /// Never true: a loader of nothing cannot be made.
+    pub fn is_empty(&self) -> bool {
+        self.plan.indices.is_empty()
+    }
+
+    /// How picture `index` is seen in `epoch`.
+    pub fn view(&self, epoch: u64, index: usize) -> View {
+        self.plan.view(epoch, index)
+    }
+
+    /// The batches of an epoch: the same ones whenever the same epoch is asked for.
+    pub fn epoch(&self, epoch: u64) -> Epoch {
+        self.epoch_from(epoch, 0)
+    }
+
+    /// The batches of an epoch without its first `skip`, which are not prepared either.
+    pub fn epoch_from(&self, epoch: u64, skip: usize) -> Epoch {
+        Epoch::start(Arc::clone(&self.plan), epoch, skip)
+    }
+}
+
+impl Plan {
+    fn batches(&self) -> usize {
+        let (n, batch) = (self.indices.len(), self.config.batch);
+        if self.config.drop_last {
+            n / batch
+        } else {
+            n.div_ceil(batch)
+        }
+    }
+
+    fn order(&self, epoch: u64) -> Vec<usize> {
+        let mut order = self.indices.clone();
+        if self.config.shuffle {
+            Stream::new([self.config.seed, ORDER, epoch, 0]).shuffle(&mut order);
+        }
+        order
+    }
+
+    fn view(&self, epoch: u64, index: usize) -> View {
+        let size = (self.images.height, self.images.width);
+        self.config
+            .augment
+            .view(size, self.config.seed, epoch, index)
+    }
+
+    fn batch(&self, epoch: u64, indices: &[usize]) -> Batch {
+        let images = &*self.images;
+        let mut pixels = vec![0.0; indices.len() * images.stride()];
+        pixels
+            .par_chunks_mut(images.stride())
+            .zip(indices)
+            .with_min_len(8)
+            .for_each(|(out, &index)| {
+                let view = self.view(epoch, index);
+                let plane = images.height * images.width;
+                let planes = images.image(index).chunks_exact(plane);
+                for ((plane, table), out) in
+                    planes.zip(&self.tables).zip(out.chunks_exact_mut(plane))
+                {
+                    view.write(plane, table, images.width, out);
+                }
+            });
+        Batch {
+            pixels,
+            labels: indices.iter().map(|&i| images.labels[i]).collect(),
+            indices: indices.to_vec(),
+            shape: [indices.len(), images.channels, images.height, images.width],
+        }
+    }
+}
+
+/// Keeps these draws apart from others of the same seed.
+const ORDER: u64 = 0x6f_7264_6572;
+
+/// Batches that wait, at most, for the trainer.
+const AHEAD: usize = 3;
+
+/// The batches of an epoch, prepared by a thread of its own while the trainer computes.
+///
+/// Dropping it stops the thread.
+#[derive(Debug)]
+pub struct Epoch {
+    left: usize,
+    batches: Option<Receiver<Batch>>,
+    worker: Option<JoinHandle<()>>,
+}
+
+impl Epoch {
+    fn start(plan: Arc<Plan>, epoch: u64, skip: usize) -> Self {
+        let left = plan.batches().saturating_sub(skip);
+        let (sender, batches) = sync_channel(AHEAD);
+        let worker = std::thread::spawn(move || {
+            let order = plan.order(epoch);
+            let size = plan.config.batch;
+            for indices in order.chunks(size).take(plan.batches()).skip(skip) {
+                // The trainer has dropped the epoch.
+                if sender.send(plan.batch(epoch, indices)).is_err() {
+                    return;
+                }
+            }
+        });
+        Self {
+            left,
+            batches: Some(batches),
+            worker: Some(worker),
+        }
+    }
+
+    /// Closes the channel, so that a waiting worker wakes, and waits for it to end.
+    fn stop(&mut self) -> std::thread::Result<()> {
+        self.batches = None;
+        self.worker.take().map_or(Ok(()), JoinHandle::join)
+    }
+}
+
+impl Iterator for Epoch {
+    type Item = Batch;
+
+    fn next(&mut self) -> Option<Batch> {
+        if self.left == 0 {
+            return None;
+        }
+        match self
+            .batches
+            .as_ref()
+            .and_then(|batches| batches.recv().ok())
+        {
+            Some(batch) => {
+                self.left -= 1;
+                Some(batch)
+            }
+            None => {
+                self.left = 0;
+                // The worker ended early: a bug there must not pass as a short epoch.
+                if let Err(panic) = self.stop() {
+                    std::panic::resume_unwind(panic);
+                }
+                None
+            }
+        }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}
+
+impl ExactSizeIterator for Epoch {}
+
+impl Drop for Epoch {
+    fn drop(&mut self) {
+        // A panic of the worker was either passed on by `next` or belongs to batches nobody wanted.
+        let _ = self.stop();
+    }
+}
+
+/// Pictures a second that a loader prepares when nobody computes: whole epochs, for at least
+/// `duration`.
+pub fn measure_throughput(loader: &Loader, duration: Duration) -> f64 {
+    let start = Instant::now();
+    let mut pictures = 0;
+    for epoch in 1.. {
+        for batch in loader.epoch(epoch) {
+            pictures += std::hint::black_box(&batch).len();
+        }
+        if start.elapsed() >= duration {
+            break;
+        }
+    }
+    pictures as f64 / start.elapsed().as_secs_f64()
+}

@@ -1,0 +1,60 @@
+//! What a trainer and an objective know of a network.
+
+use burn::module::{Module, ModuleDisplay};
+use burn::tensor::Tensor;
+use kd_core::{Output, Taps};
+
+/// A network that shows its inside.
+///
+/// A trainer is generic over the student's and the teacher's backbone, so a module of your own
+/// distils with the ones of this crate. [`Module::valid`] gives the same type on the plain device,
+/// with batch normalisation and dropout in evaluation mode; that is how a teacher is run.
+pub trait Backbone: Module + ModuleDisplay {
+    /// What one batch of input is: images `[batch, channels, height, width]` for the networks here.
+    type Input;
+
+    /// Runs a batch and returns its logits together with what `taps` asks for.
+    fn forward(&self, input: Self::Input, taps: &Taps) -> Output;
+}
+
+/// Collects the levels of a forward pass.
+pub(crate) struct Recorder<'a> {
+    taps: &'a Taps,
+    output: Output,
+}
+
+impl<'a> Recorder<'a> {
+    /// Starts with the stem, whose map stands in both lists as in the references.
+    pub fn new(taps: &'a Taps, stem: &Tensor<4>) -> Self {
+        // The logits are known last; an empty tensor holds their place.
+        let mut recorder = Self {
+            taps,
+            output: Output::new(Tensor::empty([0, 0], &stem.device())),
+        };
+        recorder.stage(stem, stem);
+        recorder
+    }
+
+    /// Adds a level after and before its activation.
+    pub fn stage(&mut self, map: &Tensor<4>, preact: &Tensor<4>) {
+        self.map(map);
+        self.preact(preact);
+    }
+
+    /// Adds a level after its activation only.
+    pub fn map(&mut self, map: &Tensor<4>) {
+        self.output.maps.push(map, &self.taps.maps);
+    }
+
+    /// Adds a level before its activation only.
+    pub fn preact(&mut self, preact: &Tensor<4>) {
+        self.output.maps_preact.push(preact, &self.taps.maps_preact);
+    }
+
+    /// Ends with what the classifier reads and says.
+    pub fn finish(mut self, embedding: Tensor<2>, logits: Tensor<2>) -> Output {
+        self.output.embedding = self.taps.embedding.then_some(embedding);
+        self.output.logits = logits;
+        self.output
+    }
+}

@@ -1,0 +1,116 @@
+//! Batch normalisation with PyTorch's running statistics.
+
+use burn::module::{Flag, Initializer, Module, Param, RunningState};
+use burn::tensor::module::{batch_norm, batch_norm_train};
+use burn::tensor::{Device, Tensor};
+
+/// Weight of the newest batch in the running statistics, as in every reference network.
+const MOMENTUM: f64 = 0.1;
+/// Added to the variance before its square root.
+const EPSILON: f64 = 1e-5;
+
+/// Batch normalisation over `[batch, channels, height, width]` (Ioffe and Szegedy, ICML 2015).
+///
+/// burn's own layer keeps the biased variance of each batch as running variance; PyTorch, and so
+/// every reference network, keeps the unbiased one (`n - 1` values in the denominator). On a
+/// 2×2 map and a batch of 16 that is 1.6 %, which evaluation after training shows. Everything else,
+/// from the field names that weight files are matched by to [`Flag`] and [`RunningState`],
+/// is as in [`burn::nn::BatchNorm`].
+#[derive(Module, Debug)]
+pub struct BatchNorm {
+    /// Scale, `[channels]`.
+    pub gamma: Param<Tensor<1>>,
+    /// Shift, `[channels]`.
+    pub beta: Param<Tensor<1>>,
+    /// Running mean, `[channels]`.
+    pub running_mean: RunningState<Tensor<1>>,
+    /// Running unbiased variance, `[channels]`.
+    pub running_var: RunningState<Tensor<1>>,
+    /// Off in a frozen layer, which then normalises by its running statistics.
+    pub training: Param<Flag>,
+}
+
+impl BatchNorm {
+    /// Scale 1, shift 0, running mean 0 and variance 1.
+    pub fn new(channels: usize, device: &Device) -> Self {
+        Self {
+            gamma: Initializer::Ones.init([channels], device),
+            beta: Initializer::Zeros.init([channels], device),
+            running_mean: RunningState::new(Tensor::zeros([channels], device)),
+            running_var: RunningState::new(Tensor::ones([channels], device)),
+            training: Param::from_bool(true),
+        }
+    }
+
+    /// Normalises `[batch, channels, height, width]`: by the batch's statistics on an autodiff
+    /// device, by the running ones elsewhere.
+    pub fn forward(&self, input: Tensor<4>) -> Tensor<4> {
+        if input.device().is_autodiff() && self.training.is_enabled() {
+            self.forward_train(input)
+        } else {
+            let device = input.device();
+            let mean = self.running_mean.value().to_device(&device);
+            let variance = self.running_var.value().to_device(&device);
+            batch_norm(
+                input,
+                self.gamma.val(),
+                self.beta.val(),
+                mean,
+                variance,
+                EPSILON,
+            )
+        }
+    }
+
+    fn forward_train(&self, input: Tensor<4>) -> Tensor<4> {
+        let [batch, _, height, width] = input.dims();
+        let count = (batch * height * width) as f64;
+        let unbiased = count / (count - 1.0).max(1.0);
+        let result = batch_norm_train(input, self.gamma.val(), self.beta.val(), EPSILON);
+        blend(&self.running_mean, result.mean, 1.0);
+        blend(&self.running_var, result.variance, unbiased);
+        result.output
+    }
+}
+
+/// Moves a running statistic towards `scale · batch`.
+fn blend(running: &RunningState<Tensor<1>>, batch: Tensor<1>, scale: f64) {
+    let old = running.value_sync().to_device(&batch.device());
+    let new = old.mul_scalar(1.0 - MOMENTUM) + batch.detach().mul_scalar(MOMENTUM * scale);
+    running.update(new.detach());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn running_statistics_are_pytorchs() {
+        let device = Device::flex().autodiff();
+        let layer = BatchNorm::new(1, &device);
+        // Mean 2.5, biased variance 1.25, unbiased 5/3.
+        let input = Tensor::<1>::from_floats([1.0, 2.0, 3.0, 4.0], &device).reshape([2, 1, 1, 2]);
+        layer.forward(input.clone());
+        layer.forward(input);
+        let evaluated = layer.valid();
+        let mean = evaluated.running_mean.value().into_scalar::<f32>();
+        let variance = evaluated.running_var.value().into_scalar::<f32>();
+        assert!((mean - 0.19 * 2.5).abs() < 1e-6, "{mean}");
+        assert!(
+            (variance - (0.81 + 0.19 * 5.0 / 3.0)).abs() < 1e-6,
+            "{variance}"
+        );
+    }
+
+    #[test]
+    fn training_normalises_by_the_batch_and_evaluation_does_not() {
+        let device = Device::flex().autodiff();
+        let layer = BatchNorm::new(1, &device);
+        let input = Tensor::<1>::from_floats([1.0, 3.0], &device).reshape([2, 1, 1, 1]);
+        let trained: Vec<f32> = layer.forward(input.clone()).into_data().iter().collect();
+        assert!((trained[0] + 1.0).abs() < 1e-4 && (trained[1] - 1.0).abs() < 1e-4);
+        let frozen = BatchNorm::new(1, &device).freeze();
+        let kept: Vec<f32> = frozen.forward(input).into_data().iter().collect();
+        assert!((kept[0] - 1.0).abs() < 1e-4 && (kept[1] - 3.0).abs() < 1e-4);
+    }
+}

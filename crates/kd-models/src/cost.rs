@@ -1,0 +1,77 @@
+//! What a network costs: parameters, multiply-accumulates, bytes.
+
+use burn::tensor::Device;
+use serde_json::{Map, Value, json};
+
+use crate::Error;
+use crate::keys::Key;
+use crate::macs::MacCounter;
+use crate::network::{Architecture, Network, NetworkConfig};
+use crate::weights::header;
+
+/// The size of a network, independent of any machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cost {
+    /// Trainable parameters.
+    pub parameters: u64,
+    /// Multiply-accumulates of convolutions and linear layers for one picture.
+    pub macs: u64,
+    /// Size of the file that [`Network::save`] writes at f32, without further metadata.
+    pub bytes: u64,
+}
+
+/// The cost of a network for square pictures; nothing is computed or drawn.
+///
+/// # Errors
+/// [`Error::UnknownModel`]; [`Error::Config`], also for pictures that the strides shrink to nothing.
+pub fn cost(config: &NetworkConfig, image_size: usize) -> Result<Cost, Error> {
+    Network::lazy(config, &Device::default())?.cost(image_size)
+}
+
+impl Network {
+    /// The cost of this network for square pictures. See [`cost()`].
+    ///
+    /// # Errors
+    /// [`Error::Config`] for pictures that the strides shrink to nothing.
+    pub fn cost(&self, image_size: usize) -> Result<Cost, Error> {
+        let mut macs = MacCounter::new(image_size);
+        self.family.count(&mut macs);
+        if image_size == 0 || macs.size().contains(&0) {
+            return Err(Error::Config {
+                key: "image_size",
+                value: image_size,
+                expected: format!(
+                    "`{}` halves a picture until nothing of this one is left; use a larger size",
+                    self.config.model
+                ),
+            });
+        }
+        let keys = self.keys();
+        let trainable = keys.iter().filter(|key| key.trainable);
+        Ok(Cost {
+            parameters: trainable.map(Key::count).sum::<usize>() as u64,
+            macs: macs.macs(),
+            bytes: file_size(keys),
+        })
+    }
+}
+
+/// Size of a safetensors file of f32 tensors: the header's length, the header as JSON padded to
+/// eight bytes, and the values.
+fn file_size(mut keys: Vec<Key>) -> u64 {
+    const ALIGNMENT: u64 = 8;
+    keys.sort_by(|a, b| a.name.cmp(&b.name));
+    let mut json = Map::new();
+    json.insert("__metadata__".into(), json!(header()));
+    let mut end = 0;
+    for key in keys {
+        let start = end;
+        end += 4 * key.count();
+        let entry: Value = json!({
+            "dtype": "F32", "shape": key.shape, "data_offsets": [start, end],
+        });
+        json.insert(key.name, entry);
+    }
+    let text = Value::Object(json).to_string().len() as u64;
+    8 + text.next_multiple_of(ALIGNMENT) + end as u64
+}

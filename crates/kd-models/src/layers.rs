@@ -1,0 +1,152 @@
+//! Layers as the reference networks build and initialise them.
+
+use burn::module::Initializer;
+use burn::nn::conv::{Conv2d, Conv2dConfig};
+use burn::nn::{Linear, LinearConfig, PaddingConfig2d};
+use burn::tensor::module::adaptive_avg_pool2d;
+use burn::tensor::{Device, Tensor};
+
+/// How a reference draws the weights of its convolutions.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum ConvInit {
+    /// Normal, deviation `sqrt(2 / (kernel area · output channels))` (He et al., ICCV 2015).
+    FanOut,
+    /// Normal, deviation `sqrt(2 / (kernel area · input channels))`.
+    FanIn,
+    /// PyTorch's default: uniform within `1 / sqrt(fan in)`.
+    Default,
+}
+
+/// A convolution to be built; square kernel, padded so that stride 1 keeps the size.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Conv {
+    pub channels: [usize; 2],
+    pub kernel: usize,
+    pub stride: usize,
+    pub groups: usize,
+    pub bias: bool,
+    pub init: ConvInit,
+}
+
+impl Conv {
+    /// 3×3 without bias.
+    pub fn k3(channels: [usize; 2], stride: usize, init: ConvInit) -> Self {
+        Self {
+            channels,
+            kernel: 3,
+            stride,
+            groups: 1,
+            bias: false,
+            init,
+        }
+    }
+
+    /// 1×1 without bias.
+    pub fn k1(channels: [usize; 2], stride: usize, init: ConvInit) -> Self {
+        Self {
+            kernel: 1,
+            ..Self::k3(channels, stride, init)
+        }
+    }
+
+    /// 3×3 without bias, each channel by itself.
+    pub fn depthwise(channels: usize, stride: usize, init: ConvInit) -> Self {
+        Self {
+            groups: channels,
+            ..Self::k3([channels, channels], stride, init)
+        }
+    }
+
+    /// With weights drawn as its initialisation says; a bias starts at zero unless the
+    /// initialisation is PyTorch's default.
+    pub fn build(self, device: &Device) -> Conv2d {
+        let area = self.kernel * self.kernel;
+        let normal = |fan: usize| Initializer::Normal {
+            mean: 0.0,
+            std: (2.0 / fan as f64).sqrt(),
+        };
+        let padding = self.kernel / 2;
+        let config = Conv2dConfig::new(self.channels, [self.kernel; 2])
+            .with_stride([self.stride; 2])
+            .with_groups(self.groups)
+            .with_bias(self.bias)
+            .with_padding(PaddingConfig2d::Explicit(
+                padding, padding, padding, padding,
+            ));
+        let initializer = match self.init {
+            ConvInit::FanOut => normal(area * self.channels[1]),
+            ConvInit::FanIn => normal(area * self.channels[0] / self.groups),
+            // burn's default is PyTorch's, for the weight and for the bias.
+            ConvInit::Default => return config.init(device),
+        };
+        let mut conv = config.with_initializer(initializer).init(device);
+        if self.bias {
+            conv.bias = Some(Initializer::Zeros.init([self.channels[1]], device));
+        }
+        conv
+    }
+}
+
+/// PyTorch's default classifier: weight and bias uniform within `1 / sqrt(inputs)`.
+pub(crate) fn linear(inputs: usize, outputs: usize, device: &Device) -> Linear {
+    LinearConfig::new(inputs, outputs).init(device)
+}
+
+/// A classifier with normal weights and a zero bias.
+pub(crate) fn linear_normal(inputs: usize, outputs: usize, std: f64, device: &Device) -> Linear {
+    let mut linear = LinearConfig::new(inputs, outputs)
+        .with_initializer(Initializer::Normal { mean: 0.0, std })
+        .init(device);
+    linear.bias = Some(Initializer::Zeros.init([outputs], device));
+    linear
+}
+
+/// Mean over height and width: `[batch, channels, height, width]` to `[batch, channels]`.
+pub(crate) fn global_average(x: Tensor<4>) -> Tensor<2> {
+    let [batch, channels, _, _] = x.dims();
+    adaptive_avg_pool2d(x, [1, 1]).reshape([batch, channels])
+}
+
+/// Deals the channels of `groups` equal parts out in turn (Zhang et al., CVPR 2018).
+pub(crate) fn shuffle_channels(x: Tensor<4>, groups: usize) -> Tensor<4> {
+    let [batch, channels, height, width] = x.dims();
+    x.reshape([batch, groups, channels / groups, height, width])
+        .swap_dims(1, 2)
+        .reshape([batch, channels, height, width])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shuffling_interleaves_the_groups() {
+        let device = Device::flex();
+        let x =
+            Tensor::<1>::from_floats([0.0, 1.0, 2.0, 3.0, 4.0, 5.0], &device).reshape([1, 6, 1, 1]);
+        let shuffled: Vec<f32> = shuffle_channels(x, 3).into_data().iter().collect();
+        assert_eq!(shuffled, [0.0, 2.0, 4.0, 1.0, 3.0, 5.0]);
+    }
+
+    #[test]
+    fn weights_have_the_deviation_of_the_reference() {
+        let device = Device::flex();
+        device.seed(1);
+        let deviation = |conv: Conv| {
+            let weight = conv.build(&device).weight.val();
+            weight.square().mean().into_scalar::<f32>().sqrt()
+        };
+        let out = deviation(Conv::k3([64, 128], 1, ConvInit::FanOut));
+        assert!((out / (2.0f32 / 1152.0).sqrt() - 1.0).abs() < 0.02, "{out}");
+        let inside = deviation(Conv::k3([64, 128], 1, ConvInit::FanIn));
+        assert!(
+            (inside / (2.0f32 / 576.0).sqrt() - 1.0).abs() < 0.02,
+            "{inside}"
+        );
+        let uniform = deviation(Conv::k3([64, 128], 1, ConvInit::Default));
+        assert!(
+            (uniform / (1.0f32 / (3.0 * 576.0)).sqrt() - 1.0).abs() < 0.02,
+            "{uniform}"
+        );
+    }
+}

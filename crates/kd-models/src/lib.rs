@@ -1,0 +1,50 @@
+//! Networks for distillation: what they show of their inside, their registry, their weights.
+//!
+//! A [`Network`] is built by name ([`Network::new`]) or from a file of weights
+//! ([`Network::from_file`]), and run by [`Backbone::forward`], which returns an
+//! [`Output`](kd_core::Output) with what [`Taps`](kd_core::Taps) asks for:
+//!
+//! ```
+//! use burn::tensor::{Device, Tensor};
+//! use kd_core::Taps;
+//! use kd_models::{Backbone, Network, NetworkConfig, cost};
+//!
+//! let device = Device::default();
+//! let config = NetworkConfig::new("resnet8", 10, 3);
+//! let network = Network::new(&config, &device)?;
+//! let output = network.forward(Tensor::zeros([2, 3, 32, 32], &device), &Taps::all());
+//! assert_eq!(output.logits.dims(), [2, 10]);
+//! assert_eq!(output.maps.get(3)?.dims(), [2, 64, 8, 8]);
+//! assert_eq!(cost(&config, 32)?.parameters, 78_042);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! [`models`] lists the names. A network of your own takes part by implementing [`Backbone`].
+
+mod backbone;
+mod batch_norm;
+mod cost;
+mod error;
+mod keys;
+mod layers;
+mod macs;
+mod mismatch;
+mod mobilenet_v2;
+mod network;
+mod registry;
+mod residual;
+mod resnet;
+mod resnet_cifar;
+mod shufflenet_v1;
+mod shufflenet_v2;
+mod vgg;
+mod weights;
+mod wrn;
+
+pub use backbone::Backbone;
+pub use batch_norm::BatchNorm;
+pub use cost::{Cost, cost};
+pub use error::Error;
+pub use mismatch::{Mismatch, WrongShape};
+pub use network::{Network, NetworkConfig};
+pub use registry::{ModelInfo, find, models};

@@ -1,0 +1,75 @@
+//! Counting multiply-accumulates without computing anything.
+
+use burn::nn::conv::Conv2d;
+use burn::nn::{Linear, PaddingConfig2d};
+
+/// Follows a picture's height and width through a network's layers, as its forward pass does, and
+/// adds up the multiply-accumulates of convolutions and linear layers.
+#[derive(Debug)]
+pub(crate) struct MacCounter {
+    macs: u64,
+    size: [usize; 2],
+}
+
+impl MacCounter {
+    /// Starts at a square picture.
+    pub fn new(image_size: usize) -> Self {
+        Self {
+            macs: 0,
+            size: [image_size; 2],
+        }
+    }
+
+    /// What was counted.
+    pub fn macs(&self) -> u64 {
+        self.macs
+    }
+
+    /// Height and width after the layers so far.
+    pub fn size(&self) -> [usize; 2] {
+        self.size
+    }
+
+    /// A convolution.
+    pub fn conv(&mut self, conv: &Conv2d) -> &mut Self {
+        let padding = match conv.padding {
+            PaddingConfig2d::Explicit(top, left, bottom, right) => [top + bottom, left + right],
+            _ => [0, 0],
+        };
+        self.window(conv.kernel_size, conv.stride, padding);
+        // `[out, in / groups, kernel, kernel]`: one multiplication per weight and output pixel.
+        let weights: usize = conv.weight.lazy_shape().iter().product();
+        self.macs += (weights * self.size[0] * self.size[1]) as u64;
+        self
+    }
+
+    /// A pooling layer, which multiplies nothing.
+    pub fn pool(&mut self, kernel: usize, stride: usize, padding: usize) -> &mut Self {
+        self.window([kernel; 2], [stride; 2], [2 * padding; 2]);
+        self
+    }
+
+    /// A linear layer on a pooled vector.
+    pub fn linear(&mut self, linear: &Linear) -> &mut Self {
+        self.macs += linear.weight.lazy_shape().iter().product::<usize>() as u64;
+        self
+    }
+
+    /// A convolution of a parallel branch that starts at `size`; the main path goes on unchanged.
+    pub fn branch(&mut self, size: [usize; 2], conv: &Conv2d) -> &mut Self {
+        let main = std::mem::replace(&mut self.size, size);
+        self.conv(conv);
+        self.size = main;
+        self
+    }
+
+    fn window(&mut self, kernel: [usize; 2], stride: [usize; 2], padding: [usize; 2]) {
+        self.size = std::array::from_fn(|axis| {
+            let padded = self.size[axis] + padding[axis];
+            match padded.checked_sub(kernel[axis]) {
+                Some(room) => room / stride[axis] + 1,
+                None => 0,
+            }
+        });
+    }
+}

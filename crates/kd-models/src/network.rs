@@ -1,0 +1,204 @@
+//! Any registered network as one type.
+
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::{Device, Tensor};
+use kd_core::{Output, Taps};
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+use crate::backbone::Backbone;
+use crate::keys::{self, Key};
+use crate::macs::MacCounter;
+use crate::mobilenet_v2::MobileNetV2;
+use crate::registry;
+use crate::resnet::ResNet;
+use crate::resnet_cifar::ResNetCifar;
+use crate::shufflenet_v1::ShuffleNetV1;
+use crate::shufflenet_v2::ShuffleNetV2;
+use crate::vgg::Vgg;
+use crate::wrn::WideResNet;
+
+/// Which network to build.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NetworkConfig {
+    /// A name or alias of [`models`](crate::models).
+    pub model: String,
+    /// Number of classes.
+    pub classes: usize,
+    /// Channels of a picture: 3 for colour, 1 for grey.
+    pub channels: usize,
+}
+
+impl NetworkConfig {
+    /// A configuration; it is checked when the network is built.
+    pub fn new(model: impl Into<String>, classes: usize, channels: usize) -> Self {
+        Self {
+            model: model.into(),
+            classes,
+            channels,
+        }
+    }
+
+    /// The network without its parameters drawn.
+    fn design(&self, device: &Device) -> Result<Network, Error> {
+        let info = registry::find(&self.model)?;
+        for (key, value) in [("classes", self.classes), ("channels", self.channels)] {
+            if value == 0 {
+                return Err(Error::Config {
+                    key,
+                    value,
+                    expected: "at least 1".into(),
+                });
+            }
+        }
+        Ok(Network {
+            family: info.build(self.channels, self.classes, device),
+            config: Self {
+                model: info.name.into(),
+                ..self.clone()
+            },
+        })
+    }
+}
+
+/// What a family adds to [`Backbone`].
+pub(crate) trait Architecture: Backbone<Input = Tensor<4>> {
+    /// Follows the forward pass of one picture and counts its multiply-accumulates.
+    fn count(&self, macs: &mut MacCounter);
+
+    /// The reference's state-dict key for a path of this module; only the names of modules
+    /// may change, the last part stays.
+    fn pytorch_key(&self, path: &str) -> String {
+        path.to_owned()
+    }
+}
+
+/// The networks by family.
+#[derive(Module, Debug)]
+pub(crate) enum Family {
+    ResNetCifar(ResNetCifar),
+    ResNet(ResNet),
+    WideResNet(WideResNet),
+    Vgg(Vgg),
+    MobileNetV2(MobileNetV2),
+    ShuffleNetV1(ShuffleNetV1),
+    ShuffleNetV2(ShuffleNetV2),
+}
+
+/// Calls the same method on whichever family it is.
+macro_rules! on_family {
+    ($family:expr, $network:ident => $body:expr) => {
+        match $family {
+            Family::ResNetCifar($network) => $body,
+            Family::ResNet($network) => $body,
+            Family::WideResNet($network) => $body,
+            Family::Vgg($network) => $body,
+            Family::MobileNetV2($network) => $body,
+            Family::ShuffleNetV1($network) => $body,
+            Family::ShuffleNetV2($network) => $body,
+        }
+    };
+}
+
+impl Backbone for Family {
+    type Input = Tensor<4>;
+
+    fn forward(&self, input: Tensor<4>, taps: &Taps) -> Output {
+        on_family!(self, network => network.forward(input, taps))
+    }
+}
+
+impl Architecture for Family {
+    fn count(&self, macs: &mut MacCounter) {
+        on_family!(self, network => network.count(macs));
+    }
+
+    fn pytorch_key(&self, path: &str) -> String {
+        on_family!(self, network => network.pytorch_key(path))
+    }
+}
+
+/// A registered network.
+///
+/// Input is `[batch, channels, height, width]`; any size that survives the strides will do, since
+/// the last pooling is global (which at 32×32 is what the references compute).
+///
+/// Cloning shares the running statistics of batch normalisation with the original; a copy of
+/// its own comes from [`Module::valid`] or from [`Network::load`].
+#[derive(Module, Debug)]
+pub struct Network {
+    pub(crate) family: Family,
+    #[module(skip)]
+    pub(crate) config: NetworkConfig,
+}
+
+impl Network {
+    /// Builds a network with the initialisation of its reference, drawn now from the device's
+    /// generator in a fixed order: after the same `Device::seed` come the same parameters.
+    ///
+    /// # Errors
+    /// [`Error::UnknownModel`], [`Error::Config`].
+    pub fn new(config: &NetworkConfig, device: &Device) -> Result<Self, Error> {
+        let network = config.design(device)?;
+        network.family.visit(&mut Draw);
+        Ok(network)
+    }
+
+    /// Builds a network whose parameters are drawn when they are first used, or never if they
+    /// are loaded.
+    pub(crate) fn lazy(config: &NetworkConfig, device: &Device) -> Result<Self, Error> {
+        config.design(device)
+    }
+
+    /// What this network was built from, with the canonical name.
+    pub fn config(&self) -> &NetworkConfig {
+        &self.config
+    }
+
+    /// Where the parameters are.
+    pub(crate) fn device(&self) -> Option<Device> {
+        self.family.collect_devices(Vec::new()).into_iter().next()
+    }
+
+    /// Every tensor of the state dict, in the order of the module.
+    pub(crate) fn keys(&self) -> Vec<Key> {
+        keys::of(&self.family, |path| self.family.pytorch_key(path))
+    }
+}
+
+impl Backbone for Network {
+    type Input = Tensor<4>;
+
+    fn forward(&self, input: Tensor<4>, taps: &Taps) -> Output {
+        self.family.forward(input, taps)
+    }
+}
+
+/// Touches every parameter, which draws the ones that are not drawn yet.
+struct Draw;
+
+impl ModuleVisitor for Draw {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        param.val();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_family_makes_the_others_carry_its_size() {
+        let sizes = [
+            size_of::<ResNetCifar>(),
+            size_of::<ResNet>(),
+            size_of::<WideResNet>(),
+            size_of::<Vgg>(),
+            size_of::<MobileNetV2>(),
+            size_of::<ShuffleNetV1>(),
+            size_of::<ShuffleNetV2>(),
+        ];
+        assert!(sizes.iter().all(|size| *size < 2048), "{sizes:?}");
+    }
+}

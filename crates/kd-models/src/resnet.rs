@@ -1,0 +1,169 @@
+//! ResNets of four stages with a stem for small pictures (He et al., CVPR 2016).
+
+use burn::module::Module;
+use burn::nn::Linear;
+use burn::nn::conv::Conv2d;
+use burn::tensor::activation::relu;
+use burn::tensor::{Device, Tensor};
+use kd_core::{Output, Taps};
+
+use crate::backbone::{Backbone, Recorder};
+use crate::batch_norm::BatchNorm;
+use crate::layers::{Conv, ConvInit, global_average, linear};
+use crate::macs::MacCounter;
+use crate::network::Architecture;
+use crate::residual::{self, ResidualBlock};
+
+const WIDTHS: [usize; 4] = [64, 128, 256, 512];
+const INIT: ConvInit = ConvInit::FanOut;
+
+/// The plan of a [`ResNet`].
+#[derive(Clone, Copy, Debug)]
+pub struct ResNetConfig {
+    /// Blocks in each stage.
+    pub blocks: [usize; 4],
+    /// Whether blocks are bottlenecks (1×1, 3×3, 1×1 with four times the channels) or two 3×3.
+    pub bottleneck: bool,
+}
+
+/// A basic block, or a bottleneck when there is a third convolution.
+#[derive(Module, Debug)]
+struct Block {
+    conv1: Conv2d,
+    bn1: BatchNorm,
+    conv2: Conv2d,
+    bn2: BatchNorm,
+    conv3: Option<Conv2d>,
+    bn3: Option<BatchNorm>,
+    shortcut: Option<(Conv2d, BatchNorm)>,
+}
+
+impl Block {
+    fn new(inputs: usize, width: usize, stride: usize, bottleneck: bool, device: &Device) -> Self {
+        let outputs = if bottleneck { 4 * width } else { width };
+        let (first, second) = if bottleneck {
+            (
+                Conv::k1([inputs, width], 1, INIT),
+                Conv::k3([width, width], stride, INIT),
+            )
+        } else {
+            (
+                Conv::k3([inputs, width], stride, INIT),
+                Conv::k3([width, width], 1, INIT),
+            )
+        };
+        Self {
+            conv1: first.build(device),
+            bn1: BatchNorm::new(width, device),
+            conv2: second.build(device),
+            bn2: BatchNorm::new(width, device),
+            conv3: bottleneck.then(|| Conv::k1([width, outputs], 1, INIT).build(device)),
+            bn3: bottleneck.then(|| BatchNorm::new(outputs, device)),
+            shortcut: (stride != 1 || inputs != outputs).then(|| {
+                (
+                    Conv::k1([inputs, outputs], stride, INIT).build(device),
+                    BatchNorm::new(outputs, device),
+                )
+            }),
+        }
+    }
+}
+
+impl ResidualBlock for Block {
+    fn preact(&self, x: Tensor<4>) -> Tensor<4> {
+        let branch = relu(self.bn1.forward(self.conv1.forward(x.clone())));
+        let mut branch = self.bn2.forward(self.conv2.forward(branch));
+        if let (Some(conv3), Some(bn3)) = (&self.conv3, &self.bn3) {
+            branch = bn3.forward(conv3.forward(relu(branch)));
+        }
+        match &self.shortcut {
+            Some((conv, bn)) => branch + bn.forward(conv.forward(x)),
+            None => branch + x,
+        }
+    }
+
+    fn count(&self, macs: &mut MacCounter) {
+        let input = macs.size();
+        macs.conv(&self.conv1).conv(&self.conv2);
+        if let Some(conv3) = &self.conv3 {
+            macs.conv(conv3);
+        }
+        if let Some((conv, _)) = &self.shortcut {
+            macs.branch(input, conv);
+        }
+    }
+}
+
+/// A ResNet whose stem is a 3×3 convolution of stride 1, without pooling.
+///
+/// Levels: the stem after its ReLU (in both lists), then the output of each of the four stages
+/// after and before its last ReLU.
+#[derive(Module, Debug)]
+pub struct ResNet {
+    conv1: Conv2d,
+    bn1: BatchNorm,
+    layer1: Vec<Block>,
+    layer2: Vec<Block>,
+    layer3: Vec<Block>,
+    layer4: Vec<Block>,
+    linear: Linear,
+}
+
+impl ResNet {
+    /// Builds the network with the initialisation of its reference.
+    pub fn new(config: &ResNetConfig, channels: usize, classes: usize, device: &Device) -> Self {
+        let expansion = if config.bottleneck { 4 } else { 1 };
+        let mut inputs = WIDTHS[0];
+        let mut stage = |index: usize| {
+            (0..config.blocks[index])
+                .map(|block| {
+                    let stride = if block == 0 && index > 0 { 2 } else { 1 };
+                    let width = WIDTHS[index];
+                    let block = Block::new(inputs, width, stride, config.bottleneck, device);
+                    inputs = width * expansion;
+                    block
+                })
+                .collect()
+        };
+        Self {
+            layer1: stage(0),
+            layer2: stage(1),
+            layer3: stage(2),
+            layer4: stage(3),
+            conv1: Conv::k3([channels, WIDTHS[0]], 1, INIT).build(device),
+            bn1: BatchNorm::new(WIDTHS[0], device),
+            linear: linear(WIDTHS[3] * expansion, classes, device),
+        }
+    }
+
+    fn stages(&self) -> [&Vec<Block>; 4] {
+        [&self.layer1, &self.layer2, &self.layer3, &self.layer4]
+    }
+}
+
+impl Backbone for ResNet {
+    type Input = Tensor<4>;
+
+    fn forward(&self, input: Tensor<4>, taps: &Taps) -> Output {
+        let mut x = relu(self.bn1.forward(self.conv1.forward(input)));
+        let mut recorder = Recorder::new(taps, &x);
+        for stage in self.stages() {
+            let (map, preact) = residual::run(stage, x);
+            recorder.stage(&map, &preact);
+            x = map;
+        }
+        let embedding = global_average(x);
+        let logits = self.linear.forward(embedding.clone());
+        recorder.finish(embedding, logits)
+    }
+}
+
+impl Architecture for ResNet {
+    fn count(&self, macs: &mut MacCounter) {
+        macs.conv(&self.conv1);
+        for stage in self.stages() {
+            residual::count(stage, macs);
+        }
+        macs.linear(&self.linear);
+    }
+}

@@ -1,0 +1,146 @@
+//! ShuffleNet for small pictures, three groups (Zhang et al., CVPR 2018).
+
+use burn::module::Module;
+use burn::nn::Linear;
+use burn::nn::conv::Conv2d;
+use burn::tensor::activation::relu;
+use burn::tensor::module::avg_pool2d;
+use burn::tensor::ops::AvgPoolOptions;
+use burn::tensor::{Device, Tensor};
+use kd_core::{Output, Taps};
+
+use crate::backbone::{Backbone, Recorder};
+use crate::batch_norm::BatchNorm;
+use crate::layers::{Conv, ConvInit, global_average, linear, shuffle_channels};
+use crate::macs::MacCounter;
+use crate::network::Architecture;
+use crate::residual::{self, ResidualBlock};
+
+const INIT: ConvInit = ConvInit::Default;
+const GROUPS: usize = 3;
+const STEM: usize = 24;
+/// Output channels and units of each stage.
+const STAGES: [(usize, usize); 3] = [(240, 4), (480, 8), (960, 4)];
+
+/// Grouped 1×1, shuffle, depthwise 3×3, grouped 1×1.
+#[derive(Module, Debug)]
+struct Unit {
+    conv1: Conv2d,
+    bn1: BatchNorm,
+    conv2: Conv2d,
+    bn2: BatchNorm,
+    conv3: Conv2d,
+    bn3: BatchNorm,
+    /// Halves the size and concatenates a pooled input instead of adding the input.
+    #[module(skip)]
+    down: bool,
+}
+
+impl Unit {
+    /// A unit that halves the size computes only the channels that its input does not bring.
+    fn new(inputs: usize, outputs: usize, down: bool, device: &Device) -> Self {
+        let computed = if down { outputs - inputs } else { outputs };
+        let hidden = computed / 4;
+        // The stem's channels are too few to be grouped.
+        let first_groups = if inputs == STEM { 1 } else { GROUPS };
+        let grouped = |channels, groups| Conv {
+            groups,
+            ..Conv::k1(channels, 1, INIT)
+        };
+        Self {
+            conv1: grouped([inputs, hidden], first_groups).build(device),
+            bn1: BatchNorm::new(hidden, device),
+            conv2: Conv::depthwise(hidden, if down { 2 } else { 1 }, INIT).build(device),
+            bn2: BatchNorm::new(hidden, device),
+            conv3: grouped([hidden, computed], GROUPS).build(device),
+            bn3: BatchNorm::new(computed, device),
+            down,
+        }
+    }
+}
+
+impl ResidualBlock for Unit {
+    fn preact(&self, x: Tensor<4>) -> Tensor<4> {
+        let hidden = relu(self.bn1.forward(self.conv1.forward(x.clone())));
+        let hidden = shuffle_channels(hidden, self.conv1.groups);
+        let hidden = relu(self.bn2.forward(self.conv2.forward(hidden)));
+        let out = self.bn3.forward(self.conv3.forward(hidden));
+        if self.down {
+            let options = AvgPoolOptions::new([3, 3])
+                .with_stride([2, 2])
+                .with_padding([1, 1]);
+            Tensor::cat(vec![out, avg_pool2d(x, options)], 1)
+        } else {
+            out + x
+        }
+    }
+
+    fn count(&self, macs: &mut MacCounter) {
+        macs.conv(&self.conv1).conv(&self.conv2).conv(&self.conv3);
+    }
+}
+
+/// ShuffleNet whose stem is a 1×1 convolution, without pooling.
+///
+/// Levels: the stem after its ReLU (in both lists), then the output of each stage after and before
+/// its last ReLU.
+#[derive(Module, Debug)]
+pub struct ShuffleNetV1 {
+    conv1: Conv2d,
+    bn1: BatchNorm,
+    layer1: Vec<Unit>,
+    layer2: Vec<Unit>,
+    layer3: Vec<Unit>,
+    linear: Linear,
+}
+
+impl ShuffleNetV1 {
+    /// Builds the network with the initialisation of its reference.
+    pub fn new(channels: usize, classes: usize, device: &Device) -> Self {
+        let mut inputs = STEM;
+        let mut stage = |index: usize| {
+            let (outputs, units) = STAGES[index];
+            (0..units)
+                .map(|unit| {
+                    let from = std::mem::replace(&mut inputs, outputs);
+                    Unit::new(from, outputs, unit == 0, device)
+                })
+                .collect()
+        };
+        Self {
+            layer1: stage(0),
+            layer2: stage(1),
+            layer3: stage(2),
+            conv1: Conv::k1([channels, STEM], 1, INIT).build(device),
+            bn1: BatchNorm::new(STEM, device),
+            linear: linear(STAGES[2].0, classes, device),
+        }
+    }
+}
+
+impl Backbone for ShuffleNetV1 {
+    type Input = Tensor<4>;
+
+    fn forward(&self, input: Tensor<4>, taps: &Taps) -> Output {
+        let mut x = relu(self.bn1.forward(self.conv1.forward(input)));
+        let mut recorder = Recorder::new(taps, &x);
+        for stage in [&self.layer1, &self.layer2, &self.layer3] {
+            let (map, preact) = residual::run(stage, x);
+            recorder.stage(&map, &preact);
+            x = map;
+        }
+        let embedding = global_average(x);
+        let logits = self.linear.forward(embedding.clone());
+        recorder.finish(embedding, logits)
+    }
+}
+
+impl Architecture for ShuffleNetV1 {
+    fn count(&self, macs: &mut MacCounter) {
+        macs.conv(&self.conv1);
+        for stage in [&self.layer1, &self.layer2, &self.layer3] {
+            residual::count(stage, macs);
+        }
+        macs.linear(&self.linear);
+    }
+}

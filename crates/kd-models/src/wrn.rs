@@ -1,0 +1,178 @@
+//! Wide residual networks (Zagoruyko and Komodakis, BMVC 2016).
+
+use burn::module::{Initializer, Module};
+use burn::nn::Linear;
+use burn::nn::conv::Conv2d;
+use burn::tensor::activation::relu;
+use burn::tensor::{Device, Tensor};
+use kd_core::{Output, Taps};
+
+use crate::backbone::{Backbone, Recorder};
+use crate::batch_norm::BatchNorm;
+use crate::layers::{Conv, ConvInit, global_average, linear};
+use crate::macs::MacCounter;
+use crate::network::Architecture;
+
+const INIT: ConvInit = ConvInit::FanOut;
+
+/// The plan of a [`WideResNet`].
+#[derive(Clone, Copy, Debug)]
+pub struct WideResNetConfig {
+    /// Layers; four more than a multiple of six.
+    pub depth: usize,
+    /// Factor on the channels of the three groups.
+    pub widen: usize,
+}
+
+/// Batch normalisation and ReLU before each of two 3×3 convolutions.
+#[derive(Module, Debug)]
+struct Block {
+    bn1: BatchNorm,
+    conv1: Conv2d,
+    bn2: BatchNorm,
+    conv2: Conv2d,
+    conv_shortcut: Option<Conv2d>,
+}
+
+impl Block {
+    fn new(channels: [usize; 2], stride: usize, device: &Device) -> Self {
+        let [inputs, outputs] = channels;
+        Self {
+            bn1: BatchNorm::new(inputs, device),
+            conv1: Conv::k3(channels, stride, INIT).build(device),
+            bn2: BatchNorm::new(outputs, device),
+            conv2: Conv::k3([outputs, outputs], 1, INIT).build(device),
+            conv_shortcut: (inputs != outputs)
+                .then(|| Conv::k1(channels, stride, INIT).build(device)),
+        }
+    }
+
+    /// The block's output, given its input and that input after `bn1`.
+    fn forward(&self, x: Tensor<4>, normalised: Tensor<4>) -> Tensor<4> {
+        let active = relu(normalised);
+        let branch = relu(self.bn2.forward(self.conv1.forward(active.clone())));
+        let branch = self.conv2.forward(branch);
+        match &self.conv_shortcut {
+            Some(conv) => branch + conv.forward(active),
+            None => branch + x,
+        }
+    }
+}
+
+/// Blocks of equal width.
+#[derive(Module, Debug)]
+struct Group {
+    layer: Vec<Block>,
+}
+
+impl Group {
+    fn new(blocks: usize, channels: [usize; 2], stride: usize, device: &Device) -> Self {
+        let [inputs, outputs] = channels;
+        Self {
+            layer: (0..blocks)
+                .map(|block| match block {
+                    0 => Block::new([inputs, outputs], stride, device),
+                    _ => Block::new([outputs, outputs], 1, device),
+                })
+                .collect(),
+        }
+    }
+
+    /// The group's output, and its input after the first batch normalisation.
+    fn forward(&self, mut x: Tensor<4>) -> (Tensor<4>, Option<Tensor<4>>) {
+        let mut first = None;
+        for block in &self.layer {
+            let normalised = block.bn1.forward(x.clone());
+            first.get_or_insert_with(|| normalised.clone());
+            x = block.forward(x, normalised);
+        }
+        (x, first)
+    }
+}
+
+/// A wide residual network.
+///
+/// Levels: the first convolution's output (in both lists), then the raw output of each group.
+/// Before the activation, a group's level is its output after the batch normalisation that comes
+/// next in the network: the next group's first, or the final one. The reference runs those
+/// layers a second time to get these maps, so that in training their running statistics move
+/// twice a step; here each runs once and the map is taken on the way. Values in evaluation are
+/// the same; running statistics of a trained network are those of a plain wide ResNet.
+#[derive(Module, Debug)]
+pub struct WideResNet {
+    conv1: Conv2d,
+    block1: Group,
+    block2: Group,
+    block3: Group,
+    bn1: BatchNorm,
+    fc: Linear,
+}
+
+impl WideResNet {
+    /// Builds the network with the initialisation of its reference.
+    pub fn new(
+        config: &WideResNetConfig,
+        channels: usize,
+        classes: usize,
+        device: &Device,
+    ) -> Self {
+        let blocks = (config.depth - 4) / 6;
+        let widths = [16, 16 * config.widen, 32 * config.widen, 64 * config.widen];
+        let mut fc = linear(widths[3], classes, device);
+        fc.bias = Some(Initializer::Zeros.init([classes], device));
+        Self {
+            conv1: Conv::k3([channels, widths[0]], 1, INIT).build(device),
+            block1: Group::new(blocks, [widths[0], widths[1]], 1, device),
+            block2: Group::new(blocks, [widths[1], widths[2]], 2, device),
+            block3: Group::new(blocks, [widths[2], widths[3]], 2, device),
+            bn1: BatchNorm::new(widths[3], device),
+            fc,
+        }
+    }
+}
+
+impl Backbone for WideResNet {
+    type Input = Tensor<4>;
+
+    fn forward(&self, input: Tensor<4>, taps: &Taps) -> Output {
+        let mut x = self.conv1.forward(input);
+        let mut recorder = Recorder::new(taps, &x);
+        for (index, group) in [&self.block1, &self.block2, &self.block3]
+            .into_iter()
+            .enumerate()
+        {
+            let (out, normalised_input) = group.forward(x);
+            // The first group's input is the stem, whose level is recorded already.
+            if let (1.., Some(previous)) = (index, normalised_input) {
+                recorder.preact(&previous);
+            }
+            recorder.map(&out);
+            x = out;
+        }
+        let normalised = self.bn1.forward(x);
+        recorder.preact(&normalised);
+        let embedding = global_average(relu(normalised));
+        let logits = self.fc.forward(embedding.clone());
+        recorder.finish(embedding, logits)
+    }
+}
+
+impl Architecture for WideResNet {
+    fn count(&self, macs: &mut MacCounter) {
+        macs.conv(&self.conv1);
+        for group in [&self.block1, &self.block2, &self.block3] {
+            for block in &group.layer {
+                let input = macs.size();
+                macs.conv(&block.conv1).conv(&block.conv2);
+                if let Some(conv) = &block.conv_shortcut {
+                    macs.branch(input, conv);
+                }
+            }
+        }
+        macs.linear(&self.fc);
+    }
+
+    fn pytorch_key(&self, path: &str) -> String {
+        path.replace("conv_shortcut", "convShortcut")
+    }
+}

@@ -1,0 +1,85 @@
+//! The published table of parameters and multiply-accumulates (100 classes, 32×32 colour pictures).
+
+use kd_models::{Error, Network, NetworkConfig, cost, models};
+
+/// Name, parameters, millions of multiply-accumulates with one decimal.
+const TABLE: [(&str, u64, &str); 24] = [
+    ("resnet8", 83_892, "12.5"),
+    ("resnet14", 181_108, "26.7"),
+    ("resnet20", 278_324, "40.8"),
+    ("resnet32", 472_756, "69.1"),
+    ("resnet44", 667_188, "97.4"),
+    ("resnet56", 861_620, "125.8"),
+    ("resnet110", 1_736_564, "253.2"),
+    ("resnet8x4", 1_233_540, "177.1"),
+    ("resnet32x4", 7_433_860, "1083.0"),
+    ("resnet18", 11_220_132, "555.5"),
+    ("resnet50", 23_705_252, "1298.0"),
+    ("wrn_16_1", 180_916, "26.7"),
+    ("wrn_16_2", 703_284, "101.1"),
+    ("wrn_40_1", 569_780, "83.3"),
+    ("wrn_40_2", 2_255_156, "327.6"),
+    ("vgg8", 3_965_028, "96.2"),
+    ("vgg11", 9_277_284, "209.4"),
+    ("vgg13", 9_462_180, "284.9"),
+    ("vgg16", 14_774_436, "398.2"),
+    ("ShuffleV1", 949_258, "38.7"),
+    ("ShuffleV2", 1_355_528, "44.5"),
+    ("MobileNetV2", 812_836, "6.5"),
+    ("resnet101", 42_697_380, ""),
+    ("resnet152", 58_341_028, ""),
+];
+
+#[test]
+fn parameters_and_macs_are_the_published_ones() {
+    for (name, parameters, macs) in TABLE {
+        let cost = cost(&NetworkConfig::new(name, 100, 3), 32).unwrap();
+        assert_eq!(cost.parameters, parameters, "{name}: parameters");
+        if !macs.is_empty() {
+            assert_eq!(
+                format!("{:.1}", cost.macs as f64 / 1e6),
+                macs,
+                "{name}: millions of multiply-accumulates"
+            );
+        }
+    }
+}
+
+#[test]
+fn option_a_has_the_parameters_of_the_paper() {
+    for (name, millions) in [
+        ("resnet20_a", "0.27"),
+        ("resnet32_a", "0.46"),
+        ("resnet44_a", "0.66"),
+        ("resnet56_a", "0.85"),
+    ] {
+        let cost = cost(&NetworkConfig::new(name, 10, 3), 32).unwrap();
+        assert_eq!(format!("{:.2}", cost.parameters as f64 / 1e6), millions);
+    }
+    let cost = cost(&NetworkConfig::new("resnet110_a", 10, 3), 32).unwrap();
+    assert_eq!(format!("{:.1}", cost.parameters as f64 / 1e6), "1.7");
+}
+
+#[test]
+fn a_larger_picture_costs_more_and_a_vanishing_one_is_an_error() {
+    for model in models() {
+        let config = NetworkConfig::new(model.name, 10, 1);
+        let small = cost(&config, 28).unwrap();
+        let large = cost(&config, 32).unwrap();
+        assert!(small.macs < large.macs, "{}", model.name);
+        assert_eq!(small.parameters, large.parameters);
+        assert_eq!(small.bytes, large.bytes);
+        assert!(matches!(cost(&config, 0), Err(Error::Config { .. })));
+    }
+    let message = cost(&NetworkConfig::new("vgg8", 10, 3), 4).unwrap_err();
+    assert!(message.to_string().contains("image_size = 4"), "{message}");
+}
+
+#[test]
+fn counts_of_zero_are_refused() {
+    let device = burn::tensor::Device::flex();
+    let error = Network::new(&NetworkConfig::new("resnet8", 0, 3), &device).unwrap_err();
+    assert_eq!(error.to_string(), "classes = 0: at least 1");
+    let error = Network::new(&NetworkConfig::new("resnet8", 10, 0), &device).unwrap_err();
+    assert_eq!(error.to_string(), "channels = 0: at least 1");
+}

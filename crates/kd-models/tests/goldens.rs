@@ -1,0 +1,222 @@
+//! Every network against its reference: parameters, logits, maps and embedding of formula weights.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+use kd_core::Taps;
+use kd_goldens::{assert_close, parameter, read, uniform};
+use kd_models::{Backbone, Network, NetworkConfig, find};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde_json::Value;
+
+/// Networks for larger pictures, which the registry does not have yet.
+const NOT_YET: [&str; 13] = [
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "resnet152",
+    "mobilenet_v2",
+    "mobilenet_v3_small",
+    "mobilenet_v3_large",
+    "shufflenet_v2_x0_5",
+    "shufflenet_v2_x1_0",
+    "vgg16_bn",
+    "vgg16",
+    "efficientnet_b0",
+    "vit_b_16",
+];
+
+const RELATIVE: f64 = 1e-4;
+
+/// Files above this many parameters are not written a second time.
+const SAVED_AGAIN: u64 = 8_000_000;
+
+#[test]
+fn networks_compute_what_their_references_do() {
+    let golden = read("models.json");
+    let folder = tempfile::tempdir().unwrap();
+    let mut failures = Vec::new();
+    for case in golden["cases"].as_array().unwrap() {
+        let name = case["name"].as_str().unwrap();
+        match case["source"].as_str().unwrap() {
+            "mdistiller cifar" => {
+                let path = folder.path().join(format!("{name}.safetensors"));
+                let run = std::panic::AssertUnwindSafe(|| compare(name, case, &path));
+                if std::panic::catch_unwind(run).is_err() {
+                    failures.push(name);
+                }
+                std::fs::remove_file(&path).unwrap();
+            }
+            "torchvision" => assert!(NOT_YET.contains(&name), "{name} is neither run nor listed"),
+            other => panic!("{name}: unknown source {other}"),
+        }
+    }
+    assert!(failures.is_empty(), "these differ: {failures:?}");
+}
+
+/// Keys with shapes, without the counters that are no part of the network.
+fn keys(case: &Value) -> BTreeMap<String, Vec<usize>> {
+    let keys = case["keys"].as_array().unwrap().iter();
+    keys.map(|key| {
+        let shape = key[1].as_array().unwrap();
+        let shape = shape.iter().map(|n| n.as_u64().unwrap() as usize).collect();
+        (key[0].as_str().unwrap().to_owned(), shape)
+    })
+    .collect()
+}
+
+fn write(keys: &BTreeMap<String, Vec<usize>>, path: &Path) {
+    let values: Vec<(&String, &Vec<usize>, Dtype, Vec<u8>)> = keys
+        .iter()
+        .map(|(key, shape)| {
+            if key.ends_with("num_batches_tracked") {
+                return (key, shape, Dtype::I64, 7i64.to_le_bytes().to_vec());
+            }
+            let values = parameter("", key, shape).into_iter();
+            let bytes = values.flat_map(|v| (v as f32).to_le_bytes()).collect();
+            (key, shape, Dtype::F32, bytes)
+        })
+        .collect();
+    let views = values.iter().map(|(key, shape, dtype, bytes)| {
+        let view = TensorView::new(*dtype, shape.to_vec(), bytes).unwrap();
+        (key.as_str(), view)
+    });
+    safetensors::serialize_to_file(views, None, path).unwrap();
+}
+
+fn compare(name: &str, case: &Value, path: &Path) {
+    let mut keys = keys(case);
+    write(&keys, path);
+    keys.retain(|key, _| !key.ends_with("num_batches_tracked"));
+
+    let device = Device::flex();
+    let canonical = find(name).unwrap().name;
+    let config = NetworkConfig::new(name, 100, 3);
+    let network = Network::from_file(&config, path, &device).unwrap();
+    assert_eq!(network.config().model, canonical);
+    let cost = network.cost(32).unwrap();
+    assert_eq!(
+        cost.parameters,
+        case["params"].as_u64().unwrap(),
+        "{name}: parameters"
+    );
+
+    let shape: [usize; 4] = dims(&case["input"]).try_into().unwrap();
+    let input: Vec<f32> = uniform("input", shape.iter().product())
+        .into_iter()
+        .map(|u| (1.5 * u) as f32)
+        .collect();
+    let input = Tensor::<1>::from_floats(input.as_slice(), &device).reshape(shape);
+    let output = network.forward(input, &Taps::all());
+    check(&format!("{name} logits"), &case["logits"], &output.logits);
+    let embedding = output.embedding().unwrap();
+    check(
+        &format!("{name} embedding"),
+        &case["pooled_feat"],
+        &embedding,
+    );
+
+    let feats = case["feats"].as_array().unwrap();
+    assert_eq!(output.maps.len(), feats.len(), "{name}: number of maps");
+    assert_eq!(output.maps_preact.len(), feats.len(), "{name}: maps_preact");
+    for (level, want) in feats.iter().enumerate() {
+        let map = output.maps.get(level).unwrap();
+        check(&format!("{name} map {level}"), want, &map);
+    }
+    let mut preact_feats = case["preact_feats"].as_array().unwrap();
+    if preact_feats.is_empty() {
+        // MobileNetV2's reference has none; its stages end without an activation.
+        assert_eq!(canonical, "mobilenet_v2");
+        preact_feats = feats;
+    }
+    for (level, want) in preact_feats.iter().enumerate() {
+        let map = output.maps_preact.get(level).unwrap();
+        check(&format!("{name} map {level} before"), want, &map);
+    }
+    if cost.parameters < SAVED_AGAIN {
+        saved_is_what_was_loaded(name, &network, &keys, path);
+    }
+}
+
+/// What is written has the reference's keys, shapes and values, and no more.
+fn saved_is_what_was_loaded(
+    name: &str,
+    network: &Network,
+    keys: &BTreeMap<String, Vec<usize>>,
+    original: &Path,
+) {
+    let again = original.with_extension("again.safetensors");
+    network.valid().save(&again, &[]).unwrap();
+    let (before, after) = (
+        std::fs::read(original).unwrap(),
+        std::fs::read(&again).unwrap(),
+    );
+    assert_eq!(
+        after.len() as u64,
+        network.cost(32).unwrap().bytes,
+        "{name}: bytes"
+    );
+    let before = SafeTensors::deserialize(&before).unwrap();
+    let after = SafeTensors::deserialize(&after).unwrap();
+    let saved: BTreeMap<String, Vec<usize>> = after
+        .iter()
+        .map(|(key, view)| (key.to_owned(), view.shape().to_vec()))
+        .collect();
+    assert_eq!(&saved, keys, "{name}: saved keys");
+    for key in keys.keys() {
+        assert!(
+            before.tensor(key).unwrap().data() == after.tensor(key).unwrap().data(),
+            "{name}: saved values of {key}"
+        );
+    }
+    std::fs::remove_file(again).unwrap();
+}
+
+fn dims(value: &Value) -> Vec<usize> {
+    let dims = value.as_array().unwrap().iter();
+    dims.map(|n| n.as_u64().unwrap() as usize).collect()
+}
+
+/// Compares a tensor's shape, mean, mean of absolute values, first six and last two elements.
+///
+/// An element or a mean that is small against the tensor's mean absolute value carries the
+/// rounding of values of that size, so that mean is the floor of the relative tolerance.
+fn check<const D: usize>(what: &str, want: &Value, got: &Tensor<D>) {
+    assert_eq!(got.dims().to_vec(), dims(&want["shape"]), "{what}: shape");
+    let values: Vec<f64> = got.to_data().iter::<f64>().collect();
+    let floor = want["abs_mean"].as_f64().unwrap();
+    let close = |part: &str, got: f64, want: f64| {
+        assert_close(&format!("{what}, {part}"), got, want, RELATIVE, floor);
+    };
+    let mean = |values: &mut dyn Iterator<Item = f64>| {
+        values.sum::<f64>() / got.shape().num_elements() as f64
+    };
+    close(
+        "mean",
+        mean(&mut values.iter().copied()),
+        want["mean"].as_f64().unwrap(),
+    );
+    close(
+        "mean absolute value",
+        mean(&mut values.iter().map(|v| v.abs())),
+        floor,
+    );
+    let listed = |key: &str| -> Vec<f64> {
+        let list = want[key].as_array().unwrap().iter();
+        list.map(|v| v.as_f64().unwrap()).collect()
+    };
+    for (index, want) in listed("first").into_iter().enumerate() {
+        close(&format!("element {index}"), values[index], want);
+    }
+    let last = listed("last");
+    let start = values.len() - last.len();
+    for (index, want) in last.into_iter().enumerate() {
+        close(
+            &format!("element {}", start + index),
+            values[start + index],
+            want,
+        );
+    }
+}

@@ -1,0 +1,152 @@
+//! What every registered network promises, whatever its weights.
+
+use burn::module::Module;
+use burn::tensor::{Device, Distribution, Tensor};
+use kd_core::{Levels, Taps};
+use kd_models::{Backbone, Network, NetworkConfig, models};
+
+/// Small enough to run every family in a test, of every family one.
+const SMALL: [&str; 9] = [
+    "resnet8",
+    "resnet20_a",
+    "resnet8x4",
+    "resnet18",
+    "wrn_16_1",
+    "vgg8",
+    "mobilenet_v2",
+    "shufflenet_v1",
+    "shufflenet_v2",
+];
+
+#[test]
+fn grey_pictures_of_28_pixels_work() {
+    let device = Device::flex();
+    for name in SMALL {
+        let network = Network::new(&NetworkConfig::new(name, 10, 1), &device).unwrap();
+        let output = network.forward(Tensor::zeros([2, 1, 28, 28], &device), &Taps::all());
+        assert_eq!(output.logits.dims(), [2, 10], "{name}");
+        let embedding = output.embedding().unwrap();
+        assert_eq!(embedding.dims()[0], 2);
+        for (level, map) in output.maps.iter() {
+            let before = output.maps_preact.get(level).unwrap();
+            assert_eq!(before.dims(), map.dims(), "{name} level {level}");
+        }
+    }
+}
+
+#[test]
+fn only_what_is_asked_for_is_kept() {
+    let device = Device::flex();
+    let network = Network::new(&NetworkConfig::new("resnet8", 10, 3), &device).unwrap();
+    let input = Tensor::zeros([1, 3, 32, 32], &device);
+    let output = network.forward(input.clone(), &Taps::none());
+    assert!(output.embedding.is_none());
+    assert_eq!(output.maps.len(), 4);
+    assert_eq!(
+        output.maps.iter().count() + output.maps_preact.iter().count(),
+        0
+    );
+    let taps = Taps {
+        maps: Levels::one(3),
+        ..Taps::none()
+    };
+    let output = network.forward(input, &taps);
+    assert_eq!(
+        output
+            .maps
+            .iter()
+            .map(|(level, _)| level)
+            .collect::<Vec<_>>(),
+        [3]
+    );
+    assert!(output.maps.get(2).is_err());
+}
+
+#[test]
+fn every_parameter_gets_a_gradient() {
+    use burn::module::{ModuleVisitor, Param};
+    use burn::optim::GradientsParams;
+
+    struct Count<'a>(&'a GradientsParams, usize, usize);
+    impl ModuleVisitor for Count<'_> {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            if let Some(gradient) = self.0.get::<D>(param.id) {
+                let finite = gradient.abs().sum().into_scalar::<f32>();
+                assert!(finite.is_finite());
+                self.1 += 1;
+            }
+            self.2 += 1;
+        }
+    }
+
+    let device = Device::flex().autodiff();
+    for name in SMALL {
+        let network = Network::new(&NetworkConfig::new(name, 10, 3), &device).unwrap();
+        let input = Tensor::random([2, 3, 32, 32], Distribution::Default, &device);
+        let output = network.forward(input, &Taps::none());
+        let gradients =
+            GradientsParams::from_grads(output.logits.square().sum().backward(), &network);
+        let mut count = Count(&gradients, 0, 0);
+        network.visit(&mut count);
+        // Two of the five tensors of a normalisation layer are running statistics.
+        let Count(_, with, all) = count;
+        assert_eq!(with, gradients.len(), "{name}");
+        let cost = network.cost(32).unwrap();
+        assert!(with < all && cost.parameters > 0, "{name}: {with} of {all}");
+        let (trainable, tensors) = tensors(name);
+        assert_eq!((with, all), (trainable, tensors), "{name}");
+    }
+}
+
+/// Trainable tensors and all tensors of a network's file.
+fn tensors(name: &str) -> (usize, usize) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("n.safetensors");
+    let network = Network::new(&NetworkConfig::new(name, 10, 3), &Device::flex()).unwrap();
+    network.save(&path, &[]).unwrap();
+    let bytes = std::fs::read(path).unwrap();
+    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let running = file
+        .names()
+        .iter()
+        .filter(|n| n.contains("running_"))
+        .count();
+    (file.len() - running, file.len())
+}
+
+#[test]
+fn asking_for_preactivations_does_not_move_running_statistics_twice() {
+    let device = Device::flex().autodiff();
+    let config = NetworkConfig::new("wrn_16_1", 10, 3);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("start.safetensors");
+    let start = Network::new(&config, &Device::flex()).unwrap();
+    start.save(&path, &[]).unwrap();
+    let input = Tensor::<4>::random([4, 3, 32, 32], Distribution::Default, &device);
+    let evaluated = |network: &Network| {
+        let output = network
+            .valid()
+            .forward(input.clone().inner(), &Taps::none());
+        output.logits.into_data()
+    };
+    let trained = [Taps::none(), Taps::all()].map(|taps| {
+        let network = Network::from_file(&config, &path, &device).unwrap();
+        network.forward(input.clone(), &taps);
+        evaluated(&network)
+    });
+    assert_ne!(
+        trained[0],
+        evaluated(&start),
+        "training moves the statistics"
+    );
+    assert_eq!(trained[0], trained[1]);
+}
+
+#[test]
+fn every_registered_name_builds_and_counts() {
+    for model in models() {
+        let cost = kd_models::cost(&NetworkConfig::new(model.name, 10, 3), 32).unwrap();
+        assert!(cost.parameters > 10_000 && cost.bytes > 4 * cost.parameters);
+        assert!(!model.family.is_empty() && !model.reference.is_empty());
+    }
+}

@@ -1,0 +1,308 @@
+//! Weights in and out: round trips, PyTorch files, and what is said of files that do not fit.
+
+use std::path::Path;
+
+use burn::module::Module;
+use burn::tensor::{Device, Distribution, Tensor, TensorData};
+use kd_core::Taps;
+use kd_models::{Backbone, Error, Network, NetworkConfig};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+
+fn config(model: &str) -> NetworkConfig {
+    NetworkConfig::new(model, 10, 3)
+}
+
+fn network(model: &str) -> Network {
+    Network::new(&config(model), &Device::flex()).unwrap()
+}
+
+fn logits(network: &Network) -> TensorData {
+    let device = Device::flex();
+    let input = Tensor::<1>::from_floats(
+        kd_goldens::uniform("input", 2 * 3 * 32 * 32)
+            .iter()
+            .map(|v| *v as f32)
+            .collect::<Vec<_>>()
+            .as_slice(),
+        &device,
+    );
+    let network = network.valid();
+    network
+        .forward(input.reshape([2, 3, 32, 32]), &Taps::none())
+        .logits
+        .into_data()
+}
+
+fn error(config: &NetworkConfig, path: &Path) -> String {
+    Network::from_file(config, path, &Device::flex())
+        .unwrap_err()
+        .to_string()
+}
+
+#[test]
+fn a_saved_network_is_the_same_when_loaded() {
+    let folder = tempfile::tempdir().unwrap();
+    for model in [
+        "resnet8",
+        "resnet20_a",
+        "wrn_16_1",
+        "vgg8",
+        "mobilenet_v2",
+        "shufflenet_v2",
+    ] {
+        let path = folder.path().join(format!("{model}.safetensors"));
+        let original = network(model);
+        original
+            .save(&path, &[("epoch".into(), "3".into())])
+            .unwrap();
+        let loaded = Network::from_file(&config(model), &path, &Device::flex()).unwrap();
+        assert_eq!(logits(&original), logits(&loaded), "{model}");
+        let again = network(model).load(&path).unwrap();
+        assert_eq!(logits(&original), logits(&again), "{model}");
+        let header = std::fs::read(&path).unwrap();
+        let (_, metadata) = SafeTensors::read_metadata(&header).unwrap();
+        let metadata = metadata.metadata().clone().unwrap();
+        assert_eq!(metadata["epoch"], "3");
+        assert_eq!(metadata["format"], "pt");
+    }
+    assert_eq!(
+        std::fs::read_dir(folder.path()).unwrap().count(),
+        6,
+        "no temporary files stay"
+    );
+}
+
+#[test]
+fn saving_in_training_includes_the_latest_batch() {
+    let device = Device::flex().autodiff();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("trained.safetensors");
+    let trained = Network::new(&config("resnet8"), &device).unwrap();
+    let input = Tensor::<4>::random([4, 3, 32, 32], Distribution::Normal(1.0, 2.0), &device);
+    trained.forward(input, &Taps::none());
+    trained.save(&path, &[]).unwrap();
+    let loaded = Network::from_file(&config("resnet8"), &path, &Device::flex()).unwrap();
+    assert_eq!(logits(&trained), logits(&loaded));
+    let fresh = network("resnet8").load(&path).unwrap();
+    assert_eq!(logits(&trained), logits(&fresh));
+}
+
+#[test]
+fn loading_leaves_clones_and_trainability_alone() {
+    let device = Device::flex().autodiff();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("other.safetensors");
+    let other = Network::new(&config("resnet8"), &device).unwrap();
+    let input = Tensor::<4>::random([4, 3, 32, 32], Distribution::Normal(1.0, 2.0), &device);
+    other.forward(input.clone(), &Taps::none());
+    other.save(&path, &[]).unwrap();
+
+    let original = Network::new(&config("resnet8"), &device).unwrap();
+    let before = logits(&original);
+    let loaded = original.clone().load(&path).unwrap();
+    assert_eq!(logits(&original), before);
+    assert_eq!(logits(&loaded), logits(&other));
+    // A pending update of the original must not reach the loaded one.
+    let pending = original.clone();
+    pending.forward(input.clone(), &Taps::none());
+    assert_eq!(logits(&pending.load(&path).unwrap()), logits(&other));
+
+    let loss = loaded.forward(input, &Taps::none()).logits.square().sum();
+    let gradients = burn::optim::GradientsParams::from_grads(loss.backward(), &loaded);
+    assert!(gradients.len() > 20, "{}", gradients.len());
+}
+
+#[test]
+fn the_wrong_class_count_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ten.safetensors");
+    network("resnet8").save(&path, &[]).unwrap();
+    let message = error(&NetworkConfig::new("resnet8", 100, 3), &path);
+    assert!(message.contains("do not fit `resnet8`"), "{message}");
+    assert!(
+        message.contains("fc.weight is [10, 64] instead of [100, 64]"),
+        "{message}"
+    );
+    assert!(
+        message.contains("weights for 10 classes; set `classes = 10`"),
+        "{message}"
+    );
+}
+
+#[test]
+fn the_wrong_channel_count_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("colour.safetensors");
+    network("vgg8").save(&path, &[]).unwrap();
+    let message = error(&NetworkConfig::new("vgg8", 10, 1), &path);
+    assert!(message.contains("pictures of 3 channels"), "{message}");
+}
+
+#[test]
+fn weights_of_another_network_are_recognised() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("other.safetensors");
+    let other = NetworkConfig::new("wrn_16_2", 7, 3);
+    Network::new(&other, &Device::flex())
+        .unwrap()
+        .save(&path, &[])
+        .unwrap();
+    let error = Network::from_file(&config("resnet20"), &path, &Device::flex()).unwrap_err();
+    let message = error.to_string();
+    assert!(message.contains("missing: "), "{message}");
+    assert!(message.contains("unexpected: "), "{message}");
+    assert!(
+        message.contains("look like weights of `wrn_16_2` for 7 classes"),
+        "{message}"
+    );
+    let Error::Mismatch(mismatch) = error else {
+        panic!("{message}")
+    };
+    assert!(
+        mismatch
+            .missing
+            .contains(&"layer1.0.conv1.weight".to_owned())
+    );
+    assert!(
+        mismatch
+            .unexpected
+            .contains(&"block1.layer.0.conv1.weight".to_owned())
+    );
+    assert_eq!(mismatch.model, "resnet20");
+}
+
+#[test]
+fn one_missing_and_one_extra_key_are_listed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("w.safetensors");
+    network("resnet8").save(&path, &[]).unwrap();
+    let bytes = std::fs::read(&path).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let renamed = file.iter().map(|(name, view)| {
+        let name = if name == "bn1.bias" {
+            "bn1.offset"
+        } else {
+            name
+        };
+        (name, view)
+    });
+    safetensors::serialize_to_file(renamed, None, &path).unwrap();
+    let message = error(&config("resnet8"), &path);
+    assert!(message.contains("1 missing: bn1.bias"), "{message}");
+    assert!(message.contains("1 unexpected: bn1.offset"), "{message}");
+}
+
+#[test]
+fn files_that_cannot_be_read_are_told_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let message = error(&config("resnet8"), &at("nowhere.pth"));
+    assert!(message.starts_with("cannot read weights from"), "{message}");
+    assert!(message.contains("nowhere.pth"), "{message}");
+
+    std::fs::write(at("w.onnx"), b"x").unwrap();
+    let message = error(&config("resnet8"), &at("w.onnx"));
+    assert!(
+        message.contains("`.safetensors`, `.pth`, `.pt` and `.th`"),
+        "{message}"
+    );
+
+    network("resnet8")
+        .save(at("whole.safetensors"), &[])
+        .unwrap();
+    let bytes = std::fs::read(at("whole.safetensors")).unwrap();
+    for (name, length) in [("half", bytes.len() / 2), ("header", 100), ("empty", 0)] {
+        let path = at(&format!("{name}.safetensors"));
+        std::fs::write(&path, &bytes[..length]).unwrap();
+        let message = error(&config("resnet8"), &path);
+        assert!(
+            message.contains("not a readable weights file"),
+            "{name}: {message}"
+        );
+    }
+    // A safetensors file under PyTorch's extension, and text.
+    std::fs::write(at("disguised.pth"), &bytes).unwrap();
+    std::fs::write(at("text.pt"), b"hello, these are no weights").unwrap();
+    for name in ["disguised.pth", "text.pt"] {
+        let message = error(&config("resnet8"), &at(name));
+        assert!(
+            message.contains("not a readable weights file"),
+            "{name}: {message}"
+        );
+    }
+}
+
+#[test]
+fn an_unwritable_place_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("missing").join("w.safetensors");
+    let message = network("resnet8").save(&path, &[]).unwrap_err().to_string();
+    assert!(message.starts_with("cannot write weights to"), "{message}");
+}
+
+/// Writes the tensors of a file again, with other names and values.
+fn rewrite(
+    from: &Path,
+    to: &Path,
+    dtype: Dtype,
+    name: impl Fn(&str) -> String,
+    value: impl Fn(f32) -> Vec<u8>,
+) {
+    let bytes = std::fs::read(from).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let mut tensors: Vec<(String, Vec<usize>, Vec<u8>)> = file
+        .iter()
+        .map(|(key, view)| {
+            let values = view.data().chunks_exact(4);
+            let values = values.map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+            (
+                name(key),
+                view.shape().to_vec(),
+                values.flat_map(&value).collect(),
+            )
+        })
+        .collect();
+    let unrelated = vec![0; value(0.0).len()];
+    tensors.push((
+        "optimizer.state.0.momentum_buffer".into(),
+        vec![1],
+        unrelated,
+    ));
+    let views = tensors.iter().map(|(key, shape, bytes)| {
+        let view = TensorView::new(dtype, shape.clone(), bytes).unwrap();
+        (key.as_str(), view)
+    });
+    safetensors::serialize_to_file(views, None, to).unwrap();
+}
+
+#[test]
+fn checkpoints_of_training_scripts_are_unwrapped() {
+    let folder = tempfile::tempdir().unwrap();
+    let plain = folder.path().join("plain.safetensors");
+    let wrapped = folder.path().join("wrapped.safetensors");
+    let original = network("resnet8");
+    original.save(&plain, &[]).unwrap();
+    for prefix in ["state_dict.", "model.module.", "net."] {
+        let name = |key: &str| format!("{prefix}{key}");
+        rewrite(&plain, &wrapped, Dtype::F32, name, |v| {
+            v.to_le_bytes().to_vec()
+        });
+        let loaded = Network::from_file(&config("resnet8"), &wrapped, &Device::flex()).unwrap();
+        assert_eq!(logits(&original), logits(&loaded), "{prefix}");
+    }
+}
+
+#[test]
+fn values_are_converted_to_the_device_s_float() {
+    let folder = tempfile::tempdir().unwrap();
+    let single = folder.path().join("single.safetensors");
+    let double = folder.path().join("double.safetensors");
+    let original = network("resnet8");
+    original.save(&single, &[]).unwrap();
+    let name = |key: &str| format!("net.{key}");
+    rewrite(&single, &double, Dtype::F64, name, |v| {
+        f64::from(v).to_le_bytes().to_vec()
+    });
+    let loaded = Network::from_file(&config("resnet8"), &double, &Device::flex()).unwrap();
+    assert_eq!(logits(&original), logits(&loaded));
+}

@@ -1,0 +1,110 @@
+//! The run folder: files are whole or absent.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::Error;
+use crate::records::Record;
+
+/// A run's folder, created empty, with its metrics open for appending.
+pub(crate) struct Folder {
+    path: PathBuf,
+    metrics: File,
+}
+
+fn io(what: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Error + use<> {
+    let path = path.to_path_buf();
+    move |source| Error::Io { what, path, source }
+}
+
+impl Folder {
+    /// Creates the folder.
+    ///
+    /// # Errors
+    /// [`Error::Format`] when it already holds a run, [`Error::Io`] when it cannot be written.
+    pub(crate) fn create(path: &Path) -> Result<Self, Error> {
+        if path.join("metrics.jsonl").exists() {
+            return Err(Error::Format {
+                path: path.into(),
+                problem:
+                    "already holds a run; choose another folder with --out, or remove this one"
+                        .into(),
+            });
+        }
+        let checkpoints = path.join("checkpoints");
+        std::fs::create_dir_all(&checkpoints).map_err(io("create the run folder", path))?;
+        let file = path.join("metrics.jsonl");
+        let metrics = File::create(&file).map_err(io("create", &file))?;
+        Ok(Self {
+            path: path.into(),
+            metrics,
+        })
+    }
+
+    /// Where an arm's best weights are kept while it trains.
+    pub(crate) fn checkpoint(&self, name: &str) -> PathBuf {
+        self.path
+            .join("checkpoints")
+            .join(format!("{name}.safetensors"))
+    }
+
+    /// Appends a line to `metrics.jsonl`.
+    pub(crate) fn record(&mut self, record: &Record) -> Result<(), Error> {
+        let path = self.path.join("metrics.jsonl");
+        let mut line = to_json(&path, record, false)?;
+        line.push('\n');
+        self.metrics
+            .write_all(line.as_bytes())
+            .map_err(io("write", &path))
+    }
+
+    /// Writes a JSON file.
+    pub(crate) fn json(&self, name: &str, value: &impl Serialize) -> Result<(), Error> {
+        let path = self.path.join(name);
+        let text = to_json(&path, value, true)?;
+        write_atomically(&path, text.as_bytes())
+    }
+
+    /// Writes a text file.
+    pub(crate) fn text(&self, name: &str, text: &str) -> Result<(), Error> {
+        write_atomically(&self.path.join(name), text.as_bytes())
+    }
+}
+
+fn to_json(path: &Path, value: &impl Serialize, pretty: bool) -> Result<String, Error> {
+    let text = match pretty {
+        true => serde_json::to_string_pretty(value),
+        false => serde_json::to_string(value),
+    };
+    text.map_err(|e| Error::Format {
+        path: path.into(),
+        problem: e.to_string(),
+    })
+}
+
+/// Writes beside the target and renames, so that a crash leaves the old file or the new one.
+pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let folder = path
+        .parent()
+        .filter(|p| !p.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(io("write", path))?;
+    file.write_all(bytes)
+        .and_then(|()| file.as_file().sync_all())
+        .map_err(io("write", path))?;
+    // A temporary file is private; results are not.
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = std::fs::Permissions::from_mode(0o644);
+        file.as_file()
+            .set_permissions(mode)
+            .map_err(io("write", path))?;
+    }
+    file.persist(path)
+        .map_err(|e| io("write", path)(e.error))
+        .map(|_| ())
+}

@@ -1,0 +1,184 @@
+//! One optimiser step of a student.
+
+use std::collections::BTreeMap;
+
+use burn::module::{Module, ModuleDisplay};
+use burn::optim::{GradientsAccumulator, GradientsParams, ModuleOptimizer};
+use burn::tensor::{Int, Tensor};
+use kd_core::{Evaluation, Objective, Pair, Step};
+use kd_models::Backbone;
+
+use crate::gradients::{Average, scale, squared_norm};
+use crate::records::ComponentValue;
+use crate::{Error, TrainConfig};
+
+/// What the optimiser sees: the student, and the adapters of the objective's terms.
+#[derive(Module, Debug)]
+struct Trainee<S: Module + ModuleDisplay> {
+    student: S,
+    objective: Objective,
+}
+
+/// A student, its objective and its optimiser.
+///
+/// The student lives on an autodiff device, the teacher's outputs come from the plain one.
+pub struct Learner<S: Module + ModuleDisplay> {
+    trainee: Option<Trainee<S>>,
+    optimizer: ModuleOptimizer,
+    clip_norm: Option<f64>,
+    average: Option<Average>,
+}
+
+/// Numbers of one optimiser step.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LossValues {
+    /// Weighted sum.
+    pub loss: f64,
+    /// Components by name.
+    pub components: BTreeMap<String, ComponentValue>,
+    /// Global L2 norm of the gradient before clipping.
+    pub gradient_norm: f64,
+}
+
+impl LossValues {
+    /// Name and value of what is not finite, a component before the total before the gradient.
+    pub fn not_finite(&self) -> Option<(String, f64)> {
+        let components = self
+            .components
+            .iter()
+            .filter(|(_, c)| c.weight != 0.0)
+            .map(|(name, c)| (name.as_str(), c.value));
+        components
+            .chain([("total", self.loss), ("gradient", self.gradient_norm)])
+            .find(|(_, value)| !value.is_finite())
+            .map(|(name, value)| (name.to_string(), value))
+    }
+}
+
+impl<S: Backbone<Input = Tensor<4>>> Learner<S> {
+    /// A learner with fresh optimiser state.
+    pub fn new(student: S, objective: Objective, config: &TrainConfig) -> Self {
+        Self {
+            trainee: Some(Trainee { student, objective }),
+            optimizer: config.optimizer.init(),
+            clip_norm: config.clip_norm,
+            average: config.ema.map(Average::new),
+        }
+    }
+
+    fn trainee(&self) -> &Trainee<S> {
+        self.trainee
+            .as_ref()
+            .expect("a learner holds its student between steps")
+    }
+
+    /// The student for inference, on the plain device with BatchNorm frozen: the moving average
+    /// when one is kept, else the current weights.
+    pub fn student(&self) -> S {
+        let plain = self.trainee().student.valid();
+        match &self.average {
+            Some(average) => average.apply(plain),
+            None => plain,
+        }
+    }
+
+    /// The objective with its adapters.
+    pub fn objective(&self) -> &Objective {
+        &self.trainee().objective
+    }
+
+    /// One optimiser step over `batches` (several when gradients are accumulated), each with
+    /// images `[batch, channels, height, width]` on the autodiff device and labels `[batch]`.
+    ///
+    /// Returns `Err` for a shape mistake, and does not touch the weights when a loss or the
+    /// gradient is not finite: see [`LossValues::not_finite`].
+    ///
+    /// # Errors
+    /// [`Error::Core`] when a term cannot work on these outputs.
+    pub fn step<T: Backbone<Input = Tensor<4>>>(
+        &mut self,
+        teacher: Option<&T>,
+        batches: Vec<(Tensor<4>, Tensor<1, Int>)>,
+        step: &Step,
+        lr: f64,
+    ) -> Result<LossValues, Error> {
+        let trainee = self.trainee();
+        let taps = trainee.objective.taps();
+        let share = 1.0 / batches.len().max(1) as f64;
+        let mut accumulator = GradientsAccumulator::new();
+        let mut scalars = Vec::new();
+        let mut names = Vec::new();
+        for (images, labels) in batches {
+            let shown = teacher.map(|teacher| {
+                teacher
+                    .forward(images.clone().inner(), &taps.teacher)
+                    .lift()
+            });
+            let output = trainee.student.forward(images, &taps.student);
+            let pair = Pair {
+                student: &output,
+                teacher: shown.as_ref(),
+                labels: &labels,
+            };
+            let Evaluation { total, components } = trainee.objective.forward(&pair, step)?;
+            names = components
+                .iter()
+                .map(|c| (c.name.clone(), c.weight))
+                .collect();
+            scalars.push(total.clone().inner());
+            scalars.extend(components.into_iter().map(|c| c.value.inner()));
+            let gradients = (total * share).backward();
+            accumulator.accumulate(trainee, GradientsParams::from_grads(gradients, trainee));
+        }
+        let mut gradients = accumulator.grads();
+        if let Some(norm) = squared_norm(trainee, &gradients) {
+            scalars.push(norm);
+        }
+        // One transfer for all numbers of the step: each would stall a GPU.
+        let numbers: Vec<f64> = Tensor::cat(scalars, 0).into_data().iter::<f64>().collect();
+        let values = collect(&numbers, &names, share);
+        if values.not_finite().is_some() {
+            return Ok(values);
+        }
+        if let Some(limit) = self.clip_norm.filter(|limit| values.gradient_norm > *limit) {
+            gradients = scale(self.trainee(), gradients, limit / values.gradient_norm);
+        }
+        if let Some(trainee) = self.trainee.take() {
+            let trainee = self.optimizer.step(lr, trainee, gradients);
+            if let Some(average) = &mut self.average {
+                average.update(&trainee.student);
+            }
+            self.trainee = Some(trainee);
+        }
+        Ok(values)
+    }
+}
+
+/// Means over the accumulated batches, from `[total, components.., total, components.., |g|²]`.
+fn collect(numbers: &[f64], names: &[(String, f64)], share: f64) -> LossValues {
+    let width = names.len() + 1;
+    let (rows, norm) = match numbers.len() % width {
+        1 => numbers.split_at(numbers.len() - 1),
+        _ => (numbers, [0.0].as_slice()),
+    };
+    let mean = |column: usize| {
+        let values = rows.iter().skip(column).step_by(width);
+        values.sum::<f64>() * share
+    };
+    let components = names
+        .iter()
+        .enumerate()
+        .map(|(i, (name, weight))| {
+            let value = ComponentValue {
+                value: mean(i + 1),
+                weight: *weight,
+            };
+            (name.clone(), value)
+        })
+        .collect();
+    LossValues {
+        loss: mean(0),
+        components,
+        gradient_norm: norm[0].sqrt(),
+    }
+}

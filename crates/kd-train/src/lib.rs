@@ -1,0 +1,41 @@
+//! A recipe becomes a distillation run.
+//!
+//! - [`Recipe`]: the whole truth of a run, read from TOML;
+//! - [`Learner`]: one optimiser step of a student, with or without a teacher;
+//! - [`train`]: the loop over epochs, with validation, checkpoints and early stopping;
+//! - [`run`]: teacher, student alone and student distilled, measured and written to a run folder;
+//! - [`report::write`]: `report.html` from a run folder.
+//!
+//! [`Learner`] and [`train`] are generic over [`kd_models::Backbone`], so a network of your own
+//! distils with the same loop as those of the registry.
+
+mod error;
+mod evaluate;
+mod folder;
+mod gradients;
+mod learner;
+mod lr;
+mod measure;
+mod observe;
+mod optimizer;
+mod recipe;
+mod records;
+pub mod report;
+mod run;
+mod summary;
+mod temperature;
+mod train;
+
+pub use error::Error;
+pub use evaluate::{EvalOptions, Evaluated, Predictions, evaluate, predict};
+pub use learner::{Learner, LossValues};
+pub use observe::{Event, Observer, Silent};
+pub use optimizer::OptimizerConfig;
+pub use recipe::{LrConfig, NetworkSpec, Recipe, TrainConfig};
+pub use records::{Arm, ComponentValue, EpochRecord, Record, StepRecord};
+pub use run::{RunOptions, run};
+pub use summary::{
+    Accuracy, ArmSummary, DataSummary, Gain, Latency, Summary, TemperatureSample,
+    TemperatureSummary, Training,
+};
+pub use train::{Keeper, Trained, Training as TrainingJob, train};

@@ -1,0 +1,214 @@
+//! The learning rate as a pure function of the step.
+
+use std::f64::consts::PI;
+
+use serde::{Deserialize, Serialize};
+
+use crate::recipe::LrConfig;
+
+/// How the learning rate changes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "name", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Shape {
+    /// Always the peak.
+    #[default]
+    Constant,
+    /// `peak · factorᵏ`, `k` the number of milestones (epochs, from 1) that are over.
+    MultiStep {
+        /// Epochs after which the rate changes.
+        milestones: Vec<usize>,
+        /// Factor at each milestone.
+        #[serde(default = "tenth")]
+        factor: f64,
+    },
+    /// Half a cosine from the peak to `peak · final_fraction`, step by step.
+    Cosine {
+        /// Share of the peak that is left at the end.
+        #[serde(default)]
+        final_fraction: f64,
+    },
+    /// Up from `peak / start_divisor` for `warmup_fraction` of the steps, then down to
+    /// `peak / start_divisor / final_divisor`, both half cosines (Smith and Topin 2018, with
+    /// PyTorch's constants). The momentum is not cycled.
+    OneCycle {
+        /// Share of all steps spent rising.
+        #[serde(default = "thirty_percent")]
+        warmup_fraction: f64,
+        /// The first rate is the peak divided by this.
+        #[serde(default = "twenty_five")]
+        start_divisor: f64,
+        /// The last rate is the first divided by this.
+        #[serde(default = "ten_thousand")]
+        final_divisor: f64,
+    },
+}
+
+fn tenth() -> f64 {
+    0.1
+}
+fn thirty_percent() -> f64 {
+    0.3
+}
+fn twenty_five() -> f64 {
+    25.0
+}
+fn ten_thousand() -> f64 {
+    1e4
+}
+
+fn half_cosine(from: f64, to: f64, progress: f64) -> f64 {
+    to + (from - to) * 0.5 * (1.0 + (PI * progress.clamp(0.0, 1.0)).cos())
+}
+
+impl LrConfig {
+    /// The rate of optimiser step `step` (from 0) in a run of `epochs` epochs of `per_epoch` steps.
+    pub fn at(&self, step: usize, per_epoch: usize, epochs: usize) -> f64 {
+        let per_epoch = per_epoch.max(1);
+        let last = (per_epoch * epochs).saturating_sub(1).max(1) as f64;
+        let progress = step as f64 / last;
+        let epoch = step / per_epoch + 1;
+        let value = match &self.shape {
+            Shape::Constant => self.peak,
+            Shape::MultiStep { milestones, factor } => {
+                let passed = milestones.iter().filter(|&&m| epoch > m).count();
+                self.peak * factor.powi(passed as i32)
+            }
+            Shape::Cosine { final_fraction } => {
+                half_cosine(self.peak, self.peak * final_fraction, progress)
+            }
+            Shape::OneCycle {
+                warmup_fraction,
+                start_divisor,
+                final_divisor,
+            } => {
+                let start = self.peak / start_divisor;
+                let top = (warmup_fraction * (last + 1.0) - 1.0).max(0.0);
+                let step = step as f64;
+                if step <= top && top > 0.0 {
+                    half_cosine(start, self.peak, step / top)
+                } else {
+                    half_cosine(
+                        self.peak,
+                        start / final_divisor,
+                        (step - top) / (last - top).max(1.0),
+                    )
+                }
+            }
+        };
+        let warmup_steps = self.warmup_epochs * per_epoch as f64;
+        value * ((step + 1) as f64 / warmup_steps.max(1.0)).min(1.0)
+    }
+
+    pub(crate) fn validate(&self, table: &str, epochs: usize) -> Result<(), String> {
+        let must = |key: &str, value: f64, ok: bool, what: &str| match ok {
+            true => Ok(()),
+            false => Err(format!("{table}.{key} = {value}: must be {what}")),
+        };
+        let positive = |v: f64| v.is_finite() && v > 0.0;
+        must("peak", self.peak, positive(self.peak), "above 0")?;
+        let warmup = self.warmup_epochs;
+        must(
+            "warmup_epochs",
+            warmup,
+            (0.0..=epochs as f64).contains(&warmup),
+            "between 0 and train.epochs",
+        )?;
+        match &self.shape {
+            Shape::Constant => Ok(()),
+            Shape::MultiStep { factor, .. } => {
+                must("shape.factor", *factor, positive(*factor), "above 0")
+            }
+            Shape::Cosine { final_fraction: f } => must(
+                "shape.final_fraction",
+                *f,
+                (0.0..=1.0).contains(f),
+                "in [0, 1]",
+            ),
+            Shape::OneCycle {
+                warmup_fraction: f,
+                start_divisor: s,
+                final_divisor: d,
+            } => {
+                let (share, above) = ("in (0, 1)", "above 0");
+                must("shape.warmup_fraction", *f, *f > 0.0 && *f < 1.0, share)?;
+                must("shape.start_divisor", *s, positive(*s), above)?;
+                must("shape.final_divisor", *d, positive(*d), above)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(shape: Shape, warmup_epochs: f64) -> LrConfig {
+        LrConfig {
+            peak: 0.1,
+            shape,
+            warmup_epochs,
+        }
+    }
+
+    fn close(a: f64, b: f64) {
+        assert!((a - b).abs() < 1e-12, "{a} is not {b}");
+    }
+
+    #[test]
+    fn multi_step_drops_in_the_epoch_after_the_milestone() {
+        let lr = config(
+            Shape::MultiStep {
+                milestones: vec![150, 180],
+                factor: 0.1,
+            },
+            0.0,
+        );
+        close(lr.at(149 * 10 + 9, 10, 240), 0.1);
+        close(lr.at(150 * 10, 10, 240), 0.01);
+        close(lr.at(180 * 10, 10, 240), 0.001);
+    }
+
+    #[test]
+    fn cosine_ends_at_its_final_fraction() {
+        let lr = config(
+            Shape::Cosine {
+                final_fraction: 0.1,
+            },
+            0.0,
+        );
+        close(lr.at(0, 10, 5), 0.1);
+        close(lr.at(49, 10, 5), 0.01);
+    }
+
+    // Values of torch.optim.lr_scheduler.OneCycleLR(max_lr=0.1, total_steps=10).
+    #[test]
+    fn one_cycle_is_pytorchs() {
+        let lr = config(
+            Shape::OneCycle {
+                warmup_fraction: 0.3,
+                start_divisor: 25.0,
+                final_divisor: 1e4,
+            },
+            0.0,
+        );
+        let expected = [
+            0.004,
+            0.052,
+            0.1,
+            0.095_048_463_201_347_38,
+            0.081_174_565_394_976_3,
+        ];
+        for (step, want) in expected.into_iter().enumerate() {
+            assert!((lr.at(step, 10, 1) - want).abs() < 1e-9, "step {step}");
+        }
+        assert!((lr.at(9, 10, 1) - 4e-7).abs() < 1e-15);
+    }
+
+    #[test]
+    fn warm_up_reaches_the_peak_at_its_last_step() {
+        let lr = config(Shape::Constant, 2.0);
+        close(lr.at(0, 5, 4), 0.01);
+        close(lr.at(9, 5, 4), 0.1);
+        close(lr.at(15, 5, 4), 0.1);
+    }
+}

@@ -1,0 +1,86 @@
+//! How long a network takes.
+
+use std::time::{Duration, Instant};
+
+use burn::tensor::{Device, Tensor};
+use kd_core::Taps;
+use kd_models::Backbone;
+
+use crate::summary::Latency;
+
+/// Longest time spent on one measurement.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Most repetitions of one measurement.
+const REPETITIONS: usize = 100;
+/// Repetitions that are not counted: kernels are compiled and caches filled in them.
+const WARM_UP: usize = 3;
+
+/// Seconds of single forward passes, sorted.
+fn times<N: Backbone<Input = Tensor<4>>>(
+    network: &N,
+    shape: [usize; 4],
+    device: &Device,
+) -> Vec<f64> {
+    let images = Tensor::<4>::zeros(shape, device);
+    let once = || {
+        let start = Instant::now();
+        // Reading the logits waits for the device.
+        let _ = network
+            .forward(images.clone(), &Taps::none())
+            .logits
+            .into_data();
+        start.elapsed().as_secs_f64()
+    };
+    (0..WARM_UP).for_each(|_| {
+        once();
+    });
+    let begin = Instant::now();
+    let mut times = vec![once()];
+    while times.len() < REPETITIONS && begin.elapsed() < PATIENCE {
+        times.push(once());
+    }
+    times.sort_by(f64::total_cmp);
+    times
+}
+
+fn quantile(sorted: &[f64], share: f64) -> f64 {
+    let index = (sorted.len() as f64 * share).ceil() as usize;
+    sorted[index.clamp(1, sorted.len()) - 1]
+}
+
+/// Latency of one picture of shape `[channels, height, width]`.
+pub(crate) fn latency<N: Backbone<Input = Tensor<4>>>(
+    network: &N,
+    [channels, height, width]: [usize; 3],
+    device: &Device,
+) -> Latency {
+    let times = times(network, [1, channels, height, width], device);
+    Latency {
+        median_ms: 1e3 * quantile(&times, 0.5),
+        p95_ms: 1e3 * quantile(&times, 0.95),
+    }
+}
+
+/// Pictures per second in batches of `batch`, by the median batch.
+pub(crate) fn throughput<N: Backbone<Input = Tensor<4>>>(
+    network: &N,
+    batch: usize,
+    [channels, height, width]: [usize; 3],
+    device: &Device,
+) -> f64 {
+    let times = times(network, [batch, channels, height, width], device);
+    batch as f64 / quantile(&times, 0.5)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quantile;
+
+    #[test]
+    fn quantiles_are_values_that_were_measured() {
+        let sorted = [1.0, 2.0, 3.0, 4.0];
+        assert_eq!(quantile(&sorted, 0.5), 2.0);
+        assert_eq!(quantile(&sorted, 0.95), 4.0);
+        assert_eq!(quantile(&[7.0], 0.5), 7.0);
+    }
+}

@@ -1,0 +1,58 @@
+//! What a run tells the person who watches it.
+
+use crate::records::{Arm, EpochRecord, StepRecord};
+use crate::summary::ArmSummary;
+
+/// Something happened.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// Data are downloaded or read.
+    Data(kd_data::Progress),
+    /// A training begins.
+    Started {
+        /// Which network.
+        arm: Arm,
+        /// Its seed.
+        seed: u64,
+        /// Its name in the registry.
+        model: &'a str,
+        /// Epochs it will run at most.
+        epochs: usize,
+        /// Optimiser steps an epoch.
+        steps_per_epoch: usize,
+    },
+    /// An optimiser step was taken.
+    Step(&'a StepRecord),
+    /// An epoch ended.
+    Epoch(&'a EpochRecord),
+    /// A network is being measured on the test split.
+    Measuring {
+        /// Which network.
+        arm: Arm,
+        /// Seed of its training.
+        seed: Option<u64>,
+    },
+    /// A network was measured.
+    Measured(&'a ArmSummary),
+    /// A line worth telling.
+    Note(&'a str),
+}
+
+/// Watches a run, and may stop it.
+pub trait Observer {
+    /// Called for every event, in order.
+    fn event(&mut self, event: Event<'_>);
+
+    /// Asked after every step; `true` ends the run with [`Error::Stopped`](crate::Error::Stopped).
+    fn stop(&self) -> bool {
+        false
+    }
+}
+
+/// An observer that says nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Silent;
+
+impl Observer for Silent {
+    fn event(&mut self, _: Event<'_>) {}
+}

@@ -1,0 +1,204 @@
+//! The recipe: one TOML file that says everything about a run.
+
+mod parse;
+
+use std::path::{Path, PathBuf};
+
+use kd_core::ObjectiveConfig;
+use kd_data::DataConfig;
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+use crate::lr::Shape;
+use crate::optimizer::OptimizerConfig;
+
+/// A run, from data to objective. Unknown keys are errors; [`Recipe::to_toml`] writes all of them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recipe {
+    /// Name of the run; its folder is called so.
+    pub name: String,
+    /// First seed; `--seeds N` uses this one and the N - 1 after it.
+    #[serde(default = "first_seed")]
+    pub seed: u64,
+    /// Train the student alone as well, with the same budget and seed, to compare with.
+    #[serde(default = "yes")]
+    pub compare: bool,
+    /// The data.
+    pub data: DataConfig,
+    /// The student.
+    pub student: NetworkSpec,
+    /// The teacher; a recipe without one trains the student on labels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub teacher: Option<TeacherSpec>,
+    /// The loss.
+    pub objective: ObjectiveConfig,
+    /// Budget, optimiser and learning rate.
+    pub train: TrainConfig,
+}
+
+/// A network and its weights.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NetworkSpec {
+    /// Name in the registry (`kd models` lists them).
+    pub model: String,
+    /// Weights to start from: `.safetensors`, `.pth`, `.pt` or `.th`; relative to the recipe.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights: Option<PathBuf>,
+}
+
+/// The teacher, and how to train it when it has no weights.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TeacherSpec {
+    /// Name in the registry.
+    pub model: String,
+    /// Trained weights, relative to the recipe. Without them the teacher is trained first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights: Option<PathBuf>,
+    /// How it is trained; the student's `[train]` when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub train: Option<TrainConfig>,
+}
+
+/// Budget, optimiser and learning rate.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainConfig {
+    /// Passes over the training split.
+    pub epochs: usize,
+    /// Pictures in a batch.
+    #[serde(default = "default_batch")]
+    pub batch: usize,
+    /// Batches whose gradients are averaged into one optimiser step.
+    #[serde(default = "one")]
+    pub accumulate: usize,
+    /// Optimiser.
+    #[serde(default)]
+    pub optimizer: OptimizerConfig,
+    /// Learning rate over time.
+    pub lr: LrConfig,
+    /// Largest global L2 norm of the gradient; larger ones are scaled down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clip_norm: Option<f64>,
+    /// Decay of an exponential moving average of the student, which is then the one evaluated and kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ema: Option<f64>,
+    /// Stop after so many epochs without a better validation accuracy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patience: Option<usize>,
+    /// End an epoch after so many batches (for trials).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batches_per_epoch: Option<usize>,
+    /// Write a step record every so many optimiser steps.
+    #[serde(default = "default_log_every")]
+    pub log_every: usize,
+}
+
+/// Learning rate: a peak and a shape.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LrConfig {
+    /// Highest learning rate.
+    pub peak: f64,
+    /// How it changes.
+    #[serde(default)]
+    pub shape: Shape,
+    /// Epochs over which it rises linearly from zero, before or inside the shape.
+    #[serde(default)]
+    pub warmup_epochs: f64,
+}
+
+fn first_seed() -> u64 {
+    1
+}
+fn yes() -> bool {
+    true
+}
+fn one() -> usize {
+    1
+}
+fn default_batch() -> usize {
+    64
+}
+fn default_log_every() -> usize {
+    10
+}
+
+impl Recipe {
+    /// Reads a recipe and applies overrides of the form `key.path=value`.
+    ///
+    /// Paths of weights are relative to the recipe's folder, those of overrides to the working
+    /// directory; both come out absolute.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the file cannot be read, [`Error::Recipe`] that names file, line, key
+    /// and the nearest valid name when it is wrong.
+    pub fn load(path: &Path, overrides: &[String]) -> Result<Self, Error> {
+        let recipe = parse::load(path, overrides)?;
+        recipe
+            .validate()
+            .map_err(|problem| Error::Recipe(format!("{}: {problem}", path.display())))?;
+        Ok(recipe)
+    }
+
+    /// The recipe with every key written out.
+    ///
+    /// # Errors
+    /// [`Error::Recipe`] when a value has no TOML form.
+    pub fn to_toml(&self) -> Result<String, Error> {
+        toml::to_string_pretty(self).map_err(|e| Error::Recipe(e.to_string()))
+    }
+
+    /// Whether any weighted term compares with a teacher.
+    pub fn distils(&self) -> bool {
+        self.objective.needs_teacher()
+    }
+
+    fn validate(&self) -> Result<(), String> {
+        self.train.validate("train")?;
+        if let Some(train) = self.teacher.as_ref().and_then(|t| t.train.as_ref()) {
+            train.validate("teacher.train")?;
+        }
+        if self.distils() && self.teacher.is_none() {
+            return Err(
+                "the objective compares with a teacher: add a [teacher] table, or keep only \
+                 `cross_entropy` in [objective]"
+                    .into(),
+            );
+        }
+        if !self.distils() && self.teacher.is_some() {
+            return Err(
+                "there is a [teacher], but no term of [objective] compares with it: add one \
+                 (`kd methods` lists them), or remove [teacher]"
+                    .into(),
+            );
+        }
+        Ok(())
+    }
+}
+
+impl TrainConfig {
+    fn validate(&self, table: &str) -> Result<(), String> {
+        let at_least_one = [
+            ("epochs", self.epochs),
+            ("batch", self.batch),
+            ("accumulate", self.accumulate),
+            ("log_every", self.log_every),
+            ("batches_per_epoch", self.batches_per_epoch.unwrap_or(1)),
+            ("patience", self.patience.unwrap_or(1)),
+        ];
+        if let Some((key, _)) = at_least_one.into_iter().find(|(_, value)| *value == 0) {
+            return Err(format!("{table}.{key} = 0: must be at least 1"));
+        }
+        if let Some(norm) = self.clip_norm.filter(|n| !(n.is_finite() && *n > 0.0)) {
+            return Err(format!("{table}.clip_norm = {norm}: must be above 0"));
+        }
+        if let Some(ema) = self.ema.filter(|d| !(0.0..1.0).contains(d)) {
+            return Err(format!("{table}.ema = {ema}: must be in [0, 1)"));
+        }
+        self.optimizer.validate(&format!("{table}.optimizer"))?;
+        self.lr.validate(&format!("{table}.lr"), self.epochs)
+    }
+}

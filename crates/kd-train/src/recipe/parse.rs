@@ -1,0 +1,164 @@
+//! Reading a recipe so that a mistake is shown with its file, line, key and nearest valid name.
+
+use std::path::{Path, PathBuf};
+
+use toml::{Table, Value};
+
+use super::Recipe;
+use crate::Error;
+
+/// Keys that hold a path relative to the recipe's folder.
+const PATHS: [[&str; 2]; 2] = [["teacher", "weights"], ["student", "weights"]];
+
+pub(super) fn load(path: &Path, overrides: &[String]) -> Result<Recipe, Error> {
+    let text = std::fs::read_to_string(path).map_err(|source| Error::Io {
+        what: "read the recipe",
+        path: path.into(),
+        source,
+    })?;
+    // The file alone must parse too when nothing is overridden: only then do errors have lines.
+    if overrides.is_empty() {
+        toml::from_str::<Recipe>(&text).map_err(|e| in_file(path, &text, &e))?;
+    }
+    let mut table: Table = toml::from_str(&text).map_err(|e| in_file(path, &text, &e))?;
+    let folder = path.parent().unwrap_or(Path::new("."));
+    make_absolute(&mut table, folder)?;
+    for assignment in overrides {
+        apply(&mut table, assignment)?;
+    }
+    Value::Table(table.clone()).try_into().map_err(|e| {
+        // Tell apart a mistake of the file and one of the overrides: the file's has a line.
+        match toml::from_str::<Recipe>(&text) {
+            Err(in_text) if in_text.message() == message(&e) => in_file(path, &text, &in_text),
+            _ => Error::Recipe(format!(
+                "{} with --set {}: {}",
+                path.display(),
+                overrides.join(" --set "),
+                with_hint(&message(&e))
+            )),
+        }
+    })
+}
+
+fn message(error: &toml::de::Error) -> String {
+    error.message().to_string()
+}
+
+fn make_absolute(table: &mut Table, folder: &Path) -> Result<(), Error> {
+    for [section, key] in PATHS {
+        let entry = table
+            .get_mut(section)
+            .and_then(Value::as_table_mut)
+            .and_then(|t| t.get_mut(key));
+        if let Some(Value::String(path)) = entry {
+            *path = absolute(&folder.join(&*path))?;
+        }
+    }
+    Ok(())
+}
+
+fn absolute(path: &Path) -> Result<String, Error> {
+    let path: PathBuf = std::path::absolute(path).map_err(|source| Error::Io {
+        what: "resolve the path",
+        path: path.into(),
+        source,
+    })?;
+    Ok(path.to_string_lossy().into_owned())
+}
+
+/// Applies one `a.b.c=value`; the value is TOML, or a plain string when it is not. An empty value
+/// takes the key out, so that its default holds.
+fn apply(table: &mut Table, assignment: &str) -> Result<(), Error> {
+    let wrong = |problem: &str| Error::Recipe(format!("--set {assignment}: {problem}"));
+    let (key, text) = assignment
+        .split_once('=')
+        .ok_or_else(|| wrong("write it as key=value, for example train.epochs=10"))?;
+    let mut path: Vec<&str> = key.trim().split('.').collect();
+    if path.iter().any(|part| part.is_empty()) {
+        return Err(wrong("the key has an empty part"));
+    }
+    let mut value = parse_value(text.trim());
+    let remove = text.trim().is_empty();
+    if let ([section, last], Value::String(path)) = (path.as_slice(), &value)
+        && !remove
+        && PATHS.contains(&[*section, *last])
+    {
+        value = Value::String(absolute(Path::new(path))?);
+    }
+    let last = path.pop().unwrap_or_default();
+    let mut here = table;
+    for part in path {
+        here = here
+            .entry(part)
+            .or_insert_with(|| Value::Table(Table::new()))
+            .as_table_mut()
+            .ok_or_else(|| wrong(&format!("`{part}` is a value, not a table")))?;
+    }
+    if remove {
+        here.remove(last);
+    } else {
+        here.insert(last.into(), value);
+    }
+    Ok(())
+}
+
+fn parse_value(text: &str) -> Value {
+    toml::from_str::<Table>(&format!("value = {text}"))
+        .ok()
+        .and_then(|mut table| table.remove("value"))
+        .unwrap_or_else(|| Value::String(text.into()))
+}
+
+/// Adds file, line and key to what the parser says.
+fn in_file(path: &Path, text: &str, error: &toml::de::Error) -> Error {
+    let message = message(error);
+    let start = error.span().map_or(0, |span| span.start);
+    // A term's keys are read from a buffer, so its error points at the table: look inside it.
+    let offset = quoted(&message)
+        .and_then(|key| key_position(text, start, &key))
+        .unwrap_or(start);
+    let line = text[..offset.min(text.len())].matches('\n').count() + 1;
+    Error::Recipe(format!(
+        "{}:{line}: {}",
+        path.display(),
+        with_hint(message.trim_end())
+    ))
+}
+
+/// The first `name` in backquotes.
+fn quoted(message: &str) -> Option<String> {
+    message.split('`').nth(1).map(String::from)
+}
+
+/// Where a line at or after `start` assigns `key`.
+fn key_position(text: &str, start: usize, key: &str) -> Option<usize> {
+    let line_start = text.get(..start)?.rfind('\n').map_or(0, |i| i + 1);
+    let mut offset = line_start;
+    for line in text[line_start..].split_inclusive('\n') {
+        let name = line.trim_start().trim_start_matches('[');
+        let rest = name.strip_prefix(key).map(str::trim_start);
+        let inline = line.contains(&format!("{key} =")) || line.contains(&format!("{key}="));
+        if rest.is_some_and(|r| r.starts_with(['=', '.', ']'])) || inline {
+            return Some(offset);
+        }
+        offset += line.len();
+    }
+    None
+}
+
+/// Adds the nearest valid name to an "unknown field" or "unknown variant" message.
+fn with_hint(message: &str) -> String {
+    let mut names = message.split('`').skip(1).step_by(2);
+    let unknown = message.starts_with("unknown ") && !message.contains("did you mean");
+    let (true, Some(given)) = (unknown, names.next()) else {
+        return message.into();
+    };
+    let nearest = names
+        .map(|name| (strsim::jaro_winkler(given, name), name))
+        .filter(|(score, _)| *score > 0.7)
+        .max_by(|a, b| a.0.total_cmp(&b.0));
+    match nearest {
+        Some((_, name)) => format!("{message}; did you mean `{name}`?"),
+        None => message.into(),
+    }
+}

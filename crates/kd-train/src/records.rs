@@ -1,0 +1,96 @@
+//! Lines of `metrics.jsonl`.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// Which network of a run is trained or measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Arm {
+    /// The teacher, frozen during distillation (or trained first when it has no weights).
+    Teacher,
+    /// The student trained on labels only, with the same budget and seed.
+    Alone,
+    /// The student trained with the recipe's objective.
+    Distilled,
+}
+
+impl std::fmt::Display for Arm {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::Teacher => "teacher",
+            Self::Alone => "alone",
+            Self::Distilled => "distilled",
+        })
+    }
+}
+
+/// One line of `metrics.jsonl`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Record {
+    /// An optimiser step.
+    Step(StepRecord),
+    /// The end of an epoch.
+    Epoch(EpochRecord),
+}
+
+/// One component of the loss: its unweighted value and the weight it had.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ComponentValue {
+    /// Value before weighting.
+    pub value: f64,
+    /// Weight at that step.
+    pub weight: f64,
+}
+
+/// An optimiser step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StepRecord {
+    /// Which network is trained.
+    pub arm: Arm,
+    /// Seed of this training.
+    pub seed: u64,
+    /// Epoch, from 1.
+    pub epoch: usize,
+    /// Optimiser step of this training, from 0.
+    pub step: usize,
+    /// Weighted sum of the components.
+    pub loss: f64,
+    /// Components by name.
+    pub components: BTreeMap<String, ComponentValue>,
+    /// Learning rate.
+    pub lr: f64,
+    /// Global L2 norm of the gradient before clipping.
+    pub gradient_norm: f64,
+    /// Training images per second since the previous record.
+    pub images_per_second: f64,
+}
+
+/// The end of an epoch.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EpochRecord {
+    /// Which network is trained.
+    pub arm: Arm,
+    /// Seed of this training.
+    pub seed: u64,
+    /// Epoch, from 1.
+    pub epoch: usize,
+    /// Optimiser steps taken so far.
+    pub step: usize,
+    /// Mean weighted loss over the epoch.
+    pub loss: f64,
+    /// Mean unweighted components over the epoch.
+    pub components: BTreeMap<String, f64>,
+    /// Learning rate of the last step.
+    pub lr: f64,
+    /// Seconds of training, evaluation excluded.
+    pub seconds: f64,
+    /// Training images per second.
+    pub images_per_second: f64,
+    /// Accuracy on the validation split, in percent; none without one.
+    pub validation_top1: Option<f64>,
+    /// Cross-entropy on the validation split.
+    pub validation_loss: Option<f64>,
+}

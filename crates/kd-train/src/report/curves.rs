@@ -1,0 +1,228 @@
+//! Which plots a run gets.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use plotters::style::RGBColor;
+
+use crate::error::Error;
+use crate::records::Arm;
+use crate::summary::Summary;
+
+use super::lines::Line;
+use super::plots::{Axes, Figure, PALETTE, Scale, figure};
+use super::read::History;
+use super::table::title;
+use super::words::spread;
+
+type Trainings = BTreeMap<(Arm, u64), History>;
+
+/// What one moment of a training logged, from a step or, where no steps were logged, an epoch.
+struct Moment {
+    step: usize,
+    loss: f64,
+    /// Value and, for steps, weight.
+    components: Vec<(String, f64, Option<f64>)>,
+    lr: f64,
+    gradient_norm: Option<f64>,
+    images_per_second: f64,
+}
+
+pub(super) fn figures(summary: &Summary, trainings: &Trainings) -> Result<Vec<Figure>, Error> {
+    let curves = Curves {
+        moments: trainings
+            .iter()
+            .map(|(&(arm, _), history)| (arm, moments(history)))
+            .collect(),
+    };
+    let mut all = validation(summary, trainings)?;
+    all.push(curves.plot("Loss, weighted sum", wide("loss"), |m| Some(m.loss))?);
+    for arm in [Arm::Teacher, Arm::Alone, Arm::Distilled] {
+        all.push(curves.contributions(arm)?);
+    }
+    for name in curves.component_names() {
+        let heading = format!("Component {name}, before weighting");
+        all.push(curves.plot(&heading, wide("value"), |m| {
+            m.components.iter().find(|c| c.0 == name).map(|c| c.1)
+        })?);
+    }
+    let rate = |m: &Moment| Some(m.lr);
+    all.push(curves.plot("Learning rate", wide("learning rate"), rate)?);
+    let norm = |m: &Moment| m.gradient_norm;
+    all.push(curves.plot("Gradient norm, before clipping", wide("norm"), norm)?);
+    let speed = |m: &Moment| Some(m.images_per_second);
+    let axes = Axes {
+        scale: Scale::FromZero,
+        ..wide("pictures / s")
+    };
+    all.push(curves.plot("Training speed", axes, speed)?);
+    Ok(all.into_iter().flatten().collect())
+}
+
+/// Values that may span decades, over optimiser steps.
+fn wide(y: &'static str) -> Axes {
+    Axes {
+        x: "step",
+        y,
+        scale: Scale::Wide,
+    }
+}
+
+fn by_epoch(y: &'static str) -> Axes {
+    Axes {
+        x: "epoch",
+        y,
+        scale: Scale::Linear,
+    }
+}
+
+struct Curves {
+    moments: Vec<(Arm, Vec<Moment>)>,
+}
+
+impl Curves {
+    fn plot(
+        &self,
+        heading: &str,
+        axes: Axes,
+        pick: impl Fn(&Moment) -> Option<f64>,
+    ) -> Result<Option<Figure>, Error> {
+        let lines = self.moments.iter().map(|(arm, moments)| {
+            let points = moments
+                .iter()
+                .filter_map(|m| Some((m.step as f64, pick(m)?)));
+            arm_line(*arm, points.collect())
+        });
+        figure(heading, axes, &lines.collect::<Vec<_>>())
+    }
+
+    /// Weight times value of every component of an arm, unless that is just its loss.
+    fn contributions(&self, arm: Arm) -> Result<Option<Figure>, Error> {
+        let trainings = || {
+            self.moments
+                .iter()
+                .filter(|(a, _)| *a == arm)
+                .map(|(_, m)| m)
+        };
+        let mut lines = Vec::new();
+        for (at, name) in names(trainings().flatten()).iter().enumerate() {
+            for moments in trainings() {
+                let points = moments.iter().filter_map(|m| {
+                    let (_, value, weight) = m.components.iter().find(|c| c.0 == *name)?;
+                    Some((m.step as f64, value * (*weight)?))
+                });
+                lines.push(Line {
+                    name: name.clone(),
+                    color: PALETTE[at % PALETTE.len()],
+                    dashed: false,
+                    points: points.collect(),
+                });
+            }
+        }
+        let is_the_loss = |m: &Moment| matches!(m.components.as_slice(), [(_, _, Some(1.0))]);
+        if trainings().flatten().all(is_the_loss) {
+            return Ok(None);
+        }
+        let heading = format!("{}: weight × value of each component", title(arm));
+        figure(heading, wide("contribution"), &lines)
+    }
+
+    fn component_names(&self) -> BTreeSet<String> {
+        names(self.moments.iter().flat_map(|(_, moments)| moments))
+    }
+}
+
+fn names<'a>(moments: impl Iterator<Item = &'a Moment>) -> BTreeSet<String> {
+    moments
+        .flat_map(|m| m.components.iter().map(|c| c.0.clone()))
+        .collect()
+}
+
+fn moments(history: &History) -> Vec<Moment> {
+    let steps = history.steps.values().map(|s| Moment {
+        step: s.step,
+        loss: s.loss,
+        components: s
+            .components
+            .iter()
+            .map(|(name, c)| (name.clone(), c.value, Some(c.weight)))
+            .collect(),
+        lr: s.lr,
+        gradient_norm: Some(s.gradient_norm),
+        images_per_second: s.images_per_second,
+    });
+    let epochs = history.epochs.values().map(|e| Moment {
+        step: e.step,
+        loss: e.loss,
+        components: e
+            .components
+            .iter()
+            .map(|(name, value)| (name.clone(), *value, None))
+            .collect(),
+        lr: e.lr,
+        gradient_norm: None,
+        images_per_second: e.images_per_second,
+    });
+    match history.steps.is_empty() {
+        true => epochs.collect(),
+        false => steps.collect(),
+    }
+}
+
+fn validation(summary: &Summary, trainings: &Trainings) -> Result<Vec<Option<Figure>>, Error> {
+    let mut top1 = Vec::new();
+    let mut loss = Vec::new();
+    for (&(arm, _), history) in trainings {
+        let points = |pick: fn(&crate::records::EpochRecord) -> Option<f64>| {
+            let epochs = history.epochs.values();
+            epochs
+                .filter_map(|e| Some((e.epoch as f64, pick(e)?)))
+                .collect()
+        };
+        top1.push(arm_line(arm, points(|e| e.validation_top1)));
+        loss.push(arm_line(arm, points(|e| e.validation_loss)));
+    }
+    // A teacher that was loaded has no epochs to show: its level is what the student is after.
+    if trainings.keys().all(|(arm, _)| *arm != Arm::Teacher)
+        && top1.iter().any(|line| !line.points.is_empty())
+    {
+        top1.extend(teacher_level(summary, trainings));
+    }
+    Ok(vec![
+        figure("Validation top-1", by_epoch("top-1, %"), &top1)?,
+        figure("Validation cross-entropy", by_epoch("cross-entropy"), &loss)?,
+    ])
+}
+
+fn teacher_level(summary: &Summary, trainings: &Trainings) -> Option<Line> {
+    let teachers = summary.arms.iter().filter(|a| a.arm == Arm::Teacher);
+    let (level, _) = spread(&teachers.map(|a| a.test.top1).collect::<Vec<_>>())?;
+    let epochs = trainings.values().flat_map(|h| h.epochs.keys().copied());
+    let last = epochs.max()? as f64;
+    Some(Line {
+        name: "Teacher, test split".into(),
+        dashed: true,
+        // One epoch alone is drawn in the middle of half an epoch to each side.
+        points: match last > 1.0 {
+            true => vec![(1.0, level), (last, level)],
+            false => vec![(0.5, level), (1.5, level)],
+        },
+        ..arm_line(Arm::Teacher, Vec::new())
+    })
+}
+
+fn arm_line(arm: Arm, points: Vec<(f64, f64)>) -> Line {
+    Line {
+        name: title(arm).into(),
+        color: color(arm),
+        dashed: false,
+        points,
+    }
+}
+
+fn color(arm: Arm) -> RGBColor {
+    match arm {
+        Arm::Distilled => PALETTE[0],
+        Arm::Alone => PALETTE[1],
+        Arm::Teacher => PALETTE[6],
+    }
+}

@@ -1,0 +1,88 @@
+//! What a run folder holds, read with errors that say what would be right.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::error::Error;
+use crate::records::{Arm, EpochRecord, Record, StepRecord};
+use crate::summary::Summary;
+
+/// The records of one training by step or epoch. A resumed run writes some steps a second time;
+/// the later line counts.
+#[derive(Default)]
+pub(super) struct History {
+    pub steps: BTreeMap<usize, StepRecord>,
+    pub epochs: BTreeMap<usize, EpochRecord>,
+}
+
+/// The three files of a run folder.
+pub(super) struct RunFolder {
+    pub summary: Summary,
+    pub trainings: BTreeMap<(Arm, u64), History>,
+    pub recipe: String,
+}
+
+pub(super) fn run_folder(folder: &Path) -> Result<RunFolder, Error> {
+    let path = folder.join("summary.json");
+    let summary = serde_json::from_str(&text(&path)?).map_err(|problem| Error::Format {
+        path,
+        problem: format!(
+            "not the summary of a run ({problem}); run the recipe again, or read the folder with \
+             the version of kd that wrote it"
+        ),
+    })?;
+    Ok(RunFolder {
+        summary,
+        trainings: metrics(&folder.join("metrics.jsonl"))?,
+        recipe: text(&folder.join("recipe.toml"))?,
+    })
+}
+
+fn text(path: &Path) -> Result<String, Error> {
+    std::fs::read_to_string(path).map_err(|source| match source.kind() {
+        std::io::ErrorKind::NotFound => Error::Format {
+            path: path.into(),
+            problem: "there is no such file; name the folder of a finished run, which holds \
+                      summary.json, metrics.jsonl and recipe.toml (`kd train` makes one)"
+                .into(),
+        },
+        _ => Error::Io {
+            what: "read",
+            path: path.into(),
+            source,
+        },
+    })
+}
+
+fn metrics(path: &Path) -> Result<BTreeMap<(Arm, u64), History>, Error> {
+    let text = text(path)?;
+    let mut trainings = BTreeMap::<_, History>::new();
+    for (at, line) in text.split_inclusive('\n').enumerate() {
+        if line.trim().is_empty() {
+            continue;
+        }
+        match serde_json::from_str(line) {
+            Ok(Record::Step(step)) => {
+                let history = trainings.entry((step.arm, step.seed)).or_default();
+                history.steps.insert(step.step, step);
+            }
+            Ok(Record::Epoch(epoch)) => {
+                let history = trainings.entry((epoch.arm, epoch.seed)).or_default();
+                history.epochs.insert(epoch.epoch, epoch);
+            }
+            // A run that was killed can leave half a line, and only the last one.
+            Err(problem) if problem.is_eof() && !line.ends_with('\n') => {}
+            Err(problem) => {
+                return Err(Error::Format {
+                    path: path.into(),
+                    problem: format!(
+                        "line {} is not a record of a step or an epoch ({problem}); delete that \
+                         line, or run the recipe again",
+                        at + 1
+                    ),
+                });
+            }
+        }
+    }
+    Ok(trainings)
+}

@@ -1,0 +1,192 @@
+use super::fake::Fake;
+use super::*;
+use crate::records::{ComponentValue, Record};
+use crate::summary::Gain;
+
+fn times(page: &str, part: &str) -> usize {
+    page.matches(part).count()
+}
+
+#[test]
+fn a_full_run_shows_every_section() {
+    let page = Fake::new(10, 3, 5, 20).page();
+    assert!(page.contains("gained the student +2.60 points (mean of 3 seeds, ± 0.30): 70.50 % alone, 72.80 % distilled."));
+    assert!(!page.contains("class=\"caveat\""));
+    assert!(page.contains("0123456789abcdef<") && page.contains("45,000 training"));
+    assert!(page.contains("<td>7,433,860</td><td>1,233,540</td>"));
+    assert!(page.contains("72.80 ±\u{a0}0.40\u{a0}%"));
+    assert!(page.contains("mean of 3 seeds</small>"));
+    // Accuracy, validation loss, loss, contributions, ce, kd, rate, norm, speed.
+    assert_eq!(times(&page, "<figure class=\"plot\""), 9);
+    assert!(page.contains("Teacher, test split"));
+    assert_eq!(times(&page, "<figure class=\"sample\""), 4);
+    assert_eq!(times(&page, "class=\"bars\""), 2);
+    assert_eq!(times(&page, "class=\"absent\""), 0);
+    assert!(page.contains("# &lt;small&gt; &amp; fast"));
+    assert!(page.contains("kd train recipe.toml --device flex --seeds 3<"));
+}
+
+#[test]
+fn nothing_is_loaded_from_elsewhere() {
+    let mut fake = Fake::new(10, 1, 2, 5);
+    let sample = &mut fake.summary.temperature.as_mut().unwrap().samples[0];
+    sample.image = "https://example.org/picture.png".into();
+    let page = fake.page();
+    let page = page.replace("http://www.w3.org/2000/svg", "");
+    assert!(!page.contains("http"));
+    assert_eq!(times(&page, "<img src=\"data:image"), 3);
+}
+
+#[test]
+fn names_cannot_become_markup() {
+    let mut fake = Fake::new(3, 1, 2, 5);
+    fake.summary.name = "<script>alert(1)</script>".into();
+    fake.summary.data.classes[1] = "a\" onload=\"x<b>".into();
+    for record in &mut fake.records {
+        if let Record::Step(step) = record {
+            let value = ComponentValue {
+                value: 1.0,
+                weight: 1.0,
+            };
+            step.components.insert("<img>".into(), value);
+        }
+    }
+    let page = fake.page();
+    assert_eq!(times(&page, "<script>"), 1);
+    assert!(!page.contains("<img>") && !page.contains("<b>") && !page.contains("\" onload=\""));
+    assert!(page.contains("Component &lt;img&gt;"));
+}
+
+#[test]
+fn many_classes_show_the_ends_and_fold_the_rest() {
+    let page = Fake::new(100, 1, 2, 5).page();
+    assert_eq!(times(&page, "All 100 classes"), 2);
+    assert_eq!(times(&page, "<span class=\"track\">"), 2 * (20 + 100));
+}
+
+#[test]
+fn verdicts_are_honest() {
+    let mut fake = Fake::new(10, 1, 2, 5);
+    assert!(fake.page().contains("This is one seed"));
+
+    let gain = |mean, std| {
+        Some(Gain {
+            mean,
+            std,
+            per_seed: vec![mean; 3],
+        })
+    };
+    fake.summary.gain = gain(-1.2, Some(0.3));
+    assert!(
+        fake.page()
+            .contains("Distillation cost the student 1.20 points")
+    );
+    fake.summary.gain = gain(0.2, Some(0.5));
+    assert!(fake.page().contains("within one standard deviation"));
+    fake.summary.gain = gain(0.001, Some(0.0));
+    assert!(fake.page().contains("Distillation made no difference"));
+}
+
+#[test]
+fn a_student_without_a_teacher_says_what_is_left_out() {
+    let mut fake = Fake::new(10, 1, 3, 5);
+    fake.summary.arms.retain(|a| a.arm == Arm::Alone);
+    fake.summary.gain = None;
+    fake.summary.temperature = None;
+    fake.records
+        .retain(|r| matches!(r, Record::Step(s) if s.arm == Arm::Alone));
+    let page = fake.page();
+    assert!(page.contains("trained on labels only"));
+    assert!(page.contains("has no teacher whose softmax"));
+    assert!(!page.contains("T = "));
+    assert!(page.contains("no classes are compared"));
+    assert!(!page.contains("weight × value"));
+}
+
+#[test]
+fn a_run_without_records_or_networks_is_still_a_page() {
+    let mut fake = Fake::new(10, 1, 1, 1);
+    fake.records.clear();
+    fake.summary.temperature.as_mut().unwrap().samples.clear();
+    let page = fake.page();
+    assert!(page.contains("metrics.jsonl holds no records"));
+    assert!(page.contains("no test picture that the teacher classifies right"));
+    fake.summary.arms.clear();
+    fake.summary.gain = None;
+    assert!(fake.page().contains("This run measured no network."));
+}
+
+#[test]
+fn epochs_stand_in_for_steps_that_were_not_logged() {
+    let mut fake = Fake::new(10, 1, 1, 4);
+    fake.records.retain(|r| matches!(r, Record::Epoch(_)));
+    let page = fake.page();
+    assert!(page.contains("Component ce") && page.contains("Learning rate"));
+    assert!(!page.contains("Gradient norm"));
+}
+
+#[test]
+fn missing_and_broken_files_name_themselves_and_the_cure() {
+    for name in ["summary.json", "metrics.jsonl", "recipe.toml"] {
+        let folder = Fake::new(3, 1, 1, 2).folder();
+        std::fs::remove_file(folder.path().join(name)).unwrap();
+        let message = write(folder.path()).unwrap_err().to_string();
+        assert!(
+            message.contains(name) && message.contains("kd train"),
+            "{message}"
+        );
+        assert!(!folder.path().join("report.html").exists());
+    }
+    let folder = Fake::new(3, 1, 1, 2).folder();
+    std::fs::write(folder.path().join("summary.json"), "{}").unwrap();
+    let message = write(folder.path()).unwrap_err().to_string();
+    assert!(
+        message.contains("summary.json: not the summary of a run"),
+        "{message}"
+    );
+}
+
+#[test]
+fn only_an_unfinished_last_line_is_forgiven() {
+    let folder = Fake::new(3, 1, 1, 2).folder();
+    let path = folder.path().join("metrics.jsonl");
+    let whole = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, format!("{whole}{{\"kind\":\"step\",\"ar")).unwrap();
+    write(folder.path()).unwrap();
+
+    std::fs::write(&path, format!("{{\"kind\":\"step\",\"ar\n{whole}")).unwrap();
+    let message = write(folder.path()).unwrap_err().to_string();
+    assert!(
+        message.contains("metrics.jsonl: line 1 is not a record"),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_repeated_step_counts_once_and_nothing_unfinished_stays() {
+    let mut fake = Fake::new(3, 1, 2, 3);
+    let again = fake.records.clone();
+    fake.records.extend(again);
+    let folder = fake.folder();
+    let run = read::run_folder(folder.path()).unwrap();
+    assert_eq!(run.trainings[&(Arm::Alone, 0)].steps.len(), 6);
+    write(folder.path()).unwrap();
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 4);
+}
+
+/// Writes pages to look at: `KD_REPORTS=DIR cargo test -p kd-train report -- --ignored`.
+#[test]
+#[ignore = "makes pages for people, and checks nothing"]
+fn pages_to_look_at() {
+    let target = std::env::var("KD_REPORTS").unwrap();
+    for (name, fake) in [
+        ("c10-s3", Fake::new(10, 3, 30, 100)),
+        ("c100-s1", Fake::new(100, 1, 240, 400)),
+        ("one-epoch", Fake::new(10, 1, 1, 12)),
+    ] {
+        let folder = Path::new(&target).join(name);
+        std::fs::create_dir_all(&folder).unwrap();
+        fake.fill(&folder);
+        write(&folder).unwrap();
+    }
+}

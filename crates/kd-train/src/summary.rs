@@ -1,0 +1,144 @@
+//! `summary.json`: what a run measured, and everything the report shows beside the curves.
+
+use serde::{Deserialize, Serialize};
+
+use crate::records::Arm;
+
+/// The result of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// Name of the recipe.
+    pub name: String,
+    /// Version of this toolkit.
+    pub version: String,
+    /// Device that computed, as given to `--device`.
+    pub device: String,
+    /// Threads that the CPU offers.
+    pub threads: usize,
+    /// The data.
+    pub data: DataSummary,
+    /// Teacher first, then student alone and student distilled for each seed.
+    pub arms: Vec<ArmSummary>,
+    /// Distilled minus alone; none when a run has no teacher or no comparison.
+    pub gain: Option<Gain>,
+    /// What a temperature does to the teacher's softmax on a few test pictures.
+    pub temperature: Option<TemperatureSummary>,
+}
+
+/// The data of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DataSummary {
+    /// Name of the data set.
+    pub name: String,
+    /// SHA-256 of what was read.
+    pub sha256: String,
+    /// Pictures that were trained on.
+    pub train: usize,
+    /// Pictures that selected the checkpoint.
+    pub validation: usize,
+    /// Pictures of the final measurement.
+    pub test: usize,
+    /// Names of the classes.
+    pub classes: Vec<String>,
+}
+
+/// One network, measured on the test split.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ArmSummary {
+    /// Which one.
+    pub arm: Arm,
+    /// Seed of its training; none for a teacher that was loaded.
+    pub seed: Option<u64>,
+    /// Name of the network.
+    pub model: String,
+    /// Trainable parameters.
+    pub parameters: u64,
+    /// Multiply-accumulates of convolutions and linear layers for one picture.
+    pub macs: u64,
+    /// Size of its safetensors file in bytes.
+    pub bytes: u64,
+    /// Parameters of the adapters that were trained beside it and thrown away.
+    pub adapter_parameters: u64,
+    /// The test split.
+    pub test: Accuracy,
+    /// Share of test pictures where it predicts the teacher's class, in percent.
+    pub agreement: Option<f64>,
+    /// Milliseconds for one picture.
+    pub latency: Latency,
+    /// Pictures per second at the recipe's evaluation batch.
+    pub images_per_second: f64,
+    /// How it was trained; none for a teacher that was loaded.
+    pub training: Option<Training>,
+}
+
+/// Accuracy and calibration on a split.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Accuracy {
+    /// Percent of pictures whose class has the highest score.
+    pub top1: f64,
+    /// Percent of pictures whose class is among the five highest.
+    pub top5: f64,
+    /// Mean cross-entropy.
+    pub loss: f64,
+    /// Expected calibration error over 15 bins of confidence, in percent.
+    pub ece: f64,
+    /// Top-1 of each class, in percent; none for a class without pictures.
+    pub per_class: Vec<Option<f64>>,
+}
+
+/// Latency of one picture.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Latency {
+    /// Median, milliseconds.
+    pub median_ms: f64,
+    /// 95th percentile, milliseconds.
+    pub p95_ms: f64,
+}
+
+/// How a network was trained.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Training {
+    /// Epochs that ran.
+    pub epochs: usize,
+    /// Epoch whose weights were kept, from 1.
+    pub best_epoch: usize,
+    /// Validation top-1 at that epoch, in percent.
+    pub best_validation_top1: Option<f64>,
+    /// Seconds of training.
+    pub seconds: f64,
+    /// Training pictures per second.
+    pub images_per_second: f64,
+}
+
+/// The student's gain from distillation, in points of test top-1.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Gain {
+    /// Mean over the seeds.
+    pub mean: f64,
+    /// Sample standard deviation over the seeds; none for one seed.
+    pub std: Option<f64>,
+    /// Gain of each seed.
+    pub per_seed: Vec<f64>,
+}
+
+/// The teacher's softmax at several temperatures.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TemperatureSummary {
+    /// The temperatures, in rising order.
+    pub temperatures: Vec<f64>,
+    /// A few test pictures.
+    pub samples: Vec<TemperatureSample>,
+}
+
+/// One test picture and what the teacher says of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TemperatureSample {
+    /// Index in the test split.
+    pub index: usize,
+    /// Its class.
+    pub label: usize,
+    /// The picture as a `data:image/png;base64,...` address.
+    pub image: String,
+    /// Probabilities by temperature, then class.
+    pub probabilities: Vec<Vec<f64>>,
+}

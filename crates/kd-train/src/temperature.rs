@@ -1,0 +1,71 @@
+//! What a temperature does to the teacher's softmax on a few test pictures.
+
+use std::io::Cursor;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use image::{DynamicImage, GrayImage, ImageFormat, RgbImage};
+use kd_data::Images;
+
+use crate::Error;
+use crate::evaluate::{Predictions, argmax, softmax};
+use crate::summary::{TemperatureSample, TemperatureSummary};
+
+const TEMPERATURES: [f64; 5] = [1.0, 2.0, 4.0, 8.0, 20.0];
+const SAMPLES: usize = 4;
+
+/// The pictures, one a class, whose teacher is right and gives most to the other classes at T = 4:
+/// there the dark knowledge can be seen.
+pub(crate) fn summarise(
+    teacher: &Predictions,
+    images: &Images,
+    indices: &[usize],
+) -> Result<TemperatureSummary, Error> {
+    let mut right: Vec<(f64, usize, usize, &[f32])> = teacher
+        .rows()
+        .enumerate()
+        .filter(|(_, (logits, label))| argmax(logits) == *label)
+        .map(|(row, (logits, label))| (1.0 - softmax(logits, 4.0)[label], row, label, logits))
+        .collect();
+    right.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let mut samples: Vec<TemperatureSample> = Vec::new();
+    for (_, row, label, logits) in right {
+        if samples.len() == SAMPLES {
+            break;
+        }
+        if samples.iter().any(|s| s.label == label) {
+            continue;
+        }
+        samples.push(TemperatureSample {
+            index: indices[row],
+            label,
+            image: data_url(images, indices[row])?,
+            probabilities: TEMPERATURES.iter().map(|&t| softmax(logits, t)).collect(),
+        });
+    }
+    Ok(TemperatureSummary {
+        temperatures: TEMPERATURES.into(),
+        samples,
+    })
+}
+
+fn data_url(images: &Images, index: usize) -> Result<String, Error> {
+    let planes = images.image(index);
+    let (width, height) = (images.width as u32, images.height as u32);
+    let size = images.width * images.height;
+    let picture = match images.channels {
+        1 => GrayImage::from_raw(width, height, planes.to_vec()).map(DynamicImage::from),
+        _ => {
+            let interleaved = (0..size).flat_map(|i| (0..3).map(move |c| planes[c * size + i]));
+            RgbImage::from_raw(width, height, interleaved.collect()).map(DynamicImage::from)
+        }
+    };
+    let picture =
+        picture.ok_or_else(|| Error::Report(format!("test picture {index} has no pixels")))?;
+    let mut png = Cursor::new(Vec::new());
+    picture
+        .write_to(&mut png, ImageFormat::Png)
+        .map_err(|e| Error::Report(e.to_string()))?;
+    let text = BASE64_STANDARD.encode(png.into_inner());
+    Ok(format!("data:image/png;base64,{text}"))
+}

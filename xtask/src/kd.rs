@@ -1,0 +1,146 @@
+//! Building the `kd` command and handing over to it.
+
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+    process::{Command, ExitCode, ExitStatus},
+};
+
+use anyhow::{Context, Result, bail};
+
+use crate::backend::Backend;
+
+/// A call of `kd` to come.
+pub struct Kd {
+    backend: Backend,
+    root: PathBuf,
+    arguments: Vec<OsString>,
+}
+
+impl Kd {
+    /// A call without arguments.
+    pub fn new(backend: Backend) -> Result<Self> {
+        Ok(Self {
+            backend,
+            root: repository()?,
+            arguments: Vec::new(),
+        })
+    }
+
+    /// Adds an argument.
+    pub fn argument(&mut self, argument: impl Into<OsString>) -> &mut Self {
+        self.arguments.push(argument.into());
+        self
+    }
+
+    /// Adds arguments.
+    pub fn arguments<A: AsRef<std::ffi::OsStr>>(
+        &mut self,
+        arguments: impl IntoIterator<Item = A>,
+    ) -> &mut Self {
+        self.arguments
+            .extend(arguments.into_iter().map(|a| a.as_ref().to_owned()));
+        self
+    }
+
+    /// Adds a path that the user gave. `kd` starts in the repository's root, the user perhaps
+    /// did not, so the path is made absolute.
+    pub fn path(&mut self, path: &Path) -> Result<&mut Self> {
+        Ok(self.argument(absolute(path)?))
+    }
+
+    /// Adds `--set KEY=VALUE`.
+    pub fn set(&mut self, key: &str, value: impl std::fmt::Display) -> &mut Self {
+        self.arguments(["--set".into(), format!("{key}={value}")])
+    }
+
+    /// Adds `--set KEY=PATH`, made absolute.
+    pub fn set_path(&mut self, key: &str, path: &Path) -> Result<&mut Self> {
+        let path = absolute(path)?;
+        let text = path
+            .to_str()
+            .with_context(|| format!("{} is not valid UTF-8", path.display()))?;
+        Ok(self.set(key, text))
+    }
+
+    /// Adds the user's own `--set` arguments.
+    pub fn overrides(&mut self, overrides: &[String]) -> &mut Self {
+        for text in overrides {
+            self.arguments(["--set", text]);
+        }
+        self
+    }
+
+    /// Builds `kd`; its path.
+    fn build(&self) -> Result<PathBuf> {
+        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        cargo
+            .current_dir(&self.root)
+            .args(["build", "--package", "kd-cli"]);
+        if let Some(feature) = self.backend.feature() {
+            cargo.args(["--features", feature]);
+        }
+        let status = cargo.status().context("start cargo")?;
+        if !status.success() {
+            bail!("kd could not be built ({status})");
+        }
+        // This program and kd are built with one profile into one folder, wherever that is.
+        let here = std::env::current_exe().context("find this program's own folder")?;
+        let kd = here.with_file_name(format!("kd{}", std::env::consts::EXE_SUFFIX));
+        if !kd.exists() {
+            bail!("cargo built no {}", kd.display());
+        }
+        Ok(kd)
+    }
+
+    /// Builds `kd`, runs it and returns what it prints.
+    pub fn build_and_read(&self) -> Result<String> {
+        let output = Command::new(self.build()?)
+            .args(&self.arguments)
+            .current_dir(&self.root)
+            .stderr(std::process::Stdio::inherit())
+            .output()
+            .context("start kd")?;
+        if !output.status.success() {
+            bail!("kd failed ({})", output.status);
+        }
+        String::from_utf8(output.stdout).context("kd printed text that is not UTF-8")
+    }
+
+    /// Builds `kd` and becomes it, so that signals and the exit code are its own.
+    pub fn build_and_start(&self) -> Result<ExitCode> {
+        let mut command = Command::new(self.build()?);
+        command.args(&self.arguments).current_dir(&self.root);
+        start(command)
+    }
+}
+
+#[cfg(unix)]
+fn start(mut command: Command) -> Result<ExitCode> {
+    use std::os::unix::process::CommandExt;
+    Err(command.exec()).context("start kd")
+}
+
+#[cfg(not(unix))]
+fn start(mut command: Command) -> Result<ExitCode> {
+    Ok(exit_code(command.status().context("start kd")?))
+}
+
+/// The exit code of a child, 1 when a signal ended it.
+pub fn exit_code(status: ExitStatus) -> ExitCode {
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    code.map_or(ExitCode::FAILURE, ExitCode::from)
+}
+
+/// The repository's root.
+pub fn repository() -> Result<PathBuf> {
+    let here = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+    here.as_deref()
+        .and_then(Path::parent)
+        .map(Path::to_owned)
+        .context("start this program as `cargo xtask JOB`")
+}
+
+fn absolute(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path).with_context(|| format!("resolve {}", path.display()))
+}

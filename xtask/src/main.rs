@@ -1,0 +1,131 @@
+//! `cargo xtask JOB`: builds `kd` with the wanted backend and starts it. No burn in here, so it
+//! compiles in seconds.
+
+mod backend;
+mod book;
+mod cifar100;
+mod kd;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::{Context, Result};
+use clap::{Args, Parser, Subcommand};
+
+use backend::Backend;
+use kd::Kd;
+
+/// Jobs of this repository: each builds the `kd` command with the wanted backend and runs it.
+#[derive(Parser)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    max_term_width = 100,
+    after_help = "Examples:
+  cargo xtask quickstart                     a distillation in minutes, needs no download
+  cargo xtask quickstart --seeds 3           the same three times, with mean and deviation
+  cargo xtask cifar100 --small               CIFAR-100 at a size that a CPU can train
+  cargo xtask cifar100 --backend cuda        ResNet-152 -> ShuffleNetV2, the literature's settings
+
+The exit code is that of `kd` (see `kd --help`)."
+)]
+struct Cli {
+    #[command(subcommand)]
+    job: Job,
+}
+
+#[derive(Subcommand)]
+enum Job {
+    /// Distil a small student on the embedded data: no download, a few minutes on two cores.
+    Quickstart(Quickstart),
+    /// Distil a student on CIFAR-100; without --small, ResNet-152 to ShuffleNetV2 in full.
+    Cifar100(cifar100::Arguments),
+    /// Measure a part of the toolkit.
+    #[command(subcommand)]
+    Bench(Bench),
+    /// Write the methods catalogue into docs/, and build the book where mdbook is installed.
+    Book,
+    /// Run every check of .ci/run.
+    Ci,
+}
+
+#[derive(Args)]
+struct Quickstart {
+    #[command(flatten)]
+    run: RunArguments,
+}
+
+/// What every training job takes.
+#[derive(Args)]
+struct RunArguments {
+    /// Backend to build with and to compute on, with an optional device number (`cuda:1`).
+    #[arg(long, default_value = "flex", value_parser = backend::parse)]
+    backend: Backend,
+    /// How many times to repeat the training, each with its own seed.
+    #[arg(long, value_name = "N")]
+    seeds: Option<usize>,
+    /// Run folder [default: the first free one of runs/NAME, runs/NAME-2, ...].
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Override a key of the recipe, such as `--set train.epochs=2`; can be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    overrides: Vec<String>,
+}
+
+#[derive(Subcommand)]
+enum Bench {
+    /// Training images per second that the data loader prepares.
+    Loader {
+        /// Options for `kd bench loader`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+}
+
+impl RunArguments {
+    /// The start of `kd train RECIPE ...` with the options that all jobs share.
+    fn train(&self, recipe: &str) -> Result<Kd> {
+        let mut kd = Kd::new(self.backend.clone())?;
+        kd.arguments(["train", recipe, "--device", &self.backend.device()]);
+        if let Some(seeds) = self.seeds {
+            kd.arguments(["--seeds", &seeds.to_string()]);
+        }
+        if let Some(out) = &self.out {
+            kd.argument("--out").path(out)?;
+        }
+        Ok(kd)
+    }
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().job) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(job: Job) -> Result<ExitCode> {
+    match job {
+        Job::Quickstart(Quickstart { run }) => {
+            let mut kd = run.train("recipes/quickstart.toml")?;
+            kd.overrides(&run.overrides);
+            kd.build_and_start()
+        }
+        Job::Cifar100(arguments) => cifar100::run(&arguments),
+        Job::Bench(Bench::Loader { arguments }) => {
+            let mut kd = Kd::new(Backend::default())?;
+            kd.arguments(["bench", "loader"]).arguments(&arguments);
+            kd.build_and_start()
+        }
+        Job::Book => book::run(),
+        Job::Ci => {
+            let script = kd::repository()?.join(".ci/run");
+            let status = std::process::Command::new(&script)
+                .status()
+                .with_context(|| format!("start {}", script.display()))?;
+            Ok(kd::exit_code(status))
+        }
+    }
+}
