@@ -69,6 +69,7 @@ fn first_epoch_loss(folder: &Path, device: &str) -> f64 {
         &["train", "tiny.toml", "--device", device, "--out", &out],
     ));
     assert_eq!(finished.code, Some(0), "{device}: {}", finished.stderr);
+    print!("{}", finished.stdout);
 
     let summary = fs::read_to_string(folder.join(&out).join("summary.json")).unwrap();
     let summary: Value = serde_json::from_str(&summary).unwrap();

@@ -29,7 +29,7 @@ fn read(text: &str) -> Result<ObjectiveConfig, String> {
 }
 
 fn message(text: &str) -> String {
-    read(text).unwrap_err()
+    read(text).expect_err("a mistake")
 }
 
 #[test]
@@ -177,7 +177,9 @@ fn device() -> Device {
 }
 
 fn evaluate(config: &ObjectiveConfig, student: &Output, teacher: Option<&Output>) -> Evaluation {
-    let objective = config.init(student, teacher, &device()).unwrap();
+    let objective = config
+        .init(student, teacher, &device())
+        .expect("networks that fit");
     let labels = Tensor::<1, Int>::from_ints([2, 0], &device());
     let pair = Pair {
         student,
@@ -189,7 +191,7 @@ fn evaluate(config: &ObjectiveConfig, student: &Output, teacher: Option<&Output>
         epochs: 10,
         index: 0,
     };
-    objective.forward(&pair, &step).unwrap()
+    objective.forward(&pair, &step).expect("a loss")
 }
 
 fn logits() -> Tensor<2> {

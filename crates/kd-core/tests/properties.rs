@@ -33,9 +33,9 @@ fn evaluate<const D: usize>(
     loss: impl Fn(Tensor<D>) -> Result<Tensor<1>, Error>,
 ) -> (f32, Vec<f32>) {
     let student = leaf(student, shape);
-    let loss = loss(student.clone()).unwrap();
+    let loss = loss(student.clone()).expect("a loss");
     let gradients = loss.backward();
-    let gradient = student.grad(&gradients).unwrap().into_data();
+    let gradient = student.grad(&gradients).expect("a gradient").into_data();
     (loss.into_scalar(), gradient.iter::<f32>().collect())
 }
 

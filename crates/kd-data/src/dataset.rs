@@ -109,7 +109,7 @@ pub struct Dataset {
     /// Deviation of each channel, likewise.
     pub std: Vec<f32>,
     /// SHA-256, in hexadecimal: of the archive's bytes, or of the files that were read (each as its
-    /// name, its length and its bytes, in name order).
+    /// name, its length and its bytes; in name order, an image folder's training pictures first).
     pub sha256: String,
     /// Where it came from: a path, or `embedded`.
     pub source: String,

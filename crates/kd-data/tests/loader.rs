@@ -167,12 +167,15 @@ fn tensors_have_the_batch_s_content() {
     let batch = loader(5, config(3)).epoch(1).next().unwrap();
     let pictures = batch.images(&device);
     assert_eq!(pictures.dims(), [3, 3, 32, 32]);
-    assert_eq!(pictures.into_data().to_vec::<f32>().unwrap(), batch.pixels);
+    assert_eq!(
+        pictures.into_data().try_to_vec::<f32>().unwrap(),
+        batch.pixels
+    );
     let labels = batch
         .labels(&device)
         .into_data()
         .convert::<i64>()
-        .to_vec::<i64>()
+        .try_to_vec::<i64>()
         .unwrap();
     assert_eq!(
         labels,

@@ -39,3 +39,8 @@ pub use summary::{
     TemperatureSummary, Training,
 };
 pub use train::{Keeper, Trained, Training as TrainingJob, train};
+
+/// The README's example is compiled and run with the doc tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

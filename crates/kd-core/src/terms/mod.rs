@@ -105,6 +105,8 @@ where
 macro_rules! terms {
     ($($file:ident: $term:ident, $config:ident;)+) => {
         /// A configured loss with the adapters it needs.
+        // An objective holds a handful of terms: their size does not matter, and a box is no module.
+        #[allow(clippy::large_enum_variant)]
         #[derive(Module, Debug)]
         pub enum Term {
             $(

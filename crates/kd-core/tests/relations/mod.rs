@@ -28,10 +28,10 @@ fn evaluate(
     loss: impl Fn(Tensor<2>, Tensor<2>) -> Result<Tensor<1>, Error>,
 ) -> (f64, Vec<f64>) {
     let student = student.require_grad();
-    let loss = loss(student.clone(), teacher).unwrap();
+    let loss = loss(student.clone(), teacher).expect("a loss");
     let gradients = loss.backward();
-    let gradient = student.grad(&gradients).unwrap().into_data();
-    let value = loss.into_data().iter::<f64>().next().unwrap();
+    let gradient = student.grad(&gradients).expect("a gradient").into_data();
+    let value = loss.into_data().iter::<f64>().next().expect("a number");
     (value, gradient.iter::<f64>().collect())
 }
 
@@ -150,7 +150,7 @@ proptest! {
         student[repeated * 3..][..3].copy_from_slice(&first);
         for loss in [rkd_distance, rkd_angle] {
             let (value, gradient) =
-                evaluate(single(&student, [4, 3]), single(&points, [6, 2]).slice([0..4]), loss);
+                evaluate(single(&student, [4, 3]), single(&points[..8], [4, 2]), loss);
             prop_assert!(value.is_finite(), "{}", value);
             prop_assert!(gradient.iter().all(|g| g.is_finite()), "{:?}", gradient);
         }

@@ -1,10 +1,12 @@
 use std::fs;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use tempfile::TempDir;
 
+use super::super::cifar_decode::PIXELS;
 use super::super::cifar_layout::{CIFAR10, CIFAR100};
 use super::super::{load, load_test};
 use super::*;
@@ -309,6 +311,21 @@ fn python_archives_hold_the_same_as_binary_ones() {
         (&binary.train, &binary.test)
     );
 
+    let meta = |count: u8| {
+        let names = (0..count).flat_map(|i| [b'U', 2, b'n', b'0' + i]);
+        let head = b"\x80\x02}U\x0blabel_names](".iter().copied();
+        head.chain(names).chain(*b"es.").collect::<Vec<u8>>()
+    };
+    fs::write(folder.join("batches.meta"), meta(10)).unwrap();
+    assert_eq!(read_all("cifar10", dir.path()).classes[9], "n9");
+    fs::write(folder.join("batches.meta"), meta(9)).unwrap();
+    let message = error("cifar10", dir.path());
+    assert!(
+        message.contains("names 9 classes; cifar10 has 10"),
+        "{message}"
+    );
+    fs::remove_file(folder.join("batches.meta")).unwrap();
+
     for (bytes, part) in [
         (
             python2(&rows(10, 0), 10, &[("labels", &[11; 10])]),
@@ -389,10 +406,8 @@ fn real_cifar_is_read() {
     assert_eq!(data.test.counts(100), [100; 100]);
     let (mean, std) = data.train.statistics();
     for (measured, published) in mean.iter().zip(&data.mean).chain(std.iter().zip(&data.std)) {
-        // The published deviations are a little off for some channels; 0.001 covers all six.
-        assert!(
-            (measured - published).abs() < 1e-3,
-            "{measured} {published}"
-        );
+        // Published to four digits, the last of which is up to 2 off.
+        let off = (measured - published).abs();
+        assert!(off < 2.5e-4, "{measured} {published}");
     }
 }

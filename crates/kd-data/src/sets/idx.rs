@@ -198,7 +198,7 @@ fn array<const D: usize>(path: &Path, bytes: Vec<u8>) -> Result<([usize; D], Vec
         let at = 4 + 4 * d;
         bytes[at..at + 4]
             .iter()
-            .fold(0, |value, &byte| value << 8 | usize::from(byte))
+            .fold(0, |value, &byte| (value << 8) | usize::from(byte))
     });
     let content = bytes.split_off(header);
     let wanted = extents

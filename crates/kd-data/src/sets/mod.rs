@@ -1,12 +1,14 @@
 //! The sets that can be read, and how a name becomes a [`Dataset`].
 
 mod cifar;
+mod cifar_decode;
 mod cifar_layout;
 mod embedded;
 mod folder;
 mod idx;
 mod names;
 mod pickle;
+mod pickle_machine;
 mod source;
 
 pub(crate) use source::hex;

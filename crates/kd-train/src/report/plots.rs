@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::error::Error;
 
 use super::lines::{Line, extent, finite_and_thinned, padded};
-use super::words::significant;
+use super::words::{prefixed, significant, without_zeros};
 
 /// Text and axes.
 const INK: RGBColor = RGBColor(0x44, 0x44, 0x44);
@@ -31,6 +31,7 @@ pub(super) const PALETTE: [RGBColor; 7] = [
 const SIZE: (u32, u32) = (1040, 540);
 const FONT: u32 = 30;
 const FEW_POINTS: usize = 40;
+const Y_LABELS: usize = 6;
 
 /// How a plot is labelled and scaled.
 #[derive(Clone, Copy, Debug)]
@@ -102,6 +103,8 @@ pub(super) fn figure(
         y: match axes.scale {
             _ if log => padded((y.0.log10(), y.1.log10()), 0.04, 0.5),
             Scale::FromZero if y.0 >= 0.0 => (0.0, (y.1 * 1.06).max(1e-3)),
+            // Only zeros: an accuracy or a weight that cannot be below.
+            _ if y == (0.0, 0.0) => (0.0, 1.0),
             _ => padded(y, 0.06, (y.0.abs() * 0.1).max(1e-3)),
         },
         log,
@@ -132,21 +135,17 @@ fn draw(
     frame: Frame,
 ) -> Drawing<(i32, i32, i32, i32)> {
     let text = ("sans-serif", FONT).into_font().color(&INK);
+    let value = |v: &f64| value_label(*v, frame);
+    let longest = value(&frame.y.0).len().max(value(&frame.y.1).len()) as u32;
     let mut chart = ChartBuilder::on(root)
         .margin(10)
         .margin_right(28)
         .x_label_area_size(82)
-        .y_label_area_size(132)
+        .y_label_area_size(58 + 15 * longest)
         .build_cartesian_2d(frame.x.0..frame.x.1, frame.y.0..frame.y.1)?;
     let whole_only = |v: &f64| match (v - v.round()).abs() < 1e-6 {
-        true => super::words::prefixed(v.round(), ""),
+        true => prefixed(v.round(), ""),
         false => String::new(),
-    };
-    let value = |v: &f64| match frame.log {
-        true => significant(10f64.powf(*v), 2),
-        // What is left of rounding where the axis passes zero is zero.
-        false if v.abs() < 1e-9 * (frame.y.1 - frame.y.0) => "0".into(),
-        false => significant(*v, 4),
     };
     chart
         .configure_mesh()
@@ -155,7 +154,11 @@ fn draw(
         .bold_line_style(GRID.stroke_width(2))
         .axis_style(INK.stroke_width(2))
         .x_labels(whole_ticks(frame.x))
-        .y_labels(if frame.log { whole_ticks(frame.y) } else { 6 })
+        .y_labels(if frame.log {
+            whole_ticks(frame.y)
+        } else {
+            Y_LABELS
+        })
         .x_label_formatter(&whole_only)
         .y_label_formatter(&value)
         .label_style(text.clone())
@@ -171,6 +174,25 @@ fn draw(
     }
     let (across, down) = chart.plotting_area().get_pixel_range();
     Ok((across.start, across.end, down.start, down.end))
+}
+
+/// A value beside its axis, with the decimals that tell it from its neighbours.
+fn value_label(value: f64, frame: Frame) -> String {
+    if frame.log {
+        return significant(10f64.powf(value), 2);
+    }
+    let least_step = (frame.y.1 - frame.y.0) / Y_LABELS as f64;
+    if least_step >= 100.0 {
+        return prefixed(value, "");
+    }
+    // What is left of rounding where the axis passes zero is zero.
+    let value = if value.abs() < 1e-9 * least_step {
+        0.0
+    } else {
+        value
+    };
+    let decimals = (-least_step.log10().floor()).clamp(0.0, 12.0) as usize;
+    without_zeros(&format!("{value:.decimals$}"))
 }
 
 fn draw_line(
@@ -249,6 +271,28 @@ mod tests {
         assert!(figure.svg.contains("<circle"));
         assert_eq!(figure.frame.x, (6.5, 7.5));
         assert!(figure.frame.y.0 < 2.0 && figure.frame.y.1 > 2.0);
+    }
+
+    #[test]
+    fn labels_of_close_values_differ() {
+        let lines = [line(vec![(0.0, 0.028_682), (1.0, 0.028_667)])];
+        let figure = figure("loss", AXES, &lines).unwrap().unwrap();
+        let mut labels: Vec<_> = figure
+            .svg
+            .lines()
+            .filter(|l| l.starts_with("0.0286"))
+            .collect();
+        let all = labels.len();
+        labels.dedup();
+        assert!(all > 2 && all == labels.len(), "{labels:?}");
+    }
+
+    #[test]
+    fn only_zeros_stand_on_the_axis() {
+        let figure = figure("loss", AXES, &[line(vec![(1.0, 0.0)])])
+            .unwrap()
+            .unwrap();
+        assert_eq!(figure.frame.y, (0.0, 1.0));
     }
 
     #[test]

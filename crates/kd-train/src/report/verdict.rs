@@ -64,9 +64,11 @@ fn single_seed(summary: &Summary) -> String {
     let pictures = summary.data.test;
     match top1(summary, Arm::Distilled) {
         Some(top1) if pictures > 0 => {
-            // Standard error of a share that was counted on `pictures` independent pictures.
-            let share = (top1 / 100.0).clamp(0.0, 1.0);
-            let error = 100.0 * (share * (1.0 - share) / pictures as f64).sqrt();
+            // Standard error of a share of independent pictures, with the four added that keep it
+            // above 0 where none or all are right (Agresti and Coull 1998).
+            let n = pictures as f64 + 4.0;
+            let share = (top1 / 100.0 * pictures as f64 + 2.0) / n;
+            let error = 100.0 * (share * (1.0 - share) / n).sqrt();
             format!(
                 "{chance}, and {} test pictures measure an accuracy only to about ± {error:.1} \
                  points. Train with --seeds 3 to know more.",

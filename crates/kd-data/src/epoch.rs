@@ -1,0 +1,107 @@
+//! Batches prepared ahead of the step, by a thread.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crate::loader::Plan;
+use crate::{Batch, Loader};
+
+/// Batches that wait, at most, for the trainer.
+const AHEAD: usize = 3;
+
+/// The batches of an epoch, prepared by a thread of its own while the trainer computes.
+///
+/// Dropping it stops the thread.
+#[derive(Debug)]
+pub struct Epoch {
+    left: usize,
+    batches: Option<Receiver<Batch>>,
+    worker: Option<JoinHandle<()>>,
+}
+
+impl Epoch {
+    pub(crate) fn start(plan: Arc<Plan>, epoch: u64, skip: usize) -> Self {
+        let left = plan.batches().saturating_sub(skip);
+        let (sender, batches) = sync_channel(AHEAD);
+        let worker = std::thread::spawn(move || {
+            let order = plan.order(epoch);
+            let size = plan.config.batch;
+            for indices in order.chunks(size).take(plan.batches()).skip(skip) {
+                // The trainer has dropped the epoch.
+                if sender.send(plan.batch(epoch, indices)).is_err() {
+                    return;
+                }
+            }
+        });
+        Self {
+            left,
+            batches: Some(batches),
+            worker: Some(worker),
+        }
+    }
+
+    /// Closes the channel, so that a waiting worker wakes, and waits for it to end.
+    fn stop(&mut self) -> std::thread::Result<()> {
+        self.batches = None;
+        self.worker.take().map_or(Ok(()), JoinHandle::join)
+    }
+}
+
+impl Iterator for Epoch {
+    type Item = Batch;
+
+    fn next(&mut self) -> Option<Batch> {
+        if self.left == 0 {
+            return None;
+        }
+        match self
+            .batches
+            .as_ref()
+            .and_then(|batches| batches.recv().ok())
+        {
+            Some(batch) => {
+                self.left -= 1;
+                Some(batch)
+            }
+            None => {
+                self.left = 0;
+                // The worker ended early: a bug there must not pass as a short epoch.
+                if let Err(panic) = self.stop() {
+                    std::panic::resume_unwind(panic);
+                }
+                None
+            }
+        }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}
+
+impl ExactSizeIterator for Epoch {}
+
+impl Drop for Epoch {
+    fn drop(&mut self) {
+        // A panic of the worker was either passed on by `next` or belongs to batches nobody wanted.
+        let _ = self.stop();
+    }
+}
+
+/// Pictures a second that a loader prepares when nobody computes: whole epochs, for at least
+/// `duration`.
+pub fn measure_throughput(loader: &Loader, duration: Duration) -> f64 {
+    let start = Instant::now();
+    let mut pictures = 0;
+    for epoch in 1.. {
+        for batch in loader.epoch(epoch) {
+            pictures += std::hint::black_box(&batch).len();
+        }
+        if start.elapsed() >= duration {
+            break;
+        }
+    }
+    pictures as f64 / start.elapsed().as_secs_f64()
+}

@@ -1,0 +1,244 @@
+//! Recipes: the shipped ones are valid, and mistakes are shown with file, line, key and cure.
+
+use std::path::{Path, PathBuf};
+
+use kd_train::Recipe;
+
+const GOOD: &str = r#"name = "test"
+
+[data]
+name = "fashion_mnist_small"
+
+[teacher]
+model = "resnet20"
+weights = "teacher.safetensors"
+
+[student]
+model = "resnet8"
+
+[objective.cross_entropy]
+weight = 0.1
+
+[objective.kd]
+weight = { schedule = "linear_warmup", to = 0.9, epochs = 2 }
+temperature = 4.0
+
+[train]
+epochs = 2
+optimizer = { name = "adamw", weight_decay = 0.1 }
+
+[train.lr]
+peak = 0.1
+shape = { name = "multi_step", milestones = [1] }
+"#;
+
+fn shipped() -> Vec<PathBuf> {
+    fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                walk(&path, found);
+            } else if path.extension().is_some_and(|e| e == "toml") {
+                found.push(path);
+            }
+        }
+    }
+    let mut found = Vec::new();
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../recipes");
+    walk(Path::new(folder), &mut found);
+    found
+}
+
+/// Writes a recipe into a folder of its own and loads it.
+fn load(text: &str, overrides: &[&str]) -> Result<Recipe, String> {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("recipe.toml");
+    std::fs::write(&file, text).unwrap();
+    let overrides: Vec<String> = overrides.iter().map(|o| o.to_string()).collect();
+    Recipe::load(&file, &overrides).map_err(|e| e.to_string())
+}
+
+fn mistake(from: &str, to: &str) -> String {
+    assert!(GOOD.contains(from), "{from}");
+    load(&GOOD.replacen(from, to, 1), &[]).unwrap_err()
+}
+
+#[test]
+fn shipped_recipes_are_valid_and_survive_a_round_trip() {
+    let recipes = shipped();
+    assert!(recipes.len() >= 6, "{recipes:?}");
+    for path in recipes {
+        let recipe = Recipe::load(&path, &[]).unwrap();
+        kd_models::find(&recipe.student.model).unwrap();
+        if let Some(teacher) = &recipe.teacher {
+            kd_models::find(&teacher.model).unwrap();
+            if let Some(weights) = &teacher.weights {
+                assert!(weights.exists(), "{}", weights.display());
+            }
+        }
+        recipe.data.validate().unwrap();
+        let again = load(&recipe.to_toml().unwrap(), &[]).unwrap();
+        assert_eq!(again, recipe, "{}", path.display());
+    }
+}
+
+#[test]
+fn every_key_survives_a_round_trip() {
+    let full = GOOD.replace(
+        "[train]\n",
+        "[teacher.train]\nepochs = 3\nlr = { peak = 0.2, warmup_epochs = 0.5 }\n\n[train]\n\
+         batch = 32\naccumulate = 2\nclip_norm = 5.0\nema = 0.999\npatience = 4\n\
+         batches_per_epoch = 7\nlog_every = 3\n",
+    );
+    let recipe = load(&full, &[]).unwrap();
+    assert_eq!(load(&recipe.to_toml().unwrap(), &[]).unwrap(), recipe);
+}
+
+#[test]
+fn overrides_replace_and_add() {
+    let recipe = load(
+        GOOD,
+        &[
+            "train.epochs=5",
+            "student.model=resnet14",
+            "objective.kd.temperature=2",
+            "data.train_limit=100",
+            "objective.rkd.weight=0.5",
+            "train.optimizer={ name = \"sgd\", momentum = 0.5 }",
+        ],
+    )
+    .unwrap();
+    assert_eq!(recipe.train.epochs, 5);
+    assert_eq!(recipe.student.model, "resnet14");
+    assert_eq!(recipe.data.train_limit, Some(100));
+    assert_eq!(recipe.objective.terms.len(), 3);
+}
+
+#[test]
+fn weights_in_a_recipe_are_relative_to_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("recipe.toml");
+    std::fs::write(&file, GOOD).unwrap();
+    let recipe = Recipe::load(&file, &[]).unwrap();
+    let weights = recipe.teacher.unwrap().weights.unwrap();
+    assert_eq!(weights, folder.path().join("teacher.safetensors"));
+}
+
+#[test]
+fn a_mistake_has_its_line_key_and_cure() {
+    for (from, to, parts) in [
+        (
+            "epochs = 2\n",
+            "epocs = 2\n",
+            &["recipe.toml:21:", "`epocs`", "did you mean `epochs`?"][..],
+        ),
+        (
+            "temperature = 4.0",
+            "temprature = 4.0",
+            &["recipe.toml:18:", "temprature", "`temperature`"],
+        ),
+        (
+            "[objective.kd]",
+            "[objective.kdd]",
+            &["recipe.toml:16:", "kdd", "`kd`"],
+        ),
+        (
+            "peak = 0.1",
+            "peek = 0.1",
+            &["recipe.toml:25:", "did you mean `peak`?"],
+        ),
+        (
+            "\"multi_step\"",
+            "\"multistep\"",
+            &["recipe.toml:26:", "did you mean `multi_step`?"],
+        ),
+        (
+            "\"adamw\"",
+            "\"adam\"",
+            &["recipe.toml:22:", "did you mean `adamw`?"],
+        ),
+        (
+            "[student]\nmodel",
+            "[student]\nmodell",
+            &["recipe.toml:11:", "did you mean `model`?"],
+        ),
+        (
+            "epochs = 2\n",
+            "epochs = \"two\"\n",
+            &["recipe.toml:21:", "invalid type"],
+        ),
+        (
+            "epochs = 2\n",
+            "epochs = 0\n",
+            &["train.epochs = 0", "at least 1"],
+        ),
+        (
+            "epochs = 2\n",
+            "epochs = 2\nclip_norm = -1.0\n",
+            &["train.clip_norm = -1"],
+        ),
+        (
+            "epochs = 2\n",
+            "epochs = 2\nema = 1.0\n",
+            &["train.ema = 1"],
+        ),
+        (
+            "weight_decay = 0.1",
+            "weight_decay = -0.1",
+            &["train.optimizer.weight_decay = -0.1"],
+        ),
+        ("peak = 0.1", "peak = 0.0", &["train.lr.peak = 0"]),
+        ("name = \"test\"", "name = \"test", &["recipe.toml:1:"]),
+    ] {
+        let message = mistake(from, to);
+        for part in parts {
+            assert!(
+                message.contains(part),
+                "{to:?} gives {message:?}, without {part:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn teacher_and_objective_must_agree() {
+    let alone = GOOD.replace(
+        "[objective.kd]",
+        "[objective.other]\nterm = \"cross_entropy\"",
+    );
+    let alone = alone.replace("temperature = 4.0\n", "");
+    let message = load(&alone, &[]).unwrap_err();
+    assert!(message.contains("no term of [objective]"), "{message}");
+    let message = load(
+        &GOOD.replace(
+            "[teacher]\nmodel = \"resnet20\"\nweights = \"teacher.safetensors\"\n",
+            "",
+        ),
+        &[],
+    )
+    .unwrap_err();
+    assert!(message.contains("add a [teacher] table"), "{message}");
+}
+
+#[test]
+fn a_wrong_override_is_named() {
+    for (given, part) in [
+        ("train.epochs", "key=value"),
+        ("train..epochs=1", "empty part"),
+        ("name.first=1", "`name` is a value"),
+        ("train.epoch=1", "did you mean `epochs`?"),
+        ("train.epochs=many", "invalid type"),
+    ] {
+        let message = load(GOOD, &[given]).unwrap_err();
+        assert!(
+            message.contains(given) && message.contains(part),
+            "{message}"
+        );
+    }
+}
+
+#[test]
+fn a_missing_recipe_is_named() {
+    let error = Recipe::load(Path::new("nowhere.toml"), &[]).unwrap_err();
+    assert!(error.to_string().contains("nowhere.toml"));
+}
