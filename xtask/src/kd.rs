@@ -74,9 +74,26 @@ impl Kd {
     /// Builds `kd`; its path.
     fn build(&self) -> Result<PathBuf> {
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        // `cargo run` describes this package in the environment. Build scripts that watch these
+        // names would run again, and their crates be compiled again, after every plain build.
+        for (name, _) in std::env::vars_os() {
+            let text = name.to_string_lossy();
+            if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+                cargo.env_remove(&name);
+            }
+        }
         cargo
             .current_dir(&self.root)
             .args(["build", "--package", "kd-cli"]);
+        // `cargo run` describes xtask's package in the environment. Build scripts that look at these
+        // variables, ring's for one, would run again, and all that depends on them be compiled.
+        for (name, _) in std::env::vars_os() {
+            if name.to_str().is_some_and(|name| {
+                name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")
+            }) {
+                cargo.env_remove(name);
+            }
+        }
         if let Some(feature) = self.backend.feature() {
             cargo.args(["--features", feature]);
         }

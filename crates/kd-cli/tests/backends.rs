@@ -71,14 +71,14 @@ fn first_epoch_loss(folder: &Path, device: &str) -> f64 {
     assert_eq!(finished.code, Some(0), "{device}: {}", finished.stderr);
     print!("{}", finished.stdout);
 
-    let summary = fs::read_to_string(folder.join(&out).join("summary.json")).unwrap();
-    let summary: Value = serde_json::from_str(&summary).unwrap();
+    let summary = fs::read_to_string(folder.join(&out).join("summary.json")).expect("a summary");
+    let summary: Value = serde_json::from_str(&summary).expect("JSON");
     assert_eq!(summary["device"], device);
 
-    let metrics = fs::read_to_string(folder.join(&out).join("metrics.jsonl")).unwrap();
+    let metrics = fs::read_to_string(folder.join(&out).join("metrics.jsonl")).expect("metrics");
     metrics
         .lines()
-        .map(|line| serde_json::from_str::<Value>(line).unwrap())
+        .map(|line| serde_json::from_str::<Value>(line).expect("JSON"))
         .find(|r| r["kind"] == "epoch" && r["arm"] == "distilled" && r["epoch"] == 1)
         .and_then(|record| record["loss"].as_f64())
         .unwrap_or_else(|| panic!("{device}: no epoch record in {metrics}"))

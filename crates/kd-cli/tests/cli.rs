@@ -9,8 +9,8 @@ use tempfile::TempDir;
 
 /// Calls `kd` in a folder that holds the tiny recipe, changed by `edit`.
 fn call_with(recipe: &str, arguments: &[&str]) -> (TempDir, Finished) {
-    let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("tiny.toml"), recipe).unwrap();
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("tiny.toml"), recipe).expect("the recipe is written");
     let finished = finish(kd(folder.path(), arguments));
     (folder, finished)
 }
@@ -175,7 +175,11 @@ fn lists_are_complete_and_name_their_details() {
         assert!(models.stdout.contains(name), "{}", models.stdout);
     }
     let model = call(&["models", "ShuffleV2"]);
-    assert!(model.stdout.starts_with("shufflenet_v2"), "{}", model.stdout);
+    assert!(
+        model.stdout.starts_with("shufflenet_v2"),
+        "{}",
+        model.stdout
+    );
     let methods = call(&["methods"]);
     assert!(methods.stdout.contains("dkd"), "{}", methods.stdout);
     let method = call(&["methods", "kd"]);
@@ -262,22 +266,22 @@ fn stops_at_an_interrupt(folder: &Path) {
     let mut child = kd(folder, &arguments)
         .stderr(Stdio::piped())
         .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        .expect("kd starts");
+    let mut lines = BufReader::new(child.stderr.take().expect("a pipe")).lines();
     let begun = lines
         .by_ref()
-        .any(|line| line.unwrap().contains("epoch 1/"));
+        .any(|line| line.expect("text").contains("epoch 1/"));
     assert!(begun, "no epoch was told");
     let pid = child.id().to_string();
     assert!(
         Command::new("kill")
             .args(["-INT", &pid])
             .status()
-            .unwrap()
+            .expect("kill starts")
             .success()
     );
-    let rest: Vec<_> = lines.map(Result::unwrap).collect();
-    assert_eq!(child.wait().unwrap().code(), Some(130), "{rest:?}");
+    let rest: Vec<_> = lines.map_while(Result::ok).collect();
+    assert_eq!(child.wait().expect("kd ends").code(), Some(130), "{rest:?}");
     assert!(
         rest.iter()
             .any(|l| l.starts_with("error: stopped at epoch")),

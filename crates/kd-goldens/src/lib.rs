@@ -3,6 +3,7 @@
 //! A golden file holds results only. Inputs and weights follow from a key by [`uniform`] and
 //! [`parameter`], so a file stays small and every implementation makes the same numbers.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use safetensors::Dtype;
@@ -65,26 +66,41 @@ pub fn parameter(prefix: &str, key: &str, shape: &[usize]) -> Vec<f64> {
     u.into_iter().map(scale).collect()
 }
 
-/// Writes a safetensors file of [`parameter`]s, `keys` being pairs of a state-dict key and its shape
-/// as `models.json` lists them.
+/// State-dict keys with their shapes, from a case of `models.json`.
 ///
 /// # Panics
-/// When `keys` is not such a list or the file cannot be written.
-pub fn write_weights(path: &Path, prefix: &str, keys: &Value) {
-    let keys: Vec<(String, Vec<usize>)> =
-        serde_json::from_value(keys.clone()).expect("pairs of key and shape");
-    let tensors: Vec<(String, Vec<usize>, Vec<u8>)> = keys
-        .into_iter()
+/// When the case lists none.
+pub fn keys(case: &Value) -> BTreeMap<String, Vec<usize>> {
+    let pairs: Vec<(String, Vec<usize>)> =
+        serde_json::from_value(case["keys"].clone()).expect("pairs of key and shape");
+    pairs.into_iter().collect()
+}
+
+/// Writes a safetensors file of [`parameter`]s; PyTorch's batch counters get a number.
+///
+/// # Panics
+/// When the file cannot be written.
+pub fn write_weights(path: &Path, prefix: &str, keys: &BTreeMap<String, Vec<usize>>) {
+    let values: Vec<(Dtype, Vec<u8>)> = keys
+        .iter()
         .map(|(key, shape)| {
-            let values = parameter(prefix, &key, &shape);
-            let bytes = values.iter().flat_map(|v| (*v as f32).to_le_bytes());
-            (key, shape, bytes.collect())
+            if key.ends_with("num_batches_tracked") {
+                return (Dtype::I64, 7i64.to_le_bytes().to_vec());
+            }
+            let values = parameter(prefix, key, shape).into_iter();
+            (
+                Dtype::F32,
+                values.flat_map(|v| (v as f32).to_le_bytes()).collect(),
+            )
         })
         .collect();
-    let views = tensors.iter().map(|(key, shape, bytes)| {
-        let view = TensorView::new(Dtype::F32, shape.clone(), bytes);
-        (key, view.expect("as many values as the shape says"))
-    });
+    let views = keys
+        .iter()
+        .zip(&values)
+        .map(|((key, shape), (dtype, bytes))| {
+            let view = TensorView::new(*dtype, shape.clone(), bytes);
+            (key, view.expect("as many values as the shape says"))
+        });
     safetensors::serialize_to_file(views, None, path)
         .unwrap_or_else(|e| panic!("{}: {e}", path.display()));
 }

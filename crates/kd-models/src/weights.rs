@@ -108,11 +108,27 @@ impl Network {
         for (key, value) in metadata {
             store = store.metadata(key, value);
         }
-        family.save_into(&mut store).map_err(|e| Error::Save {
+        let failed = |problem: String| Error::Save {
             path: path.to_owned(),
-            problem: e.to_string(),
-        })
+            problem,
+        };
+        family
+            .save_into(&mut store)
+            .map_err(|e| failed(e.to_string()))?;
+        publish(path).map_err(|e| failed(e.to_string()))
     }
+}
+
+/// Lets everybody read a file that was written under a temporary, and so private, name.
+#[cfg(unix)]
+fn publish(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o644))
+}
+
+#[cfg(not(unix))]
+fn publish(_: &Path) -> std::io::Result<()> {
+    Ok(())
 }
 
 /// Entries of the header of every file that [`Network::save`] writes.

@@ -6,9 +6,9 @@ use std::path::Path;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use kd_core::Taps;
-use kd_goldens::{assert_close, parameter, read, uniform};
+use kd_goldens::{assert_close, parameter, read, uniform, write_weights};
 use kd_models::{Backbone, Network, NetworkConfig, find};
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use safetensors::SafeTensors;
 use serde_json::Value;
 
 /// Networks for larger pictures, which the registry does not have yet.
@@ -56,39 +56,9 @@ fn networks_compute_what_their_references_do() {
     assert!(failures.is_empty(), "these differ: {failures:?}");
 }
 
-/// Keys with shapes, without the counters that are no part of the network.
-fn keys(case: &Value) -> BTreeMap<String, Vec<usize>> {
-    let keys = case["keys"].as_array().unwrap().iter();
-    keys.map(|key| {
-        let shape = key[1].as_array().unwrap();
-        let shape = shape.iter().map(|n| n.as_u64().unwrap() as usize).collect();
-        (key[0].as_str().unwrap().to_owned(), shape)
-    })
-    .collect()
-}
-
-fn write(keys: &BTreeMap<String, Vec<usize>>, path: &Path) {
-    let values: Vec<(&String, &Vec<usize>, Dtype, Vec<u8>)> = keys
-        .iter()
-        .map(|(key, shape)| {
-            if key.ends_with("num_batches_tracked") {
-                return (key, shape, Dtype::I64, 7i64.to_le_bytes().to_vec());
-            }
-            let values = parameter("", key, shape).into_iter();
-            let bytes = values.flat_map(|v| (v as f32).to_le_bytes()).collect();
-            (key, shape, Dtype::F32, bytes)
-        })
-        .collect();
-    let views = values.iter().map(|(key, shape, dtype, bytes)| {
-        let view = TensorView::new(*dtype, shape.to_vec(), bytes).unwrap();
-        (key.as_str(), view)
-    });
-    safetensors::serialize_to_file(views, None, path).unwrap();
-}
-
 fn compare(name: &str, case: &Value, path: &Path) {
-    let mut keys = keys(case);
-    write(&keys, path);
+    let mut keys = kd_goldens::keys(case);
+    write_weights(path, "", &keys);
     keys.retain(|key, _| !key.ends_with("num_batches_tracked"));
 
     let device = Device::flex();

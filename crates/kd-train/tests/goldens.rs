@@ -53,7 +53,7 @@ fn network(model: &str, prefix: &str, device: &Device) -> Network {
     let case = cases.iter().find(|c| c["name"] == model).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("weights.safetensors");
-    kd_goldens::write_weights(&file, prefix, &case["keys"]);
+    kd_goldens::write_weights(&file, prefix, &kd_goldens::keys(case));
     Network::from_file(&NetworkConfig::new(model, 100, 3), &file, device).unwrap()
 }
 

@@ -32,7 +32,10 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<()> {
     let output = &arguments.output;
     if output.extension().is_none_or(|e| e != "safetensors") {
-        let problem = format!("{}: the output must be named *.safetensors", output.display());
+        let problem = format!(
+            "{}: the output must be named *.safetensors",
+            output.display()
+        );
         return Err(BadInput(problem).into());
     }
     if output.exists() {

@@ -103,7 +103,7 @@ fn squared_distances(x: Tensor<2>) -> Tensor<2> {
         .dtype()
         .finfo()
         .map_or(f64::from(f32::EPSILON), |f| f.epsilon);
-    let rounding = norms.clone().detach() * (4.0 * epsilon);
+    let rounding = norms.clone().detach() * (8.0 * epsilon);
     let squared = norms - gram * 2.0;
     let equal = squared.clone().detach().lower_equal(rounding);
     squared.mask_fill(equal, 0.0)

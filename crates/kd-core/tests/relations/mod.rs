@@ -42,17 +42,15 @@ fn differences(x: Tensor<2>) -> Tensor<3> {
     to - from
 }
 
-fn lengths(differences: &Tensor<3>) -> Tensor<3> {
-    let [batch, _, _] = differences.dims();
-    let device = differences.device();
-    let same = Tensor::<2, Bool>::diag_mask([batch, batch], 0, &device).bool_not();
+/// Lengths `[i, j, 1]`, and where they are 0: a square root has no gradient there.
+fn lengths(differences: &Tensor<3>) -> (Tensor<3>, Tensor<3, Bool>) {
     let squared = differences.clone().square().sum_dim(2);
-    // A one on the diagonal has a square root with a finite gradient; it is taken away again.
-    let same: Tensor<3, Bool> = same.unsqueeze_dim(2);
-    squared
-        .mask_fill(same.clone(), 1.0)
+    let zero = squared.clone().equal_elem(0.0);
+    let lengths = squared
+        .mask_fill(zero.clone(), 1.0)
         .sqrt()
-        .mask_fill(same, 0.0)
+        .mask_fill(zero.clone(), 0.0);
+    (lengths, zero)
 }
 
 fn smooth_l1<const D: usize>(difference: Tensor<D>) -> Tensor<1> {
@@ -65,7 +63,7 @@ fn smooth_l1<const D: usize>(difference: Tensor<D>) -> Tensor<1> {
 fn distance_by_cube(student: Tensor<2>, teacher: Tensor<2>) -> Result<Tensor<1>, Error> {
     let relative = |x: Tensor<2>| {
         let [batch, _] = x.dims();
-        let lengths = lengths(&differences(x));
+        let (lengths, _) = lengths(&differences(x));
         let mean = lengths.clone().sum() / (batch * (batch - 1)) as f64;
         lengths / mean.unsqueeze()
     };
@@ -75,9 +73,10 @@ fn distance_by_cube(student: Tensor<2>, teacher: Tensor<2>) -> Result<Tensor<1>,
 fn angle_by_cube(student: Tensor<2>, teacher: Tensor<2>) -> Result<Tensor<1>, Error> {
     let cosines = |x: Tensor<2>| {
         let differences = differences(x);
-        let lengths = lengths(&differences);
+        let (lengths, zero) = lengths(&differences);
+        let shape = differences.dims();
         let unit =
-            differences / (lengths.clone() + lengths.equal_elem(0.0).float().cast(DType::F64));
+            (differences / lengths.mask_fill(zero.clone(), 1.0)).mask_fill(zero.expand(shape), 0.0);
         unit.clone().matmul(unit.swap_dims(1, 2))
     };
     Ok(smooth_l1(cosines(student) - cosines(teacher)))
@@ -153,6 +152,70 @@ proptest! {
                 evaluate(single(&student, [4, 3]), single(&points[..8], [4, 2]), loss);
             prop_assert!(value.is_finite(), "{}", value);
             prop_assert!(gradient.iter().all(|g| g.is_finite()), "{:?}", gradient);
+        }
+    }
+}
+
+/// Seven points of some width, as different as a sine makes them.
+fn points(width: usize) -> Vec<f64> {
+    (0..7 * width).map(|i| (1.7 * i as f64).sin()).collect()
+}
+
+#[test]
+fn coincident_points_make_no_angle() {
+    for width in [2, 30] {
+        let mut student = points(width);
+        student.copy_within(0..width, 3 * width);
+        let student = precise(&student, [7, width]);
+        let teacher = precise(&points(5), [7, 5]);
+        assert_same(
+            evaluate(student.clone(), teacher.clone(), rkd_angle),
+            evaluate(student, teacher, angle_by_cube),
+        );
+    }
+}
+
+#[test]
+fn points_too_near_to_tell_apart_do_no_harm() {
+    let width = 64;
+    let mut student: Vec<f32> = points(width).iter().map(|p| *p as f32).collect();
+    let first = student[..width].to_vec();
+    for (row, step) in [(1, 1000), (2, 2000), (3, 3000)] {
+        for (to, from) in student[row * width..][..width].iter_mut().zip(&first) {
+            *to = f32::from_bits(from.to_bits() + step);
+        }
+    }
+    let teacher: Vec<f32> = points(5).iter().map(|p| *p as f32).collect();
+    let (value, gradient) = evaluate(
+        single(&student, [7, width]),
+        single(&teacher, [7, 5]),
+        rkd_angle,
+    );
+    // Two cosines differ by at most 2, whose smooth L1 is 1.5.
+    assert!(value <= 1.5, "{value}");
+    assert!(gradient.iter().all(|g| g.abs() < 1e-2), "{gradient:?}");
+}
+
+#[test]
+fn a_far_origin_costs_no_digits() {
+    let far: Vec<f64> = points(16)
+        .iter()
+        .map(|p| f64::from((p + 300.0) as f32))
+        .collect();
+    let near: Vec<f32> = far.iter().map(|p| *p as f32).collect();
+    let teacher = points(5);
+    let teacher_single: Vec<f32> = teacher.iter().map(|p| *p as f32).collect();
+    for loss in [rkd_distance, rkd_angle] {
+        let found = evaluate(
+            single(&near, [7, 16]),
+            single(&teacher_single, [7, 5]),
+            loss,
+        );
+        let expected = evaluate(precise(&far, [7, 16]), precise(&teacher, [7, 5]), loss);
+        kd_goldens::assert_close("loss", found.0, expected.0, 1e-4, 0.0);
+        let largest = expected.1.iter().fold(0.0_f64, |m, g| m.max(g.abs()));
+        for (found, expected) in found.1.iter().zip(&expected.1) {
+            kd_goldens::assert_close("gradient", *found, *expected, 1e-4, largest);
         }
     }
 }

@@ -1,0 +1,241 @@
+//! A whole run: its folder, its selection, and what ends it early.
+
+use std::path::{Path, PathBuf};
+
+use burn::tensor::Device;
+use kd_models::{Network, NetworkConfig};
+use kd_train::{Arm, Error, Event, Observer, Recipe, Record, RunOptions, Silent, Summary, run};
+
+const RECIPE: &str = r#"name = "tiny"
+
+[data]
+name = "fashion_mnist_small"
+train_limit = 96
+test_limit = 60
+validation = 0.02
+
+[student]
+model = "resnet8"
+
+[teacher]
+model = "resnet8"
+
+[teacher.train]
+epochs = 1
+batches_per_epoch = 2
+batch = 16
+lr = { peak = 0.05 }
+
+[objective.cross_entropy]
+weight = 0.1
+
+[objective.kd]
+
+[objective.fitnet]
+weight = 1.0
+
+[train]
+epochs = 2
+batch = 16
+batches_per_epoch = 3
+log_every = 2
+lr = { peak = 0.05 }
+"#;
+
+fn recipe(overrides: &[&str]) -> Recipe {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tiny.toml");
+    std::fs::write(&file, RECIPE).unwrap();
+    let overrides: Vec<String> = overrides.iter().map(|o| o.to_string()).collect();
+    Recipe::load(&file, &overrides).unwrap()
+}
+
+fn options(out: &Path, seeds: usize) -> RunOptions {
+    RunOptions {
+        out: out.into(),
+        seeds,
+        device_name: "flex".into(),
+    }
+}
+
+fn start(overrides: &[&str], out: &Path, observer: &mut dyn Observer) -> Result<Summary, Error> {
+    run(
+        &recipe(overrides),
+        &options(out, 2),
+        &Device::flex(),
+        observer,
+    )
+}
+
+fn records(out: &Path) -> Vec<Record> {
+    let text = std::fs::read_to_string(out.join("metrics.jsonl")).unwrap();
+    text.lines()
+        .map(|l| serde_json::from_str(l).unwrap())
+        .collect()
+}
+
+#[test]
+fn a_run_leaves_a_folder_that_explains_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let summary = start(&[], &out, &mut Silent).unwrap();
+
+    let arms: Vec<_> = summary.arms.iter().map(|a| (a.arm, a.seed)).collect();
+    assert_eq!(
+        arms,
+        [
+            (Arm::Teacher, Some(1)),
+            (Arm::Alone, Some(1)),
+            (Arm::Distilled, Some(1)),
+            (Arm::Alone, Some(2)),
+            (Arm::Distilled, Some(2)),
+        ]
+    );
+    let gain = summary.gain.as_ref().unwrap();
+    assert_eq!(gain.per_seed.len(), 2);
+    assert!(gain.std.is_some());
+    assert_eq!(summary.data.test, 60);
+    assert_eq!(summary.arms[0].agreement, None);
+    assert!(summary.arms[2].agreement.is_some());
+    assert!(summary.arms[2].adapter_parameters > 0);
+    assert_eq!(summary.arms[1].adapter_parameters, 0);
+    assert!(
+        !summary
+            .temperature
+            .as_ref()
+            .unwrap()
+            .temperatures
+            .is_empty()
+    );
+
+    let text = std::fs::read_to_string(out.join("summary.json")).unwrap();
+    assert_eq!(serde_json::from_str::<Summary>(&text).unwrap(), summary);
+    let again = Recipe::load(&out.join("recipe.toml"), &[]).unwrap();
+    assert_eq!(again, recipe(&[]));
+    let report = std::fs::read_to_string(out.join("report.html")).unwrap();
+    assert!(report.contains("</html>") && report.contains("tiny"));
+
+    // The student alone, without adapters, is what a user takes away.
+    let config = NetworkConfig::new("resnet8", 10, 1);
+    Network::from_file(&config, out.join("student.safetensors"), &Device::flex()).unwrap();
+
+    let records = records(&out);
+    let of_distilled: Vec<_> = records
+        .iter()
+        .filter_map(|r| match r {
+            Record::Step(s) if s.arm == Arm::Distilled && s.seed == 1 => Some(s),
+            _ => None,
+        })
+        .collect();
+    // Six steps: every second one, and the last of each epoch.
+    let steps: Vec<_> = of_distilled.iter().map(|s| s.step).collect();
+    assert_eq!(steps, [1, 2, 3, 5]);
+    for record in of_distilled {
+        let names: Vec<_> = record.components.keys().map(String::as_str).collect();
+        assert_eq!(names, ["cross_entropy", "fitnet", "kd"]);
+        let sum: f64 = record.components.values().map(|c| c.value * c.weight).sum();
+        assert!((sum - record.loss).abs() < 1e-4 * sum.abs());
+    }
+
+    let refused = start(&[], &out, &mut Silent).unwrap_err().to_string();
+    assert!(refused.contains("already holds a run"), "{refused}");
+}
+
+#[test]
+fn a_recipe_without_a_teacher_trains_the_student() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("alone.toml");
+    let text = RECIPE.split("[teacher]").next().unwrap().to_string()
+        + "[objective.cross_entropy]\nsmoothing = 0.1\n"
+        + &RECIPE[RECIPE.find("[train]").unwrap()..];
+    std::fs::write(&file, text).unwrap();
+    let recipe = Recipe::load(&file, &[]).unwrap();
+    let out = folder.path().join("run");
+    let summary = run(&recipe, &options(&out, 1), &Device::flex(), &mut Silent).unwrap();
+    assert_eq!(summary.arms.len(), 1);
+    assert_eq!((summary.gain, summary.temperature), (None, None));
+    assert!(out.join("student.safetensors").exists());
+}
+
+#[test]
+fn a_loss_that_explodes_names_its_component_and_keeps_the_last_good_weights() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let error = start(&["train.lr.peak=1e30"], &out, &mut Silent).unwrap_err();
+    let Error::NotFinite {
+        component,
+        checkpoint,
+        epoch,
+        ..
+    } = &error
+    else {
+        panic!("{error}");
+    };
+    assert_eq!(component, "cross_entropy");
+    assert_eq!(*epoch, 1);
+    let config = NetworkConfig::new("resnet8", 10, 1);
+    Network::from_file(&config, checkpoint, &Device::flex()).unwrap();
+    assert!(error.to_string().contains("Lower the learning rate"));
+}
+
+/// Asks to stop after a number of steps.
+struct StopAfter {
+    steps: usize,
+    seen: usize,
+}
+
+impl Observer for StopAfter {
+    fn event(&mut self, event: Event<'_>) {
+        self.seen += usize::from(matches!(event, Event::Step(_)));
+    }
+
+    fn stop(&self) -> bool {
+        self.seen >= self.steps
+    }
+}
+
+#[test]
+fn an_observer_can_stop_a_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let mut observer = StopAfter { steps: 4, seen: 0 };
+    let error = start(&[], &out, &mut observer).unwrap_err();
+    let Error::Stopped {
+        checkpoint,
+        epoch,
+        step,
+    } = &error
+    else {
+        panic!("{error}");
+    };
+    // Two steps of the teacher, then two of the student alone.
+    assert_eq!((*epoch, *step), (1, 1));
+    assert!(checkpoint.exists());
+    assert!(!out.join("summary.json").exists());
+}
+
+#[test]
+fn patience_ends_a_training_that_does_not_improve() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let overrides = [
+        "train.epochs=40",
+        "train.patience=1",
+        "train.batches_per_epoch=1",
+        "train.lr.peak=3.0",
+        "compare=false",
+    ];
+    let summary = start(&overrides, &out, &mut Silent).unwrap();
+    let training = summary.arms[1].training.as_ref().unwrap();
+    assert!(training.epochs < 40, "{training:?}");
+    assert_eq!(training.epochs, training.best_epoch + 1);
+}
+
+#[test]
+fn a_run_folder_that_cannot_be_made_is_named() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let out: PathBuf = file.path().join("run");
+    let error = start(&[], &out, &mut Silent).unwrap_err().to_string();
+    assert!(error.contains("create the run folder"), "{error}");
+    assert!(error.contains(&*out.to_string_lossy()), "{error}");
+}
