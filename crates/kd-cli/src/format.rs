@@ -45,12 +45,14 @@ pub fn short(value: f64) -> String {
     }
 }
 
-/// A learning rate, without trailing zeros.
+/// A learning rate in at most four digits: `0.05`, `0.00125`, `4e-7`.
 pub fn rate(value: f64) -> String {
     let digits = format!("{value:.3e}");
-    digits
-        .parse::<f64>()
-        .map_or(digits, |rounded| rounded.to_string())
+    match digits.parse::<f64>() {
+        Ok(rounded) if rounded.abs() < 1e-4 && rounded != 0.0 => format!("{rounded:e}"),
+        Ok(rounded) => rounded.to_string(),
+        Err(_) => digits,
+    }
 }
 
 /// A duration: `42 s`, `3 min 20 s`, `5 h 10 min`, `12 days`.
@@ -93,5 +95,6 @@ mod tests {
         assert_eq!(short(f64::NAN), "NaN");
         assert_eq!(rate(0.05), "0.05");
         assert_eq!(rate(0.000_499_96), "0.0005");
+        assert_eq!(rate(4e-7), "4e-7");
     }
 }

@@ -59,6 +59,7 @@
 //! ```
 
 mod config;
+pub mod draw;
 mod error;
 mod objective;
 mod output;

@@ -5,6 +5,7 @@ use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{Linear, LinearConfig, PaddingConfig2d};
 use burn::tensor::module::adaptive_avg_pool2d;
 use burn::tensor::{Device, Tensor};
+use kd_core::draw;
 
 /// How a reference draws the weights of its convolutions.
 #[derive(Clone, Copy, Debug)]
@@ -61,44 +62,49 @@ impl Conv {
     /// initialisation is PyTorch's default.
     pub fn build(self, device: &Device) -> Conv2d {
         let area = self.kernel * self.kernel;
-        let normal = |fan: usize| Initializer::Normal {
-            mean: 0.0,
-            std: (2.0 / fan as f64).sqrt(),
-        };
         let padding = self.kernel / 2;
-        let config = Conv2dConfig::new(self.channels, [self.kernel; 2])
+        let [inputs, outputs] = self.channels;
+        let fan_in = area * inputs / self.groups;
+        let shape = [outputs, inputs / self.groups, self.kernel, self.kernel];
+        let mut conv = Conv2dConfig::new(self.channels, [self.kernel; 2])
             .with_stride([self.stride; 2])
             .with_groups(self.groups)
-            .with_bias(self.bias)
             .with_padding(PaddingConfig2d::Explicit(
                 padding, padding, padding, padding,
-            ));
-        let initializer = match self.init {
-            ConvInit::FanOut => normal(area * self.channels[1]),
-            ConvInit::FanIn => normal(area * self.channels[0] / self.groups),
-            // burn's default is PyTorch's, for the weight and for the bias.
-            ConvInit::Default => return config.init(device),
+            ))
+            .init(device);
+        let normal = |fan: usize| draw::normal(shape, (2.0 / fan as f64).sqrt(), device);
+        let bound = 1.0 / (fan_in as f64).sqrt();
+        conv.weight = match self.init {
+            ConvInit::FanOut => normal(area * outputs),
+            ConvInit::FanIn => normal(fan_in),
+            ConvInit::Default => draw::uniform(shape, bound, device),
         };
-        let mut conv = config.with_initializer(initializer).init(device);
-        if self.bias {
-            conv.bias = Some(Initializer::Zeros.init([self.channels[1]], device));
-        }
+        conv.bias = self.bias.then(|| match self.init {
+            ConvInit::Default => draw::uniform([outputs], bound, device),
+            _ => Initializer::Zeros.init([outputs], device),
+        });
         conv
     }
 }
 
 /// PyTorch's default classifier: weight and bias uniform within `1 / sqrt(inputs)`.
 pub(crate) fn linear(inputs: usize, outputs: usize, device: &Device) -> Linear {
-    LinearConfig::new(inputs, outputs).init(device)
+    let bound = 1.0 / (inputs as f64).sqrt();
+    Linear {
+        bias: Some(draw::uniform([outputs], bound, device)),
+        weight: draw::uniform([inputs, outputs], bound, device),
+        ..LinearConfig::new(inputs, outputs).init(device)
+    }
 }
 
 /// A classifier with normal weights and a zero bias.
 pub(crate) fn linear_normal(inputs: usize, outputs: usize, std: f64, device: &Device) -> Linear {
-    let mut linear = LinearConfig::new(inputs, outputs)
-        .with_initializer(Initializer::Normal { mean: 0.0, std })
-        .init(device);
-    linear.bias = Some(Initializer::Zeros.init([outputs], device));
-    linear
+    Linear {
+        bias: Some(Initializer::Zeros.init([outputs], device)),
+        weight: draw::normal([inputs, outputs], std, device),
+        ..LinearConfig::new(inputs, outputs).init(device)
+    }
 }
 
 /// Mean over height and width: `[batch, channels, height, width]` to `[batch, channels]`.
@@ -131,7 +137,7 @@ mod tests {
     #[test]
     fn weights_have_the_deviation_of_the_reference() {
         let device = Device::flex();
-        device.seed(1);
+        draw::seed(1);
         let deviation = |conv: Conv| {
             let weight = conv.build(&device).weight.val();
             weight.square().mean().into_scalar::<f32>().sqrt()

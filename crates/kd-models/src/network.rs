@@ -134,8 +134,9 @@ pub struct Network {
 }
 
 impl Network {
-    /// Builds a network with the initialisation of its reference, drawn now from the device's
-    /// generator in a fixed order: after the same `Device::seed` come the same parameters.
+    /// Builds a network with the initialisation of its reference, drawn now by this
+    /// thread's generator in a fixed order: after the same [`kd_core::draw::seed`] come the same
+    /// parameters, on every device.
     ///
     /// # Errors
     /// [`Error::UnknownModel`], [`Error::Config`].

@@ -6,7 +6,7 @@ use std::path::Path;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use kd_core::Taps;
-use kd_goldens::{assert_close, parameter, read, uniform, write_weights};
+use kd_goldens::{assert_close, read, uniform, write_weights};
 use kd_models::{Backbone, Network, NetworkConfig, find};
 use safetensors::SafeTensors;
 use serde_json::Value;

@@ -45,11 +45,11 @@ pub enum Error {
         checkpoint: PathBuf,
     },
     /// The run was asked to stop.
-    #[error("stopped at epoch {epoch}, step {step}; the best finished epoch is kept at {}", checkpoint.display())]
+    #[error("stopped in epoch {epoch}, after step {step}; the best finished epoch is kept at {}", checkpoint.display())]
     Stopped {
         /// Epoch, from 1.
         epoch: usize,
-        /// Optimiser step, from 0.
+        /// Optimiser steps that were taken.
         step: usize,
         /// Where the best weights so far are.
         checkpoint: PathBuf,

@@ -130,3 +130,87 @@ impl OptimizerConfig {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use burn::module::{Module, Param};
+    use burn::optim::GradientsParams;
+    use burn::tensor::{Device, Tensor};
+
+    use super::*;
+
+    #[derive(Module, Debug)]
+    struct Weights {
+        w: Param<Tensor<1>>,
+    }
+
+    const START: [f64; 2] = [0.5, -2.0];
+    const GRADIENTS: [[f64; 2]; 3] = [[1.0, -0.2], [0.3, 0.4], [-2.0, 0.1]];
+    const LR: f64 = 0.1;
+
+    /// The weights after three steps with the gradients above.
+    fn run(config: &OptimizerConfig) -> Vec<f64> {
+        let device = Device::flex().autodiff();
+        let tensor = |v: [f64; 2]| Tensor::<1>::from_floats([v[0] as f32, v[1] as f32], &device);
+        let mut module = Weights {
+            w: Param::from_tensor(tensor(START)),
+        };
+        let mut optimizer = config.init();
+        for gradient in GRADIENTS {
+            let loss = (module.w.val() * tensor(gradient)).sum();
+            let gradients = GradientsParams::from_grads(loss.backward(), &module);
+            module = optimizer.step(LR, module, gradients);
+        }
+        module.w.val().into_data().iter::<f64>().collect()
+    }
+
+    fn assert_follows(
+        config: &OptimizerConfig,
+        step: impl Fn(usize, f64, f64, &mut [f64; 2]) -> f64,
+    ) {
+        let got = run(config);
+        for i in 0..2 {
+            let (mut w, mut state) = (START[i], [0.0; 2]);
+            for (k, gradient) in GRADIENTS.iter().enumerate() {
+                w = step(k, w, gradient[i], &mut state);
+            }
+            assert!(
+                (got[i] - w).abs() < 1e-6,
+                "{config:?}: {} is not {w}",
+                got[i]
+            );
+        }
+    }
+
+    #[test]
+    fn sgd_has_no_dampening_and_nesterov_looks_ahead() {
+        for nesterov in [false, true] {
+            let config = OptimizerConfig::Sgd {
+                momentum: 0.9,
+                nesterov,
+                weight_decay: 0.05,
+            };
+            assert_follows(&config, |_, w, g, [v, _]| {
+                let g = g + 0.05 * w;
+                *v = 0.9 * *v + g;
+                w - LR * if nesterov { g + 0.9 * *v } else { *v }
+            });
+        }
+    }
+
+    #[test]
+    fn adamw_corrects_its_moments_and_decays_apart() {
+        let config = OptimizerConfig::AdamW {
+            betas: [0.8, 0.9],
+            epsilon: 1e-3,
+            weight_decay: 0.3,
+        };
+        assert_follows(&config, |k, w, g, [m, v]| {
+            *m = 0.8 * *m + 0.2 * g;
+            *v = 0.9 * *v + 0.1 * g * g;
+            let n = k as i32 + 1;
+            let (mean, square) = (*m / (1.0 - 0.8f64.powi(n)), *v / (1.0 - 0.9f64.powi(n)));
+            w - LR * (0.3 * w + mean / (square.sqrt() + 1e-3))
+        });
+    }
+}

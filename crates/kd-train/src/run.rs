@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use kd_core::{ObjectiveConfig, Output, Taps, TermConfig, TermEntry};
+use kd_core::{ObjectiveConfig, Output, Taps, TermConfig, TermEntry, draw};
 use kd_data::{Augment, Dataset, Images, Loader, LoaderConfig, Splits};
 use kd_models::{Backbone, Network, NetworkConfig};
 
@@ -268,7 +268,7 @@ impl Job<'_> {
     ) -> Result<Contender, Error> {
         let autodiff = self.device.clone().autodiff();
         // Both arms of a seed start from the same student and see the same pictures.
-        autodiff.seed(plan.seed);
+        draw::seed(plan.seed);
         let config = self.network(plan.model);
         let student = match plan.weights {
             Some(path) => Network::from_file(&config, path, &autodiff)?,

@@ -1,5 +1,4 @@
-//! The same recipe and seed give the same run. Alone in this file: the generator that draws weights
-//! is one for the whole process.
+//! The same recipe and seed give the same run.
 
 use burn::tensor::Device;
 use kd_train::{Recipe, Record, RunOptions, Silent, run};

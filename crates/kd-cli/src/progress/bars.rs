@@ -53,19 +53,20 @@ impl Bars {
                 self.epochs = *epochs;
                 self.validation.clear();
                 let bar = ProgressBar::new((epochs * steps_per_epoch) as u64);
-                let template = "{prefix} {bar:20} {percent:>3} % eta {eta} {wide_msg}";
+                let template = "{bar:20} {percent:>3} % eta {eta}, {prefix}\n  {wide_msg}";
                 self.open(About::Training, bar, template);
             }
             Event::Step(record) => {
                 if let Some(bar) = &self.bar {
-                    bar.set_prefix(format!("epoch {}/{}", record.epoch, self.epochs));
+                    let epoch = format!("epoch {}/{}", record.epoch, self.epochs);
+                    bar.set_prefix(format!("{epoch}{}", self.validation));
                     bar.set_position(record.step as u64 + 1);
-                    bar.set_message(format!("{}{}", self.validation, line::step(record)));
+                    bar.set_message(line::step(record));
                 }
             }
             Event::Epoch(record) => {
                 if let Some(top1) = record.validation_top1 {
-                    self.validation = format!("val top-1 {top1:.2} % ");
+                    self.validation = format!(", validation top-1 {top1:.2} %");
                 }
             }
             Event::Measuring { arm, seed } => {

@@ -20,7 +20,7 @@
 //! Source: A. Romero, N. Ballas, S. E. Kahou, A. Chassang, C. Gatta, Y. Bengio, "FitNets: Hints
 //! for Thin Deep Nets", ICLR 2015.
 
-use burn::module::Module;
+use burn::module::{Initializer, Module, Param};
 use burn::nn::conv::{Conv2d, Conv2dConfig, ConvTranspose2d, ConvTranspose2dConfig};
 use burn::nn::{BatchNorm, BatchNormConfig, PaddingConfig2d};
 use burn::tensor::activation::relu;
@@ -30,7 +30,7 @@ use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::{About, check};
-use crate::{Error, Levels, Output, Pair, PairTaps, Step, Taps};
+use crate::{Error, Levels, Output, Pair, PairTaps, Step, Taps, draw};
 
 pub(super) const ABOUT: About = About {
     name: "fitnet",
@@ -163,24 +163,26 @@ impl Adapter {
     ) -> Self {
         let channels = [student, teacher];
         let conv = |kernel, stride, padding| {
-            Projection::Conv(
-                Conv2dConfig::new(channels, [kernel; 2])
-                    .with_stride([stride; 2])
-                    .with_padding(PaddingConfig2d::Explicit(
-                        padding, padding, padding, padding,
-                    ))
-                    .init(device),
-            )
+            let mut conv = Conv2dConfig::new(channels, [kernel; 2])
+                .with_stride([stride; 2])
+                .with_padding(PaddingConfig2d::Explicit(
+                    padding, padding, padding, padding,
+                ))
+                .init(device);
+            conv.weight = drawn([teacher, student, kernel, kernel], device);
+            conv.bias = Some(Initializer::Zeros.init([teacher], device));
+            Projection::Conv(conv)
         };
         let projection = if [height, width] == [2 * target_height, 2 * target_width] {
             conv(3, 2, 1)
         } else if [2 * height, 2 * width] == [target_height, target_width] {
-            Projection::Transposed(
-                ConvTranspose2dConfig::new(channels, [4, 4])
-                    .with_stride([2, 2])
-                    .with_padding([1, 1])
-                    .init(device),
-            )
+            let mut conv = ConvTranspose2dConfig::new(channels, [4, 4])
+                .with_stride([2, 2])
+                .with_padding([1, 1])
+                .init(device);
+            conv.weight = drawn([student, teacher, 4, 4], device);
+            conv.bias = Some(Initializer::Zeros.init([teacher], device));
+            Projection::Transposed(conv)
         } else {
             conv(1, 1, 0)
         };
@@ -208,6 +210,15 @@ impl Adapter {
         };
         Ok(relu(self.norm.forward(resize(map, size))))
     }
+}
+
+/// PyTorch's default for a convolution: uniform within `1 / sqrt(fan in)`, fan in being the product of
+/// all sides after the first. Drawn now, so that one seed gives one adapter.
+fn drawn(shape: [usize; 4], device: &Device) -> Param<Tensor<4>> {
+    let fan_in: usize = shape[1..].iter().product();
+    let weight = draw::uniform(shape, 1.0 / (fan_in as f64).sqrt(), device);
+    weight.val();
+    weight
 }
 
 /// Averages sides that are too long, then repeats along sides that are too short.
