@@ -35,7 +35,7 @@ fn scaled(mut value: f64, base: f64, units: &[&str]) -> String {
 /// A loss or a rate with about four digits that count.
 pub fn short(value: f64) -> String {
     match value.abs() {
-        v if v == 0.0 => "0".into(),
+        0.0 => "0".into(),
         v if !v.is_finite() => value.to_string(),
         v if v >= 1000.0 => format!("{value:.0}"),
         v if v >= 100.0 => format!("{value:.1}"),

@@ -3,6 +3,8 @@
 //! `KD_TEST_DEVICES` lists the devices (as `--device` names them, comma-separated) that must be
 //! tested; without it, only the default one is, which needs no driver.
 
+#![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
+
 #[path = "../../kd-core/tests/losses/mod.rs"]
 mod losses;
 mod run;

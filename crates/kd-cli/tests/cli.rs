@@ -1,5 +1,7 @@
 //! What `kd` says and how it ends, above all when something is wrong.
 
+#![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
+
 mod run;
 
 use std::{fs, path::Path};

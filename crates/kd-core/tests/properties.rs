@@ -1,5 +1,7 @@
 //! What holds for every input of a loss.
 
+#![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
+
 mod relations;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};

@@ -1,5 +1,7 @@
 //! Terms built from a dry run, and the catalogue.
 
+#![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
+
 use burn::module::Module;
 use burn::tensor::{Device, Distribution, Int, Tensor, TensorData};
 use kd_core::terms::dkd::{DkdConfig, dkd};

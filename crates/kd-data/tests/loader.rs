@@ -1,5 +1,7 @@
 //! Batches: what is in them, that they repeat, and that nothing is left behind.
 
+#![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
+
 use std::sync::Arc;
 use std::time::Duration;
 

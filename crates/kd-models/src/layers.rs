@@ -2,7 +2,7 @@
 
 use burn::module::Initializer;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
-use burn::nn::{Linear, LinearConfig, PaddingConfig2d};
+use burn::nn::{Linear, PaddingConfig2d};
 use burn::tensor::module::adaptive_avg_pool2d;
 use burn::tensor::{Device, Tensor};
 use kd_core::draw;
@@ -94,7 +94,6 @@ pub(crate) fn linear(inputs: usize, outputs: usize, device: &Device) -> Linear {
     Linear {
         bias: Some(draw::uniform([outputs], bound, device)),
         weight: draw::uniform([inputs, outputs], bound, device),
-        ..LinearConfig::new(inputs, outputs).init(device)
     }
 }
 
@@ -103,7 +102,6 @@ pub(crate) fn linear_normal(inputs: usize, outputs: usize, std: f64, device: &De
     Linear {
         bias: Some(Initializer::Zeros.init([outputs], device)),
         weight: draw::normal([inputs, outputs], std, device),
-        ..LinearConfig::new(inputs, outputs).init(device)
     }
 }
 

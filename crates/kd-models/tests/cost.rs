@@ -1,5 +1,7 @@
 //! The published table of parameters and multiply-accumulates (100 classes, 32×32 colour pictures).
 
+#![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
+
 use kd_models::{Error, Network, NetworkConfig, cost, models};
 
 /// Name, parameters, millions of multiply-accumulates with one decimal.

@@ -1,5 +1,7 @@
 //! Every network against its reference: parameters, logits, maps and embedding of formula weights.
 
+#![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
+
 use std::collections::BTreeMap;
 use std::path::Path;
 

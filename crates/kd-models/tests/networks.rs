@@ -1,5 +1,7 @@
 //! What every registered network promises, whatever its weights.
 
+#![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
+
 use burn::module::Module;
 use burn::tensor::{Device, Distribution, Tensor};
 use kd_core::{Levels, Taps};

@@ -1,5 +1,7 @@
 //! Initialisation follows from the seed.
 
+#![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
+
 use burn::tensor::{Device, Tensor};
 use kd_core::{Taps, draw};
 use kd_models::{Backbone, Network, NetworkConfig};

@@ -1,5 +1,7 @@
 //! Trained PyTorch weights: a zip archive and the older pickle stream, with their wrappings.
 
+#![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
+
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor};

@@ -1,5 +1,7 @@
 //! Weights in and out: round trips, PyTorch files, and what is said of files that do not fit.
 
+#![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
+
 use std::path::Path;
 
 use burn::module::Module;

@@ -1,5 +1,7 @@
 //! `training.json`: a student follows the reference step by step.
 
+#![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
+
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use kd_core::{ObjectiveConfig, Step, Taps};

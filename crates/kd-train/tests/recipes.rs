@@ -1,5 +1,7 @@
 //! Recipes: the shipped ones are valid, and mistakes are shown with file, line, key and cure.
 
+#![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
+
 use std::path::{Path, PathBuf};
 
 use kd_train::Recipe;

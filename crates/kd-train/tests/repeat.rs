@@ -1,5 +1,7 @@
 //! The same recipe and seed give the same run.
 
+#![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
+
 use burn::tensor::Device;
 use kd_train::{Recipe, Record, RunOptions, Silent, run};
 

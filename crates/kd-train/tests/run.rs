@@ -1,5 +1,7 @@
 //! A whole run: its folder, its selection, and what ends it early.
 
+#![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
+
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;

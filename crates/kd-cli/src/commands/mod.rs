@@ -19,7 +19,7 @@ use crate::device::{self, Selection};
 /// The option that every computing command has.
 #[derive(Args)]
 pub struct DeviceArgument {
-    /// Device that computes: flex, cuda[:INDEX], wgpu[:INDEX], ... (`kd devices` lists them)
+    /// Device that computes: flex, cuda, cuda:1, wgpu:0, ... (`kd devices` lists them)
     /// [default: the first that is built in].
     #[arg(long, value_name = "NAME", value_parser = device::parse)]
     device: Option<Selection>,

@@ -120,7 +120,8 @@ fn mistakes_name_the_file_and_the_cure() {
     };
     assert!(error(&wrong).contains("for 1 channels and these pictures have 3"));
 
-    let broken: [(&str, &dyn Fn(&Path), &str); 5] = [
+    type Break<'a> = &'a dyn Fn(&Path);
+    let broken: [(&str, Break, &str); 5] = [
         (
             "test/cat/c.png",
             &|p| fs::write(p, "text").unwrap(),
