@@ -290,3 +290,34 @@ fn stops_at_an_interrupt(folder: &Path) {
         "{rest:?}"
     );
 }
+
+#[test]
+fn the_books_catalogue_of_methods_is_what_kd_says() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/src/methods.md");
+    let page = fs::read_to_string(page).expect("the page");
+    let said = call(&["methods", "--markdown"]).stdout;
+    assert!(
+        page == said,
+        "run `cargo xtask book`, which writes the page"
+    );
+}
+
+#[test]
+fn converted_weights_measure_the_same_and_nothing_is_written_over() {
+    let weights = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../recipes/weights/cifar100_resnet32.safetensors"
+    );
+    let folder = tempfile::tempdir().expect("a folder");
+    let convert = |output: &str| {
+        let network = ["--model", "resnet32", "--classes", "100"];
+        let arguments = [["convert", weights, output].as_slice(), &network].concat();
+        finish(kd(folder.path(), &arguments))
+    };
+    let finished = convert("copy.safetensors");
+    assert_eq!(finished.code, Some(0), "{}", finished.stderr);
+    let copy = fs::read(folder.path().join("copy.safetensors")).expect("the copy");
+    assert_eq!(copy, fs::read(weights).expect("the weights"));
+    fails(&convert("copy.safetensors"), 3, &["already exists"]);
+    fails(&convert("copy.pth"), 3, &["copy.pth", "*.safetensors"]);
+}

@@ -38,6 +38,7 @@ const SAVED_AGAIN: u64 = 8_000_000;
 #[test]
 fn networks_compute_what_their_references_do() {
     let golden = read("models.json");
+    let salt = golden["salt"].as_str().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let mut failures = Vec::new();
     for case in golden["cases"].as_array().unwrap() {
@@ -45,7 +46,7 @@ fn networks_compute_what_their_references_do() {
         match case["source"].as_str().unwrap() {
             "mdistiller cifar" => {
                 let path = folder.path().join(format!("{name}.safetensors"));
-                let run = std::panic::AssertUnwindSafe(|| compare(name, case, &path));
+                let run = std::panic::AssertUnwindSafe(|| compare(salt, name, case, &path));
                 if std::panic::catch_unwind(run).is_err() {
                     failures.push(name);
                 }
@@ -58,14 +59,16 @@ fn networks_compute_what_their_references_do() {
     assert!(failures.is_empty(), "these differ: {failures:?}");
 }
 
-fn compare(name: &str, case: &Value, path: &Path) {
+fn compare(salt: &str, name: &str, case: &Value, path: &Path) {
     let mut keys = kd_goldens::keys(case);
-    write_weights(path, "", &keys);
+    write_weights(path, salt, &keys);
     keys.retain(|key, _| !key.ends_with("num_batches_tracked"));
 
     let device = Device::flex();
     let canonical = find(name).unwrap().name;
-    let config = NetworkConfig::new(name, 100, 3);
+    let shape: [usize; 4] = dims(&case["input"]).try_into().unwrap();
+    let classes = dims(&case["logits"]["shape"])[1];
+    let config = NetworkConfig::new(name, classes, shape[1]);
     let network = Network::from_file(&config, path, &device).unwrap();
     assert_eq!(network.config().model, canonical);
     let cost = network.cost(32).unwrap();
@@ -75,8 +78,7 @@ fn compare(name: &str, case: &Value, path: &Path) {
         "{name}: parameters"
     );
 
-    let shape: [usize; 4] = dims(&case["input"]).try_into().unwrap();
-    let input: Vec<f32> = uniform("input", shape.iter().product())
+    let input: Vec<f32> = uniform(&format!("{salt}input"), shape.iter().product())
         .into_iter()
         .map(|u| (1.5 * u) as f32)
         .collect();

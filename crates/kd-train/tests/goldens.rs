@@ -42,9 +42,11 @@ fn training_follows_the_reference() {
         .filter(|m| objective(m).is_none() && !NOT_YET.contains(&m.as_str()))
         .collect();
     assert!(unknown.is_empty(), "neither run nor listed: {unknown:?}");
+    let salt = golden["salt"].as_str().unwrap();
     for (method, golden) in methods {
         if let Some(objective) = objective(method) {
-            follow(method, &serde_json::from_value(objective).unwrap(), golden);
+            let objective = serde_json::from_value(objective).unwrap();
+            follow(salt, method, &objective, golden);
         }
     }
 }
@@ -73,12 +75,12 @@ fn numbers(value: &Value) -> Vec<f64> {
     list.iter().map(|v| v.as_f64().unwrap()).collect()
 }
 
-fn follow(method: &str, objective: &ObjectiveConfig, golden: &Value) {
+fn follow(salt: &str, method: &str, objective: &ObjectiveConfig, golden: &Value) {
     let plain = Device::flex();
     let autodiff = plain.clone().autodiff();
-    let teacher = network("resnet20", "teacher/", &plain).valid();
-    let student = network("resnet8", "student/", &autodiff);
-    let probe = images("eval", 4, &plain);
+    let teacher = network("resnet20", &format!("{salt}teacher/"), &plain).valid();
+    let student = network("resnet8", &format!("{salt}student/"), &autodiff);
+    let probe = images(&format!("{salt}eval"), 4, &plain);
     let seen = student.valid().forward(probe.clone(), &Taps::all());
     let shown = teacher.forward(probe.clone(), &Taps::all());
     let objective = objective.init(&seen, Some(&shown), &autodiff).unwrap();
@@ -93,7 +95,7 @@ fn follow(method: &str, objective: &ObjectiveConfig, golden: &Value) {
     for (k, want) in numbers(&golden["losses"]).into_iter().enumerate() {
         let labels: Vec<i64> = (0..16).map(|i| (7 * k as i64 + 3 * i) % 100).collect();
         let labels = Tensor::<1, Int>::from_data(TensorData::new(labels, [16]), &autodiff);
-        let batch = vec![(images(&format!("step{k}"), 16, &autodiff), labels)];
+        let batch = vec![(images(&format!("{salt}step{k}"), 16, &autodiff), labels)];
         let at = Step {
             epoch: 1,
             epochs: 1,
