@@ -104,7 +104,7 @@ fn mistakes_get_the_name_that_was_meant() {
         (
             "[kdd]",
             "objective.kdd: unknown term `kdd`, did you mean `kd`?; the terms are \
-             `cross_entropy`, `kd`, `dkd`, `fitnet`, `rkd`",
+             `cross_entropy`, `kd`, `dkd`, `lskd`, `wsld`, ",
         ),
         (
             "[hot]\nterm = \"crossentropy\"",

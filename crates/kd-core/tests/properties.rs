@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
 
+mod logits;
+mod maps;
 mod relations;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};

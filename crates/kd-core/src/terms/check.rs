@@ -31,6 +31,46 @@ pub(super) fn not_empty(loss: &'static str, shape: &[usize]) -> Result<(), Error
     Ok(())
 }
 
+/// Refuses tensors of different batch sizes and tensors without elements; the rest of the shapes may
+/// differ.
+pub(super) fn same_batch<const D: usize>(
+    loss: &'static str,
+    student: &Tensor<D>,
+    teacher: &Tensor<D>,
+) -> Result<(), Error> {
+    let (student, teacher) = (student.dims(), teacher.dims());
+    if student[0] != teacher[0] {
+        return Err(Error::Shape {
+            loss,
+            problem: format!(
+                "the student has shape {student:?} and the teacher {teacher:?}: batch sizes differ"
+            ),
+        });
+    }
+    not_empty(loss, &student)?;
+    not_empty(loss, &teacher)
+}
+
+/// Refuses what [`same_batch`] does, and a batch without pairs.
+pub(super) fn same_batch_of_pairs<const D: usize>(
+    loss: &'static str,
+    student: &Tensor<D>,
+    teacher: &Tensor<D>,
+) -> Result<(), Error> {
+    same_batch(loss, student, teacher)?;
+    let batch = student.dims()[0];
+    if batch < 2 {
+        return Err(Error::Shape {
+            loss,
+            problem: format!(
+                "relations need a batch of at least 2, this one has {batch}; drop the last \
+                 incomplete batch or change the batch size"
+            ),
+        });
+    }
+    Ok(())
+}
+
 /// Refuses labels that are not one a row of the logits.
 pub(super) fn labels_fit(
     loss: &'static str,

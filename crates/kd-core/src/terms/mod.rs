@@ -11,12 +11,26 @@ use serde_json::{Map, Value};
 use crate::suggest::{did_you_mean, listed};
 use crate::{Error, Output, Pair, PairTaps, Step};
 
+pub mod at;
+pub mod bce;
 mod check;
 pub mod cross_entropy;
+pub mod dist;
 pub mod dkd;
 pub mod fitnet;
+pub mod gjsd;
+pub mod hard_labels;
 pub mod kd;
+pub mod lskd;
+mod maps;
+pub mod nst;
+pub mod pkt;
+pub mod reverse_kl;
 pub mod rkd;
+pub mod sp;
+pub mod squared_logits;
+mod unit;
+pub mod wsld;
 
 /// What a method's file says of it.
 struct About {
@@ -234,6 +248,18 @@ terms! {
     cross_entropy: CrossEntropy, CrossEntropyConfig;
     kd: Kd, KdConfig;
     dkd: Dkd, DkdConfig;
+    lskd: Lskd, LskdConfig;
+    wsld: Wsld, WsldConfig;
+    dist: Dist, DistConfig;
+    reverse_kl: ReverseKl, ReverseKlConfig;
+    gjsd: Gjsd, GjsdConfig;
+    hard_labels: HardLabels, HardLabelsConfig;
+    squared_logits: SquaredLogits, SquaredLogitsConfig;
+    bce: Bce, BceConfig;
     fitnet: FitNet, FitNetConfig;
+    at: At, AtConfig;
+    nst: Nst, NstConfig;
+    sp: Sp, SpConfig;
+    pkt: Pkt, PktConfig;
     rkd: Rkd, RkdConfig;
 }

@@ -48,7 +48,7 @@ const COINCIDENT: f64 = 1e-24;
 /// [`Error::Shape`] when the batch sizes differ, a width is 0, or the batch has fewer than two
 /// samples: a distance needs a pair.
 pub fn rkd_distance(student: Tensor<2>, teacher: Tensor<2>) -> Result<Tensor<1>, Error> {
-    check_pair("rkd_distance", &student, &teacher)?;
+    check::same_batch_of_pairs("rkd_distance", &student, &teacher)?;
     Ok(distance(
         squared_distances(student),
         squared_distances(teacher.detach()),
@@ -62,28 +62,11 @@ pub fn rkd_distance(student: Tensor<2>, teacher: Tensor<2>) -> Result<Tensor<1>,
 /// # Errors
 /// As [`rkd_distance`].
 pub fn rkd_angle(student: Tensor<2>, teacher: Tensor<2>) -> Result<Tensor<1>, Error> {
-    check_pair("rkd_angle", &student, &teacher)?;
+    check::same_batch_of_pairs("rkd_angle", &student, &teacher)?;
     Ok(angle(
         squared_distances(student),
         squared_distances(teacher.detach()),
     ))
-}
-
-fn check_pair(loss: &'static str, student: &Tensor<2>, teacher: &Tensor<2>) -> Result<(), Error> {
-    let (student, teacher) = (student.dims(), teacher.dims());
-    let problem = if student[0] != teacher[0] {
-        format!("the student has shape {student:?} and the teacher {teacher:?}: batch sizes differ")
-    } else if student[0] < 2 {
-        format!(
-            "relations need a batch of at least 2, this one has {}; drop the last incomplete \
-             batch or change the batch size",
-            student[0]
-        )
-    } else {
-        check::not_empty(loss, &student)?;
-        return check::not_empty(loss, &teacher);
-    };
-    Err(Error::Shape { loss, problem })
 }
 
 /// `‖x_i − x_j‖²`, `[batch, batch]`; exactly 0 on the diagonal and between equal points.
@@ -240,7 +223,7 @@ impl Rkd {
 /// # Errors
 /// As [`rkd_distance`].
 pub fn rkd(student: Tensor<2>, teacher: Tensor<2>, config: &RkdConfig) -> Result<Tensor<1>, Error> {
-    check_pair("rkd", &student, &teacher)?;
+    check::same_batch_of_pairs("rkd", &student, &teacher)?;
     let student = squared_distances(student);
     let teacher = squared_distances(teacher.detach());
     if config.angle == 0.0 {

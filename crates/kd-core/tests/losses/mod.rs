@@ -2,11 +2,23 @@
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use kd_core::Error;
+use kd_core::terms::at::{AtScaling, at};
+use kd_core::terms::bce::bce;
 use kd_core::terms::cross_entropy::cross_entropy;
+use kd_core::terms::dist::{DistConfig, dist};
 use kd_core::terms::dkd::{DkdConfig, dkd};
 use kd_core::terms::fitnet::fitnet;
+use kd_core::terms::gjsd::{GjsdConfig, GjsdScaling, gjsd};
+use kd_core::terms::hard_labels::hard_labels;
 use kd_core::terms::kd::kd;
+use kd_core::terms::lskd::lskd;
+use kd_core::terms::nst::nst;
+use kd_core::terms::pkt::pkt;
+use kd_core::terms::reverse_kl::reverse_kl;
 use kd_core::terms::rkd::{RkdConfig, rkd, rkd_angle, rkd_distance};
+use kd_core::terms::sp::sp;
+use kd_core::terms::squared_logits::squared_logits;
+use kd_core::terms::wsld::wsld;
 use serde_json::Value;
 
 /// Relative tolerance at f32.
@@ -20,35 +32,21 @@ const SMALL: f64 = 1e-2;
 /// Cases whose loss this crate does not have yet, without their `_t<temperature>`.
 const NOT_YET: &[&str] = &[
     "ab",
-    "at",
-    "at_resize",
-    "bce_kd",
     "cc",
     "cosine_hidden",
     "crd",
     "cwd",
-    "deit_hard",
-    "dist",
     "fsp",
     "ft",
-    "gjsd",
     "hcl_4",
     "hcl_8",
     "ld",
     "lsp",
-    "lskd",
     "minilm_relation",
-    "mse_logits",
-    "nst",
-    "nst_resize",
     "ofd",
     "pkd",
-    "pkt",
-    "reverse_kl",
-    "sp",
     "tinybert_attention",
     "vid",
-    "wsld",
 ];
 
 /// Runs every case on `device` and panics at the first that differs.
@@ -131,12 +129,61 @@ impl<'a> Case<'a> {
                     temperature: self.param("temperature"),
                 },
             ),
+            "lskd" => lskd(
+                self.tensor("student"),
+                self.tensor("teacher"),
+                self.param("temperature"),
+            ),
+            "wsld" => wsld(
+                self.tensor("student"),
+                self.tensor("teacher"),
+                self.labels(),
+                self.param("temperature"),
+            ),
+            "dist" => dist(
+                self.tensor("student"),
+                self.tensor("teacher"),
+                &DistConfig {
+                    beta: self.param("beta"),
+                    gamma: self.param("gamma"),
+                    temperature: self.param("temperature"),
+                },
+            ),
+            "reverse_kl" => reverse_kl(
+                self.tensor("student"),
+                self.tensor("teacher"),
+                self.param("temperature"),
+            ),
+            "gjsd" => gjsd(
+                self.tensor("student"),
+                self.tensor("teacher"),
+                &GjsdConfig {
+                    beta: self.param("beta"),
+                    scaling: GjsdScaling::Paper,
+                    temperature: self.param("temperature"),
+                },
+            ),
+            "deit_hard" => hard_labels(self.tensor("student"), self.tensor("teacher")),
+            "mse_logits" => squared_logits(self.tensor("student"), self.tensor("teacher")),
+            "bce_kd" => bce(
+                self.tensor("student"),
+                self.tensor("teacher"),
+                self.param("temperature"),
+            ),
             "label_smoothing_ce" => cross_entropy(
                 self.tensor("student"),
                 self.labels(),
                 self.param("smoothing"),
             ),
             "fitnet_mse" => fitnet(self.tensor("student"), self.tensor("teacher")),
+            "at" | "at_resize" => at(
+                self.tensor("student"),
+                self.tensor("teacher"),
+                AtScaling::Mean,
+            ),
+            "nst" | "nst_resize" => nst(self.tensor("student"), self.tensor("teacher")),
+            "sp" => sp(self.tensor("student"), self.tensor("teacher")),
+            "pkt" => pkt(self.tensor("student"), self.tensor("teacher")),
             "rkd_distance" => rkd_distance(self.tensor("student"), self.tensor("teacher")),
             "rkd_angle" => rkd_angle(self.tensor("student"), self.tensor("teacher")),
             "rkd" => rkd(

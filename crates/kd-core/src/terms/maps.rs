@@ -1,0 +1,113 @@
+//! Which maps of two networks are compared, and at which size.
+
+use burn::tensor::Tensor;
+use burn::tensor::module::adaptive_avg_pool2d;
+
+use super::check;
+use crate::{Error, Levels, Output, PairTaps, Taps};
+
+/// A level of the student with the level of the teacher that it is compared with.
+pub(super) type LevelPair = [usize; 2];
+
+/// Levels of the student, each with its counterpart in the teacher.
+///
+/// Networks are aligned at their last level: a network with more stages has its additional ones at the
+/// front, where maps are large and features general. Without a list, these are all levels that
+/// both networks have after their stems.
+///
+/// `loss` is the term that asks; both outputs are dry runs that kept their maps.
+pub(super) fn pair_levels(
+    loss: &'static str,
+    listed: &[usize],
+    student: &Output,
+    teacher: &Output,
+) -> Result<Vec<LevelPair>, Error> {
+    let refuse = |expected: String| Error::Config {
+        key: "levels".into(),
+        value: format!("{listed:?}"),
+        expected,
+    };
+    let counts = [student.maps.len(), teacher.maps.len()];
+    for (network, count) in ["student", "teacher"].into_iter().zip(counts) {
+        if count == 0 {
+            return Err(refuse(format!("the {network} has no feature maps")));
+        }
+    }
+    let common = counts[0].min(counts[1]);
+    let levels: Vec<usize> = match listed {
+        [] if common == 1 => {
+            return Err(refuse(
+                "a network has no map but its stem's: list the student's levels to compare".into(),
+            ));
+        }
+        [] => (counts[0] - common + 1..counts[0]).collect(),
+        _ => listed.to_vec(),
+    };
+    let first = counts[0] - common;
+    let mut pairs: Vec<LevelPair> = Vec::with_capacity(levels.len());
+    for level in levels {
+        if level < first || level >= counts[0] {
+            return Err(refuse(format!(
+                "the levels of the student that the teacher has too are {first} to {}, \
+                 counted from the last",
+                counts[0] - 1
+            )));
+        }
+        if pairs.iter().any(|[known, _]| *known == level) {
+            return Err(refuse(format!("{level} is listed twice")));
+        }
+        let pair = [level, level + counts[1] - counts[0]];
+        check::not_empty(loss, &student.maps.get(pair[0])?.dims())?;
+        check::not_empty(loss, &teacher.maps.get(pair[1])?.dims())?;
+        pairs.push(pair);
+    }
+    Ok(pairs)
+}
+
+/// What a term asks of the networks when it compares these levels.
+pub(super) fn taps(pairs: &[LevelPair]) -> PairTaps {
+    let side = |index: usize| Taps {
+        maps: pairs.iter().map(|pair| pair[index]).collect::<Levels>(),
+        ..Taps::none()
+    };
+    PairTaps {
+        student: side(0),
+        teacher: side(1),
+    }
+}
+
+/// Sum of a loss over pairs of levels.
+pub(super) fn sum_over(
+    pairs: &[LevelPair],
+    student: &Output,
+    teacher: &Output,
+    loss: impl Fn(Tensor<4>, Tensor<4>) -> Result<Tensor<1>, Error>,
+) -> Result<Tensor<1>, Error> {
+    let mut total: Option<Tensor<1>> = None;
+    for [of_student, of_teacher] in pairs {
+        let value = loss(
+            student.maps.get(*of_student)?,
+            teacher.maps.get(*of_teacher)?,
+        )?;
+        total = Some(match total {
+            None => value,
+            Some(sum) => sum + value,
+        });
+    }
+    Ok(total.unwrap_or_else(|| Tensor::zeros([1], &student.logits.device())))
+}
+
+/// Two maps `[batch, channels, height, width]` at one size: the larger is averaged down (adaptive
+/// pooling), height and width each by itself.
+pub(super) fn at_one_size(student: Tensor<4>, teacher: Tensor<4>) -> [Tensor<4>; 2] {
+    let [_, _, height, width] = student.dims();
+    let [_, _, other_height, other_width] = teacher.dims();
+    let size = [height.min(other_height), width.min(other_width)];
+    [student, teacher].map(|map| {
+        let [_, _, height, width] = map.dims();
+        match [height, width] == size {
+            true => map,
+            false => adaptive_avg_pool2d(map, size),
+        }
+    })
+}

@@ -1,0 +1,47 @@
+//! Vectors brought to length 1.
+
+use burn::tensor::Tensor;
+
+/// A vector whose largest entry is no larger than this has no direction.
+const ZERO: f64 = 1e-12;
+
+/// Vectors along the last dimension, each divided by its Euclidean norm.
+///
+/// A vector of (all but) zeros stays as it is, and so does its gradient: it is not blown up by the
+/// division. Entries are first divided by the largest of them, so that no square overflows; that
+/// factor cancels and needs no gradient.
+pub(super) fn unit<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    let largest = x.clone().detach().abs().max_dim(D - 1);
+    let zero = largest.clone().lower_equal_elem(ZERO);
+    let x = x / largest.mask_fill(zero.clone(), 1.0);
+    let norm = x
+        .clone()
+        .square()
+        .sum_dim(D - 1)
+        .mask_fill(zero, 1.0)
+        .sqrt();
+    x / norm
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+
+    use super::*;
+
+    #[test]
+    fn directions_survive_any_size() {
+        let device = Device::flex().autodiff();
+        let x = Tensor::<2>::from_floats([[3e30, 4e30], [-3e-9, 0.0], [0.0, 0.0]], &device)
+            .require_grad();
+        let found = unit(x.clone());
+        let gradients = (found.clone() * 2.0).sum().backward();
+        let found: Vec<f32> = found.into_data().iter().collect();
+        for (found, expected) in found.into_iter().zip([0.6, 0.8, -1.0, 0.0, 0.0, 0.0]) {
+            assert!((found - expected).abs() < 1e-6, "{found} {expected}");
+        }
+        let gradient: Vec<f32> = x.grad(&gradients).unwrap().into_data().iter().collect();
+        assert!(gradient.iter().all(|g| g.is_finite()), "{gradient:?}");
+        assert_eq!(gradient[4..], [2.0, 2.0]);
+    }
+}
