@@ -143,7 +143,8 @@ impl GjsdConfig {
     fn validate(&self) -> Result<(), Error> {
         let inside = self.beta > 0.0 && self.beta < 1.0;
         let end = self.beta == 0.0 || self.beta == 1.0;
-        if !inside && !(end && self.scaling == GjsdScaling::Continuous) {
+        let allowed = inside || (end && self.scaling == GjsdScaling::Continuous);
+        if !allowed {
             return Err(Error::Config {
                 key: "beta".into(),
                 value: self.beta.to_string(),
