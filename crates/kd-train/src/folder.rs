@@ -44,6 +44,19 @@ impl Folder {
         })
     }
 
+    /// Removes what [`Folder::create`] and the recipe left, when a run ended before any training
+    /// began: a mistake in a recipe should not cost the user a folder's name.
+    pub(crate) fn discard_unused(&self) {
+        // Fails when weights were kept, and then everything stays.
+        if std::fs::remove_dir(self.path.join("checkpoints")).is_ok() {
+            for file in ["metrics.jsonl", "recipe.toml"] {
+                let _ = std::fs::remove_file(self.path.join(file));
+            }
+            // Fails when the user has files of their own in it.
+            let _ = std::fs::remove_dir(&self.path);
+        }
+    }
+
     /// Where an arm's best weights are kept while it trains.
     pub(crate) fn checkpoint(&self, name: &str) -> PathBuf {
         self.path

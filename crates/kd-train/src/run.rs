@@ -45,6 +45,21 @@ pub fn run(
     observer: &mut dyn Observer,
 ) -> Result<Summary, Error> {
     let mut folder = Folder::create(&options.out)?;
+    let result = fill(&mut folder, recipe, options, device, observer);
+    if result.is_err() {
+        folder.discard_unused();
+    }
+    result
+}
+
+/// Trains, measures and writes everything into the folder.
+fn fill(
+    folder: &mut Folder,
+    recipe: &Recipe,
+    options: &RunOptions,
+    device: &Device,
+    observer: &mut dyn Observer,
+) -> Result<Summary, Error> {
     folder.text("recipe.toml", &recipe.to_toml()?)?;
     let dataset = kd_data::load(&recipe.data, &mut |p| observer.event(Event::Data(p)))?;
     let splits = kd_data::split(&dataset, &recipe.data)?;
@@ -54,7 +69,7 @@ pub fn run(
         splits: &splits,
         device,
     };
-    let trained = job.train_all(options.seeds, &mut folder, observer)?;
+    let trained = job.train_all(options.seeds, folder, observer)?;
     let test = job.loader(&dataset.test, &splits.test, None, recipe.train.batch)?;
     let teacher = match &trained.teacher {
         Some(teacher) => Some(measure(teacher, &job, &test, None, observer)?),

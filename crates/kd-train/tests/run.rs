@@ -241,6 +241,22 @@ fn patience_ends_a_training_that_does_not_improve() {
 }
 
 #[test]
+fn a_mistake_costs_no_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let error = start(&["student.model=resnet9"], &out, &mut Silent).unwrap_err();
+    assert!(error.to_string().contains("resnet9"), "{error}");
+    assert!(!out.exists());
+
+    // What the user had there stays.
+    std::fs::create_dir(&out).unwrap();
+    std::fs::write(out.join("notes.txt"), "mine").unwrap();
+    start(&["student.model=resnet9"], &out, &mut Silent).unwrap_err();
+    let left: Vec<_> = std::fs::read_dir(&out).unwrap().collect();
+    assert_eq!(left.len(), 1);
+}
+
+#[test]
 fn a_run_folder_that_cannot_be_made_is_named() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let out: PathBuf = file.path().join("run");

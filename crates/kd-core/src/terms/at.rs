@@ -70,11 +70,6 @@ pub fn at(student: Tensor<4>, teacher: Tensor<4>, scaling: AtScaling) -> Result<
 
 /// The attention vector of every sample, `[batch, positions]`.
 fn attention(map: Tensor<4>) -> Tensor<2> {
-    // Attention has no scale: dividing by a sample's largest entry spares squares that overflow.
-    let largest = map.clone().detach().abs().flatten::<2>(1, 3).max_dim(1);
-    let zero = largest.clone().equal_elem(0.0);
-    let [batch, _] = largest.dims();
-    let map = map / largest.mask_fill(zero, 1.0).reshape([batch, 1, 1, 1]);
     unit(map.square().mean_dim(1).flatten(1, 3))
 }
 
