@@ -102,6 +102,18 @@ pub struct PairTaps {
 }
 
 impl PairTaps {
+    /// The embedding of both networks.
+    pub fn embeddings() -> Self {
+        let taps = Taps {
+            embedding: true,
+            ..Taps::none()
+        };
+        Self {
+            student: taps.clone(),
+            teacher: taps,
+        }
+    }
+
     /// What `self` or `other` asks for, network by network.
     pub fn union(self, other: Self) -> Self {
         Self {

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::unit::unit;
 use super::{About, check};
-use crate::{Error, Output, Pair, PairTaps, Step, Taps};
+use crate::{Error, Output, Pair, PairTaps, Step};
 
 pub(super) const ABOUT: About = About {
     name: "pkt",
@@ -86,14 +86,7 @@ pub struct Pkt {}
 impl Pkt {
     /// The embedding of both networks.
     pub fn taps(&self) -> PairTaps {
-        let taps = Taps {
-            embedding: true,
-            ..Taps::none()
-        };
-        PairTaps {
-            student: taps.clone(),
-            teacher: taps,
-        }
+        PairTaps::embeddings()
     }
 
     /// The loss of one batch, `[1]`.

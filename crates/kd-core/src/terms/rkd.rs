@@ -19,7 +19,7 @@ use burn::tensor::{Bool, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::{About, check};
-use crate::{Error, Output, Pair, PairTaps, Step, Taps};
+use crate::{Error, Output, Pair, PairTaps, Step};
 
 pub(super) const ABOUT: About = About {
     name: "rkd",
@@ -195,14 +195,7 @@ pub struct Rkd {
 impl Rkd {
     /// The embedding of both networks.
     pub fn taps(&self) -> PairTaps {
-        let taps = Taps {
-            embedding: true,
-            ..Taps::none()
-        };
-        PairTaps {
-            student: taps.clone(),
-            teacher: taps,
-        }
+        PairTaps::embeddings()
     }
 
     /// The loss of one batch, `[1]`.
