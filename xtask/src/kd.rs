@@ -85,15 +85,6 @@ impl Kd {
         cargo
             .current_dir(&self.root)
             .args(["build", "--package", "kd-cli"]);
-        // `cargo run` describes xtask's package in the environment. Build scripts that look at these
-        // variables, ring's for one, would run again, and all that depends on them be compiled.
-        for (name, _) in std::env::vars_os() {
-            if name.to_str().is_some_and(|name| {
-                name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")
-            }) {
-                cargo.env_remove(name);
-            }
-        }
         if let Some(feature) = self.backend.feature() {
             cargo.args(["--features", feature]);
         }

@@ -19,7 +19,7 @@ use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::maps::{LevelPair, at_one_size, pair_levels, sum_over, taps};
-use super::unit::unit;
+use super::unit::{norm, unit};
 use super::{About, check};
 use crate::{Error, Output, Pair, PairTaps, Step};
 
@@ -55,16 +55,10 @@ pub enum AtScaling {
 pub fn at(student: Tensor<4>, teacher: Tensor<4>, scaling: AtScaling) -> Result<Tensor<1>, Error> {
     check::same_batch("at", &student, &teacher)?;
     let [student, teacher] = at_one_size(student, teacher.detach()).map(attention);
-    let squared = (student - teacher).square();
+    let difference = student - teacher;
     Ok(match scaling {
-        AtScaling::Mean => squared.mean(),
-        AtScaling::Paper => {
-            let squared = squared.sum_dim(1);
-            // The square root has no gradient at 0.
-            let equal = squared.clone().detach().equal_elem(0.0);
-            let norm = squared.mask_fill(equal.clone(), 1.0).sqrt();
-            norm.mask_fill(equal, 0.0).mean() * 0.5
-        }
+        AtScaling::Mean => difference.square().mean(),
+        AtScaling::Paper => norm(difference).mean() * 0.5,
     })
 }
 

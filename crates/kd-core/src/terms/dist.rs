@@ -19,6 +19,7 @@ use burn::tensor::activation::softmax;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
+use super::unit::norm;
 use super::{About, check};
 use crate::{Error, Output, Pair, PairTaps, Step};
 
@@ -87,16 +88,6 @@ fn uncorrelated(x: Tensor<2>, y: Tensor<2>) -> Tensor<1> {
     let product = (x.clone() * y.clone()).sum_dim(1);
     let correlation = product / (norm(x) * norm(y) + EPSILON);
     correlation.mean().neg() + 1.0
-}
-
-/// Euclidean norm of rows, `[rows, 1]`, without a gradient where it is 0.
-fn norm(rows: Tensor<2>) -> Tensor<2> {
-    let squared = rows.square().sum_dim(1);
-    let zero = squared.clone().detach().equal_elem(0.0);
-    squared
-        .mask_fill(zero.clone(), 1.0)
-        .sqrt()
-        .mask_fill(zero, 0.0)
 }
 
 impl DistConfig {

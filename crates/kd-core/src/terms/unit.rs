@@ -1,4 +1,4 @@
-//! Vectors brought to length 1.
+//! The length of vectors, and vectors brought to length 1.
 
 use burn::tensor::Tensor;
 
@@ -21,6 +21,17 @@ pub(super) fn unit<const D: usize>(x: Tensor<D>) -> Tensor<D> {
         .mask_fill(zero, 1.0)
         .sqrt();
     x / norm
+}
+
+/// Euclidean norm of rows, `[rows, 1]`. Where it is 0 the square root has no gradient, and so
+/// none is passed on.
+pub(super) fn norm(rows: Tensor<2>) -> Tensor<2> {
+    let squared = rows.square().sum_dim(1);
+    let zero = squared.clone().detach().equal_elem(0.0);
+    squared
+        .mask_fill(zero.clone(), 1.0)
+        .sqrt()
+        .mask_fill(zero, 0.0)
 }
 
 #[cfg(test)]
