@@ -14,17 +14,27 @@ use crate::backend::Backend;
 pub struct Kd {
     backend: Backend,
     root: PathBuf,
+    /// Where `kd` starts.
+    folder: PathBuf,
     arguments: Vec<OsString>,
 }
 
 impl Kd {
     /// A call without arguments.
     pub fn new(backend: Backend) -> Result<Self> {
+        let root = repository()?;
         Ok(Self {
             backend,
-            root: repository()?,
+            folder: root.clone(),
+            root,
             arguments: Vec::new(),
         })
+    }
+
+    /// Starts `kd` where the user is, for arguments that are handed on as they are.
+    pub fn here(&mut self) -> Result<&mut Self> {
+        self.folder = std::env::current_dir().context("find the working directory")?;
+        Ok(self)
     }
 
     /// Adds an argument.
@@ -105,7 +115,7 @@ impl Kd {
     pub fn build_and_read(&self) -> Result<String> {
         let output = Command::new(self.build()?)
             .args(&self.arguments)
-            .current_dir(&self.root)
+            .current_dir(&self.folder)
             .stderr(std::process::Stdio::inherit())
             .output()
             .context("start kd")?;
@@ -118,7 +128,7 @@ impl Kd {
     /// Builds `kd` and becomes it, so that signals and the exit code are its own.
     pub fn build_and_start(&self) -> Result<ExitCode> {
         let mut command = Command::new(self.build()?);
-        command.args(&self.arguments).current_dir(&self.root);
+        command.args(&self.arguments).current_dir(&self.folder);
         start(command)
     }
 }

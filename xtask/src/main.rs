@@ -2,8 +2,10 @@
 //! compiles in seconds.
 
 mod backend;
+mod bench;
 mod book;
 mod cifar100;
+mod compare;
 mod kd;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -25,6 +27,7 @@ use kd::Kd;
   cargo xtask quickstart --seeds 3           the same three times, with mean and deviation
   cargo xtask cifar100 --small               CIFAR-100 at a size that a CPU can train
   cargo xtask cifar100 --backend cuda        ResNet-152 -> ShuffleNetV2, the literature's settings
+  cargo xtask bench step                     images/s of inference, training and distillation steps
 
 The exit code is that of `kd` (see `kd --help`)."
 )]
@@ -41,7 +44,7 @@ enum Job {
     Cifar100(cifar100::Arguments),
     /// Measure a part of the toolkit.
     #[command(subcommand)]
-    Bench(Bench),
+    Bench(bench::Bench),
     /// Write the methods catalogue into docs/, and build the book where mdbook is installed.
     Book,
     /// Run every check of .ci/run.
@@ -69,16 +72,6 @@ struct RunArguments {
     /// Override a key of the recipe, such as `--set train.epochs=2`; can be repeated.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     overrides: Vec<String>,
-}
-
-#[derive(Subcommand)]
-enum Bench {
-    /// Training images per second that the data loader prepares.
-    Loader {
-        /// Options for `kd bench loader`.
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        arguments: Vec<String>,
-    },
 }
 
 impl RunArguments {
@@ -114,11 +107,7 @@ fn run(job: Job) -> Result<ExitCode> {
             kd.build_and_start()
         }
         Job::Cifar100(arguments) => cifar100::run(&arguments),
-        Job::Bench(Bench::Loader { arguments }) => {
-            let mut kd = Kd::new(Backend::default())?;
-            kd.arguments(["bench", "loader"]).arguments(&arguments);
-            kd.build_and_start()
-        }
+        Job::Bench(bench) => bench::run(&bench),
         Job::Book => book::run(),
         Job::Ci => {
             let script = kd::repository()?.join(".ci/run");

@@ -114,6 +114,14 @@ impl fmt::Display for Selection {
 }
 
 impl Selection {
+    /// Whether it computes on the CPU, in the memory of this process.
+    pub fn on_cpu(&self) -> bool {
+        // Several of a kind are cards.
+        backends()
+            .iter()
+            .any(|b| b.name == self.name && !b.numbered)
+    }
+
     /// The device itself.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ use burn::tensor::{Device, Tensor};
 use kd_core::Taps;
 use kd_models::{Backbone, Network, NetworkConfig};
 use kd_train::Recipe;
+use kd_train::cache::{Budget, Forecast};
 
 use crate::{device::Selection, format::duration};
 
@@ -50,7 +51,8 @@ pub fn text(recipe: &Recipe, seeds: u32, selection: &Selection, device: &Device)
     } else {
         0.0
     };
-    let distilled = (STEP * student + teacher) * pictures;
+    let asked = 1.0 - saved(recipe, seeds, &nominal);
+    let distilled = (STEP * student + teacher * asked) * pictures;
     let parts: Vec<_> = [
         ("training the teacher", train_teacher),
         ("student alone", alone),
@@ -69,18 +71,34 @@ pub fn text(recipe: &Recipe, seeds: u32, selection: &Selection, device: &Device)
     ))
 }
 
+/// Share of the teacher's work that its cache will save, from 0 to 1.
+fn saved(recipe: &Recipe, seeds: u32, nominal: &Nominal) -> f64 {
+    let Some(cache) = recipe.teacher.as_ref().and_then(|t| t.cache.as_ref()) else {
+        return 0.0;
+    };
+    let size = (nominal.size, nominal.size);
+    let set = training_set(recipe, nominal.train);
+    let budget = Budget::new(recipe, seeds as usize, set.round() as usize, size);
+    Forecast::new(cache, &recipe.data.augment, &budget).saved
+}
+
 /// Pictures that a budget trains on.
 fn pictures(recipe: &Recipe, budget: &kd_train::TrainConfig, available: usize) -> f64 {
-    let data = &recipe.data;
-    let set = match data.train_limit {
-        Some(limit) => limit.min(available) as f64,
-        None => available as f64 * (1.0 - data.validation),
-    };
+    let set = training_set(recipe, available);
     let epoch = match budget.batches_per_epoch {
         Some(batches) => set.min((batches * budget.batch) as f64),
         None => set,
     };
     epoch * budget.epochs as f64
+}
+
+/// Pictures of the training split.
+fn training_set(recipe: &Recipe, available: usize) -> f64 {
+    let data = &recipe.data;
+    match data.train_limit {
+        Some(limit) => limit.min(available) as f64,
+        None => available as f64 * (1.0 - data.validation),
+    }
 }
 
 fn nominal(recipe: &Recipe) -> Option<Nominal> {

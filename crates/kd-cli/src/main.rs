@@ -53,8 +53,20 @@ enum Command {
     Bench(commands::bench::Bench),
 }
 
+/// Settings of the process that every command runs with.
+fn prepare() -> anyhow::Result<()> {
+    kd_kernels::mode().map_err(|bad| failure::BadInput(bad.to_string()))?;
+    // Who sets the allocator through the environment knows better.
+    let set = ["GLIBC_TUNABLES", "MALLOC_MMAP_THRESHOLD_"];
+    if set.iter().all(|name| std::env::var_os(name).is_none()) {
+        kd_kernels::keep_freed_memory();
+    }
+    Ok(())
+}
+
 fn main() -> ExitCode {
-    let result = match Cli::parse().command {
+    let command = Cli::parse().command;
+    let result = prepare().and_then(|()| match command {
         Command::Train(arguments) => commands::train::run(&arguments),
         Command::Eval(arguments) => commands::eval::run(&arguments),
         Command::Report(arguments) => commands::report::run(&arguments),
@@ -63,7 +75,7 @@ fn main() -> ExitCode {
         Command::Convert(arguments) => commands::convert::run(&arguments),
         Command::Devices(arguments) => commands::devices::run(&arguments),
         Command::Bench(bench) => commands::bench::run(&bench),
-    };
+    });
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use comfy_table::{CellAlignment, Table, presets::ASCII_MARKDOWN};
-use kd_train::{Arm, ArmSummary, Gain, Summary};
+use kd_train::{Arm, ArmSummary, CacheSummary, Gain, Summary};
 
 use crate::format::{bytes, count};
 
@@ -50,6 +50,10 @@ pub fn results(summary: &Summary) -> String {
     if let Some(gain) = &summary.gain {
         text.push_str("\n\n");
         text.push_str(&gain_line(gain));
+    }
+    if let Some(cache) = &summary.cache {
+        text.push('\n');
+        text.push_str(&cache_line(cache));
     }
     text
 }
@@ -111,6 +115,21 @@ fn gain_line(gain: &Gain) -> String {
         format!("{:+.2} points of test top-1 (one seed)", gain.mean)
     };
     format!("distilled minus alone: {points}")
+}
+
+fn cache_line(cache: &CacheSummary) -> String {
+    let place = match &cache.file {
+        None => "memory".into(),
+        Some(file) => file.display().to_string(),
+    };
+    format!(
+        "teacher cache: {:.1} % of the teacher's work saved ({} of {} pictures answered from {} of \
+         {place})",
+        cache.saved,
+        count(cache.hits),
+        count(cache.hits + cache.misses),
+        bytes(cache.bytes)
+    )
 }
 
 /// Mean and sample deviation.
@@ -185,6 +204,7 @@ mod tests {
             arms,
             gain,
             temperature: None,
+            cache: None,
         }
     }
 
@@ -218,6 +238,24 @@ mod tests {
             5,
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_cache_is_one_line() {
+        let mut summary = summary(vec![arm(Arm::Distilled, Some(1), 83.0)], None);
+        assert!(!results(&summary).contains("cache"));
+        summary.cache = Some(CacheSummary {
+            hits: 9_000,
+            misses: 3_000,
+            saved: 75.0,
+            answers: 3_000,
+            bytes: 1_200_000,
+            file: None,
+        });
+        let text = results(&summary);
+        let want = "\nteacher cache: 75.0 % of the teacher's work saved (9.00 K of 12.0 K pictures \
+                    answered from 1.20 MB of memory)";
+        assert!(text.ends_with(want), "{text}");
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
 
+#[path = "cli/bench.rs"]
+mod bench;
 mod run;
 
 use std::{fs, path::Path};

@@ -72,6 +72,19 @@ impl ObjectiveConfig {
             .any(|(_, entry)| entry.term.needs_teacher())
     }
 
+    /// Tells terms that keep something of every training sample how many there are, where the recipe
+    /// does not.
+    pub fn with_samples(mut self, samples: usize) -> Self {
+        for (_, entry) in &mut self.terms {
+            if let TermConfig::Crd(config) = &mut entry.term
+                && config.samples == 0
+            {
+                config.samples = samples;
+            }
+        }
+        self
+    }
+
     /// Builds the objective from one dry run of each network that kept everything
     /// ([`Taps::all`](crate::Taps::all)); adapters are made on `device`.
     ///

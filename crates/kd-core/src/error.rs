@@ -12,6 +12,12 @@ pub enum Error {
     /// A term needs a teacher and there is none.
     #[error("this term compares with a teacher, and the run has none")]
     NoTeacher,
+    /// A term needs to know which samples are in the batch.
+    #[error(
+        "this term keeps something of every training sample, and the trainer did not say which samples \
+         the batch holds (`Pair::indices`)"
+    )]
+    NoIndices,
     /// Two tensors of a loss do not fit each other.
     #[error("{loss}: {problem}")]
     Shape {

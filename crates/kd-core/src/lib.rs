@@ -48,7 +48,7 @@
 //! let objective = config.init(&student, Some(&teacher), &device)?;
 //!
 //! let labels = Tensor::<1, Int>::from_ints([0], &device);
-//! let pair = Pair { student: &student, teacher: Some(&teacher), labels: &labels };
+//! let pair = Pair { student: &student, teacher: Some(&teacher), labels: &labels, indices: None };
 //! let step = Step { epoch: 1, epochs: 240, index: 0 };
 //! let evaluation = objective.forward(&pair, &step)?;
 //!

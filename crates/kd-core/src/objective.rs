@@ -59,6 +59,11 @@ impl Objective {
             .fold(PairTaps::default(), PairTaps::union)
     }
 
+    /// What each term asks of the two networks, with the term's name.
+    pub fn taps_by_name(&self) -> impl Iterator<Item = (&str, PairTaps)> {
+        self.names().zip(self.terms.iter().map(Term::taps))
+    }
+
     /// Whether a term compares with a teacher.
     pub fn needs_teacher(&self) -> bool {
         self.terms.iter().any(Term::needs_teacher)

@@ -27,6 +27,11 @@ impl<const D: usize> Maps<D> {
             .push(wanted.contains(level).then(|| tensor.clone()));
     }
 
+    /// Adds the next level without its tensor, which nobody wants.
+    pub fn skip(&mut self) {
+        self.levels.push(None);
+    }
+
     /// Number of levels the network has, kept or not.
     pub fn len(&self) -> usize {
         self.levels.len()
@@ -77,9 +82,9 @@ pub struct Output {
     pub maps: Maps<4>,
     /// The same maps before the activation.
     pub maps_preact: Maps<4>,
-    /// Token sequences, `[batch, tokens, width]`.
+    /// Token sequences: the embedding, then one a layer, `[batch, tokens, width]`.
     pub tokens: Maps<3>,
-    /// Attention probabilities, `[batch, heads, tokens, tokens]`.
+    /// Attention probabilities, one a layer, `[batch, heads, tokens, tokens]`.
     pub attentions: Maps<4>,
 }
 

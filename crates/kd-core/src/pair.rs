@@ -13,6 +13,9 @@ pub struct Pair<'a> {
     pub teacher: Option<&'a Output>,
     /// Class indices, `[batch]`.
     pub labels: &'a Tensor<1, Int>,
+    /// Each sample's place in the training set, the same in every epoch, `[batch]`; only terms that
+    /// keep something of every sample need it.
+    pub indices: Option<&'a [usize]>,
 }
 
 impl<'a> Pair<'a> {
@@ -22,6 +25,14 @@ impl<'a> Pair<'a> {
     /// [`Error::NoTeacher`] when the student trains alone.
     pub fn teacher(&self) -> Result<&'a Output, Error> {
         self.teacher.ok_or(Error::NoTeacher)
+    }
+
+    /// Each sample's place in the training set.
+    ///
+    /// # Errors
+    /// [`Error::NoIndices`] when the trainer did not say.
+    pub fn indices(&self) -> Result<&'a [usize], Error> {
+        self.indices.ok_or(Error::NoIndices)
     }
 }
 

@@ -104,7 +104,7 @@ fn mistakes_get_the_name_that_was_meant() {
         (
             "[kdd]",
             "objective.kdd: unknown term `kdd`, did you mean `kd`?; the terms are \
-             `cross_entropy`, `kd`, `dkd`, `lskd`, `wsld`, ",
+             `cross_entropy`, `kd`, `dkd`, `lskd`, `mlkd`, `ctkd`, `wsld`, ",
         ),
         (
             "[hot]\nterm = \"crossentropy\"",
@@ -187,6 +187,7 @@ fn evaluate(config: &ObjectiveConfig, student: &Output, teacher: Option<&Output>
         student,
         teacher,
         labels: &labels,
+        indices: None,
     };
     let step = Step {
         epoch: 1,

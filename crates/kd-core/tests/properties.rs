@@ -2,6 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
 
+mod adapters;
+mod congruence;
+mod contrast;
+mod features;
+mod levels;
 mod logits;
 mod maps;
 mod relations;

@@ -73,6 +73,7 @@ fn the_hint_reaches_a_teacher_of_any_size() {
             student: &student,
             teacher: Some(&teacher),
             labels: &labels,
+            indices: None,
         };
         let loss = term.forward(&pair, &STEP).unwrap();
         let gradients = burn::optim::GradientsParams::from_grads(loss.backward(), &term);
@@ -96,6 +97,7 @@ fn the_adapter_counts_what_the_dry_run_showed() {
         student: &wider,
         teacher: Some(&teacher),
         labels: &labels,
+        indices: None,
     };
     let message = objective.forward(&pair, &STEP).unwrap_err().to_string();
     assert!(
@@ -222,6 +224,7 @@ fn kd_follows_a_schedule_of_temperatures() {
         student: &student,
         teacher: Some(&teacher),
         labels: &labels,
+        indices: None,
     };
     for (epoch, temperature) in [(1, 8.0), (3, 2.0)] {
         let found = term.forward(&pair, &Step { epoch, ..STEP }).unwrap();
@@ -293,6 +296,8 @@ fn the_catalogue_shows_the_literatures_defaults() {
             "kd 0.9 temperature=4.0",
             "dkd 1 alpha=1.0 beta=8.0 temperature=4.0",
             "lskd 9 temperature=2.0",
+            "mlkd 1 temperatures=[2.0,3.0,4.0,5.0,6.0] mask=\"none\"",
+            "ctkd 0.9 start=1.0 range=20.0 reversal=1.0 ramp=10",
             "wsld 2.5 temperature=2.0",
             "dist 1 beta=1.0 gamma=1.0 temperature=1.0",
             "reverse_kl 1 temperature=1.0",
@@ -300,12 +305,29 @@ fn the_catalogue_shows_the_literatures_defaults() {
             "hard_labels 0.5 ",
             "squared_logits 1 ",
             "bce 1 temperature=1.0",
+            "ofakd 1 levels=[] gamma=1.0 temperature=1.0",
             "fitnet 100 level=2",
             "at 1000 levels=[] scaling=\"mean\"",
             "nst 50 levels=[]",
+            "vid 1 levels=[] variance=5.0",
+            "ab 1 levels=[] margin=1.0",
+            "ft 200 rate=0.5 form=\"attention\" reconstruction=0.005",
+            "fsp 50 levels=[]",
+            "kdsvd 1 levels=[]",
+            "ofd 0.001 levels=[]",
+            "reviewkd 1 levels=[]",
+            "cwd 50 levels=[] temperature=4.0",
+            "pkd 6 levels=[]",
+            "mgd 0.00002 levels=[] mask=0.65 seed=0",
+            "ickd 2.5 ",
             "sp 3000 ",
             "pkt 30000 ",
             "rkd 1 distance=25.0 angle=50.0",
+            "cc 0.02 kernel=\"rbf\" gamma=0.4 order=2",
+            "crd 0.8 dim=128 negatives=16384 temperature=0.07 momentum=0.5 samples=0 seed=0",
+            "cosine_hidden 1 levels=[]",
+            "minilm_relation 1 levels=[] relation_heads=48",
+            "tinybert_attention 1 levels=[]",
         ]
     );
     assert_eq!(RkdConfig::default().angle, 50.0);

@@ -44,6 +44,7 @@ mod normalize;
 mod random;
 mod sets;
 mod split;
+mod views;
 
 pub use augment::{Augment, Hole, View};
 pub use config::DataConfig;

@@ -1,5 +1,6 @@
 //! Batches, prepared ahead of the step.
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
@@ -34,13 +35,21 @@ pub struct Loader {
 }
 
 /// All that batches follow from.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) config: LoaderConfig,
     images: Arc<Images>,
     indices: Vec<usize>,
+    bounded: Option<Bounded>,
     /// For each channel, what a pixel of each value becomes.
     tables: Vec<[f32; 256]>,
+}
+
+/// A set of views a picture that epochs take turns with.
+#[derive(Clone, Copy, Debug)]
+struct Bounded {
+    count: NonZeroU64,
+    seed: u64,
 }
 
 /// One batch.
@@ -139,10 +148,21 @@ impl Loader {
             plan: Arc::new(Plan {
                 images,
                 indices,
+                bounded: None,
                 config,
                 tables,
             }),
         })
+    }
+
+    /// The same loader, which shows at most `count` views of each picture (Shen and Xing 2022).
+    ///
+    /// They are those that a loader with this `seed` draws in its epochs 1 to `count`; epoch
+    /// `count + 1` shows those of epoch 1 again, and so on. The order of the pictures is still that
+    /// of the loader's own seed and the epoch.
+    pub fn with_views(mut self, count: NonZeroU64, seed: u64) -> Self {
+        Arc::make_mut(&mut self.plan).bounded = Some(Bounded { count, seed });
+        self
     }
 
     /// Batches an epoch.
@@ -153,6 +173,11 @@ impl Loader {
     /// Pictures that the loader draws from.
     pub fn len(&self) -> usize {
         self.plan.indices.len()
+    }
+
+    /// Their indices in [`Images`], in the order they were given.
+    pub fn indices(&self) -> &[usize] {
+        &self.plan.indices
     }
 
     /// Never true: a loader of nothing cannot be made.
@@ -196,9 +221,12 @@ impl Plan {
 
     fn view(&self, epoch: u64, index: usize) -> View {
         let size = (self.images.height, self.images.width);
-        self.config
-            .augment
-            .view(size, self.config.seed, epoch, index)
+        let (seed, draw) = match self.bounded {
+            None => (self.config.seed, epoch),
+            // Epochs count from 1.
+            Some(Bounded { count, seed }) => (seed, 1 + epoch.saturating_sub(1) % count),
+        };
+        self.config.augment.view(size, seed, draw, index)
     }
 
     pub(crate) fn batch(&self, epoch: u64, indices: &[usize]) -> Batch {

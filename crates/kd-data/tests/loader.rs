@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,6 +47,42 @@ fn plain(batch: usize) -> LoaderConfig {
 
 fn loader(count: usize, config: LoaderConfig) -> Loader {
     Loader::new(images(count), (0..count).collect(), config).unwrap()
+}
+
+#[test]
+fn a_few_views_come_in_turn() {
+    let endless = loader(40, config(16));
+    let two = NonZeroU64::new(2).unwrap();
+    let other = LoaderConfig {
+        seed: 6,
+        ..config(16)
+    };
+    for bounded in [config(16), other].map(|c| loader(40, c).with_views(two, 5)) {
+        for epoch in 1..=6 {
+            for index in 0..40 {
+                let want = endless.view(2 - epoch % 2, index);
+                assert_eq!(bounded.view(epoch, index), want, "{epoch} {index}");
+            }
+        }
+    }
+    // The pictures are those of the views, in an order of their own.
+    let bounded = endless.clone().with_views(two, 5);
+    assert!(bounded.epoch(2).eq(endless.epoch(2)));
+    let pictures = |epoch| -> Vec<_> {
+        let batches = bounded.epoch(epoch);
+        let mut pictures: Vec<_> = batches
+            .flat_map(|b| {
+                let pixels: Vec<_> = b.pixels.chunks(3072).map(<[f32]>::to_vec).collect();
+                b.indices.into_iter().zip(pixels)
+            })
+            .collect();
+        pictures.sort_by_key(|(index, _)| *index);
+        pictures
+    };
+    assert_eq!(pictures(1), pictures(3));
+    assert_ne!(pictures(1), pictures(2));
+    let order = |epoch| -> Vec<_> { bounded.epoch(epoch).flat_map(|b| b.indices).collect() };
+    assert_ne!(order(1), order(3));
 }
 
 #[test]

@@ -31,12 +31,19 @@ impl<'a> Recorder<'a> {
             taps,
             output: Output::new(Tensor::empty([0, 0], &stem.device())),
         };
-        recorder.stage(stem, stem);
+        recorder.stage(stem, Some(stem.clone()));
         recorder
     }
 
-    /// Adds a level after and before its activation.
-    pub fn stage(&mut self, map: &Tensor<4>, preact: &Tensor<4>) {
+    /// Whether the next level before its activation is asked for.
+    pub fn wants_preact(&self) -> bool {
+        let level = self.output.maps_preact.len();
+        self.taps.maps_preact.contains(level)
+    }
+
+    /// Adds a level after and before its activation. The latter may be missing when it is not
+    /// [wanted](Self::wants_preact).
+    pub fn stage(&mut self, map: &Tensor<4>, preact: Option<Tensor<4>>) {
         self.map(map);
         self.preact(preact);
     }
@@ -47,8 +54,14 @@ impl<'a> Recorder<'a> {
     }
 
     /// Adds a level before its activation only.
-    pub fn preact(&mut self, preact: &Tensor<4>) {
-        self.output.maps_preact.push(preact, &self.taps.maps_preact);
+    pub fn preact(&mut self, preact: Option<Tensor<4>>) {
+        match preact {
+            Some(preact) => self
+                .output
+                .maps_preact
+                .push(&preact, &self.taps.maps_preact),
+            None => self.output.maps_preact.skip(),
+        }
     }
 
     /// Ends with what the classifier reads and says.

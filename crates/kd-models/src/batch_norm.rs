@@ -1,8 +1,8 @@
 //! Batch normalisation with PyTorch's running statistics.
 
 use burn::module::{Flag, Initializer, Module, Param, RunningState};
-use burn::tensor::module::{batch_norm, batch_norm_train};
 use burn::tensor::{Device, Tensor};
+use kd_kernels::Normalized;
 
 /// Weight of the newest batch in the running statistics, as in every reference network.
 const MOMENTUM: f64 = 0.1;
@@ -45,38 +45,54 @@ impl BatchNorm {
     /// Normalises `[batch, channels, height, width]`: by the batch's statistics on an autodiff
     /// device, by the running ones elsewhere.
     pub fn forward(&self, input: Tensor<4>) -> Tensor<4> {
+        self.forward_then(input, None, false)
+    }
+
+    /// [`forward`](Self::forward), plus `shortcut`, and a ReLU on request.
+    pub fn forward_then(
+        &self,
+        input: Tensor<4>,
+        shortcut: Option<Tensor<4>>,
+        relu: bool,
+    ) -> Tensor<4> {
         if input.device().is_autodiff() && self.training.is_enabled() {
-            self.forward_train(input)
-        } else {
-            let device = input.device();
-            let mean = self.running_mean.value().to_device(&device);
-            let variance = self.running_var.value().to_device(&device);
-            batch_norm(
+            let [batch, _, height, width] = input.dims();
+            let count = (batch * height * width) as f64;
+            let unbiased = count / (count - 1.0).max(1.0);
+            let Normalized {
+                output,
+                mean,
+                variance,
+            } = kd_kernels::batch_norm(
                 input,
                 self.gamma.val(),
                 self.beta.val(),
-                mean,
-                variance,
+                shortcut,
                 EPSILON,
-            )
+                relu,
+            );
+            blend(&self.running_mean, mean, 1.0);
+            blend(&self.running_var, variance, unbiased);
+            return output;
         }
+        let (scale, shift) = self.affine(&input.device());
+        kd_kernels::affine(input, scale, shift, shortcut, relu)
     }
 
-    fn forward_train(&self, input: Tensor<4>) -> Tensor<4> {
-        let [batch, _, height, width] = input.dims();
-        let count = (batch * height * width) as f64;
-        let unbiased = count / (count - 1.0).max(1.0);
-        let result = batch_norm_train(input, self.gamma.val(), self.beta.val(), EPSILON);
-        blend(&self.running_mean, result.mean, 1.0);
-        blend(&self.running_var, result.variance, unbiased);
-        result.output
+    /// Scale and shift of each channel that stand for the layer in inference, both `[channels]`.
+    pub(crate) fn affine(&self, device: &Device) -> (Tensor<1>, Tensor<1>) {
+        let mean = self.running_mean.value().to_device(device);
+        let variance = self.running_var.value().to_device(device);
+        let scale = self.gamma.val() / (variance + EPSILON).sqrt();
+        let shift = self.beta.val() - mean * scale.clone();
+        (scale, shift)
     }
 }
 
 /// Moves a running statistic towards `scale · batch`.
 fn blend(running: &RunningState<Tensor<1>>, batch: Tensor<1>, scale: f64) {
     let old = running.value_sync().to_device(&batch.device());
-    let new = old.mul_scalar(1.0 - MOMENTUM) + batch.detach().mul_scalar(MOMENTUM * scale);
+    let new = old.mul_scalar(1.0 - MOMENTUM) + batch.mul_scalar(MOMENTUM * scale);
     running.update(new.detach());
 }
 

@@ -3,7 +3,6 @@
 use burn::module::Initializer;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{Linear, PaddingConfig2d};
-use burn::tensor::module::adaptive_avg_pool2d;
 use burn::tensor::{Device, Tensor};
 use kd_core::draw;
 
@@ -107,8 +106,7 @@ pub(crate) fn linear_normal(inputs: usize, outputs: usize, std: f64, device: &De
 
 /// Mean over height and width: `[batch, channels, height, width]` to `[batch, channels]`.
 pub(crate) fn global_average(x: Tensor<4>) -> Tensor<2> {
-    let [batch, channels, _, _] = x.dims();
-    adaptive_avg_pool2d(x, [1, 1]).reshape([batch, channels])
+    kd_kernels::global_average(x)
 }
 
 /// Deals the channels of `groups` equal parts out in turn (Zhang et al., CVPR 2018).

@@ -25,6 +25,7 @@ mod backbone;
 mod batch_norm;
 mod cost;
 mod error;
+mod fused;
 mod keys;
 mod layers;
 mod macs;

@@ -3,12 +3,12 @@
 use burn::module::Module;
 use burn::nn::Linear;
 use burn::nn::conv::Conv2d;
-use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 use kd_core::{Output, Taps};
 
 use crate::backbone::{Backbone, Recorder};
 use crate::batch_norm::BatchNorm;
+use crate::fused::{classify, conv_bn, conv_bn_relu};
 use crate::layers::{Conv, ConvInit, global_average, linear_normal};
 use crate::macs::MacCounter;
 use crate::network::Architecture;
@@ -60,10 +60,10 @@ impl InvertedResidual {
     }
 
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let hidden = relu(self.expand_bn.forward(self.expand.forward(x.clone())));
-        let hidden = relu(self.depthwise_bn.forward(self.depthwise.forward(hidden)));
-        let out = self.project_bn.forward(self.project.forward(hidden));
-        if self.residual { x + out } else { out }
+        let hidden = conv_bn_relu(&self.expand, &self.expand_bn, x.clone());
+        let hidden = conv_bn_relu(&self.depthwise, &self.depthwise_bn, hidden);
+        let shortcut = self.residual.then_some(x);
+        conv_bn(&self.project, &self.project_bn, hidden, shortcut, false)
     }
 }
 
@@ -116,22 +116,22 @@ impl Backbone for MobileNetV2 {
     type Input = Tensor<4>;
 
     fn forward(&self, input: Tensor<4>, taps: &Taps) -> Output {
-        let mut x = relu(self.conv1.1.forward(self.conv1.0.forward(input)));
+        let mut x = conv_bn_relu(&self.conv1.0, &self.conv1.1, input);
         let mut recorder = Recorder::new(taps, &x);
         for (index, stage) in self.blocks.iter().enumerate() {
             for block in stage {
                 x = block.forward(x);
             }
             if LEVELS.contains(&index) {
-                recorder.stage(&x, &x);
+                recorder.stage(&x, Some(x.clone()));
             }
         }
-        let x = relu(self.conv2.1.forward(self.conv2.0.forward(x)));
+        let x = conv_bn_relu(&self.conv2.0, &self.conv2.1, x);
         let embedding = global_average(x);
         let logits = self
             .classifier
             .iter()
-            .fold(embedding.clone(), |x, layer| layer.forward(x));
+            .fold(embedding.clone(), |x, layer| classify(layer, x));
         recorder.finish(embedding, logits)
     }
 }

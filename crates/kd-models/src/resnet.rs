@@ -3,12 +3,12 @@
 use burn::module::Module;
 use burn::nn::Linear;
 use burn::nn::conv::Conv2d;
-use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 use kd_core::{Output, Taps};
 
 use crate::backbone::{Backbone, Recorder};
 use crate::batch_norm::BatchNorm;
+use crate::fused::{classify, conv_bn, conv_bn_relu};
 use crate::layers::{Conv, ConvInit, global_average, linear};
 use crate::macs::MacCounter;
 use crate::network::Architecture;
@@ -70,15 +70,17 @@ impl Block {
 }
 
 impl ResidualBlock for Block {
-    fn preact(&self, x: Tensor<4>) -> Tensor<4> {
-        let branch = relu(self.bn1.forward(self.conv1.forward(x.clone())));
-        let mut branch = self.bn2.forward(self.conv2.forward(branch));
+    fn forward(&self, x: Tensor<4>, relu: bool) -> Tensor<4> {
+        let branch = conv_bn_relu(&self.conv1, &self.bn1, x.clone());
+        let shortcut = match &self.shortcut {
+            Some((conv, bn)) => conv_bn(conv, bn, x, None, false),
+            None => x,
+        };
         if let (Some(conv3), Some(bn3)) = (&self.conv3, &self.bn3) {
-            branch = bn3.forward(conv3.forward(relu(branch)));
-        }
-        match &self.shortcut {
-            Some((conv, bn)) => branch + bn.forward(conv.forward(x)),
-            None => branch + x,
+            let branch = conv_bn_relu(&self.conv2, &self.bn2, branch);
+            conv_bn(conv3, bn3, branch, Some(shortcut), relu)
+        } else {
+            conv_bn(&self.conv2, &self.bn2, branch, Some(shortcut), relu)
         }
     }
 
@@ -145,15 +147,15 @@ impl Backbone for ResNet {
     type Input = Tensor<4>;
 
     fn forward(&self, input: Tensor<4>, taps: &Taps) -> Output {
-        let mut x = relu(self.bn1.forward(self.conv1.forward(input)));
+        let mut x = conv_bn_relu(&self.conv1, &self.bn1, input);
         let mut recorder = Recorder::new(taps, &x);
         for stage in self.stages() {
-            let (map, preact) = residual::run(stage, x);
-            recorder.stage(&map, &preact);
+            let (map, preact) = residual::run(stage, x, recorder.wants_preact());
+            recorder.stage(&map, preact);
             x = map;
         }
         let embedding = global_average(x);
-        let logits = self.linear.forward(embedding.clone());
+        let logits = classify(&self.linear, embedding.clone());
         recorder.finish(embedding, logits)
     }
 }

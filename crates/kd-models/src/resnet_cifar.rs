@@ -3,12 +3,12 @@
 use burn::module::Module;
 use burn::nn::Linear;
 use burn::nn::conv::Conv2d;
-use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor, s};
 use kd_core::{Output, Taps};
 
 use crate::backbone::{Backbone, Recorder};
 use crate::batch_norm::BatchNorm;
+use crate::fused::{classify, conv_bn, conv_bn_relu};
 use crate::layers::{Conv, ConvInit, global_average, linear, linear_normal};
 use crate::macs::MacCounter;
 use crate::network::Architecture;
@@ -81,15 +81,14 @@ impl BasicBlock {
 }
 
 impl ResidualBlock for BasicBlock {
-    fn preact(&self, x: Tensor<4>) -> Tensor<4> {
-        let branch = relu(self.bn1.forward(self.conv1.forward(x.clone())));
-        let branch = self.bn2.forward(self.conv2.forward(branch));
+    fn forward(&self, x: Tensor<4>, relu: bool) -> Tensor<4> {
+        let branch = conv_bn_relu(&self.conv1, &self.bn1, x.clone());
         let shortcut = match (&self.downsample, self.padding) {
-            (Some((conv, bn)), _) => bn.forward(conv.forward(x)),
+            (Some((conv, bn)), _) => conv_bn(conv, bn, x, None, false),
             (None, Some(padding)) => pad(x, padding),
             (None, None) => x,
         };
-        branch + shortcut
+        conv_bn(&self.conv2, &self.bn2, branch, Some(shortcut), relu)
     }
 
     fn count(&self, macs: &mut MacCounter) {
@@ -178,15 +177,15 @@ impl Backbone for ResNetCifar {
     type Input = Tensor<4>;
 
     fn forward(&self, input: Tensor<4>, taps: &Taps) -> Output {
-        let mut x = relu(self.bn1.forward(self.conv1.forward(input)));
+        let mut x = conv_bn_relu(&self.conv1, &self.bn1, input);
         let mut recorder = Recorder::new(taps, &x);
         for stage in [&self.layer1, &self.layer2, &self.layer3] {
-            let (map, preact) = residual::run(stage, x);
-            recorder.stage(&map, &preact);
+            let (map, preact) = residual::run(stage, x, recorder.wants_preact());
+            recorder.stage(&map, preact);
             x = map;
         }
         let embedding = global_average(x);
-        let logits = self.fc.forward(embedding.clone());
+        let logits = classify(&self.fc, embedding.clone());
         recorder.finish(embedding, logits)
     }
 }

@@ -3,7 +3,6 @@
 use burn::module::Module;
 use burn::nn::Linear;
 use burn::nn::conv::Conv2d;
-use burn::tensor::activation::relu;
 use burn::tensor::module::avg_pool2d;
 use burn::tensor::ops::AvgPoolOptions;
 use burn::tensor::{Device, Tensor};
@@ -11,6 +10,7 @@ use kd_core::{Output, Taps};
 
 use crate::backbone::{Backbone, Recorder};
 use crate::batch_norm::BatchNorm;
+use crate::fused::{classify, conv_bn, conv_bn_relu};
 use crate::layers::{Conv, ConvInit, global_average, linear, shuffle_channels};
 use crate::macs::MacCounter;
 use crate::network::Architecture;
@@ -60,18 +60,19 @@ impl Unit {
 }
 
 impl ResidualBlock for Unit {
-    fn preact(&self, x: Tensor<4>) -> Tensor<4> {
-        let hidden = relu(self.bn1.forward(self.conv1.forward(x.clone())));
+    fn forward(&self, x: Tensor<4>, relu: bool) -> Tensor<4> {
+        let hidden = conv_bn_relu(&self.conv1, &self.bn1, x.clone());
         let hidden = shuffle_channels(hidden, self.conv1.groups);
-        let hidden = relu(self.bn2.forward(self.conv2.forward(hidden)));
-        let out = self.bn3.forward(self.conv3.forward(hidden));
+        let hidden = conv_bn_relu(&self.conv2, &self.bn2, hidden);
         if self.down {
+            // The pooled input is not negative, so one ReLU on the other half is enough.
+            let out = conv_bn(&self.conv3, &self.bn3, hidden, None, relu);
             let options = AvgPoolOptions::new([3, 3])
                 .with_stride([2, 2])
                 .with_padding([1, 1]);
             Tensor::cat(vec![out, avg_pool2d(x, options)], 1)
         } else {
-            out + x
+            conv_bn(&self.conv3, &self.bn3, hidden, Some(x), relu)
         }
     }
 
@@ -122,15 +123,15 @@ impl Backbone for ShuffleNetV1 {
     type Input = Tensor<4>;
 
     fn forward(&self, input: Tensor<4>, taps: &Taps) -> Output {
-        let mut x = relu(self.bn1.forward(self.conv1.forward(input)));
+        let mut x = conv_bn_relu(&self.conv1, &self.bn1, input);
         let mut recorder = Recorder::new(taps, &x);
         for stage in [&self.layer1, &self.layer2, &self.layer3] {
-            let (map, preact) = residual::run(stage, x);
-            recorder.stage(&map, &preact);
+            let (map, preact) = residual::run(stage, x, recorder.wants_preact());
+            recorder.stage(&map, preact);
             x = map;
         }
         let embedding = global_average(x);
-        let logits = self.linear.forward(embedding.clone());
+        let logits = classify(&self.linear, embedding.clone());
         recorder.finish(embedding, logits)
     }
 }

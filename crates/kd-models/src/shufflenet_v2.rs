@@ -6,10 +6,12 @@ use burn::nn::conv::Conv2d;
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 use kd_core::{Output, Taps};
+use kd_kernels::{channels, interleave};
 
 use crate::backbone::{Backbone, Recorder};
 use crate::batch_norm::BatchNorm;
-use crate::layers::{Conv, ConvInit, global_average, linear, shuffle_channels};
+use crate::fused::{classify, conv_bn, conv_bn_relu};
+use crate::layers::{Conv, ConvInit, global_average, linear};
 use crate::macs::MacCounter;
 use crate::network::Architecture;
 
@@ -44,14 +46,14 @@ impl Unit {
         }
     }
 
-    /// The kept half, and the other before its last activation.
-    fn halves(&self, x: Tensor<4>) -> [Tensor<4>; 2] {
+    /// The kept half, and the other after its last activation when `relu`, before it otherwise.
+    fn halves(&self, x: Tensor<4>, relu: bool) -> [Tensor<4>; 2] {
         let half = x.dims()[1] / 2;
-        let kept = x.clone().narrow(1, 0, half);
-        let hidden = x.narrow(1, half, half);
-        let hidden = relu(self.bn1.forward(self.conv1.forward(hidden)));
-        let hidden = self.bn2.forward(self.conv2.forward(hidden));
-        [kept, self.bn3.forward(self.conv3.forward(hidden))]
+        let kept = channels(x.clone(), 0, half);
+        let hidden = channels(x, half, half);
+        let hidden = conv_bn_relu(&self.conv1, &self.bn1, hidden);
+        let hidden = conv_bn(&self.conv2, &self.bn2, hidden, None, false);
+        [kept, conv_bn(&self.conv3, &self.bn3, hidden, None, relu)]
     }
 }
 
@@ -88,12 +90,12 @@ impl DownUnit {
     }
 
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let left = self.bn1.forward(self.conv1.forward(x.clone()));
-        let left = relu(self.bn2.forward(self.conv2.forward(left)));
-        let right = relu(self.bn3.forward(self.conv3.forward(x)));
-        let right = self.bn4.forward(self.conv4.forward(right));
-        let right = relu(self.bn5.forward(self.conv5.forward(right)));
-        shuffle_channels(Tensor::cat(vec![left, right], 1), 2)
+        let left = conv_bn(&self.conv1, &self.bn1, x.clone(), None, false);
+        let left = conv_bn_relu(&self.conv2, &self.bn2, left);
+        let right = conv_bn_relu(&self.conv3, &self.bn3, x);
+        let right = conv_bn(&self.conv4, &self.bn4, right, None, false);
+        let right = conv_bn_relu(&self.conv5, &self.bn5, right);
+        interleave(left, right)
     }
 }
 
@@ -111,22 +113,20 @@ impl Stage {
         }
     }
 
-    /// The output after the last shuffle, and the channels before the last activation, unshuffled.
-    fn forward(&self, x: Tensor<4>) -> (Tensor<4>, Tensor<4>) {
+    /// The output after the last shuffle and, when asked for, the channels before the last
+    /// activation, unshuffled.
+    fn forward(&self, x: Tensor<4>, preact: bool) -> (Tensor<4>, Option<Tensor<4>>) {
         let mut x = self.down.forward(x);
-        let mut preact = None;
-        for unit in &self.units {
-            let [kept, computed] = unit.halves(x);
-            x = shuffle_channels(
-                Tensor::cat(vec![kept.clone(), relu(computed.clone())], 1),
-                2,
-            );
-            preact = Some([kept, computed]);
+        for (index, unit) in self.units.iter().enumerate() {
+            if preact && index + 1 == self.units.len() {
+                let [kept, computed] = unit.halves(x, false);
+                let map = interleave(kept.clone(), relu(computed.clone()));
+                return (map, Some(Tensor::cat(vec![kept, computed], 1)));
+            }
+            let [kept, computed] = unit.halves(x, true);
+            x = interleave(kept, computed);
         }
-        match preact {
-            Some(halves) => (x, Tensor::cat(halves.to_vec(), 1)),
-            None => (x.clone(), x),
-        }
+        (x, None)
     }
 
     fn count(&self, macs: &mut MacCounter) {
@@ -186,16 +186,16 @@ impl Backbone for ShuffleNetV2 {
     type Input = Tensor<4>;
 
     fn forward(&self, input: Tensor<4>, taps: &Taps) -> Output {
-        let mut x = relu(self.bn1.forward(self.conv1.forward(input)));
+        let mut x = conv_bn_relu(&self.conv1, &self.bn1, input);
         let mut recorder = Recorder::new(taps, &x);
         for stage in &self.stages {
-            let (map, preact) = stage.forward(x);
-            recorder.stage(&map, &preact);
+            let (map, preact) = stage.forward(x, recorder.wants_preact());
+            recorder.stage(&map, preact);
             x = map;
         }
-        let x = relu(self.bn2.forward(self.conv2.forward(x)));
+        let x = conv_bn_relu(&self.conv2, &self.bn2, x);
         let embedding = global_average(x);
-        let logits = self.linear.forward(embedding.clone());
+        let logits = classify(&self.linear, embedding.clone());
         recorder.finish(embedding, logits)
     }
 }

@@ -11,6 +11,7 @@ use kd_core::{Output, Taps};
 
 use crate::backbone::{Backbone, Recorder};
 use crate::batch_norm::BatchNorm;
+use crate::fused::{classify, conv_bn};
 use crate::layers::{Conv, ConvInit, global_average, linear_normal};
 use crate::macs::MacCounter;
 use crate::network::Architecture;
@@ -46,8 +47,8 @@ impl Layer {
         }
     }
 
-    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        self.bn.forward(self.conv.forward(x))
+    fn forward(&self, x: Tensor<4>, relu: bool) -> Tensor<4> {
+        conv_bn(&self.conv, &self.bn, x, None, relu)
     }
 }
 
@@ -105,16 +106,16 @@ fn pooled(block: usize, height: usize) -> bool {
     matches!(block, 1..=3) || (block == 4 && height == TALL)
 }
 
-/// A block's output after and before its last ReLU.
-fn run(layers: &[Layer], mut x: Tensor<4>) -> (Tensor<4>, Tensor<4>) {
-    let Some((last, rest)) = layers.split_last() else {
-        return (x.clone(), x);
-    };
-    for layer in rest {
-        x = relu(layer.forward(x));
+/// A block's output after and, when asked for, before its last ReLU.
+fn run(layers: &[Layer], mut x: Tensor<4>, preact: bool) -> (Tensor<4>, Option<Tensor<4>>) {
+    for (index, layer) in layers.iter().enumerate() {
+        if preact && index + 1 == layers.len() {
+            let preact = layer.forward(x, false);
+            return (relu(preact.clone()), Some(preact));
+        }
+        x = layer.forward(x, true);
     }
-    let preact = last.forward(x);
-    (relu(preact.clone()), preact)
+    (x, None)
 }
 
 impl Backbone for Vgg {
@@ -122,18 +123,18 @@ impl Backbone for Vgg {
 
     fn forward(&self, input: Tensor<4>, taps: &Taps) -> Output {
         let height = input.dims()[2];
-        let (mut x, _) = run(&self.block0, input);
+        let (mut x, _) = run(&self.block0, input, false);
         let mut recorder = Recorder::new(taps, &x);
         for (index, block) in self.blocks().into_iter().enumerate().skip(1) {
             if pooled(index, height) {
                 x = max_pool2d(x, MaxPoolOptions::new([2, 2]));
             }
-            let (map, preact) = run(block, x);
-            recorder.stage(&map, &preact);
+            let (map, preact) = run(block, x, recorder.wants_preact());
+            recorder.stage(&map, preact);
             x = map;
         }
         let embedding = global_average(x);
-        let logits = self.classifier.forward(embedding.clone());
+        let logits = classify(&self.classifier, embedding.clone());
         recorder.finish(embedding, logits)
     }
 }

@@ -6,9 +6,11 @@ use burn::nn::conv::Conv2d;
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 use kd_core::{Output, Taps};
+use kd_kernels::add;
 
 use crate::backbone::{Backbone, Recorder};
 use crate::batch_norm::BatchNorm;
+use crate::fused::{classify, conv, conv_bn_relu};
 use crate::layers::{Conv, ConvInit, global_average, linear};
 use crate::macs::MacCounter;
 use crate::network::Architecture;
@@ -47,15 +49,14 @@ impl Block {
         }
     }
 
-    /// The block's output, given its input and that input after `bn1`.
-    fn forward(&self, x: Tensor<4>, normalised: Tensor<4>) -> Tensor<4> {
-        let active = relu(normalised);
-        let branch = relu(self.bn2.forward(self.conv1.forward(active.clone())));
-        let branch = self.conv2.forward(branch);
-        match &self.conv_shortcut {
-            Some(conv) => branch + conv.forward(active),
-            None => branch + x,
-        }
+    /// The block's output, given its input and that input after `bn1` and the ReLU.
+    fn forward(&self, x: Tensor<4>, active: Tensor<4>) -> Tensor<4> {
+        let branch = conv_bn_relu(&self.conv1, &self.bn2, active.clone());
+        let shortcut = match &self.conv_shortcut {
+            Some(shortcut) => conv(shortcut, active),
+            None => x,
+        };
+        add(conv(&self.conv2, branch), shortcut)
     }
 }
 
@@ -78,15 +79,25 @@ impl Group {
         }
     }
 
-    /// The group's output, and its input after the first batch normalisation.
-    fn forward(&self, mut x: Tensor<4>) -> (Tensor<4>, Option<Tensor<4>>) {
+    /// The group's output and, when asked for, its input after the first batch normalisation.
+    fn forward(&self, mut x: Tensor<4>, preact: bool) -> (Tensor<4>, Option<Tensor<4>>) {
         let mut first = None;
-        for block in &self.layer {
-            let normalised = block.bn1.forward(x.clone());
-            first.get_or_insert_with(|| normalised.clone());
-            x = block.forward(x, normalised);
+        for (index, block) in self.layer.iter().enumerate() {
+            let (active, normalised) = normalise(&block.bn1, x.clone(), preact && index == 0);
+            first = first.or(normalised);
+            x = block.forward(x, active);
         }
         (x, first)
+    }
+}
+
+/// A map after batch normalisation and ReLU and, when asked for, before the ReLU.
+fn normalise(bn: &BatchNorm, x: Tensor<4>, preact: bool) -> (Tensor<4>, Option<Tensor<4>>) {
+    if preact {
+        let normalised = bn.forward(x);
+        (relu(normalised.clone()), Some(normalised))
+    } else {
+        (bn.forward_then(x, None, true), None)
     }
 }
 
@@ -135,24 +146,25 @@ impl Backbone for WideResNet {
     type Input = Tensor<4>;
 
     fn forward(&self, input: Tensor<4>, taps: &Taps) -> Output {
-        let mut x = self.conv1.forward(input);
+        let mut x = conv(&self.conv1, input);
         let mut recorder = Recorder::new(taps, &x);
         for (index, group) in [&self.block1, &self.block2, &self.block3]
             .into_iter()
             .enumerate()
         {
-            let (out, normalised_input) = group.forward(x);
             // The first group's input is the stem, whose level is recorded already.
-            if let (1.., Some(previous)) = (index, normalised_input) {
-                recorder.preact(&previous);
+            let previous = index > 0;
+            let (out, normalised_input) = group.forward(x, previous && recorder.wants_preact());
+            if previous {
+                recorder.preact(normalised_input);
             }
             recorder.map(&out);
             x = out;
         }
-        let normalised = self.bn1.forward(x);
-        recorder.preact(&normalised);
-        let embedding = global_average(relu(normalised));
-        let logits = self.fc.forward(embedding.clone());
+        let (active, normalised) = normalise(&self.bn1, x, recorder.wants_preact());
+        recorder.preact(normalised);
+        let embedding = global_average(active);
+        let logits = classify(&self.fc, embedding.clone());
         recorder.finish(embedding, logits)
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use burn::module::{Module, ModuleDisplay};
 use burn::optim::{GradientsAccumulator, GradientsParams, ModuleOptimizer};
 use burn::tensor::{Int, Tensor};
-use kd_core::{Evaluation, Objective, Pair, Step};
+use kd_core::{Evaluation, Objective, Output, Pair, Step, Taps};
 use kd_models::Backbone;
 
 use crate::gradients::{Average, scale, squared_norm};
@@ -18,6 +18,20 @@ struct Trainee<S: Module + ModuleDisplay> {
     student: S,
     objective: Objective,
 }
+
+/// A batch as a student is shown it.
+#[derive(Clone, Debug)]
+pub struct Examples {
+    /// `[batch, channels, height, width]`, on the autodiff device.
+    pub images: Tensor<4>,
+    /// Classes, `[batch]`.
+    pub labels: Tensor<1, Int>,
+    /// Each picture's place in the training set; some terms need it.
+    pub places: Option<Vec<usize>>,
+}
+
+/// Gives the teacher's output for a batch: see [`Learner::step_with`].
+pub type Show<'a> = dyn FnMut(usize, Tensor<4>, &Taps) -> Result<Option<Output>, Error> + 'a;
 
 /// A student, its objective and its optimiser.
 ///
@@ -102,23 +116,49 @@ impl<S: Backbone<Input = Tensor<4>>> Learner<S> {
         step: &Step,
         lr: f64,
     ) -> Result<LossValues, Error> {
+        let mut show = |_: usize, images, taps: &Taps| {
+            Ok(teacher.map(|teacher| teacher.forward(images, taps)))
+        };
+        let batches = batches.into_iter().map(|(images, labels)| Examples {
+            images,
+            labels,
+            places: None,
+        });
+        self.step_with(&mut show, batches.collect(), step, lr)
+    }
+
+    /// [`Learner::step`] with pictures that have places, and the teacher's outputs from wherever:
+    /// `show` is given the number of a batch, its images on the plain device, and what the objective
+    /// taps, and returns the output on the plain device, or none when there is no teacher.
+    ///
+    /// # Errors
+    /// As [`Learner::step`], and what `show` returns.
+    pub fn step_with(
+        &mut self,
+        show: &mut Show,
+        batches: Vec<Examples>,
+        step: &Step,
+        lr: f64,
+    ) -> Result<LossValues, Error> {
         let trainee = self.trainee();
         let taps = trainee.objective.taps();
         let share = 1.0 / batches.len().max(1) as f64;
         let mut accumulator = GradientsAccumulator::new();
         let mut scalars = Vec::new();
         let mut names = Vec::new();
-        for (images, labels) in batches {
-            let shown = teacher.map(|teacher| {
-                teacher
-                    .forward(images.clone().inner(), &taps.teacher)
-                    .lift()
-            });
+        for (number, batch) in batches.into_iter().enumerate() {
+            let Examples {
+                images,
+                labels,
+                places,
+            } = batch;
+            let shown = show(number, images.clone().inner(), &taps.teacher)?.map(Output::lift);
             let output = trainee.student.forward(images, &taps.student);
             let pair = Pair {
                 student: &output,
                 teacher: shown.as_ref(),
                 labels: &labels,
+                indices: places.as_deref(),
             };
             let Evaluation { total, components } = trainee.objective.forward(&pair, step)?;
             names = components

@@ -4,11 +4,13 @@
 //! - [`Learner`]: one optimiser step of a student, with or without a teacher;
 //! - [`train`]: the loop over epochs, with validation, checkpoints and early stopping;
 //! - [`run`]: teacher, student alone and student distilled, measured and written to a run folder;
+//! - [`cache`]: the teacher's answers, kept so that it is asked once a view;
 //! - [`report::write`]: `report.html` from a run folder.
 //!
 //! [`Learner`] and [`train`] are generic over [`kd_models::Backbone`], so a network of your own
 //! distils with the same loop as those of the registry.
 
+pub mod cache;
 mod error;
 mod evaluate;
 mod folder;
@@ -28,14 +30,14 @@ mod train;
 
 pub use error::Error;
 pub use evaluate::{EvalOptions, Evaluated, Predictions, evaluate, predict};
-pub use learner::{Learner, LossValues};
+pub use learner::{Examples, Learner, LossValues, Show};
 pub use observe::{Event, Observer, Silent};
 pub use optimizer::OptimizerConfig;
 pub use recipe::{LrConfig, NetworkSpec, Recipe, TrainConfig};
 pub use records::{Arm, ComponentValue, EpochRecord, Record, StepRecord};
 pub use run::{RunOptions, run};
 pub use summary::{
-    Accuracy, ArmSummary, DataSummary, Gain, Latency, Summary, TemperatureSample,
+    Accuracy, ArmSummary, CacheSummary, DataSummary, Gain, Latency, Summary, TemperatureSample,
     TemperatureSummary, Training,
 };
 pub use train::{Keeper, Trained, Training as TrainingJob, train};

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::cache::Asked;
+
 /// Which network of a run is trained or measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -93,4 +95,7 @@ pub struct EpochRecord {
     pub validation_top1: Option<f64>,
     /// Cross-entropy on the validation split.
     pub validation_loss: Option<f64>,
+    /// How often the teacher cache was asked in this epoch; none without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<Asked>,
 }

@@ -1,6 +1,7 @@
 //! A whole run: teacher, student alone, student distilled, measured and written down.
 
 mod arms;
+mod caching;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,9 +13,10 @@ use kd_data::{Augment, Dataset, Images, Loader, LoaderConfig, Splits};
 use kd_models::{Backbone, Network, NetworkConfig};
 
 use self::arms::{Measured, measure, summarise_gain};
+use crate::cache::TeacherCache;
 use crate::folder::Folder;
 use crate::records::{Arm, Record};
-use crate::summary::{DataSummary, Summary};
+use crate::summary::{CacheSummary, DataSummary, Summary};
 use crate::train::{Keeper, Trained, Training, train, usable_batches};
 use crate::{Error, Event, Observer, Recipe, TrainConfig, report, temperature};
 
@@ -69,7 +71,7 @@ fn fill(
         splits: &splits,
         device,
     };
-    let trained = job.train_all(options.seeds, folder, observer)?;
+    let trained = job.train_all(options, folder, observer)?;
     let test = job.loader(&dataset.test, &splits.test, None, recipe.train.batch)?;
     let teacher = match &trained.teacher {
         Some(teacher) => Some(measure(teacher, &job, &test, None, observer)?),
@@ -114,6 +116,7 @@ fn fill(
             .collect(),
         gain,
         temperature,
+        cache: trained.cache,
     };
     folder.json("summary.json", &summary)?;
     report::write(&options.out)?;
@@ -132,6 +135,7 @@ struct Job<'a> {
 struct AllTrained {
     teacher: Option<Contender>,
     students: Vec<Contender>,
+    cache: Option<CacheSummary>,
 }
 
 /// A network that will be measured.
@@ -169,6 +173,22 @@ struct Plan<'a> {
     config: &'a TrainConfig,
 }
 
+/// Who a student learns from.
+struct Lessons<'a> {
+    teacher: Option<&'a Network>,
+    cache: Option<&'a mut TeacherCache>,
+}
+
+impl Lessons<'_> {
+    /// Labels alone.
+    fn none() -> Self {
+        Self {
+            teacher: None,
+            cache: None,
+        }
+    }
+}
+
 impl Job<'_> {
     fn network(&self, model: &str) -> NetworkConfig {
         NetworkConfig::new(
@@ -203,11 +223,12 @@ impl Job<'_> {
     /// The teacher's weights, then for every seed the student alone and the student distilled.
     fn train_all(
         &self,
-        seeds: usize,
+        options: &RunOptions,
         folder: &mut Folder,
         observer: &mut dyn Observer,
     ) -> Result<AllTrained, Error> {
         let recipe = self.recipe;
+        let seeds = options.seeds;
         let labels_only = labels_only(&recipe.objective);
         // Weights and names are checked before hours are spent on the teacher.
         if let Some(weights) = &recipe.student.weights {
@@ -215,6 +236,7 @@ impl Job<'_> {
         } else {
             kd_models::find(&recipe.student.model)?;
         }
+        self.check_cache(seeds, observer)?;
         let teacher = match &recipe.teacher {
             None => None,
             Some(spec) => Some(match &spec.weights {
@@ -238,9 +260,13 @@ impl Job<'_> {
                         objective: &labels_only,
                         config: spec.train.as_ref().unwrap_or(&recipe.train),
                     };
-                    self.train_one(&plan, None, folder, observer)?
+                    self.train_one(&plan, Lessons::none(), folder, observer)?
                 }
             }),
+        };
+        let mut cache = match &teacher {
+            Some(teacher) => self.open_cache(&teacher.network, &options.out, observer)?,
+            None => None,
         };
         let mut students = Vec::new();
         for seed in recipe.seed..recipe.seed + seeds as u64 {
@@ -257,27 +283,34 @@ impl Job<'_> {
                     objective: &recipe.objective,
                     ..plan
                 };
-                students.push(self.train_one(&plan, None, folder, observer)?);
+                students.push(self.train_one(&plan, Lessons::none(), folder, observer)?);
                 continue;
             }
             if recipe.compare {
-                students.push(self.train_one(&plan, None, folder, observer)?);
+                students.push(self.train_one(&plan, Lessons::none(), folder, observer)?);
             }
             let plan = Plan {
                 arm: Arm::Distilled,
                 objective: &recipe.objective,
                 ..plan
             };
-            let teacher = teacher.as_ref().map(|t| &t.network);
-            students.push(self.train_one(&plan, teacher, folder, observer)?);
+            let lessons = Lessons {
+                teacher: teacher.as_ref().map(|t| &t.network),
+                cache: cache.as_mut(),
+            };
+            students.push(self.train_one(&plan, lessons, folder, observer)?);
         }
-        Ok(AllTrained { teacher, students })
+        Ok(AllTrained {
+            teacher,
+            students,
+            cache: cache.as_ref().map(caching::summarise),
+        })
     }
 
     fn train_one(
         &self,
         plan: &Plan,
-        teacher: Option<&Network>,
+        lessons: Lessons,
         folder: &mut Folder,
         observer: &mut dyn Observer,
     ) -> Result<Contender, Error> {
@@ -290,10 +323,17 @@ impl Job<'_> {
             None => Network::new(&config, &autodiff)?,
         };
         let seen = self.dry_run(&student.valid());
-        let shown = teacher.map(|teacher| self.dry_run(teacher));
-        let objective = plan.objective.init(&seen, shown.as_ref(), &autodiff)?;
+        let shown = lessons.teacher.map(|teacher| self.dry_run(teacher));
+        let samples = self.splits.train.len();
+        let objective = plan.objective.clone().with_samples(samples);
+        let objective = objective.init(&seen, shown.as_ref(), &autodiff)?;
         let data = &self.dataset.train;
-        let batches = self.loader(data, &self.splits.train, Some(plan.seed), plan.config.batch)?;
+        let mut batches =
+            self.loader(data, &self.splits.train, Some(plan.seed), plan.config.batch)?;
+        // The student alone sees the same pictures as the distilled one.
+        if let (Arm::Alone | Arm::Distilled, Some(count)) = (plan.arm, self.bounded_views()) {
+            batches = batches.with_views(count, self.recipe.seed);
+        }
         let validation = match self.splits.validation.as_slice() {
             [] => None,
             indices => Some(self.loader(data, indices, None, plan.config.batch)?),
@@ -313,7 +353,8 @@ impl Job<'_> {
             arm: plan.arm,
             seed: plan.seed,
             student,
-            teacher,
+            teacher: lessons.teacher,
+            cache: lessons.cache,
             objective,
             config: plan.config,
             train: &batches,

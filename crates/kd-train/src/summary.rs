@@ -1,5 +1,7 @@
 //! `summary.json`: what a run measured, and everything the report shows beside the curves.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use crate::records::Arm;
@@ -23,6 +25,9 @@ pub struct Summary {
     pub gain: Option<Gain>,
     /// What a temperature does to the teacher's softmax on a few test pictures.
     pub temperature: Option<TemperatureSummary>,
+    /// What the teacher cache gave; none without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<CacheSummary>,
 }
 
 /// The data of a run.
@@ -108,6 +113,23 @@ pub struct Training {
     pub seconds: f64,
     /// Training pictures per second.
     pub images_per_second: f64,
+}
+
+/// What a run got out of its teacher cache, over all seeds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CacheSummary {
+    /// Pictures that the cache answered.
+    pub hits: u64,
+    /// Pictures that went through the teacher.
+    pub misses: u64,
+    /// Share of the teacher's work that was saved, in percent.
+    pub saved: f64,
+    /// Views of pictures that it holds an answer to.
+    pub answers: u64,
+    /// Bytes of the answers, in memory or in the file.
+    pub bytes: u64,
+    /// The file; none for a cache in memory.
+    pub file: Option<PathBuf>,
 }
 
 /// The student's gain from distillation, in points of test top-1.

@@ -1,17 +1,21 @@
 //! The loop over epochs.
 
-use std::collections::BTreeMap;
+mod best;
+
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::time::Instant;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use kd_core::{Objective, Step};
+use kd_core::{Objective, Step, Taps};
 use kd_data::{Batch, Loader};
 use kd_models::Backbone;
 
+use self::best::Best;
+use crate::cache::TeacherCache;
 use crate::evaluate::predict;
-use crate::learner::{Learner, LossValues};
+use crate::learner::{Examples, Learner, LossValues};
 use crate::records::{Arm, EpochRecord, Record, StepRecord};
 use crate::summary::Accuracy;
 use crate::{Error, Event, Observer, TrainConfig};
@@ -26,6 +30,8 @@ pub struct Training<'a, S: Module, T: Module> {
     pub student: S,
     /// The teacher, on the plain device with BatchNorm frozen.
     pub teacher: Option<&'a T>,
+    /// Keeps what the teacher says.
+    pub cache: Option<&'a mut TeacherCache>,
     /// The loss.
     pub objective: Objective,
     /// Budget, optimiser and learning rate.
@@ -98,8 +104,9 @@ impl Totals {
 ///
 /// # Errors
 /// [`Error::NotFinite`] when the loss or its gradient stops being a number, [`Error::Stopped`]
-/// when the observer asks for it, [`Error::Core`] when a term cannot work on these networks, and
-/// what the keeper returns.
+/// when the observer asks for it, [`Error::Core`] when a term cannot work on these networks, what
+/// the keeper returns, and, with a cache, [`Error::Recipe`] when it cannot serve a term and what
+/// [`TeacherCache::output`] returns.
 pub fn train<S, T>(
     job: Training<'_, S, T>,
     keeper: &mut dyn Keeper<S>,
@@ -115,11 +122,17 @@ where
         config,
         train,
         device,
+        teacher,
+        mut cache,
         ..
     } = job;
+    if let Some(cache) = &cache {
+        cache.serves(&job.objective)?;
+    }
     let autodiff = device.clone().autodiff();
     let batches = usable_batches(train, config);
     let per_epoch = batches.div_ceil(config.accumulate);
+    let places: HashMap<usize, usize> = train.indices().iter().copied().zip(0..).collect();
     let adapter_parameters = job.objective.num_params() as u64;
     let mut learner = Learner::new(job.student, job.objective, config);
     let mut best = Best::new(learner.student());
@@ -127,6 +140,7 @@ where
     let (mut seconds, mut images, mut step) = (0.0, 0, 0);
     for epoch in 1..=config.epochs {
         let mut totals = Totals::default();
+        let asked_before = cache.as_ref().map(|c| c.asked());
         let begin = Instant::now();
         let mut logged = (begin, 0);
         let mut stream = train.epoch(epoch as u64).take(batches);
@@ -137,9 +151,13 @@ where
                 break;
             }
             let count: usize = group.iter().map(Batch::len).sum();
-            let tensors = group
+            let examples = group
                 .iter()
-                .map(|b| (b.images(&autodiff), b.labels(&autodiff)))
+                .map(|batch| Examples {
+                    images: batch.images(&autodiff),
+                    labels: batch.labels(&autodiff),
+                    places: Some(batch.indices.iter().map(|i| places[i]).collect()),
+                })
                 .collect();
             lr = config.lr.at(step, per_epoch, config.epochs);
             let at = Step {
@@ -147,7 +165,19 @@ where
                 epochs: config.epochs,
                 index: step,
             };
-            let values = learner.step(job.teacher, tensors, &at, lr)?;
+            let mut show = |number: usize, images, taps: &Taps| match (teacher, &mut cache) {
+                (None, _) => Ok(None),
+                (Some(teacher), None) => Ok(Some(teacher.forward(images, taps))),
+                (Some(teacher), Some(cache)) => {
+                    let pictures: Vec<_> = group[number]
+                        .indices
+                        .iter()
+                        .map(|&index| (index, train.view(epoch as u64, index)))
+                        .collect();
+                    cache.output(teacher, images, &pictures).map(Some)
+                }
+            };
+            let values = learner.step_with(&mut show, examples, &at, lr)?;
             if let Some((component, value)) = values.not_finite() {
                 return Err(Error::NotFinite {
                     component,
@@ -184,6 +214,9 @@ where
                 });
             }
         }
+        if let Some(cache) = &mut cache {
+            cache.commit()?;
+        }
         let took = begin.elapsed().as_secs_f64();
         seconds += took;
         images += totals.images;
@@ -208,6 +241,10 @@ where
             images_per_second: count / took.max(1e-9),
             validation_top1: validation.as_ref().map(|v| v.top1),
             validation_loss: validation.as_ref().map(|v| v.loss),
+            cache: cache
+                .as_ref()
+                .zip(asked_before)
+                .map(|(cache, before)| cache.asked().since(&before)),
         };
         observer.event(Event::Epoch(&record));
         keeper.record(&Record::Epoch(record))?;
@@ -227,47 +264,6 @@ where
         images_per_second: images as f64 / seconds.max(1e-9),
         adapter_parameters,
     })
-}
-
-/// The best epoch so far.
-struct Best<S> {
-    student: S,
-    epoch: usize,
-    accuracy: Option<Accuracy>,
-    seen: usize,
-}
-
-impl<S> Best<S> {
-    fn new(student: S) -> Self {
-        Self {
-            student,
-            epoch: 0,
-            accuracy: None,
-            seen: 0,
-        }
-    }
-
-    /// Takes the student when it is better, or when there is nothing to compare by. At equal
-    /// accuracy the lower validation loss wins.
-    fn offer(&mut self, student: S, epoch: usize, accuracy: Option<Accuracy>) -> bool {
-        self.seen = epoch;
-        let better = match (&accuracy, &self.accuracy) {
-            (Some(new), Some(old)) => {
-                (new.top1, -new.loss).partial_cmp(&(old.top1, -old.loss))
-                    == Some(std::cmp::Ordering::Greater)
-            }
-            _ => true,
-        };
-        if better {
-            *self = Self {
-                student,
-                epoch,
-                accuracy,
-                seen: epoch,
-            };
-        }
-        better
-    }
 }
 
 /// Batches of an epoch, without a last one of a single picture and within the recipe's limit.

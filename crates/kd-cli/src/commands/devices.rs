@@ -15,5 +15,11 @@ pub fn run(_: &Arguments) -> Result<()> {
         .into_iter()
         .map(|d| [d.name, d.about, d.state]);
     let header = ["--device", "what it is", "state"];
-    super::print(table::table(header, 0..0, rows))
+    super::print(table::table(header, 0..0, rows))?;
+    if let Ok(mode) = kd_kernels::mode() {
+        super::print(format!(
+            "\nKernels on flex: {mode} (KD_KERNELS=off goes without)"
+        ))?;
+    }
+    Ok(())
 }

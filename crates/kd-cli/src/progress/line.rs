@@ -116,6 +116,7 @@ mod tests {
             images_per_second: 812.3,
             validation_top1: Some(61.5),
             validation_loss: Some(1.0),
+            cache: None,
         };
         assert_eq!(
             epoch(&record, 10),

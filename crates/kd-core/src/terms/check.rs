@@ -51,6 +51,41 @@ pub(super) fn same_batch<const D: usize>(
     not_empty(loss, &teacher)
 }
 
+/// Refuses maps `[batch, channels, ..]` whose channels differ.
+pub(super) fn same_channels<const D: usize>(
+    loss: &'static str,
+    student: &Tensor<D>,
+    teacher: &Tensor<D>,
+) -> Result<(), Error> {
+    same_second(loss, student.dims(), teacher.dims(), "channels")
+}
+
+/// Refuses sequences `[batch, tokens, width]` whose numbers of tokens differ.
+pub(super) fn same_tokens(
+    loss: &'static str,
+    student: &Tensor<3>,
+    teacher: &Tensor<3>,
+) -> Result<(), Error> {
+    same_second(loss, student.dims(), teacher.dims(), "numbers of tokens")
+}
+
+fn same_second<const D: usize>(
+    loss: &'static str,
+    student: [usize; D],
+    teacher: [usize; D],
+    what: &str,
+) -> Result<(), Error> {
+    if student[1] == teacher[1] {
+        return Ok(());
+    }
+    Err(Error::Shape {
+        loss,
+        problem: format!(
+            "the student has shape {student:?} and the teacher {teacher:?}: {what} differ"
+        ),
+    })
+}
+
 /// Refuses what [`same_batch`] does, and a batch without pairs.
 pub(super) fn same_batch_of_pairs<const D: usize>(
     loss: &'static str,
@@ -106,6 +141,19 @@ pub(super) fn same_classes(
     })
 }
 
+/// Refuses levels that do not form pairs of neighbours: fewer than two, or out of order.
+pub(super) fn neighbours(key: &str, levels: &[[usize; 2]]) -> Result<(), Error> {
+    if levels.len() >= 2 && levels.is_sorted() {
+        return Ok(());
+    }
+    let listed: Vec<_> = levels.iter().map(|[level, _]| level).collect();
+    Err(Error::Config {
+        key: key.into(),
+        value: format!("{listed:?}"),
+        expected: "must be at least two levels, from the first to the last".into(),
+    })
+}
+
 /// Refuses a value that is not a finite number above zero.
 pub(super) fn positive(key: &str, value: f64) -> Result<(), Error> {
     check(key, value, value > 0.0, "must be a number above 0")
@@ -114,6 +162,12 @@ pub(super) fn positive(key: &str, value: f64) -> Result<(), Error> {
 /// Refuses a value that is not a finite number of at least zero.
 pub(super) fn not_negative(key: &str, value: f64) -> Result<(), Error> {
     check(key, value, value >= 0.0, "must be a number of at least 0")
+}
+
+/// Refuses a value that is not a finite number above `bound`.
+pub(super) fn above(key: &str, value: f64, bound: f64) -> Result<(), Error> {
+    let expected = format!("must be a number above {bound}");
+    check(key, value, value > bound, &expected)
 }
 
 /// Refuses a value outside `[0, 1)`.

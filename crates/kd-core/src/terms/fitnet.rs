@@ -20,17 +20,14 @@
 //! Source: A. Romero, N. Ballas, S. E. Kahou, A. Chassang, C. Gatta, Y. Bengio, "FitNets: Hints
 //! for Thin Deep Nets", ICLR 2015.
 
-use burn::module::{Initializer, Module, Param};
-use burn::nn::conv::{Conv2d, Conv2dConfig, ConvTranspose2d, ConvTranspose2dConfig};
-use burn::nn::{BatchNorm, BatchNormConfig, PaddingConfig2d};
+use burn::module::Module;
 use burn::tensor::activation::relu;
-use burn::tensor::module::{adaptive_avg_pool2d, interpolate};
-use burn::tensor::ops::{InterpolateMode, InterpolateOptions};
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
+use super::adapter::Connector;
 use super::{About, check};
-use crate::{Error, Levels, Output, Pair, PairTaps, Step, Taps, draw};
+use crate::{Error, Levels, Output, Pair, PairTaps, Step, Taps};
 
 pub(super) const ABOUT: About = About {
     name: "fitnet",
@@ -90,7 +87,7 @@ impl FitNetConfig {
         check::not_empty("fitnet", &teacher)?;
         Ok(FitNet {
             level: self.level,
-            adapter: Adapter::new(student, teacher, device),
+            adapter: Connector::new(student, teacher, device),
         })
     }
 
@@ -113,7 +110,7 @@ impl FitNetConfig {
 #[derive(Module, Debug)]
 pub struct FitNet {
     level: usize,
-    adapter: Adapter,
+    adapter: Connector,
 }
 
 impl FitNet {
@@ -138,103 +135,7 @@ impl FitNet {
         let target = pair.teacher()?.maps.get(self.level)?;
         let hint = pair.student.maps.get(self.level)?;
         let [_, _, height, width] = target.dims();
-        fitnet(self.adapter.forward(hint, [height, width])?, target)
-    }
-}
-
-#[derive(Module, Debug)]
-struct Adapter {
-    channels: usize,
-    projection: Projection,
-    norm: BatchNorm,
-}
-
-#[derive(Module, Debug)]
-enum Projection {
-    Conv(Conv2d),
-    Transposed(ConvTranspose2d),
-}
-
-impl Adapter {
-    fn new(
-        [_, student, height, width]: [usize; 4],
-        [_, teacher, target_height, target_width]: [usize; 4],
-        device: &Device,
-    ) -> Self {
-        let channels = [student, teacher];
-        let conv = |kernel, stride, padding| {
-            let mut conv = Conv2dConfig::new(channels, [kernel; 2])
-                .with_stride([stride; 2])
-                .with_padding(PaddingConfig2d::Explicit(
-                    padding, padding, padding, padding,
-                ))
-                .init(device);
-            conv.weight = drawn([teacher, student, kernel, kernel], device);
-            conv.bias = Some(Initializer::Zeros.init([teacher], device));
-            Projection::Conv(conv)
-        };
-        let projection = if [height, width] == [2 * target_height, 2 * target_width] {
-            conv(3, 2, 1)
-        } else if [2 * height, 2 * width] == [target_height, target_width] {
-            let mut conv = ConvTranspose2dConfig::new(channels, [4, 4])
-                .with_stride([2, 2])
-                .with_padding([1, 1])
-                .init(device);
-            conv.weight = drawn([student, teacher, 4, 4], device);
-            conv.bias = Some(Initializer::Zeros.init([teacher], device));
-            Projection::Transposed(conv)
-        } else {
-            conv(1, 1, 0)
-        };
-        Self {
-            channels: student,
-            projection,
-            norm: BatchNormConfig::new(teacher).init(device),
-        }
-    }
-
-    fn forward(&self, map: Tensor<4>, size: [usize; 2]) -> Result<Tensor<4>, Error> {
-        let shape = map.dims();
-        if shape[1] != self.channels {
-            return Err(Error::Shape {
-                loss: "fitnet",
-                problem: format!(
-                    "the student's map has shape {shape:?}, but its adapter was built for {} channels",
-                    self.channels
-                ),
-            });
-        }
-        let map = match &self.projection {
-            Projection::Conv(conv) => conv.forward(map),
-            Projection::Transposed(conv) => conv.forward(map),
-        };
-        Ok(relu(self.norm.forward(resize(map, size))))
-    }
-}
-
-/// PyTorch's default for a convolution: uniform within `1 / sqrt(fan in)`, fan in being the product of
-/// all sides after the first. Drawn now, so that one seed gives one adapter.
-fn drawn(shape: [usize; 4], device: &Device) -> Param<Tensor<4>> {
-    let fan_in: usize = shape[1..].iter().product();
-    let weight = draw::uniform(shape, 1.0 / (fan_in as f64).sqrt(), device);
-    weight.val();
-    weight
-}
-
-/// Averages sides that are too long, then repeats along sides that are too short.
-fn resize(map: Tensor<4>, size: [usize; 2]) -> Tensor<4> {
-    let [_, _, height, width] = map.dims();
-    let pooled = [height.min(size[0]), width.min(size[1])];
-    let map = match pooled == [height, width] {
-        true => map,
-        false => adaptive_avg_pool2d(map, pooled),
-    };
-    match pooled == size {
-        true => map,
-        // The nearest neighbour is the one mode whose gradient every backend has.
-        false => interpolate(
-            map,
-            InterpolateOptions::new(InterpolateMode::Nearest).with_output_size(size),
-        ),
+        let adapted = self.adapter.forward_to("fitnet", hint, [height, width])?;
+        fitnet(relu(adapted), target)
     }
 }

@@ -1,7 +1,7 @@
 //! Which maps of two networks are compared, and at which size.
 
-use burn::tensor::Tensor;
 use burn::tensor::module::adaptive_avg_pool2d;
+use burn::tensor::{Device, Tensor};
 
 use super::check;
 use crate::{Error, Levels, Output, PairTaps, Taps};
@@ -64,16 +64,60 @@ pub(super) fn pair_levels(
     Ok(pairs)
 }
 
+/// As [`pair_levels`], for networks that show their maps before the activation too.
+pub(super) fn pair_preact_levels(
+    loss: &'static str,
+    listed: &[usize],
+    student: &Output,
+    teacher: &Output,
+) -> Result<Vec<LevelPair>, Error> {
+    let pairs = pair_levels(loss, listed, student, teacher)?;
+    for [of_student, of_teacher] in &pairs {
+        student.maps_preact.get(*of_student)?;
+        teacher.maps_preact.get(*of_teacher)?;
+    }
+    Ok(pairs)
+}
+
+/// The last level of both networks.
+pub(super) fn last_levels(
+    loss: &'static str,
+    student: &Output,
+    teacher: &Output,
+) -> Result<LevelPair, Error> {
+    let pair = [student, teacher].map(|network| network.maps.len().saturating_sub(1));
+    // A network without maps is reported as one, not as a wrong level.
+    check::not_empty(loss, &student.maps.get(pair[0])?.dims())?;
+    check::not_empty(loss, &teacher.maps.get(pair[1])?.dims())?;
+    Ok(pair)
+}
+
 /// What a term asks of the networks when it compares these levels.
 pub(super) fn taps(pairs: &[LevelPair]) -> PairTaps {
     let side = |index: usize| Taps {
-        maps: pairs.iter().map(|pair| pair[index]).collect::<Levels>(),
+        maps: side(pairs, index),
         ..Taps::none()
     };
     PairTaps {
         student: side(0),
         teacher: side(1),
     }
+}
+
+/// What a term asks of the networks when it compares these levels before their activation.
+pub(super) fn taps_preact(pairs: &[LevelPair]) -> PairTaps {
+    let side = |index: usize| Taps {
+        maps_preact: side(pairs, index),
+        ..Taps::none()
+    };
+    PairTaps {
+        student: side(0),
+        teacher: side(1),
+    }
+}
+
+fn side(pairs: &[LevelPair], index: usize) -> Levels {
+    pairs.iter().map(|pair| pair[index]).collect()
 }
 
 /// Sum of a loss over pairs of levels.
@@ -83,18 +127,25 @@ pub(super) fn sum_over(
     teacher: &Output,
     loss: impl Fn(Tensor<4>, Tensor<4>) -> Result<Tensor<1>, Error>,
 ) -> Result<Tensor<1>, Error> {
-    let mut total: Option<Tensor<1>> = None;
-    for [of_student, of_teacher] in pairs {
-        let value = loss(
+    let losses = pairs.iter().map(|[of_student, of_teacher]| {
+        loss(
             student.maps.get(*of_student)?,
             teacher.maps.get(*of_teacher)?,
-        )?;
-        total = Some(match total {
-            None => value,
-            Some(sum) => sum + value,
-        });
-    }
-    Ok(total.unwrap_or_else(|| Tensor::zeros([1], &student.logits.device())))
+        )
+    });
+    sum(&student.logits.device(), losses)
+}
+
+/// Sum of losses; 0 on `device` when there is none.
+pub(super) fn sum(
+    device: &Device,
+    losses: impl IntoIterator<Item = Result<Tensor<1>, Error>>,
+) -> Result<Tensor<1>, Error> {
+    let mut losses = losses.into_iter();
+    let Some(first) = losses.next() else {
+        return Ok(Tensor::zeros([1], device));
+    };
+    losses.try_fold(first?, |sum, loss| Ok(sum + loss?))
 }
 
 /// Two maps `[batch, channels, height, width]` at one size: the larger is averaged down (adaptive

@@ -18,6 +18,7 @@ use burn::module::Module;
 use burn::tensor::{Bool, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
+use super::unit::precision;
 use super::{About, check};
 use crate::{Error, Output, Pair, PairTaps, Step};
 
@@ -82,11 +83,7 @@ fn squared_distances(x: Tensor<2>) -> Tensor<2> {
     let norms = gram.clone().mask_fill(off_diagonal, 0.0).sum_dim(1);
     let norms = norms.clone() + norms.transpose();
     // What is left of a few roundings is no distance.
-    let epsilon = gram
-        .dtype()
-        .finfo()
-        .map_or(f64::from(f32::EPSILON), |f| f.epsilon);
-    let rounding = norms.clone().detach() * (8.0 * epsilon);
+    let rounding = norms.clone().detach() * (8.0 * precision(&gram));
     let squared = norms - gram * 2.0;
     let equal = squared.clone().detach().lower_equal(rounding);
     squared.mask_fill(equal, 0.0)

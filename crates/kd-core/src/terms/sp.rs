@@ -13,7 +13,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::maps::{LevelPair, pair_levels, sum_over, taps};
+use super::maps::{LevelPair, last_levels, sum_over, taps};
 use super::unit::unit;
 use super::{About, check};
 use crate::{Error, Output, Pair, PairTaps, Step};
@@ -75,12 +75,8 @@ impl SpConfig {
         _device: &Device,
     ) -> Result<Sp, Error> {
         let teacher = teacher.ok_or(Error::NoTeacher)?;
-        let last = student.maps.len().saturating_sub(1);
-        // A network without maps is reported as one, not as a wrong level.
-        student.maps.get(last)?;
-        teacher.maps.get(teacher.maps.len().saturating_sub(1))?;
         Ok(Sp {
-            levels: pair_levels("sp", &[last], student, teacher)?,
+            level: last_levels("sp", student, teacher)?,
         })
     }
 }
@@ -89,13 +85,13 @@ impl SpConfig {
 #[derive(Module, Debug)]
 pub struct Sp {
     #[module(skip)]
-    levels: Vec<LevelPair>,
+    level: LevelPair,
 }
 
 impl Sp {
     /// The last map of both networks.
     pub fn taps(&self) -> PairTaps {
-        taps(&self.levels)
+        taps(&[self.level])
     }
 
     /// The loss of one batch, `[1]`.
@@ -103,6 +99,6 @@ impl Sp {
     /// # Errors
     /// [`Error::NoTeacher`], [`Error::MissingTap`], and as [`sp`].
     pub fn forward(&self, pair: &Pair, _step: &Step) -> Result<Tensor<1>, Error> {
-        sum_over(&self.levels, pair.student, pair.teacher()?, sp)
+        sum_over(&[self.level], pair.student, pair.teacher()?, sp)
     }
 }

@@ -23,6 +23,16 @@ pub(super) fn unit<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     x / norm
 }
 
+/// Maps `[batch, ..]` whose samples are divided by their largest entry, so that no square overflows: for
+/// what does not depend on a sample's size. That factor needs no gradient.
+pub(super) fn within_one(map: Tensor<4>) -> Tensor<4> {
+    let [batch, ..] = map.dims();
+    let largest: Tensor<2> = map.clone().detach().abs().flatten(1, 3);
+    let largest = largest.max_dim(1);
+    let silent = largest.clone().equal_elem(0.0);
+    map / largest.mask_fill(silent, 1.0).reshape([batch, 1, 1, 1])
+}
+
 /// Euclidean norm of rows, `[rows, 1]`. Where it is 0 the square root has no gradient, and so
 /// none is passed on.
 pub(super) fn norm(rows: Tensor<2>) -> Tensor<2> {
@@ -32,6 +42,13 @@ pub(super) fn norm(rows: Tensor<2>) -> Tensor<2> {
         .mask_fill(zero.clone(), 1.0)
         .sqrt()
         .mask_fill(zero, 0.0)
+}
+
+/// Distance from 1 to the next number that the tensor's type can hold.
+pub(super) fn precision<const D: usize>(x: &Tensor<D>) -> f64 {
+    x.dtype()
+        .finfo()
+        .map_or(f64::from(f32::EPSILON), |f| f.epsilon)
 }
 
 #[cfg(test)]

@@ -3,12 +3,15 @@
 use burn::tensor::{Int, Tensor};
 use kd_core::Error;
 use kd_core::terms::bce::bce;
+use kd_core::terms::ctkd::ctkd;
 use kd_core::terms::dist::{DistConfig, dist};
 use kd_core::terms::dkd::{DkdConfig, dkd};
 use kd_core::terms::gjsd::{GjsdConfig, GjsdScaling, gjsd};
 use kd_core::terms::hard_labels::hard_labels;
 use kd_core::terms::kd::kd;
 use kd_core::terms::lskd::{lskd, standardize};
+use kd_core::terms::mlkd::{MlkdConfig, MlkdMask, mlkd};
+use kd_core::terms::ofakd::ofakd;
 use kd_core::terms::reverse_kl::reverse_kl;
 use kd_core::terms::squared_logits::squared_logits;
 use kd_core::terms::wsld::wsld;
@@ -74,7 +77,47 @@ const TABLE: &[(&str, Loss, Least)] = &[
         Least::Zero,
     ),
     ("bce", |s, t, _, temp| bce(s, t, temp), Least::Flat),
+    (
+        "mlkd",
+        |s, t, _, _| mlkd(s, t, &masked(MlkdMask::None)),
+        Least::Zero,
+    ),
+    (
+        "mlkd, uncertain",
+        |s, t, _, _| mlkd(s, t, &masked(MlkdMask::Uncertain)),
+        Least::Zero,
+    ),
+    (
+        "mlkd, confident",
+        |s, t, _, _| mlkd(s, t, &masked(MlkdMask::Confident)),
+        Least::Zero,
+    ),
+    (
+        "ctkd",
+        |s, t, _, temp| {
+            let temperature = Tensor::from_floats([temp as f32], &s.device());
+            ctkd(s, t, temperature)
+        },
+        Least::Zero,
+    ),
+    (
+        "ofakd",
+        |s, t, y, temp| ofakd(s, t, y, 1.0, temp),
+        Least::Flat,
+    ),
+    (
+        "ofakd, sharper",
+        |s, t, y, temp| ofakd(s, t, y, 1.5, temp),
+        Least::Elsewhere,
+    ),
 ];
+
+fn masked(mask: MlkdMask) -> MlkdConfig {
+    MlkdConfig {
+        mask,
+        ..MlkdConfig::default()
+    }
+}
 
 fn at_dkd(temperature: f64) -> DkdConfig {
     DkdConfig {

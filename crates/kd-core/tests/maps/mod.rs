@@ -2,6 +2,8 @@
 
 use burn::tensor::{Int, Tensor};
 use kd_core::terms::at::{AtConfig, AtScaling, at};
+use kd_core::terms::cc::{CcConfig, CcKernel, cc};
+use kd_core::terms::ft::{FtForm, ft};
 use kd_core::terms::nst::nst;
 use kd_core::terms::pkt::pkt;
 use kd_core::terms::sp::{SpConfig, sp};
@@ -19,10 +21,22 @@ const TABLE: &[(&str, Loss)] = &[
     ("nst", nst),
     ("sp", sp),
     ("pkt", |s, t| pkt(s.flatten(1, 3), t.flatten(1, 3))),
+    ("ft", |s, t| ft(s, t, FtForm::Attention)),
+    ("cc", |s, t| correlate(s, t, CcKernel::Rbf)),
+    ("cc", |s, t| correlate(s, t, CcKernel::Bilinear)),
+    ("cc", |s, t| correlate(s, t, CcKernel::Linear)),
 ];
 
+fn correlate(s: Tensor<4>, t: Tensor<4>, kernel: CcKernel) -> Result<Tensor<1>, Error> {
+    let config = CcConfig {
+        kernel,
+        ..CcConfig::default()
+    };
+    cc(s.flatten(1, 3), t.flatten(1, 3), &config)
+}
+
 /// Losses that compare samples, which a batch of one does not have.
-const OF_SAMPLES: &[&str] = &["sp", "pkt"];
+const OF_SAMPLES: &[&str] = &["sp", "pkt", "cc"];
 
 const STUDENT: [usize; 4] = [3, 2, 4, 2];
 const TEACHER: [usize; 4] = [3, 5, 2, 4];
@@ -242,6 +256,7 @@ fn networks_meet_at_their_last_level() {
             student: &student,
             teacher: Some(&teacher),
             labels: &Tensor::<1, Int>::zeros([2], &device()),
+            indices: None,
         };
         let step = Step {
             epoch: 1,

@@ -9,6 +9,7 @@ use kd_data::DataConfig;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
+use crate::cache::CacheConfig;
 use crate::lr::Shape;
 use crate::optimizer::OptimizerConfig;
 
@@ -60,6 +61,9 @@ pub struct TeacherSpec {
     /// How it is trained; the student's `[train]` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub train: Option<TrainConfig>,
+    /// What is kept of its answers; nothing when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<CacheConfig>,
 }
 
 /// Budget, optimiser and learning rate.
@@ -160,6 +164,9 @@ impl Recipe {
         self.train.validate("train")?;
         if let Some(train) = self.teacher.as_ref().and_then(|t| t.train.as_ref()) {
             train.validate("teacher.train")?;
+        }
+        if let Some(cache) = self.teacher.as_ref().and_then(|t| t.cache.as_ref()) {
+            cache.validate()?;
         }
         if self.distils() && self.teacher.is_none() {
             return Err(

@@ -8,7 +8,11 @@ use super::Recipe;
 use crate::Error;
 
 /// Keys that hold a path relative to the recipe's folder.
-const PATHS: [[&str; 2]; 2] = [["teacher", "weights"], ["student", "weights"]];
+const PATHS: [&[&str]; 3] = [
+    &["teacher", "weights"],
+    &["teacher", "cache", "path"],
+    &["student", "weights"],
+];
 
 pub(super) fn load(path: &Path, overrides: &[String]) -> Result<Recipe, Error> {
     let text = std::fs::read_to_string(path).map_err(|source| Error::Io {
@@ -26,6 +30,8 @@ pub(super) fn load(path: &Path, overrides: &[String]) -> Result<Recipe, Error> {
     for assignment in overrides {
         apply(&mut table, assignment)?;
     }
+    // What is not absolute now came from an override.
+    make_absolute(&mut table, Path::new(""))?;
     Value::Table(table.clone()).try_into().map_err(|e| {
         // Tell apart a mistake of the file and one of the overrides: the file's has a line.
         match toml::from_str::<Recipe>(&text) {
@@ -45,12 +51,13 @@ fn message(error: &toml::de::Error) -> String {
 }
 
 fn make_absolute(table: &mut Table, folder: &Path) -> Result<(), Error> {
-    for [section, key] in PATHS {
-        let entry = table
-            .get_mut(section)
-            .and_then(Value::as_table_mut)
-            .and_then(|t| t.get_mut(key));
-        if let Some(Value::String(path)) = entry {
+    for keys in PATHS {
+        let mut entry = Some(&mut *table);
+        let (last, sections) = keys.split_last().unwrap_or((&"", &[]));
+        for section in sections {
+            entry = entry.and_then(|t| t.get_mut(*section)?.as_table_mut());
+        }
+        if let Some(Value::String(path)) = entry.and_then(|t| t.get_mut(*last)) {
             *path = absolute(&folder.join(&*path))?;
         }
     }
@@ -77,14 +84,8 @@ fn apply(table: &mut Table, assignment: &str) -> Result<(), Error> {
     if path.iter().any(|part| part.is_empty()) {
         return Err(wrong("the key has an empty part"));
     }
-    let mut value = parse_value(text.trim());
+    let value = parse_value(text.trim());
     let remove = text.trim().is_empty();
-    if let ([section, last], Value::String(path)) = (path.as_slice(), &value)
-        && !remove
-        && PATHS.contains(&[*section, *last])
-    {
-        value = Value::String(absolute(Path::new(path))?);
-    }
     let last = path.pop().unwrap_or_default();
     let mut here = table;
     for part in path {

@@ -51,6 +51,7 @@ impl Fake {
                     per_seed,
                 }),
                 temperature: Some(temperatures(classes)),
+                cache: None,
             },
             records,
         }
@@ -165,6 +166,7 @@ fn training(arm: Arm, seed: u64, epochs: usize, steps_per_epoch: usize) -> Vec<R
                 images_per_second: 402.0,
                 validation_top1: Some(70.0 + gain - 50.0 * (-4.0 * progress).exp() + noise),
                 validation_loss: Some(ce),
+                cache: None,
             }));
         }
     }

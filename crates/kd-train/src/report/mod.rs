@@ -8,7 +8,7 @@ mod read;
 mod table;
 mod temperature;
 mod verdict;
-mod words;
+pub(crate) mod words;
 
 use std::path::{Path, PathBuf};
 
@@ -90,12 +90,23 @@ fn facts(summary: &Summary) -> Vec<(&'static str, String)> {
         1 => "1 CPU thread".into(),
         threads => format!("{threads} CPU threads"),
     };
-    vec![
+    let mut facts = vec![
         ("Data", sizes),
         ("SHA-256", data.sha256.chars().take(16).collect()),
         ("Device", format!("{}, {threads}", summary.device)),
         ("Version", format!("kd {}", summary.version)),
-    ]
+    ];
+    if let Some(cache) = &summary.cache {
+        let text = format!(
+            "saved {:.1} % of the teacher's work: {} of {} pictures were answered from it ({})",
+            cache.saved,
+            count(cache.hits),
+            count(cache.hits + cache.misses),
+            words::prefixed(cache.bytes as f64, "B")
+        );
+        facts.push(("Teacher cache", text));
+    }
+    facts
 }
 
 /// What repeats the run, given its resolved recipe.

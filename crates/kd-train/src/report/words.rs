@@ -1,7 +1,7 @@
 //! Numbers as people read them.
 
 /// `1234567` as `1,234,567`.
-pub(super) fn count(number: u64) -> String {
+pub(crate) fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (at, digit) in digits.chars().enumerate() {
@@ -14,7 +14,7 @@ pub(super) fn count(number: u64) -> String {
 }
 
 /// A number with a decimal prefix and three digits: `125.8 M`.
-pub(super) fn prefixed(number: f64, unit: &str) -> String {
+pub(crate) fn prefixed(number: f64, unit: &str) -> String {
     let (scale, prefix) = match number.abs() {
         n if n >= 1e12 => (1e12, "T"),
         n if n >= 1e9 => (1e9, "G"),

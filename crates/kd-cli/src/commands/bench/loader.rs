@@ -1,21 +1,14 @@
-//! `kd bench`.
+//! `kd bench loader`.
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Result;
-use clap::{Args, Subcommand};
+use clap::Args;
 use kd_data::{Augment, DataConfig, Images, Loader, LoaderConfig, load, measure_throughput};
 
-/// Measure a part of the toolkit on this machine
-#[derive(Subcommand)]
-pub enum Bench {
-    /// Training images per second that the loader prepares: crop, flip, normalise
-    Loader(LoaderArguments),
-}
-
-/// Options of `kd bench loader`.
+/// Training images per second that the loader prepares: crop, flip, normalise
 #[derive(Args)]
-pub struct LoaderArguments {
+pub struct Arguments {
     /// Data set to load [default: made-up pictures of CIFAR's size].
     #[arg(long, value_name = "NAME")]
     data: Option<String>,
@@ -31,8 +24,7 @@ pub struct LoaderArguments {
 }
 
 /// Runs the command.
-pub fn run(bench: &Bench) -> Result<()> {
-    let Bench::Loader(arguments) = bench;
+pub fn run(arguments: &Arguments) -> Result<()> {
     let (name, images, mean, std) = match &arguments.data {
         None => {
             let images = Arc::new(made_up(50_000, 3, 32));
@@ -65,7 +57,7 @@ pub fn run(bench: &Bench) -> Result<()> {
     let loader = Loader::new(images, everything, config)?;
     let rate = measure_throughput(&loader, Duration::from_secs(arguments.seconds));
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    super::print(format_args!(
+    crate::commands::print(format_args!(
         "{rate:.0} images/s ({name}: {count} of {shape}, batches of {}, crop + flip + normalise, \
          {threads} threads)",
         arguments.batch

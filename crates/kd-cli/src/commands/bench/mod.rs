@@ -1,0 +1,76 @@
+//! `kd bench`.
+
+mod epoch;
+mod loader;
+mod losses;
+mod step;
+mod timing;
+
+use std::{fs, path::Path};
+
+use anyhow::{Context, Result};
+use clap::{Args, Subcommand};
+use serde_json::Value;
+
+/// Measure a part of the toolkit on this machine
+#[derive(Subcommand)]
+pub enum Bench {
+    Loader(loader::Arguments),
+    Step(step::Arguments),
+    Epoch(epoch::Arguments),
+    Losses(losses::Arguments),
+}
+
+/// Runs the command.
+pub fn run(bench: &Bench) -> Result<()> {
+    match bench {
+        Bench::Loader(arguments) => loader::run(arguments),
+        Bench::Step(arguments) => step::run(arguments),
+        Bench::Epoch(arguments) => epoch::run(arguments),
+        Bench::Losses(arguments) => losses::run(arguments),
+    }
+}
+
+/// The burn that the workspace pins; burn itself has no constant for it.
+const BURN: &str = "0.22.1";
+
+/// How many threads compute on the CPU.
+#[derive(Args)]
+struct Threads {
+    /// Threads that compute on the CPU.
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..))]
+    threads: u16,
+}
+
+impl Threads {
+    /// Sizes the pool that burn's CPU backends and their matrix products share. It must be called
+    /// before anything computes.
+    fn set(&self) -> Result<()> {
+        rayon::ThreadPoolBuilder::new()
+            .num_threads(usize::from(self.threads))
+            .build_global()
+            .context("start the computing threads")
+    }
+}
+
+/// Writes a measurement to a file, whole or not at all.
+fn write_json(path: &Path, value: &Value) -> Result<()> {
+    let draft = path.with_added_extension("tmp");
+    let text = serde_json::to_string_pretty(value)? + "\n";
+    fs::write(&draft, text)
+        .and_then(|()| fs::rename(&draft, path))
+        .with_context(|| format!("write {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::BURN;
+
+    #[test]
+    fn the_burn_that_is_named_is_the_one_that_is_pinned() {
+        let workspace = concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.toml");
+        let workspace = std::fs::read_to_string(workspace).unwrap();
+        let pin = format!("burn = {{ version = \"={BURN}\"");
+        assert!(workspace.contains(&pin), "{pin}");
+    }
+}

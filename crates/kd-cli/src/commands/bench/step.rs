@@ -1,0 +1,211 @@
+//! `kd bench step`.
+
+use std::{fmt, path::PathBuf};
+
+use anyhow::{Result, bail};
+use burn::module::Module;
+use burn::tensor::{Device, Distribution, Int, Tensor};
+use clap::Args;
+use kd_core::{ObjectiveConfig, Step, Taps, draw};
+use kd_models::{Backbone, Network, NetworkConfig};
+use kd_train::{Learner, TrainConfig};
+use serde_json::{Map, json};
+
+use super::{
+    BURN, Threads,
+    timing::{self, Seconds},
+};
+use crate::{
+    commands::{DeviceArgument, print},
+    failure::BadInput,
+};
+
+/// Images per second of single steps: inference, training, distillation
+#[derive(Args)]
+#[command(after_help = "\
+The steps, on random pictures of CIFAR's size, 3x32x32, with 100 classes:
+  infer NET            a forward pass in evaluation, without gradients
+  train NET            cross-entropy, forward and backward, SGD
+  kd TEACHER STUDENT   the teacher's forward pass, 0.1 CE + 0.9 KD at temperature 4, the student's
+                       backward pass, SGD
+
+Examples:
+  kd bench step
+  kd bench step --only resnet20                            the rows whose name has it
+  kd bench step --threads 8 --batch 128 --json step.json")]
+pub struct Arguments {
+    /// Measure only the rows whose name contains this.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    only: String,
+    /// Pictures in a batch.
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
+    batch: u32,
+    /// Steps to time, after one that is not counted.
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    repeat: u32,
+    /// Write the measurements to a file, for `cargo xtask bench compare`.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    #[command(flatten)]
+    threads: Threads,
+    #[command(flatten)]
+    device: DeviceArgument,
+}
+
+/// What is timed.
+#[derive(Clone, Copy)]
+pub enum Row {
+    /// A forward pass.
+    Infer(&'static str),
+    /// A step on labels.
+    Train(&'static str),
+    /// A step with a teacher, which is named first.
+    Distil(&'static str, &'static str),
+}
+
+/// Narrow and wide residual networks and one of depthwise convolutions, alone and in pairs.
+const ROWS: [Row; 11] = [
+    Row::Infer("resnet20"),
+    Row::Infer("resnet56"),
+    Row::Infer("resnet8x4"),
+    Row::Infer("resnet32x4"),
+    Row::Infer("shufflenet_v2"),
+    Row::Train("resnet20"),
+    Row::Train("resnet8x4"),
+    Row::Train("shufflenet_v2"),
+    Row::Distil("resnet56", "resnet20"),
+    Row::Distil("resnet32x4", "resnet8x4"),
+    Row::Distil("resnet32x4", "shufflenet_v2"),
+];
+
+impl fmt::Display for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Infer(network) => write!(f, "infer {network}"),
+            Self::Train(network) => write!(f, "train {network}"),
+            Self::Distil(teacher, student) => write!(f, "kd {teacher} {student}"),
+        }
+    }
+}
+
+/// Runs the command.
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let rows: Vec<Row> = ROWS
+        .into_iter()
+        .filter(|row| row.to_string().contains(&arguments.only))
+        .collect();
+    if rows.is_empty() {
+        let all: Vec<_> = ROWS.iter().map(Row::to_string).collect();
+        let message = format!(
+            "no row contains `{}`; there are: {}",
+            arguments.only,
+            all.join(", ")
+        );
+        return Err(BadInput(message).into());
+    }
+    arguments.threads.set()?;
+    let selection = arguments.device.selection()?;
+    let device = selection.open()?;
+    let batch = arguments.batch;
+    print(format_args!(
+        "images/s on {selection}, batches of {batch}, {} threads, best and median of {} steps\n\n\
+         | {:27} | {:>8} | {:>8} |\n|:{:-<27}-|-{:->8}:|-{:->8}:|",
+        arguments.threads.threads, arguments.repeat, "step", "best", "median", "", "", ""
+    ))?;
+    let mut measured = Map::new();
+    for row in rows {
+        let seconds = time(row, batch as usize, arguments.repeat, &device)?;
+        let best = f64::from(batch) / seconds.best();
+        let median = f64::from(batch) / seconds.median();
+        print(format_args!(
+            "| {:27} | {best:8.1} | {median:8.1} |",
+            row.to_string()
+        ))?;
+        let values = json!({ "best": best, "median": median });
+        measured.insert(format!("{row} {selection}"), values);
+    }
+    let Some(path) = &arguments.json else {
+        return Ok(());
+    };
+    let all = json!({
+        "burn": BURN,
+        "kd": env!("CARGO_PKG_VERSION"),
+        "backend": selection.to_string(),
+        "threads": arguments.threads.threads,
+        "batch": batch,
+        "rows": measured,
+    });
+    super::write_json(path, &all)
+}
+
+/// Classes of CIFAR-100.
+pub const CLASSES: usize = 100;
+
+/// A network of the registry with weights that every call draws alike.
+pub fn network(name: &str, device: &Device) -> Result<Network> {
+    draw::seed(1);
+    Ok(Network::new(&NetworkConfig::new(name, CLASSES, 3), device)?)
+}
+
+/// Random pictures of CIFAR's size and their classes.
+pub fn pictures(batch: usize, device: &Device) -> (Tensor<4>, Tensor<1, Int>) {
+    let images = Tensor::random([batch, 3, 32, 32], Distribution::Default, device);
+    let labels: Vec<i32> = (0..batch).map(|i| (i * 37 % CLASSES) as i32).collect();
+    (images, Tensor::from_ints(labels.as_slice(), device))
+}
+
+/// Times a row.
+///
+/// # Errors
+/// When the device fails.
+pub fn time(row: Row, batch: usize, repeat: u32, device: &Device) -> Result<Seconds> {
+    let (student, teacher, objective) = match row {
+        Row::Infer(name) => {
+            let network = network(name, device)?;
+            let (images, _) = pictures(batch, device);
+            return timing::repeat(repeat, device, || {
+                network.forward(images.clone(), &Taps::none());
+                Ok(())
+            });
+        }
+        Row::Train(student) => (student, None, json!({ "cross_entropy": { "weight": 1 } })),
+        Row::Distil(teacher, student) => (
+            student,
+            Some(teacher),
+            json!({
+                "cross_entropy": { "weight": 0.1 },
+                "kd": { "weight": 0.9, "temperature": 4 },
+            }),
+        ),
+    };
+    let autodiff = device.clone().autodiff();
+    let student = network(student, &autodiff)?;
+    let teacher = teacher.map(|name| network(name, device)).transpose()?;
+    let dry_run = |network: &Network| network.forward(pictures(2, device).0, &Taps::all());
+    let objective = serde_json::from_value::<ObjectiveConfig>(objective)?.init(
+        &dry_run(&student.valid()),
+        teacher.as_ref().map(dry_run).as_ref(),
+        &autodiff,
+    )?;
+    // Momentum 0.9 and a weight decay of 5e-4 are the defaults.
+    let config: TrainConfig = serde_json::from_value(json!({
+        "epochs": 1,
+        "lr": { "peak": 0.01 },
+    }))?;
+    let mut learner = Learner::new(student, objective, &config);
+    let (images, labels) = pictures(batch, &autodiff);
+    let at = Step {
+        epoch: 1,
+        epochs: 1,
+        index: 0,
+    };
+    timing::repeat(repeat, device, || {
+        let batch = vec![(images.clone(), labels.clone())];
+        let values = learner.step(teacher.as_ref(), batch, &at, config.lr.peak)?;
+        // Such a step leaves the optimiser out, so its time would be of something else.
+        match values.not_finite() {
+            Some((what, value)) => bail!("{row}: the {what} became {value}"),
+            None => Ok(()),
+        }
+    })
+}

@@ -1,0 +1,170 @@
+//! Moving and summing channels-last maps.
+
+use rayon::prelude::*;
+
+use crate::images::{Images, Size, Target};
+use crate::simd::{Isa, Kernel, Simd};
+
+/// Pixels of a task.
+const PIXELS: usize = 1024;
+
+/// Runs `work(pixel, its output channels)` for all pixels.
+fn each_pixel(size: Size, y: Target, work: impl Fn(usize, &mut [f32]) + Sync) {
+    let (pixels, channels) = (size.pixels(), size.channels);
+    (0..pixels.div_ceil(PIXELS))
+        .into_par_iter()
+        .for_each(|task| {
+            for pixel in task * PIXELS..((task + 1) * PIXELS).min(pixels) {
+                // SAFETY: each task writes its own pixels.
+                let to =
+                    unsafe { std::slice::from_raw_parts_mut(y.at(pixel * channels), channels) };
+                work(pixel, to);
+            }
+        });
+}
+
+impl<'a> Images<'a> {
+    #[inline(always)]
+    fn pixel(&self, pixel: usize) -> &'a [f32] {
+        &self.data[pixel * self.pitch..][..self.size.channels]
+    }
+}
+
+/// The channels of `a` and `b` in turn.
+pub(crate) fn interleave(a: Images, b: Images, y: Target) {
+    let size = Size {
+        channels: 2 * a.size.channels,
+        ..a.size
+    };
+    each_pixel(size, y, |pixel, to| {
+        let both = a.pixel(pixel).iter().zip(b.pixel(pixel));
+        for (to, (a, b)) in to.chunks_exact_mut(2).zip(both) {
+            to[0] = *a;
+            to[1] = *b;
+        }
+    });
+}
+
+/// The channels of even or of odd number.
+pub(crate) fn every_second(x: Images, odd: bool, y: Target) {
+    let size = Size {
+        channels: x.size.channels / 2,
+        ..x.size
+    };
+    each_pixel(size, y, |pixel, to| {
+        for (to, from) in to.iter_mut().zip(x.pixel(pixel).chunks_exact(2)) {
+            *to = from[usize::from(odd)];
+        }
+    });
+}
+
+/// `x` at the channels from `first` on, zero elsewhere, plus `earlier`.
+pub(crate) fn scatter(x: Images, first: usize, earlier: Option<Images>, output: Size, y: Target) {
+    each_pixel(output, y, |pixel, to| {
+        match &earlier {
+            Some(earlier) => to.copy_from_slice(earlier.pixel(pixel)),
+            None => to.fill(0.0),
+        }
+        for (to, from) in to[first..].iter_mut().zip(x.pixel(pixel)) {
+            *to += from;
+        }
+    });
+}
+
+/// The same values, divided by the area, at every pixel of a picture.
+pub(crate) fn spread(values: &[f32], output: Size, y: Target) {
+    let scale = 1.0 / output.area() as f32;
+    each_pixel(output, y, |pixel, to| {
+        let from = &values[pixel / output.area() * output.channels..];
+        for (to, from) in to.iter_mut().zip(from) {
+            *to = from * scale;
+        }
+    });
+}
+
+/// Mean over the pixels of each picture, `[batch, channels]`.
+pub(crate) fn average(isa: Isa, x: Images) -> Vec<f32> {
+    let channels = x.size.channels;
+    let mut mean = vec![0.0; x.size.batch * channels];
+    mean.par_chunks_mut(channels.max(1))
+        .enumerate()
+        .for_each(|(image, mean)| {
+            isa.run(Average {
+                x: &x,
+                first: image * x.size.area(),
+                mean,
+            });
+        });
+    mean
+}
+
+struct Average<'a> {
+    x: &'a Images<'a>,
+    first: usize,
+    mean: &'a mut [f32],
+}
+
+impl Kernel for Average<'_> {
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let channels = self.mean.len();
+        let area = self.x.size.area();
+        for channel in (0..channels).step_by(S::LANES) {
+            let left = channels - channel;
+            // SAFETY: the pixels of the picture are there.
+            unsafe {
+                let mut sum = S::zero();
+                for pixel in self.first..self.first + area {
+                    let from = self.x.data.as_ptr().add(pixel * self.x.pitch + channel);
+                    sum = S::add(sum, S::load_up_to(from, left));
+                }
+                let mean = S::mul(sum, S::splat(1.0 / area as f32));
+                S::store_up_to(self.mean.as_mut_ptr().add(channel), mean, left);
+            }
+        }
+    }
+}
+
+/// `a + b`.
+pub(crate) fn add(isa: Isa, a: Images, b: Images, y: Target) {
+    let pixels = a.size.pixels();
+    (0..pixels.div_ceil(PIXELS))
+        .into_par_iter()
+        .for_each(|task| {
+            let first = task * PIXELS;
+            isa.run(Add {
+                a: &a,
+                b: &b,
+                first,
+                count: PIXELS.min(pixels - first),
+                y,
+            });
+        });
+}
+
+struct Add<'a> {
+    a: &'a Images<'a>,
+    b: &'a Images<'a>,
+    first: usize,
+    count: usize,
+    y: Target,
+}
+
+impl Kernel for Add<'_> {
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let channels = self.a.size.channels;
+        for pixel in self.first..self.first + self.count {
+            for channel in (0..channels).step_by(S::LANES) {
+                let left = channels - channel;
+                // SAFETY: the pixels are there in all images.
+                unsafe {
+                    let a = self.a.data.as_ptr().add(pixel * self.a.pitch + channel);
+                    let b = self.b.data.as_ptr().add(pixel * self.b.pitch + channel);
+                    let sum = S::add(S::load_up_to(a, left), S::load_up_to(b, left));
+                    S::store_up_to(self.y.at(pixel * channels + channel), sum, left);
+                }
+            }
+        }
+    }
+}

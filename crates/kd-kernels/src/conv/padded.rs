@@ -1,0 +1,54 @@
+//! A picture with zeros around it, so that kernels need no check at its edges.
+
+use crate::images::Images;
+
+/// Sizes of a padded picture.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Padding {
+    pub top: usize,
+    pub left: usize,
+    /// Height with its padding.
+    pub height: usize,
+    /// Width with its padding.
+    pub width: usize,
+}
+
+impl Padding {
+    pub fn is_none(&self, images: &Images) -> bool {
+        self.top == 0
+            && self.left == 0
+            && self.height == images.size.height
+            && self.width == images.size.width
+    }
+
+    /// Values of a padded picture with this many channels.
+    pub fn len(&self, channels: usize) -> usize {
+        self.height * self.width * channels
+    }
+
+    /// Fills `to` with picture `index`, dense, and zeros around it.
+    pub fn copy(&self, images: &Images, index: usize, to: &mut [f32]) {
+        let size = images.size;
+        let channels = size.channels;
+        let from = &images.data[index * images.image_pitch()..];
+        let row = self.width * channels;
+        let inside = size.width * channels;
+        let to = &mut to[..self.len(channels)];
+        to[..self.top * row].fill(0.0);
+        to[(self.top + size.height) * row..].fill(0.0);
+        for y in 0..size.height {
+            let to = &mut to[(self.top + y) * row..][..row];
+            to[..self.left * channels].fill(0.0);
+            to[self.left * channels + inside..].fill(0.0);
+            let to = &mut to[self.left * channels..][..inside];
+            let from = &from[y * size.width * images.pitch..];
+            if images.pitch == channels {
+                to.copy_from_slice(&from[..inside]);
+            } else {
+                for (x, to) in to.chunks_exact_mut(channels).enumerate() {
+                    to.copy_from_slice(&from[x * images.pitch..][..channels]);
+                }
+            }
+        }
+    }
+}

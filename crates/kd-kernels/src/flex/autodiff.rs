@@ -1,0 +1,301 @@
+//! Gradients of the kernels.
+
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
+
+use burn::backend::autodiff::NodeId;
+use burn::backend::autodiff::checkpoint::base::Checkpointer;
+use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Autodiff, AutodiffBackend, Backend, TensorMetadata};
+
+use super::{KernelGrads, KernelOps, NormGrads, NormState, Shortcut};
+use crate::ConvOptions;
+
+/// Nodes whose gradient one of these operations has registered. The operation that registers the
+/// next one takes the first back and adds both in its own pass; left to itself, burn would add
+/// them value by value and out of the channels-last order.
+static REGISTERED: Mutex<Option<HashSet<NodeId>>> = Mutex::new(None);
+/// Entries of nodes that had one consumer only stay behind; dropping them costs speed, not truth.
+const MOST_REGISTERED: usize = 4096;
+
+/// Notes that a node has a gradient.
+fn mark(node: NodeId) {
+    let mut registered = REGISTERED.lock().unwrap_or_else(PoisonError::into_inner);
+    let nodes = registered.get_or_insert_default();
+    if nodes.len() >= MOST_REGISTERED {
+        nodes.clear();
+    }
+    nodes.insert(node);
+}
+
+/// Whether a node has a gradient, which the caller takes over.
+fn take(node: NodeId) -> bool {
+    let mut registered = REGISTERED.lock().unwrap_or_else(PoisonError::into_inner);
+    registered.as_mut().is_some_and(|nodes| nodes.remove(&node))
+}
+
+/// Registers what `$gradient` gives for a parent, if the parent wants it. `$earlier` is the
+/// gradient that the parent has already, to be added. (The type of a node has no public name, so
+/// this is no function.)
+macro_rules! register {
+    ($grads:ident, $parent:expr, |$earlier:ident| $gradient:expr) => {
+        if let Some(node) = $parent {
+            // The gradient of a leaf is copied by `consume`, not taken out.
+            let inner = !node.parents.is_empty();
+            let $earlier = (inner && take(node.id)).then(|| $grads.consume::<B>(&node));
+            let gradient = $gradient;
+            $grads.register::<B>(node.id, gradient);
+            if inner {
+                mark(node.id);
+            }
+        }
+    };
+}
+
+/// `new`, plus what was there.
+fn plus<B: KernelGrads>(new: FloatTensor<B>, earlier: Option<FloatTensor<B>>) -> FloatTensor<B> {
+    match earlier {
+        Some(earlier) => B::sum(new, earlier),
+        None => new,
+    }
+}
+
+fn shape4<B: Backend>(tensor: &FloatTensor<B>) -> [usize; 4] {
+    let shape = tensor.shape();
+    [shape[0], shape[1], shape[2], shape[3]]
+}
+
+#[derive(Debug)]
+struct Conv2d;
+
+impl<B: KernelGrads> Backward<B, 2> for Conv2d {
+    type State = (FloatTensor<B>, FloatTensor<B>, ConvOptions);
+
+    fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let [x_node, weight_node] = ops.parents;
+        let grad = grads.consume::<B>(&ops.node);
+        let (x, weight, options) = ops.state;
+        let (input, shape) = (shape4::<B>(&x), shape4::<B>(&weight));
+        if let Some(node) = weight_node {
+            let gradient = B::conv2d_weight_grad(x, grad.clone(), shape, options);
+            grads.register::<B>(node.id, gradient);
+        }
+        register!(grads, x_node, |earlier| B::conv2d_input_grad(
+            grad, weight, input, options, earlier
+        ));
+    }
+}
+
+#[derive(Debug)]
+struct BatchNorm;
+
+/// Scale, shift, input and, last, the shortcut where there is one.
+impl<B: KernelGrads, const N: usize> Backward<B, N> for BatchNorm {
+    type State = NormState<B>;
+
+    fn backward(self, ops: Ops<Self::State, N>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let grad = grads.consume::<B>(&ops.node);
+        let NormGrads {
+            x,
+            gamma,
+            beta,
+            shortcut,
+        } = B::batch_norm_grad(ops.state, grad);
+        let mut parents = ops.parents.into_iter();
+        for gradient in [gamma, beta] {
+            if let Some(Some(node)) = parents.next() {
+                grads.register::<B>(node.id, gradient);
+            }
+        }
+        for (parent, gradient) in parents.zip([Some(x), shortcut]) {
+            if let Some(gradient) = gradient {
+                register!(grads, parent, |earlier| plus::<B>(gradient, earlier));
+            }
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Channels;
+
+impl<B: KernelGrads> Backward<B, 1> for Channels {
+    /// Channels of the whole, and the first one taken.
+    type State = (usize, usize);
+
+    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let [node] = ops.parents;
+        let grad = grads.consume::<B>(&ops.node);
+        let (channels, first) = ops.state;
+        register!(grads, node, |earlier| B::channels_grad(
+            grad, channels, first, earlier
+        ));
+    }
+}
+
+#[derive(Debug)]
+struct Interleave;
+
+impl<B: KernelGrads> Backward<B, 2> for Interleave {
+    type State = ();
+
+    fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let grad = grads.consume::<B>(&ops.node);
+        for (second, node) in ops.parents.into_iter().enumerate() {
+            register!(grads, node, |earlier| {
+                plus::<B>(B::interleave_grad(grad.clone(), second == 1), earlier)
+            });
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Add;
+
+impl<B: KernelGrads> Backward<B, 2> for Add {
+    type State = ();
+
+    fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let grad = grads.consume::<B>(&ops.node);
+        for node in ops.parents {
+            register!(grads, node, |earlier| plus::<B>(grad.clone(), earlier));
+        }
+    }
+}
+
+#[derive(Debug)]
+struct GlobalAverage;
+
+impl<B: KernelGrads> Backward<B, 1> for GlobalAverage {
+    /// Shape of the input.
+    type State = [usize; 4];
+
+    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let [node] = ops.parents;
+        let grad = grads.consume::<B>(&ops.node);
+        register!(grads, node, |earlier| plus::<B>(
+            B::global_average_grad(grad, ops.state),
+            earlier
+        ));
+    }
+}
+
+impl<B: KernelOps + KernelGrads, C: CheckpointStrategy> KernelOps for Autodiff<B, C> {
+    fn kernel_conv2d(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        options: ConvOptions,
+    ) -> FloatTensor<Self> {
+        let ((x, x_node), (weight, weight_node)) = (x.into_parts(), weight.into_parts());
+        let output = B::kernel_conv2d(x.clone(), weight.clone(), options);
+        match Conv2d
+            .prepare::<C>([x_node, weight_node])
+            .compute_bound()
+            .stateful()
+        {
+            OpsKind::Tracked(prep) => prep.finish((x, weight, options), output),
+            OpsKind::UnTracked(prep) => prep.finish(output),
+        }
+    }
+
+    fn kernel_batch_norm(
+        x: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        residual: Shortcut<Self>,
+        epsilon: f64,
+        relu: bool,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        let (x, x_node) = x.into_parts();
+        let (gamma, gamma_node) = gamma.into_parts();
+        let (beta, beta_node) = beta.into_parts();
+        let (residual, residual_node) = residual
+            .into_option()
+            .map(|residual| residual.into_parts())
+            .unzip();
+        let shortcut = residual.is_some();
+        let (output, mean, variance) = B::kernel_batch_norm(
+            x.clone(),
+            gamma.clone(),
+            beta,
+            residual.into(),
+            epsilon,
+            relu,
+        );
+        let state = NormState {
+            x,
+            gamma,
+            mean: mean.clone(),
+            variance: variance.clone(),
+            gate: relu.then(|| output.clone()),
+            epsilon,
+            shortcut,
+        };
+        macro_rules! finish {
+            ($nodes:expr) => {
+                match BatchNorm.prepare::<C>($nodes).compute_bound().stateful() {
+                    OpsKind::Tracked(prep) => prep.finish(state, output),
+                    OpsKind::UnTracked(prep) => prep.finish(output),
+                }
+            };
+        }
+        let output = match residual_node {
+            Some(residual_node) => finish!([gamma_node, beta_node, x_node, residual_node]),
+            None => finish!([gamma_node, beta_node, x_node]),
+        };
+        let [mean, variance] = [mean, variance].map(Self::from_inner);
+        (output, mean, variance)
+    }
+
+    fn kernel_channels(x: FloatTensor<Self>, first: usize, count: usize) -> FloatTensor<Self> {
+        let (x, node) = x.into_parts();
+        let channels = x.shape()[1];
+        let output = B::kernel_channels(x, first, count);
+        match Channels.prepare::<C>([node]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish((channels, first), output),
+            OpsKind::UnTracked(prep) => prep.finish(output),
+        }
+    }
+
+    fn kernel_interleave(a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self> {
+        let ((a, a_node), (b, b_node)) = (a.into_parts(), b.into_parts());
+        let output = B::kernel_interleave(a, b);
+        match Interleave
+            .prepare::<C>([a_node, b_node])
+            .compute_bound()
+            .stateful()
+        {
+            OpsKind::Tracked(prep) => prep.finish((), output),
+            OpsKind::UnTracked(prep) => prep.finish(output),
+        }
+    }
+
+    fn kernel_add(a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self> {
+        let ((a, a_node), (b, b_node)) = (a.into_parts(), b.into_parts());
+        let output = B::kernel_add(a, b);
+        match Add
+            .prepare::<C>([a_node, b_node])
+            .compute_bound()
+            .stateful()
+        {
+            OpsKind::Tracked(prep) => prep.finish((), output),
+            OpsKind::UnTracked(prep) => prep.finish(output),
+        }
+    }
+
+    fn kernel_global_average(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        let (x, node) = x.into_parts();
+        let shape = shape4::<B>(&x);
+        let output = B::kernel_global_average(x);
+        match GlobalAverage
+            .prepare::<C>([node])
+            .compute_bound()
+            .stateful()
+        {
+            OpsKind::Tracked(prep) => prep.finish(shape, output),
+            OpsKind::UnTracked(prep) => prep.finish(output),
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! Pictures in memory: channels last, so that the channels of a pixel are one run.
+
+/// Sizes of a batch of pictures or maps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Size {
+    pub batch: usize,
+    pub height: usize,
+    pub width: usize,
+    pub channels: usize,
+}
+
+impl Size {
+    pub fn pixels(self) -> usize {
+        self.batch * self.height * self.width
+    }
+
+    pub fn len(self) -> usize {
+        self.pixels() * self.channels
+    }
+
+    /// Pixels of one picture.
+    pub fn area(self) -> usize {
+        self.height * self.width
+    }
+}
+
+/// A batch `[batch, height, width, channels]` to read. A pixel may be followed by channels that
+/// do not belong to the batch, as in a view on half of the channels.
+#[derive(Clone, Copy)]
+pub(crate) struct Images<'a> {
+    pub data: &'a [f32],
+    pub size: Size,
+    /// Values from a pixel to the next.
+    pub pitch: usize,
+}
+
+impl<'a> Images<'a> {
+    /// Dense images.
+    #[cfg(test)]
+    pub fn new(data: &'a [f32], size: Size) -> Self {
+        Self::with_pitch(data, size, size.channels)
+    }
+
+    /// # Panics
+    /// When `data` is shorter than the size says.
+    pub fn with_pitch(data: &'a [f32], size: Size, pitch: usize) -> Self {
+        let pixels = size.pixels();
+        assert!(pitch >= size.channels);
+        assert!(pixels == 0 || data.len() >= (pixels - 1) * pitch + size.channels);
+        Self { data, size, pitch }
+    }
+
+    /// Values from a picture to the next.
+    pub fn image_pitch(&self) -> usize {
+        self.size.area() * self.pitch
+    }
+}
+
+/// Where tasks on several threads write, each its own part.
+#[derive(Clone, Copy)]
+pub(crate) struct Target(pub *mut f32);
+
+// SAFETY: the tasks that share a target write disjoint parts of it, which each use says.
+unsafe impl Send for Target {}
+// SAFETY: as above.
+unsafe impl Sync for Target {}
+
+impl Target {
+    /// The address `offset` values further. A method, so that closures capture the whole.
+    ///
+    /// # Safety
+    /// The offset stays within the allocation.
+    #[inline(always)]
+    pub unsafe fn at(self, offset: usize) -> *mut f32 {
+        // SAFETY: the caller's promise.
+        unsafe { self.0.add(offset) }
+    }
+}

@@ -1,0 +1,50 @@
+//! Fast CPU kernels for convolutional networks on burn's Flex backend, with their gradients.
+//!
+//! The functions of this crate take and return ordinary [`Tensor`](burn::tensor::Tensor)s of shape
+//! `[batch, channels, height, width]`. On a Flex device with `f32` values they run kernels of
+//! their own; anywhere else (another backend, another dtype, or the feature `flex` off) they are
+//! composed of burn's operations, so a network written with them runs everywhere.
+//!
+//! Between two of these functions a map lies in memory channels last, which only its strides
+//! tell: burn's own operations can read it like any other view.
+//!
+//! The environment variable `KD_KERNELS` chooses: `off` composes everything, and `avx512`, `avx2`,
+//! `neon` or `portable` asks for an instruction set; by default the best that the processor has is
+//! taken.
+
+#![allow(
+    clippy::needless_range_loop,
+    reason = "an index runs over several arrays of a register tile at once"
+)]
+
+#[cfg(feature = "flex")]
+mod channels;
+#[cfg(feature = "flex")]
+mod conv;
+#[cfg(feature = "flex")]
+mod flex;
+#[cfg(all(test, feature = "flex"))]
+mod guarded;
+#[cfg(feature = "flex")]
+mod images;
+mod memory;
+mod mode;
+#[cfg(feature = "flex")]
+mod norm;
+mod ops;
+#[cfg(feature = "flex")]
+mod scratch;
+#[cfg(feature = "flex")]
+mod simd;
+#[cfg(feature = "flex")]
+mod transpose;
+
+pub use memory::keep_freed_memory;
+pub use mode::{BadMode, Mode, mode};
+pub use ops::{
+    ConvOptions, Normalized, add, affine, batch_norm, channels, conv2d, conv2d_fused,
+    global_average, interleave, linear,
+};
+
+#[cfg(feature = "flex")]
+pub(crate) use mode::isa;

@@ -1,0 +1,476 @@
+//! Batch normalisation with what usually follows it, the addition of a shortcut and a ReLU, in one
+//! pass for the statistics and one for the values; and the gradient of the whole.
+
+use rayon::prelude::*;
+
+use crate::images::{Images, Target};
+use crate::simd::{Isa, Kernel, Simd};
+
+#[cfg(test)]
+mod tests;
+
+/// Values of a chunk; it stays in a first- or second-level cache between its two readings. It
+/// does not depend on the number of threads, so neither do the sums.
+const CHUNK: usize = 1 << 14;
+/// Registers of channels that are summed together.
+const WIDE: usize = 4;
+
+/// Mean and biased variance of each channel.
+pub(crate) struct Statistics {
+    pub mean: Vec<f32>,
+    pub variance: Vec<f32>,
+}
+
+/// Pixels of a chunk.
+fn chunk(channels: usize) -> usize {
+    (CHUNK / channels.max(1)).max(1)
+}
+
+/// Statistics of each channel: of every chunk about its own mean, then combined in double
+/// precision (Chan, Golub and LeVeque, 1979), so that a mean far from zero costs no digits.
+pub(crate) fn statistics(isa: Isa, x: Images) -> Statistics {
+    let (pixels, channels) = (x.size.pixels(), x.size.channels);
+    let step = chunk(channels);
+    let chunks = pixels.div_ceil(step);
+    let mut partial = vec![0.0f32; chunks * 2 * channels];
+    partial
+        .par_chunks_mut((2 * channels).max(1))
+        .enumerate()
+        .for_each(|(index, partial)| {
+            let (mean, squares) = partial.split_at_mut(channels);
+            let count = (pixels - index * step).min(step);
+            isa.run(Moments {
+                x: x.data[index * step * x.pitch..].as_ptr(),
+                pitch: x.pitch,
+                count,
+                mean,
+                squares,
+            });
+        });
+    let mut mean = vec![0.0f64; channels];
+    let mut squares = vec![0.0f64; channels];
+    let mut seen = 0.0;
+    for (index, partial) in partial.chunks(2 * channels).enumerate() {
+        let count = (pixels - index * step).min(step) as f64;
+        let total: f64 = seen + count;
+        for c in 0..channels {
+            let distance = f64::from(partial[c]) - mean[c];
+            mean[c] += distance * count / total;
+            squares[c] +=
+                f64::from(partial[channels + c]) + distance * distance * seen * count / total;
+        }
+        seen = total;
+    }
+    let single = |values: Vec<f64>, scale: f64| values.into_iter().map(move |v| (v * scale) as f32);
+    Statistics {
+        mean: single(mean, 1.0).collect(),
+        variance: single(squares, 1.0 / seen).collect(),
+    }
+}
+
+/// Calls `$self.$function::<S, REGISTERS>(channel)` for all channels, in blocks of registers.
+macro_rules! by_registers {
+    ($self:ident.$function:ident, $channels:expr) => {{
+        let mut channel = 0;
+        while channel + WIDE * S::LANES <= $channels {
+            $self.$function::<S, WIDE>(channel);
+            channel += WIDE * S::LANES;
+        }
+        while channel < $channels {
+            $self.$function::<S, 1>(channel);
+            channel += S::LANES;
+        }
+    }};
+}
+
+/// Mean, and sum of squares about it, of each channel of a chunk.
+struct Moments<'a> {
+    x: *const f32,
+    pitch: usize,
+    count: usize,
+    mean: &'a mut [f32],
+    squares: &'a mut [f32],
+}
+
+impl Kernel for Moments<'_> {
+    #[inline(always)]
+    unsafe fn run<S: Simd>(mut self) {
+        // SAFETY: `count` pixels of all channels are there.
+        unsafe { by_registers!(self.block, self.mean.len()) }
+    }
+}
+
+impl Moments<'_> {
+    #[inline(always)]
+    unsafe fn block<S: Simd, const Z: usize>(&mut self, channel: usize) {
+        let left = self.mean.len() - channel;
+        // SAFETY: as in `run`.
+        unsafe {
+            let x = self.x.add(channel);
+            // Distances from the first pixel are summed, or the sum would round off what differs.
+            let mut pivot = [S::zero(); Z];
+            for z in 0..Z {
+                pivot[z] = S::load_up_to(x.add(z * S::LANES), left);
+            }
+            let mut sum = [S::zero(); Z];
+            for i in 0..self.count {
+                for z in 0..Z {
+                    let value = S::load_up_to(x.add(i * self.pitch + z * S::LANES), left);
+                    sum[z] = S::add(sum[z], S::sub(value, pivot[z]));
+                }
+            }
+            let scale = S::splat(1.0 / self.count as f32);
+            let mut mean = [S::zero(); Z];
+            for z in 0..Z {
+                mean[z] = S::fma(sum[z], scale, pivot[z]);
+            }
+            let mut squares = [S::zero(); Z];
+            for i in 0..self.count {
+                for z in 0..Z {
+                    let value = S::load_up_to(x.add(i * self.pitch + z * S::LANES), left);
+                    let distance = S::sub(value, mean[z]);
+                    squares[z] = S::fma(distance, distance, squares[z]);
+                }
+            }
+            for z in 0..Z {
+                let at = channel + z * S::LANES;
+                S::store_up_to(self.mean.as_mut_ptr().add(at), mean[z], left);
+                S::store_up_to(self.squares.as_mut_ptr().add(at), squares[z], left);
+            }
+        }
+    }
+}
+
+/// `y = x · scale + shift (+ residual)`, and a ReLU on request; `y` is dense.
+pub(crate) fn affine(
+    isa: Isa,
+    x: Images,
+    scale: &[f32],
+    shift: &[f32],
+    residual: Option<Images>,
+    relu: bool,
+    y: Target,
+) {
+    let channels = x.size.channels;
+    assert_eq!(
+        [scale.len(), shift.len()],
+        [channels; 2],
+        "one scale and shift for each channel"
+    );
+    if let Some(residual) = &residual {
+        assert_eq!(
+            residual.size, x.size,
+            "only a map of the same size can be added"
+        );
+    }
+    each_chunk(x, |first, count| {
+        isa.run(Affine {
+            x: &x,
+            scale,
+            shift,
+            residual: residual.as_ref(),
+            relu,
+            first,
+            count,
+            y,
+        });
+    });
+}
+
+fn each_chunk(x: Images, work: impl Fn(usize, usize) + Sync) {
+    let pixels = x.size.pixels();
+    let step = chunk(x.size.channels);
+    (0..pixels.div_ceil(step))
+        .into_par_iter()
+        .for_each(|index| work(index * step, (pixels - index * step).min(step)));
+}
+
+struct Affine<'a> {
+    x: &'a Images<'a>,
+    scale: &'a [f32],
+    shift: &'a [f32],
+    residual: Option<&'a Images<'a>>,
+    relu: bool,
+    first: usize,
+    count: usize,
+    y: Target,
+}
+
+impl Kernel for Affine<'_> {
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        // SAFETY: the pixels are there in all images.
+        unsafe { by_registers!(self.block, self.x.size.channels) }
+    }
+}
+
+impl Affine<'_> {
+    #[inline(always)]
+    unsafe fn block<S: Simd, const Z: usize>(&self, channel: usize) {
+        let channels = self.x.size.channels;
+        let left = channels - channel;
+        // SAFETY: as in `run`.
+        unsafe {
+            let mut scale = [S::zero(); Z];
+            let mut shift = [S::zero(); Z];
+            for z in 0..Z {
+                let at = channel + z * S::LANES;
+                scale[z] = S::load_up_to(self.scale.as_ptr().add(at), left);
+                shift[z] = S::load_up_to(self.shift.as_ptr().add(at), left);
+            }
+            for pixel in self.first..self.first + self.count {
+                for z in 0..Z {
+                    let at = channel + z * S::LANES;
+                    let x = self.x.data.as_ptr().add(pixel * self.x.pitch + at);
+                    let mut value = S::fma(S::load_up_to(x, left), scale[z], shift[z]);
+                    if let Some(residual) = self.residual {
+                        let r = residual.data.as_ptr().add(pixel * residual.pitch + at);
+                        value = S::add(value, S::load_up_to(r, left));
+                    }
+                    if self.relu {
+                        value = S::max(S::zero(), value);
+                    }
+                    S::store_up_to(self.y.at(pixel * channels + at), value, left);
+                }
+            }
+        }
+    }
+}
+
+/// What the gradient of a batch normalisation needs from its forward pass.
+#[derive(Clone, Copy)]
+pub(crate) struct Saved<'a> {
+    /// Input.
+    pub x: Images<'a>,
+    /// Output, when a ReLU made it: the gradient passes where it is positive.
+    pub gate: Option<Images<'a>>,
+    pub mean: &'a [f32],
+    /// `1 / sqrt(variance + epsilon)`.
+    pub rstd: &'a [f32],
+    pub gamma: &'a [f32],
+}
+
+/// Gradients of scale and shift.
+#[derive(Default)]
+pub(crate) struct ParameterGrads {
+    pub gamma: Vec<f32>,
+    pub beta: Vec<f32>,
+}
+
+/// The gradient of the input, written over `dx`, and, when asked for, that of the shortcut over
+/// `residual`; both dense.
+pub(crate) fn grad(
+    isa: Isa,
+    saved: Saved,
+    grad: Images,
+    dx: Target,
+    residual: Option<Target>,
+) -> ParameterGrads {
+    let (pixels, channels) = (grad.size.pixels(), grad.size.channels);
+    let step = chunk(channels);
+    let mut partial = vec![0.0f32; pixels.div_ceil(step) * 2 * channels];
+    partial
+        .par_chunks_mut((2 * channels).max(1))
+        .enumerate()
+        .for_each(|(index, partial)| {
+            let (plain, scaled) = partial.split_at_mut(channels);
+            isa.run(Sums {
+                saved: &saved,
+                grad: &grad,
+                first: index * step,
+                count: (pixels - index * step).min(step),
+                plain,
+                scaled,
+            });
+        });
+    let mut sums = vec![0.0f64; 2 * channels];
+    for partial in partial.chunks(2 * channels) {
+        for (sum, value) in sums.iter_mut().zip(partial) {
+            *sum += f64::from(*value);
+        }
+    }
+    // dx = γ/σ · (g − Σg/M − x̂ · Σ(g·x̂)/M), written as g·a + x·b + c for each channel.
+    let count = pixels as f64;
+    let mut factors = vec![0.0f32; 3 * channels];
+    for c in 0..channels {
+        let rstd = f64::from(saved.rstd[c]);
+        let a = f64::from(saved.gamma[c]) * rstd;
+        let b = -a * rstd * sums[channels + c] / count;
+        factors[c] = a as f32;
+        factors[channels + c] = b as f32;
+        factors[2 * channels + c] = (-a * sums[c] / count) as f32;
+    }
+    let (a, rest) = factors.split_at(channels);
+    let (b, c) = rest.split_at(channels);
+    each_chunk(grad, |first, count| {
+        isa.run(Apply {
+            saved: &saved,
+            grad: &grad,
+            factors: [a, b, c],
+            first,
+            count,
+            dx,
+            residual,
+        });
+    });
+    let single = |sums: &[f64]| sums.iter().map(|sum| *sum as f32).collect();
+    ParameterGrads {
+        beta: single(&sums[..channels]),
+        gamma: single(&sums[channels..]),
+    }
+}
+
+/// `Σ g` and `Σ g · x̂` of each channel of a chunk.
+struct Sums<'a> {
+    saved: &'a Saved<'a>,
+    grad: &'a Images<'a>,
+    first: usize,
+    count: usize,
+    plain: &'a mut [f32],
+    scaled: &'a mut [f32],
+}
+
+/// The gradient that the ReLU lets through.
+///
+/// # Safety
+/// Pixel and channel are there.
+#[inline(always)]
+unsafe fn gated<S: Simd>(
+    grad: &Images,
+    gate: Option<&Images>,
+    pixel: usize,
+    channel: usize,
+    left: usize,
+) -> S::V {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let g = S::load_up_to(grad.data.as_ptr().add(pixel * grad.pitch + channel), left);
+        match gate {
+            Some(gate) => {
+                let at = gate.data.as_ptr().add(pixel * gate.pitch + channel);
+                S::where_positive(S::load_up_to(at, left), g)
+            }
+            None => g,
+        }
+    }
+}
+
+impl Kernel for Sums<'_> {
+    #[inline(always)]
+    unsafe fn run<S: Simd>(mut self) {
+        // SAFETY: the pixels are there in all images.
+        unsafe { by_registers!(self.block, self.grad.size.channels) }
+    }
+}
+
+impl Sums<'_> {
+    #[inline(always)]
+    unsafe fn block<S: Simd, const Z: usize>(&mut self, channel: usize) {
+        let left = self.plain.len() - channel;
+        let x = &self.saved.x;
+        // SAFETY: as in `run`.
+        unsafe {
+            let mut mean = [S::zero(); Z];
+            let mut rstd = [S::zero(); Z];
+            for z in 0..Z {
+                let at = channel + z * S::LANES;
+                mean[z] = S::load_up_to(self.saved.mean.as_ptr().add(at), left);
+                rstd[z] = S::load_up_to(self.saved.rstd.as_ptr().add(at), left);
+            }
+            let mut plain = [S::zero(); Z];
+            let mut scaled = [S::zero(); Z];
+            for pixel in self.first..self.first + self.count {
+                for z in 0..Z {
+                    let at = channel + z * S::LANES;
+                    let g = gated::<S>(self.grad, self.saved.gate.as_ref(), pixel, at, left);
+                    let value = S::load_up_to(x.data.as_ptr().add(pixel * x.pitch + at), left);
+                    plain[z] = S::add(plain[z], g);
+                    scaled[z] = S::fma(g, S::sub(value, mean[z]), scaled[z]);
+                }
+            }
+            for z in 0..Z {
+                let at = channel + z * S::LANES;
+                let scaled = S::mul(scaled[z], rstd[z]);
+                S::store_up_to(self.plain.as_mut_ptr().add(at), plain[z], left);
+                S::store_up_to(self.scaled.as_mut_ptr().add(at), scaled, left);
+            }
+        }
+    }
+}
+
+struct Apply<'a> {
+    saved: &'a Saved<'a>,
+    grad: &'a Images<'a>,
+    factors: [&'a [f32]; 3],
+    first: usize,
+    count: usize,
+    dx: Target,
+    residual: Option<Target>,
+}
+
+impl Kernel for Apply<'_> {
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        // SAFETY: the pixels are there in all images.
+        unsafe { by_registers!(self.block, self.grad.size.channels) }
+    }
+}
+
+impl Apply<'_> {
+    #[inline(always)]
+    unsafe fn block<S: Simd, const Z: usize>(&self, channel: usize) {
+        let channels = self.grad.size.channels;
+        let left = channels - channel;
+        let x = &self.saved.x;
+        // SAFETY: as in `run`.
+        unsafe {
+            let mut factors = [[S::zero(); Z]; 3];
+            let mut mean = [S::zero(); Z];
+            for z in 0..Z {
+                let at = channel + z * S::LANES;
+                for f in 0..3 {
+                    factors[f][z] = S::load_up_to(self.factors[f].as_ptr().add(at), left);
+                }
+                mean[z] = S::load_up_to(self.saved.mean.as_ptr().add(at), left);
+            }
+            for pixel in self.first..self.first + self.count {
+                for z in 0..Z {
+                    let at = channel + z * S::LANES;
+                    let g = gated::<S>(self.grad, self.saved.gate.as_ref(), pixel, at, left);
+                    let value = S::load_up_to(x.data.as_ptr().add(pixel * x.pitch + at), left);
+                    let tail = S::fma(S::sub(value, mean[z]), factors[1][z], factors[2][z]);
+                    let to = pixel * channels + at;
+                    S::store_up_to(self.dx.at(to), S::fma(g, factors[0][z], tail), left);
+                    if let Some(residual) = self.residual {
+                        S::store_up_to(residual.at(to), g, left);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// `1 / sqrt(variance + epsilon)`.
+pub(crate) fn reciprocal_deviation(variance: &[f32], epsilon: f64) -> Vec<f32> {
+    variance
+        .iter()
+        .map(|v| (1.0 / (f64::from(*v) + epsilon).sqrt()) as f32)
+        .collect()
+}
+
+/// Scale and shift of a normalisation: `γ / σ` and `β − μ · γ / σ`.
+pub(crate) fn fold(
+    gamma: &[f32],
+    beta: &[f32],
+    mean: &[f32],
+    variance: &[f32],
+    epsilon: f64,
+) -> (Vec<f32>, Vec<f32>) {
+    (0..gamma.len())
+        .map(|c| {
+            let scale = f64::from(gamma[c]) / (f64::from(variance[c]) + epsilon).sqrt();
+            let shift = f64::from(beta[c]) - f64::from(mean[c]) * scale;
+            (scale as f32, shift as f32)
+        })
+        .unzip()
+}

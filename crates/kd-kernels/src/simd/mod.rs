@@ -1,0 +1,164 @@
+//! Vectors of `f32`, chosen at run time by what the processor has.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+mod portable;
+
+use std::fmt;
+
+/// A vector type and its arithmetic.
+///
+/// # Safety
+/// Every function may only be called where the processor has the instructions: inside
+/// [`Kernel::run`], started by [`Isa::run`]. Pointers must be valid for the lanes touched.
+pub(crate) trait Simd: Copy + Send + Sync + 'static {
+    /// One register.
+    type V: Copy;
+    /// Values in a register.
+    const LANES: usize;
+
+    unsafe fn splat(value: f32) -> Self::V;
+    unsafe fn load(from: *const f32) -> Self::V;
+    unsafe fn store(to: *mut f32, v: Self::V);
+    /// Loads the first `count < LANES` values; the other lanes are zero.
+    unsafe fn load_part(from: *const f32, count: usize) -> Self::V;
+    /// Stores the first `count < LANES` values.
+    unsafe fn store_part(to: *mut f32, v: Self::V, count: usize);
+    unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
+    unsafe fn sub(a: Self::V, b: Self::V) -> Self::V;
+    unsafe fn mul(a: Self::V, b: Self::V) -> Self::V;
+    /// `a · b + c`.
+    unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// `c − a · b`.
+    unsafe fn nfma(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// The larger; where `b` is NaN, NaN.
+    unsafe fn max(a: Self::V, b: Self::V) -> Self::V;
+    /// `v` where `gate > 0`, else zero.
+    unsafe fn where_positive(gate: Self::V, v: Self::V) -> Self::V;
+
+    #[inline(always)]
+    unsafe fn zero() -> Self::V {
+        // SAFETY: the caller's promise.
+        unsafe { Self::splat(0.0) }
+    }
+
+    /// Loads up to `LANES` of the `left` values that remain.
+    #[inline(always)]
+    unsafe fn load_up_to(from: *const f32, left: usize) -> Self::V {
+        // SAFETY: the caller's promise.
+        unsafe {
+            if left >= Self::LANES {
+                Self::load(from)
+            } else {
+                Self::load_part(from, left)
+            }
+        }
+    }
+
+    /// Stores up to `LANES` of the `left` values that remain.
+    #[inline(always)]
+    unsafe fn store_up_to(to: *mut f32, v: Self::V, left: usize) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            if left >= Self::LANES {
+                Self::store(to, v);
+            } else {
+                Self::store_part(to, v, left);
+            }
+        }
+    }
+}
+
+/// A piece of work written once for every vector type. Implementations mark `run` as
+/// `#[inline(always)]`, so that it is compiled with the instructions of its caller.
+pub(crate) trait Kernel {
+    /// Does the work.
+    ///
+    /// # Safety
+    /// The processor has the instructions of `S`.
+    unsafe fn run<S: Simd>(self);
+}
+
+/// An instruction set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Isa {
+    /// 16 lanes, x86-64.
+    Avx512,
+    /// 8 lanes and fused multiply-add, x86-64.
+    Avx2,
+    /// 4 lanes, AArch64.
+    Neon,
+    /// Arrays that the compiler vectorises for the baseline of the target.
+    Portable,
+}
+
+impl fmt::Display for Isa {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Avx512 => "avx512",
+            Self::Avx2 => "avx2",
+            Self::Neon => "neon",
+            Self::Portable => "portable",
+        })
+    }
+}
+
+impl Isa {
+    /// What this processor has, the fastest first.
+    pub fn available() -> Vec<Self> {
+        #[allow(unused_mut, reason = "other targets have the portable form only")]
+        let mut found = Vec::new();
+        #[cfg(target_arch = "x86_64")]
+        {
+            // What `avx512::run` is compiled for.
+            if std::arch::is_x86_feature_detected!("avx512f")
+                && std::arch::is_x86_feature_detected!("avx512vl")
+                && std::arch::is_x86_feature_detected!("avx512dq")
+                && std::arch::is_x86_feature_detected!("avx512bw")
+            {
+                found.push(Self::Avx512);
+            }
+            if std::arch::is_x86_feature_detected!("avx2")
+                && std::arch::is_x86_feature_detected!("fma")
+            {
+                found.push(Self::Avx2);
+            }
+        }
+        #[cfg(target_arch = "aarch64")]
+        found.push(Self::Neon);
+        found.push(Self::Portable);
+        found
+    }
+
+    /// Values in a register.
+    pub(crate) fn lanes(self) -> usize {
+        match self {
+            Self::Avx512 => 16,
+            Self::Avx2 => 8,
+            Self::Neon => 4,
+            Self::Portable => portable::LANES,
+        }
+    }
+
+    /// Runs a kernel with this instruction set, which must be among [`Isa::available`].
+    #[inline]
+    pub(crate) fn run<K: Kernel>(self, kernel: K) {
+        match self {
+            // SAFETY: an `Isa` comes from `available`, which asked the processor.
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => unsafe { avx512::run(kernel) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => unsafe { avx2::run(kernel) },
+            // SAFETY: every AArch64 processor has NEON.
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon => unsafe { neon::run(kernel) },
+            // SAFETY: needs no special instruction.
+            _ => unsafe { kernel.run::<portable::Portable>() },
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! What a result must not depend on, to the last bit.
+
+use burn::tensor::{DType, Tensor};
+use kd_kernels::{conv2d, conv2d_fused};
+
+use crate::compared::{evaluate, numbers, plain};
+use crate::{convolutions, options, output};
+
+/// A picture alone gives what it gives among others: answers may be kept and asked for again.
+#[test]
+fn a_picture_gives_the_same_in_every_batch() {
+    for (x, weight, options) in convolutions() {
+        let x = [64, x[1], x[2], x[3]];
+        let shortcut = plain(output(x, weight, options));
+        let [outputs, ..] = weight;
+        let [x, weight] = [x, weight].map(plain);
+        let bias: Tensor<1> = plain([outputs, 1, 1, 1]).reshape([outputs]);
+        let run = |first: usize, batch: usize| {
+            let [x, shortcut] = [&x, &shortcut].map(|map| map.clone().narrow(0, first, batch));
+            let plain = conv2d(x.clone(), weight.clone(), options);
+            let (weight, bias) = (weight.clone(), bias.clone());
+            let fused = conv2d_fused(x, weight, bias, Some(shortcut), true, options);
+            [plain, fused]
+        };
+        let whole = run(0, 64);
+        for (first, batch) in [(0, 1), (63, 1), (17, 2), (40, 5), (0, 63)] {
+            for (found, whole) in run(first, batch).into_iter().zip(&whole) {
+                let same = whole.clone().narrow(0, first, batch);
+                assert_eq!(
+                    numbers(found),
+                    numbers(same),
+                    "{options:?}, {first} + {batch}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn the_number_of_threads_changes_nothing() {
+    let run = || {
+        let maps = [
+            [33, 16, 9, 9],
+            [24, 16, 3, 3],
+            [24, 1, 3, 3],
+            [16, 24, 1, 1],
+        ];
+        let found = evaluate(DType::F32, &maps, &[16, 16], |maps, vectors| {
+            let [x, first, second, third] = [0, 1, 2, 3].map(|i| maps[i].clone());
+            let [gamma, beta] = [0, 1].map(|i| vectors[i].clone());
+            let y = conv2d(x.clone(), first, options(1, 1, 1));
+            let y = conv2d(y, second, options(1, 1, 24));
+            let y = conv2d(y, third, options(1, 0, 1));
+            kd_kernels::batch_norm(y, gamma, beta, Some(x), 1e-5, true).output
+        });
+        (found.value, found.gradients)
+    };
+    let [one, two, three] = [1, 2, 3].map(|threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+        pool.build().unwrap().install(run)
+    });
+    assert_eq!(one, two);
+    assert_eq!(one, three);
+}

@@ -1,0 +1,258 @@
+//! The operations on `f32` tensors, which run the kernels, against the same operations on `f64`
+//! tensors, which are composed of burn's: values and all gradients.
+
+#![cfg(feature = "flex")]
+#![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
+
+mod compared;
+mod gradients;
+mod independence;
+mod views;
+
+use burn::tensor::Tensor;
+use compared::{compare, evaluate, plain};
+use kd_kernels::{
+    ConvOptions, Mode, add, affine, batch_norm, channels, conv2d, conv2d_fused, global_average,
+    interleave, mode,
+};
+
+/// Stride, padding and groups, the same along both axes.
+fn options(stride: usize, padding: usize, groups: usize) -> ConvOptions {
+    ConvOptions {
+        stride: [stride; 2],
+        padding: [padding; 2],
+        groups,
+    }
+}
+
+/// Shapes of input and weight, and options, one for every way that a convolution is computed.
+fn convolutions() -> Vec<([usize; 4], [usize; 4], ConvOptions)> {
+    vec![
+        ([2, 3, 7, 9], [16, 3, 3, 3], options(1, 1, 1)),
+        ([2, 16, 7, 9], [24, 16, 3, 3], options(1, 1, 1)),
+        ([2, 20, 6, 6], [9, 20, 3, 3], options(1, 0, 1)),
+        ([3, 16, 8, 8], [20, 16, 3, 3], options(2, 1, 1)),
+        ([2, 24, 5, 5], [17, 24, 1, 1], options(1, 0, 1)),
+        ([2, 8, 9, 8], [16, 8, 1, 1], options(2, 0, 1)),
+        ([2, 3, 11, 10], [8, 3, 7, 7], options(2, 3, 1)),
+        ([2, 12, 6, 6], [18, 4, 3, 3], options(1, 1, 3)),
+        ([2, 12, 6, 6], [6, 4, 1, 1], options(1, 0, 3)),
+        ([2, 21, 6, 5], [21, 1, 3, 3], options(1, 1, 21)),
+        ([2, 21, 7, 7], [21, 1, 3, 3], options(2, 1, 21)),
+        ([2, 6, 7, 7], [12, 1, 5, 5], options(1, 2, 6)),
+        ([1, 16, 1, 1], [16, 16, 3, 3], options(1, 1, 1)),
+        (
+            [2, 4, 9, 7],
+            [5, 4, 1, 3],
+            ConvOptions {
+                stride: [2, 1],
+                padding: [0, 1],
+                groups: 1,
+            },
+        ),
+    ]
+}
+
+/// Else these tests would compare burn with itself.
+#[test]
+fn the_kernels_are_on_unless_they_are_switched_off() {
+    let off = std::env::var("KD_KERNELS").is_ok_and(|name| name == "off");
+    assert_eq!(mode() == Ok(Mode::Off), off);
+}
+
+#[test]
+fn conv2d_agrees() {
+    for (x, weight, options) in convolutions() {
+        let what = format!("{x:?} with {weight:?}, {options:?}");
+        compare(&what, &[x, weight], &[], |maps, _| {
+            conv2d(maps[0].clone(), maps[1].clone(), options)
+        });
+    }
+}
+
+/// Height or width of the output of a convolution.
+fn output(x: [usize; 4], weight: [usize; 4], options: ConvOptions) -> [usize; 4] {
+    let along = |axis: usize| {
+        (x[2 + axis] + 2 * options.padding[axis] - weight[2 + axis]) / options.stride[axis] + 1
+    };
+    [x[0], weight[0], along(0), along(1)]
+}
+
+#[test]
+fn conv2d_fused_agrees() {
+    for (x, weight, options) in convolutions() {
+        let shortcut = output(x, weight, options);
+        for (residual, relu) in [(false, false), (true, false), (false, true), (true, true)] {
+            let what = format!("{x:?} with {weight:?}, {options:?}, {residual} {relu}");
+            compare(
+                &what,
+                &[x, weight, shortcut],
+                &[weight[0]],
+                |maps, vectors| {
+                    conv2d_fused(
+                        maps[0].clone(),
+                        maps[1].clone(),
+                        vectors[0].clone(),
+                        residual.then(|| maps[2].clone()),
+                        relu,
+                        options,
+                    )
+                },
+            );
+        }
+    }
+}
+
+#[test]
+fn batch_norm_agrees_with_its_statistics() {
+    for shape in [[2, 1, 3, 3], [3, 16, 5, 4], [2, 21, 7, 7], [4, 70, 1, 1]] {
+        for (residual, relu) in [(false, false), (true, false), (false, true), (true, true)] {
+            let what = format!("{shape:?}, {residual} {relu}");
+            let run = |maps: &[Tensor<4>], vectors: &[Tensor<1>]| {
+                batch_norm(
+                    maps[0].clone(),
+                    vectors[0].clone(),
+                    vectors[1].clone(),
+                    residual.then(|| maps[1].clone()),
+                    1e-5,
+                    relu,
+                )
+            };
+            let sizes = [shape[1]; 2];
+            compare(&what, &[shape, shape], &sizes, |m, v| run(m, v).output);
+            // A loss may use them too: no gradient comes through them.
+            compare(&what, &[shape, shape], &sizes, |maps, vectors| {
+                let found = run(maps, vectors);
+                let along = |values: Tensor<1>| values.reshape([1, shape[1], 1, 1]);
+                found.output * along(found.mean) + along(found.variance)
+            });
+        }
+    }
+}
+
+#[test]
+fn affine_agrees() {
+    let shape = [2, 19, 4, 3];
+    for (residual, relu) in [(false, false), (true, false), (false, true), (true, true)] {
+        let what = format!("{residual} {relu}");
+        compare(&what, &[shape, shape], &[19, 19], |maps, vectors| {
+            affine(
+                maps[0].clone(),
+                vectors[0].clone(),
+                vectors[1].clone(),
+                residual.then(|| maps[1].clone()),
+                relu,
+            )
+        });
+    }
+}
+
+#[test]
+fn maps_are_cut_mixed_added_and_averaged_alike() {
+    for shape in [[2, 1, 1, 1], [2, 5, 3, 4], [3, 34, 5, 5]] {
+        let channel = shape[1];
+        for (first, count) in [(0, channel), (channel / 2, channel - channel / 2), (0, 1)] {
+            let what = format!("channels {first} + {count} of {shape:?}");
+            compare(&what, &[shape], &[], |maps, _| {
+                channels(maps[0].clone(), first, count)
+            });
+        }
+        compare("interleave", &[shape, shape], &[], |maps, _| {
+            interleave(maps[0].clone(), maps[1].clone())
+        });
+        compare("add", &[shape, shape], &[], |maps, _| {
+            add(maps[0].clone(), maps[1].clone())
+        });
+        compare("average", &[shape], &[], |maps, _| {
+            global_average(maps[0].clone()).reshape([shape[0], channel, 1, 1])
+        });
+    }
+}
+
+#[test]
+fn nan_stays_visible_after_a_relu() {
+    let spoilt = |x: &Tensor<4>| x.clone().slice_fill([0..1, 0..1, 0..1, 0..1], f32::NAN);
+    let shape = [1, 16, 4, 4];
+    let normalized = evaluate(
+        burn::tensor::DType::F32,
+        &[shape],
+        &[16, 16],
+        |maps, vectors| {
+            let [gamma, beta] = [0, 1].map(|i| vectors[i].clone());
+            batch_norm(spoilt(&maps[0]), gamma, beta, None, 1e-5, true).output
+        },
+    );
+    // The statistics spread it over its channel.
+    assert_eq!(normalized.value.iter().filter(|v| v.is_nan()).count(), 16);
+    for (weight, options) in [
+        ([16, 16, 1, 1], options(1, 0, 1)),
+        ([16, 1, 3, 3], options(1, 1, 16)),
+    ] {
+        let [x, weight, zero] = [shape, weight, shape].map(plain);
+        let bias = zero.clone().slice([0..1, 0..16, 0..1, 0..1]).reshape([16]);
+        let y = conv2d_fused(spoilt(&x), weight, bias, Some(zero), true, options);
+        let first = y.slice([0..1, 0..1, 0..1, 0..1]).into_scalar::<f32>();
+        assert!(first.is_nan(), "{first}");
+    }
+}
+
+/// Before a kernel reads or writes where it may not.
+#[test]
+fn what_does_not_fit_is_refused() {
+    if mode() == Ok(Mode::Off) {
+        return;
+    }
+    let map = || plain([1, 8, 4, 4]);
+    let vector = |count| plain([count, 1, 1, 1]).reshape([count]);
+    let square = |outputs, inputs, kernel| plain([outputs, inputs, kernel, kernel]);
+    let fused = |bias, residual| {
+        conv2d_fused(
+            map(),
+            square(8, 8, 3),
+            vector(bias),
+            Some(plain(residual)),
+            true,
+            options(1, 1, 1),
+        )
+    };
+    let normalized = |channels, residual| {
+        let [gamma, beta] = [vector(channels), vector(channels)];
+        batch_norm(map(), gamma, beta, Some(plain(residual)), 1e-5, true).output
+    };
+    let refused: [(&str, &dyn Fn() -> Tensor<4>); 9] = [
+        ("only a map of the same size can be added", &|| {
+            fused(8, [1, 8, 4, 3])
+        }),
+        ("one bias for each channel", &|| fused(7, [1, 8, 4, 4])),
+        ("only a map of the same size can be added", &|| {
+            normalized(8, [1, 8, 1, 1])
+        }),
+        ("one scale and shift for each channel", &|| {
+            normalized(7, [1, 8, 4, 4])
+        }),
+        ("cannot be divided into 2 groups", &|| {
+            conv2d(map(), square(5, 4, 3), options(1, 1, 2))
+        }),
+        ("the weight has 3 channels", &|| {
+            conv2d(map(), square(5, 3, 3), options(1, 1, 1))
+        }),
+        ("is larger than the padded input", &|| {
+            conv2d(map(), square(8, 8, 7), options(1, 1, 1))
+        }),
+        ("only equal maps can be added", &|| {
+            add(map(), plain([1, 8, 4, 3]))
+        }),
+        ("only equal maps can be interleaved", &|| {
+            interleave(map(), plain([1, 8, 4, 3]))
+        }),
+    ];
+    for (message, call) in refused {
+        let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(call));
+        let panic = panic.expect_err(message);
+        let said = match panic.downcast_ref::<String>() {
+            Some(said) => said.as_str(),
+            None => panic.downcast_ref::<&str>().copied().unwrap_or_default(),
+        };
+        assert!(said.contains(message), "{said}");
+    }
+}

@@ -1,0 +1,112 @@
+//! The teacher cache of a run: checked before, opened once, shared by all seeds.
+
+use std::num::NonZeroU64;
+use std::path::Path;
+
+use burn::module::Module;
+use kd_models::Network;
+
+use super::Job;
+use crate::cache::{self, Budget, CacheConfig, Forecast, Identity, Place, TeacherCache, Views};
+use crate::report::words::{count, prefixed};
+use crate::summary::CacheSummary;
+use crate::{Error, Event, Observer};
+
+impl Job<'_> {
+    fn cache_config(&self) -> Option<&CacheConfig> {
+        self.recipe.teacher.as_ref()?.cache.as_ref()
+    }
+
+    /// How many views of a picture the students are shown; none for all that are drawn.
+    pub(super) fn bounded_views(&self) -> Option<NonZeroU64> {
+        match self.cache_config()?.views {
+            Views::All => None,
+            Views::Count(count) => Some(count),
+        }
+    }
+
+    /// Refuses a cache that cannot serve the objective, and says what is to be expected of it, before
+    /// hours are spent on the teacher: untrained networks have the same shapes.
+    pub(super) fn check_cache(
+        &self,
+        seeds: usize,
+        observer: &mut dyn Observer,
+    ) -> Result<(), Error> {
+        let (Some(spec), Some(config)) = (&self.recipe.teacher, self.cache_config()) else {
+            return Ok(());
+        };
+        let show = |model: &str| -> Result<_, Error> {
+            let network = Network::new(&self.network(model), self.device)?;
+            Ok(self.dry_run(&network.valid()))
+        };
+        let (student, teacher) = (show(&self.recipe.student.model)?, show(&spec.model)?);
+        let images = &self.dataset.train;
+        let pictures = self.splits.train.len();
+        let autodiff = self.device.clone().autodiff();
+        let objective = self.recipe.objective.clone().with_samples(pictures);
+        let objective = objective.init(&student, Some(&teacher), &autodiff)?;
+        cache::check(&objective, config.embedding)?;
+
+        let budget = Budget::new(self.recipe, seeds, pictures, (images.height, images.width));
+        let forecast = Forecast::new(config, &self.recipe.data.augment, &budget);
+        let [_, classes] = teacher.logits.dims();
+        let embedding = teacher.embedding.map_or(0, |e| e.dims()[1]);
+        let bytes = forecast.bytes(config, pictures, classes, embedding)?;
+        observer.event(Event::Note(&format!(
+            "teacher cache: {:.0} showings of a picture are about {:.1} different views, which saves \
+             {:.0} % of the teacher's work and takes {} of {}",
+            budget.shown,
+            forecast.views,
+            100.0 * forecast.saved,
+            prefixed(bytes as f64, "B"),
+            match config.place {
+                Place::Memory => "memory",
+                Place::File => "a file, less what it holds already",
+            },
+        )));
+        Ok(())
+    }
+
+    /// Opens the recipe's cache of a teacher.
+    pub(super) fn open_cache(
+        &self,
+        teacher: &Network,
+        out: &Path,
+        observer: &mut dyn Observer,
+    ) -> Result<Option<TeacherCache>, Error> {
+        let Some(config) = self.cache_config() else {
+            return Ok(None);
+        };
+        let augment = self.recipe.data.augment;
+        let model = &teacher.config().model;
+        let identity = Identity::new(config, teacher, model, self.dataset, augment, self.device)?;
+        let path = match (config.place, &config.path) {
+            (Place::Memory, _) => return TeacherCache::open(identity, None).map(Some),
+            (Place::File, Some(path)) => path.clone(),
+            (Place::File, None) => {
+                let folder = out.parent().unwrap_or(Path::new("")).join("teacher-cache");
+                folder.join(identity.file_name())
+            }
+        };
+        let cache = TeacherCache::open(identity, Some(&path))?;
+        observer.event(Event::Note(&format!(
+            "teacher cache: {} holds {} answers",
+            path.display(),
+            count(cache.len() as u64)
+        )));
+        Ok(Some(cache))
+    }
+}
+
+/// What a run got out of its cache.
+pub(super) fn summarise(cache: &TeacherCache) -> CacheSummary {
+    let asked = cache.asked();
+    CacheSummary {
+        hits: asked.hits,
+        misses: asked.misses,
+        saved: asked.saved(),
+        answers: cache.len() as u64,
+        bytes: cache.bytes(),
+        file: cache.path().map(Path::to_path_buf),
+    }
+}

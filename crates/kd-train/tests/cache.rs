@@ -1,0 +1,339 @@
+//! The teacher cache: exact where it says so, smaller where it is told to be, refused where it cannot serve.
+
+#![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
+
+use std::path::{Path, PathBuf};
+
+use burn::tensor::Device;
+use kd_train::{Arm, Error, Recipe, Record, RunOptions, Silent, Summary, run};
+
+/// 52 pictures in batches of 16, 16, 16 and 4; a move by one pixel and a flip have 18 views.
+const RECIPE: &str = r#"name = "cached"
+compare = false
+
+[data]
+name = "fashion_mnist_small"
+train_limit = 52
+test_limit = 10
+validation = 0.0
+augment = { crop = 1, flip = true }
+
+[student]
+model = "resnet8"
+
+[teacher]
+model = "resnet8"
+train = { epochs = 1, batches_per_epoch = 1, batch = 16, lr = { peak = 0.05 } }
+
+[objective.cross_entropy]
+weight = 0.1
+[objective.kd]
+[objective.rkd]
+
+[train]
+epochs = 4
+batch = 16
+log_every = 1
+lr = { peak = 0.05 }
+"#;
+
+struct Scratch(tempfile::TempDir);
+
+impl Scratch {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn recipe(&self, overrides: &[&str]) -> Result<Recipe, Error> {
+        let file = self.0.path().join("cached.toml");
+        std::fs::write(&file, RECIPE).unwrap();
+        let overrides: Vec<String> = overrides.iter().map(|o| o.to_string()).collect();
+        Recipe::load(&file, &overrides)
+    }
+
+    fn out(&self, name: &str) -> PathBuf {
+        self.0.path().join("runs").join(name)
+    }
+
+    fn start(&self, name: &str, seeds: usize, overrides: &[&str]) -> Result<Run, Error> {
+        let options = RunOptions {
+            out: self.out(name),
+            seeds,
+            device_name: "flex".into(),
+        };
+        let recipe = self.recipe(overrides)?;
+        let summary = run(&recipe, &options, &Device::flex(), &mut Silent)?;
+        Ok(Run {
+            losses: losses(&options.out),
+            summary,
+        })
+    }
+
+    fn run(&self, name: &str, seeds: usize, overrides: &[&str]) -> Run {
+        self.start(name, seeds, overrides).unwrap()
+    }
+}
+
+struct Run {
+    /// Loss, components and gradient norm of every step and the loss of every epoch, as bits.
+    losses: Vec<u64>,
+    summary: Summary,
+}
+
+impl Run {
+    fn asked(&self) -> (u64, u64) {
+        let cache = self.summary.cache.as_ref().unwrap();
+        assert_eq!(
+            cache.saved,
+            100.0 * cache.hits as f64 / (cache.hits + cache.misses) as f64
+        );
+        (cache.hits, cache.misses)
+    }
+}
+
+fn records(out: &Path) -> Vec<Record> {
+    let text = std::fs::read_to_string(out.join("metrics.jsonl")).unwrap();
+    let lines = text.lines().map(|l| serde_json::from_str(l).unwrap());
+    lines.collect()
+}
+
+fn losses(out: &Path) -> Vec<u64> {
+    let mut values = Vec::new();
+    for record in records(out) {
+        match record {
+            Record::Step(s) => {
+                values.extend([s.loss, s.gradient_norm]);
+                values.extend(s.components.values().map(|c| c.value));
+            }
+            Record::Epoch(e) => values.push(e.loss),
+        }
+    }
+    values.into_iter().map(f64::to_bits).collect()
+}
+
+const EXACT: &str = "teacher.cache={ embedding = true }";
+const FILE: &str = "teacher.cache={ embedding = true, place = \"file\" }";
+
+#[test]
+fn an_exact_cache_changes_no_bit_in_memory_or_in_a_file() {
+    let scratch = Scratch::new();
+    let plain = scratch.run("plain", 2, &[]);
+    // The teacher's step and epoch, then two seeds of 16 steps and 4 epochs.
+    assert_eq!(plain.losses.len(), 4 + 2 * (16 * 5 + 4));
+    assert!(plain.summary.cache.is_none());
+
+    let memory = scratch.run("memory", 2, &[EXACT]);
+    assert_eq!(memory.losses, plain.losses);
+    let (hits, misses) = memory.asked();
+    assert_eq!(hits + misses, 2 * 4 * 52);
+    // Eight draws of 18 views differ 6.6 times on average.
+    assert!((300..400).contains(&misses), "{misses}");
+    let cache = memory.summary.cache.unwrap();
+    assert_eq!(
+        (cache.answers, cache.bytes),
+        (misses, misses * 4 * (10 + 64))
+    );
+
+    let first = scratch.run("first", 2, &[FILE]);
+    assert_eq!(first.losses, plain.losses);
+    assert_eq!(first.asked(), (hits, misses));
+    let file = first.summary.cache.unwrap().file.unwrap();
+    assert!(file.starts_with(scratch.out("teacher-cache")), "{file:?}");
+    assert!(file.to_str().unwrap().contains("resnet8-"), "{file:?}");
+
+    // The next run has nothing to ask.
+    let second = scratch.run("second", 2, &[FILE]);
+    assert_eq!(second.losses, plain.losses);
+    assert_eq!(second.asked(), (hits + misses, 0));
+
+    // Every epoch says how much was answered from the cache.
+    let of_epochs: Vec<_> = records(&scratch.out("memory"))
+        .iter()
+        .filter_map(|r| match r {
+            Record::Epoch(e) if e.arm == Arm::Distilled => Some(e.cache.unwrap()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(of_epochs.len(), 8);
+    assert_eq!((of_epochs[0].hits, of_epochs[0].misses), (0, 52));
+    assert_eq!(of_epochs.iter().map(|c| c.hits).sum::<u64>(), hits);
+}
+
+#[test]
+fn accumulated_batches_find_their_own_pictures() {
+    let scratch = Scratch::new();
+    let overrides = ["train.accumulate=3", "train.epochs=3", "objective.rkd="];
+    let plain = scratch.run("plain", 1, &overrides);
+    let cached = [&overrides[..], &["teacher.cache={}"]].concat();
+    assert_eq!(scratch.run("cached", 1, &cached).losses, plain.losses);
+}
+
+#[test]
+fn a_stopped_epoch_is_not_lost() {
+    let scratch = Scratch::new();
+    // The loss explodes in the second step: two batches are in the file, and no epoch ended.
+    let error = scratch.start("broken", 1, &[FILE, "train.lr.peak=1e30"]);
+    assert!(matches!(error, Err(Error::NotFinite { .. })));
+    let whole = scratch.run("whole", 1, &[FILE]);
+    let (hits, misses) = whole.asked();
+    assert!(whole.summary.cache.unwrap().answers >= misses + 32);
+    assert_eq!(hits + misses, 4 * 52);
+}
+
+#[test]
+fn a_few_views_are_repeated_in_turn() {
+    let scratch = Scratch::new();
+    let with = |name: &str, views: usize| {
+        let cache = format!("teacher.cache={{ views = {views}, embedding = true }}");
+        scratch.run(name, 1, &[&cache, "compare=true"])
+    };
+    let plain = scratch.run("plain", 1, &["compare=true"]);
+    let two = with("two", 2);
+    let (hits, misses) = two.asked();
+    assert_eq!(hits + misses, 4 * 52);
+    // Two draws of 18 views are the same for one picture in 18.
+    assert!((90..=104).contains(&misses), "{misses}");
+    assert_eq!(with("again", 2).losses, two.losses);
+
+    // From the third epoch on both students see other pictures than without the key.
+    for arm in [Arm::Alone, Arm::Distilled] {
+        let of_epochs = |name: &str| -> Vec<f64> {
+            let all = records(&scratch.out(name));
+            let of_arm = all.into_iter().filter_map(|r| match r {
+                Record::Epoch(e) if e.arm == arm => Some(e.loss),
+                _ => None,
+            });
+            of_arm.collect()
+        };
+        let (plain, two) = (of_epochs("plain"), of_epochs("two"));
+        assert_eq!(plain[..2], two[..2], "{arm}");
+        assert_ne!(plain[2], two[2], "{arm}");
+    }
+    // As many views as epochs are the same data.
+    assert_eq!(with("many", 4).losses, plain.losses);
+}
+
+#[test]
+fn less_precision_is_nearly_the_same() {
+    let scratch = Scratch::new();
+    let short = ["train.epochs=1", "objective.rkd="];
+    let with = |name: &str, cache: &str| {
+        let cache = format!("teacher.cache={cache}");
+        scratch.run(name, 1, &[&short[..], &[&cache]].concat())
+    };
+    let exact = with("exact", "{}");
+    let last = |run: &Run| f64::from_bits(*run.losses.last().unwrap());
+    let half = with("half", "{ precision = \"f16\" }");
+    assert_ne!(half.losses, exact.losses);
+    assert!((last(&half) / last(&exact) - 1.0).abs() < 1e-3);
+    assert_eq!(half.summary.cache.unwrap().bytes, 52 * 2 * 10);
+
+    let three = with("three", "{ top_k = 3 }");
+    assert_ne!(three.losses, exact.losses);
+    assert_eq!(three.summary.cache.unwrap().bytes, 52 * (3 * (2 + 4) + 4));
+    // A single other class shares its rest with nobody.
+    assert_eq!(with("nine", "{ top_k = 9 }").losses, exact.losses);
+}
+
+#[test]
+fn what_a_cache_cannot_serve_is_refused_before_anything_is_trained() {
+    let scratch = Scratch::new();
+    for (overrides, parts) in [
+        (
+            &["teacher.cache={}"][..],
+            &[
+                "objective.rkd needs the teacher's embedding",
+                "teacher.cache.embedding = true",
+            ][..],
+        ),
+        (
+            &[EXACT, "objective.fitnet.level=2"],
+            &["objective.fitnet needs maps (levels 2) of the teacher, which [teacher.cache]"],
+        ),
+        (
+            &[EXACT, "objective.hint.term=at"],
+            &["objective.hint needs maps", "remove the table or the term"],
+        ),
+        (
+            &["teacher.cache={ embedding = true, top_k = 10 }"],
+            &["teacher.cache.top_k = 10", "below the 10 classes"],
+        ),
+        (&["teacher.cache.views=0"], &["integer `0`", "at least 1"]),
+        (
+            &["teacher.cache.views=some"],
+            &["\"some\"", "\"all\" or a number"],
+        ),
+        (&["teacher.cache.top_k=0"], &["teacher.cache.top_k = 0"]),
+        (
+            &["teacher.cache.path=x"],
+            &["teacher.cache.place = \"file\""],
+        ),
+        (
+            &["teacher.cache.precison=f16"],
+            &["did you mean `precision`?"],
+        ),
+    ] {
+        let Err(error) = scratch.start("refused", 1, overrides) else {
+            panic!("{overrides:?} is accepted");
+        };
+        for part in parts {
+            assert!(error.to_string().contains(part), "{error}, without {part}");
+        }
+        assert!(!scratch.out("refused").exists());
+    }
+}
+
+#[test]
+fn a_cache_of_another_teacher_is_refused() {
+    let scratch = Scratch::new();
+    let set = [
+        "teacher.cache={ embedding = true, place = \"file\" }",
+        "teacher.cache.path=here.kdcache",
+    ];
+    let recipe = scratch.recipe(&set).unwrap();
+    let path = recipe.teacher.unwrap().cache.unwrap().path.unwrap();
+    assert_eq!(path, std::path::absolute("here.kdcache").unwrap());
+    let inside = ["teacher.cache={ place = \"file\", path = \"here.kdcache\" }"];
+    let recipe = scratch.recipe(&inside).unwrap();
+    assert_eq!(recipe.teacher.unwrap().cache.unwrap().path, Some(path));
+
+    let inside = format!(
+        "teacher.cache.path={}",
+        scratch.0.path().join("mine").display()
+    );
+    let set = [set[0], &inside, "train.epochs=1"];
+    scratch.run("first", 1, &set);
+    let Err(error) = scratch.start("other", 1, &[&set[..], &["seed=2"]].concat()) else {
+        panic!("accepted");
+    };
+    let message = error.to_string();
+    for part in [
+        "mine: is a cache of something else",
+        "SHA-256 of the teacher's weights",
+        "delete it",
+    ] {
+        assert!(message.contains(part), "{message}");
+    }
+}
+
+#[test]
+fn the_resolved_recipe_has_every_default() {
+    let scratch = Scratch::new();
+    let text = scratch
+        .recipe(&["teacher.cache={}"])
+        .unwrap()
+        .to_toml()
+        .unwrap();
+    let table: toml::Table = text.parse().unwrap();
+    let cache = table["teacher"]["cache"].as_table().unwrap();
+    let want = "views = \"all\"\nprecision = \"f32\"\nembedding = false\nplace = \"memory\"\n";
+    assert_eq!(cache.to_string(), want);
+    let without = scratch.recipe(&[]).unwrap().to_toml().unwrap();
+    assert!(!without.contains("[teacher.cache]"), "{without}");
+    let again = scratch
+        .recipe(&["teacher.cache={ views = 8, top_k = 3 }"])
+        .unwrap();
+    let file = scratch.0.path().join("again.toml");
+    std::fs::write(&file, again.to_toml().unwrap()).unwrap();
+    assert_eq!(Recipe::load(&file, &[]).unwrap(), again);
+}
