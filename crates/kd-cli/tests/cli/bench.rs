@@ -107,7 +107,9 @@ fn a_loss_is_measured_beside_its_step() {
     let milliseconds = rkd["median_ms"].as_f64().unwrap();
     let step = json["step_ms"].as_f64().unwrap();
     assert!(milliseconds > 0.0 && milliseconds < step, "{json}");
-    assert_eq!(rkd["share_of_step"].as_f64(), Some(milliseconds / step));
+    let share = rkd["share_of_step"].as_f64().unwrap();
+    // Up to the last digits that JSON may change.
+    assert!((share / (milliseconds / step) - 1.0).abs() < 1e-9, "{json}");
     #[cfg(all(target_os = "linux", feature = "flex"))]
     assert!(rkd["memory_bytes"].is_u64(), "{json}");
 }

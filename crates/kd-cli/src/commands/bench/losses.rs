@@ -58,6 +58,8 @@ pub struct Arguments {
 
 const TEACHER: &str = "resnet32x4";
 const STUDENT: &str = "resnet8x4";
+/// Pictures of CIFAR-100's training set, for terms that keep something of each.
+const SAMPLES: usize = 50_000;
 
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> Result<()> {
@@ -167,6 +169,8 @@ struct Bench {
     student: Output,
     teacher: Output,
     labels: Tensor<1, Int>,
+    /// Places in a training set.
+    indices: Vec<usize>,
     device: Device,
 }
 
@@ -183,6 +187,7 @@ impl Bench {
             student: with_gradients(show(STUDENT)?),
             teacher: show(TEACHER)?,
             labels,
+            indices: (0..batch).collect(),
             device: device.clone(),
         })
     }
@@ -190,6 +195,7 @@ impl Bench {
     /// One loss alone, with the settings of the literature.
     fn objective(&self, name: &str) -> Result<Objective> {
         let config: ObjectiveConfig = serde_json::from_value(json!({ name: { "weight": 1 } }))?;
+        let config = config.with_samples(SAMPLES);
         let autodiff = self.device.clone().autodiff();
         Ok(config.init(&self.student, Some(&self.teacher), &autodiff)?)
     }
@@ -200,7 +206,7 @@ impl Bench {
             student: &self.student,
             teacher: Some(&self.teacher),
             labels: &self.labels,
-            indices: None,
+            indices: Some(&self.indices),
         };
         let at = Step {
             epoch: 1,
