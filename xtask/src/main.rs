@@ -23,7 +23,7 @@ use kd::Kd;
     bin_name = "cargo xtask",
     max_term_width = 100,
     after_help = "Examples:
-  cargo xtask quickstart                     a distillation in minutes, needs no download
+  cargo xtask quickstart                     a distillation in a minute, needs no download
   cargo xtask quickstart --seeds 3           the same three times, with mean and deviation
   cargo xtask cifar100 --small               CIFAR-100 at a size that a CPU can train
   cargo xtask cifar100 --backend cuda        ResNet-152 -> ShuffleNetV2, the literature's settings
@@ -38,7 +38,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Job {
-    /// Distil a small student on the embedded data: no download, a few minutes on two cores.
+    /// Distil a small student on the embedded data: no download, a minute on two cores.
     Quickstart(Quickstart),
     /// Distil a student on CIFAR-100; without --small, ResNet-152 to ShuffleNetV2 in full.
     Cifar100(cifar100::Arguments),

@@ -27,7 +27,7 @@ struct Cli {
 
 const AFTER_HELP: &str = "\
 Examples:
-  kd train recipes/quickstart.toml                  a first run: no download, a few minutes
+  kd train recipes/quickstart.toml                  a first run: no download, a minute
   kd train recipes/quickstart.toml --set train.epochs=2 --set student.model=resnet8
   kd models                                         networks a recipe can name
   kd methods kd                                     what a method computes, and its settings

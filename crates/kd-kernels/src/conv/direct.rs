@@ -257,13 +257,15 @@ impl Job<'_> {
             if self.padding.is_none(&self.input) {
                 let from = &self.input.data[index * self.input.image_pitch()..];
                 for pass in passes {
-                    self.isa.run(self.tiles(pass, from, start, 0..area, y));
+                    self.isa
+                        .run(self.tiles(pass, from, start, Places::Listed, y));
                 }
             } else {
                 scratch::with(self.padding.len(channels), |padded| {
                     self.padding.copy(&self.input, index, padded);
                     for pass in passes {
-                        self.isa.run(self.tiles(pass, padded, start, 0..area, y));
+                        self.isa
+                            .run(self.tiles(pass, padded, start, Places::Listed, y));
                     }
                 });
             }
@@ -280,10 +282,12 @@ impl Job<'_> {
                 let start = index * POINTWISE;
                 let count = (pixels - start).min(POINTWISE);
                 let from = &self.input.data[start * self.input.pitch..];
+                let places = Places::InTurn {
+                    count,
+                    pitch: self.input.pitch,
+                };
                 for pass in passes {
-                    let mut tiles = self.tiles(pass, from, start, 0..count, y);
-                    tiles.linear = Some(self.input.pitch);
-                    self.isa.run(tiles);
+                    self.isa.run(self.tiles(pass, from, start, places, y));
                 }
             });
     }
@@ -293,42 +297,39 @@ impl Job<'_> {
         pass: &'a Pass,
         from: &'a [f32],
         start: usize,
-        pixels: std::ops::Range<usize>,
+        places: Places,
         y: Target,
     ) -> Tiles<'a> {
-        let there = if pixels.end > pass.sources.len() {
-            pixels.start..pass.sources.len()
-        } else {
-            pixels.clone()
-        };
         Tiles {
             pass,
             from: from.as_ptr(),
-            count: there.len(),
-            pixels: pixels.len(),
+            places,
             start,
             channels: self.output.channels,
             epilogue: &self.epilogue,
-            linear: None,
             y,
         }
     }
+}
+
+/// Where the values and the outputs of pixel `i` are.
+#[derive(Clone, Copy)]
+enum Places {
+    /// As the pass lists them.
+    Listed,
+    /// The values `i · pitch` further than the first ones, the output `i` further.
+    InTurn { count: usize, pitch: usize },
 }
 
 /// The tiles of a pass over one picture.
 struct Tiles<'a> {
     pass: &'a Pass,
     from: *const f32,
-    /// Output pixels of this pass.
-    count: usize,
-    /// Pixels of the run, when it is linear.
-    pixels: usize,
+    places: Places,
     /// Place of the first pixel of the picture among all pixels of the output.
     start: usize,
     channels: usize,
     epilogue: &'a Epilogue<'a>,
-    /// When set, pixel `i` begins `i · pitch` values after the first and is output `i`.
-    linear: Option<usize>,
     y: Target,
 }
 
@@ -362,7 +363,10 @@ impl Tiles<'_> {
 
     #[inline(always)]
     unsafe fn block<S: Simd, const P: usize, const Z: usize>(&self, block: &super::pack::Block) {
-        let count = self.linear.map_or(self.count, |_| self.pixels);
+        let count = match self.places {
+            Places::Listed => self.pass.sources.len(),
+            Places::InTurn { count, .. } => count,
+        };
         let mut pixel = 0;
         while pixel < count {
             // SAFETY: as in `run`; the last group repeats its last pixel and does not store it.
@@ -384,9 +388,9 @@ impl Tiles<'_> {
             let mut places = [0usize; P];
             for p in 0..P {
                 let i = (pixel + p).min(count - 1);
-                let (source, place) = match self.linear {
-                    Some(pitch) => (i * pitch, i),
-                    None => (
+                let (source, place) = match self.places {
+                    Places::InTurn { pitch, .. } => (i * pitch, i),
+                    Places::Listed => (
                         *self.pass.sources.get_unchecked(i) as usize,
                         *self.pass.targets.get_unchecked(i) as usize,
                     ),
