@@ -68,8 +68,8 @@ impl Geometry {
             && self.outputs >= 8
     }
 
-    /// Whether Winograd's way is worth it in the forward pass of training, with few tiles' outputs
-    /// and the exacter filtering: with fewer channels it gains little.
+    /// Whether Winograd's way is worth it in the forward pass of training too, where it takes small
+    /// tiles for the sake of exactness and gains less.
     pub fn is_winograd_for_training(&self) -> bool {
         self.is_winograd() && self.input.channels.min(self.outputs) >= 64
     }

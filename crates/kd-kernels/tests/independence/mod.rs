@@ -1,7 +1,7 @@
 //! What a result must not depend on, to the last bit.
 
 use burn::tensor::{DType, Tensor};
-use kd_kernels::{conv2d, conv2d_fused};
+use kd_kernels::{conv2d, conv2d_fused, linear};
 
 use crate::compared::{evaluate, numbers, plain};
 use crate::{convolutions, options, output};
@@ -32,6 +32,36 @@ fn a_picture_gives_the_same_in_every_batch() {
                     "{options:?}, {first} + {batch}"
                 );
             }
+        }
+    }
+}
+
+#[test]
+fn a_row_of_a_classifier_gives_the_same_in_every_batch() {
+    if kd_kernels::mode() == Ok(kd_kernels::Mode::Off) {
+        // Only the kernels promise it.
+        return;
+    }
+    for [batch, inputs, outputs] in [[128, 1280, 10], [64, 64, 100], [3, 5, 1]] {
+        let matrix = |rows, columns| plain([rows, columns, 1, 1]).reshape([rows, columns]);
+        let (x, weight) = (matrix(batch, inputs), matrix(inputs, outputs));
+        let bias: Tensor<1> = plain([outputs, 1, 1, 1]).reshape([outputs]);
+        let whole = linear(x.clone(), weight.clone(), bias.clone());
+        let product = x.clone().matmul(weight.clone()) + bias.clone().unsqueeze();
+        for (got, want) in numbers(whole.clone()).into_iter().zip(numbers(product)) {
+            assert!(
+                (got - want).abs() < 1e-4 * want.abs().max(1.0),
+                "{got}, {want}"
+            );
+        }
+        for (first, count) in [(0, 1), (batch - 1, 1), (1, 2), (0, batch - 1)] {
+            let some = x.clone().narrow(0, first, count);
+            let found = linear(some, weight.clone(), bias.clone());
+            assert_eq!(
+                numbers(found),
+                numbers(whole.clone().narrow(0, first, count)),
+                "{batch}x{inputs}x{outputs}, {first} + {count}"
+            );
         }
     }
 }
