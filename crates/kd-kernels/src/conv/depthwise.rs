@@ -23,15 +23,6 @@ fn channels_last(geometry: &Geometry, weight: &[f32]) -> Vec<f32> {
     last
 }
 
-fn padding(geometry: &Geometry) -> Padding {
-    Padding {
-        top: geometry.padding[0],
-        left: geometry.padding[1],
-        height: geometry.input.height + 2 * geometry.padding[0],
-        width: geometry.input.width + 2 * geometry.padding[1],
-    }
-}
-
 /// Where the taps of a pixel lie in the padded picture.
 fn taps(geometry: &Geometry, padding: &Padding) -> Vec<usize> {
     (0..geometry.kernel[0])
@@ -49,7 +40,7 @@ pub(crate) fn forward(
     epilogue: Epilogue,
     y: Target,
 ) {
-    let padding = padding(geometry);
+    let padding = Padding::of(geometry);
     let taps = taps(geometry, &padding);
     let weight = channels_last(geometry, weight);
     let output = geometry.output();
@@ -137,7 +128,7 @@ pub(crate) fn input_grad(
     epilogue: Epilogue,
     dx: Target,
 ) {
-    let padding = padding(geometry);
+    let padding = Padding::of(geometry);
     let taps = taps(geometry, &padding);
     let weight = channels_last(geometry, weight);
     let input = geometry.input;
@@ -224,7 +215,7 @@ impl Kernel for InputGrad<'_> {
 
 /// Gradient `[channels, 1, kernel...]` of the weight.
 pub(crate) fn weight_grad(isa: Isa, geometry: &Geometry, input: Images, grad: Images) -> Vec<f32> {
-    let padding = padding(geometry);
+    let padding = Padding::of(geometry);
     let offsets = taps(geometry, &padding);
     let (taps, channels) = (offsets.len(), geometry.outputs);
     let batch = input.size.batch;

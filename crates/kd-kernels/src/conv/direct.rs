@@ -48,12 +48,7 @@ pub(crate) fn forward(
     let output = geometry.output();
     epilogue.check(output);
     let (inputs, outputs) = (geometry.group_inputs(), geometry.group_outputs());
-    let padding = Padding {
-        top: geometry.padding[0],
-        left: geometry.padding[1],
-        height: geometry.input.height + 2 * geometry.padding[0],
-        width: geometry.input.width + 2 * geometry.padding[1],
-    };
+    let padding = Padding::of(geometry);
     let job = Job {
         isa,
         input,

@@ -1,5 +1,6 @@
 //! A picture with zeros around it, so that kernels need no check at its edges.
 
+use super::Geometry;
 use crate::images::Images;
 
 /// Sizes of a padded picture.
@@ -14,6 +15,17 @@ pub(crate) struct Padding {
 }
 
 impl Padding {
+    /// What a convolution asks for around its input.
+    pub fn of(geometry: &Geometry) -> Self {
+        let [top, left] = geometry.padding;
+        Self {
+            top,
+            left,
+            height: geometry.input.height + 2 * top,
+            width: geometry.input.width + 2 * left,
+        }
+    }
+
     pub fn is_none(&self, images: &Images) -> bool {
         self.top == 0
             && self.left == 0

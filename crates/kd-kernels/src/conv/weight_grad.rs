@@ -23,12 +23,7 @@ const RUN: usize = 256;
 /// Gradient `[outputs, inputs of a group, kernel...]` of the weight.
 pub(crate) fn weight_grad(isa: Isa, geometry: &Geometry, input: Images, grad: Images) -> Vec<f32> {
     let (inputs, outputs) = (geometry.group_inputs(), geometry.group_outputs());
-    let padding = Padding {
-        top: geometry.padding[0],
-        left: geometry.padding[1],
-        height: geometry.input.height + 2 * geometry.padding[0],
-        width: geometry.input.width + 2 * geometry.padding[1],
-    };
+    let padding = Padding::of(geometry);
     let dense = padding.is_none(&input);
     let pitch = if dense {
         input.pitch
