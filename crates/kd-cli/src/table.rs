@@ -28,12 +28,10 @@ pub fn table<const N: usize>(
 
 /// What a run measured: a row for each network (the mean over its seeds), then the gain.
 pub fn results(summary: &Summary) -> String {
-    let rows = [Arm::Teacher, Arm::Alone, Arm::Distilled]
-        .into_iter()
-        .filter_map(|arm| {
-            let runs: Vec<_> = summary.arms.iter().filter(|a| a.arm == arm).collect();
-            row(arm, &runs)
-        });
+    let rows = summary.distinct_arms().into_iter().filter_map(|arm| {
+        let runs: Vec<_> = summary.arms.iter().filter(|a| a.arm == *arm).collect();
+        row(arm, &runs)
+    });
     let header = [
         "network",
         "parameters",
@@ -68,13 +66,9 @@ pub fn places(folder: &Path) -> String {
     )
 }
 
-fn row(arm: Arm, runs: &[&ArmSummary]) -> Option<[String; 10]> {
+fn row(arm: &Arm, runs: &[&ArmSummary]) -> Option<[String; 10]> {
     let first = runs.first()?;
-    let name = match arm {
-        Arm::Teacher => format!("teacher ({})", first.model),
-        Arm::Alone => format!("student alone ({})", first.model),
-        Arm::Distilled => format!("student distilled ({})", first.model),
-    };
+    let name = format!("{} ({})", arm.title(), first.model);
     let over = |f: &dyn Fn(&ArmSummary) -> f64| {
         Spread::of(&runs.iter().map(|run| f(run)).collect::<Vec<_>>())
     };
@@ -88,7 +82,7 @@ fn row(arm: Arm, runs: &[&ArmSummary]) -> Option<[String; 10]> {
         over(&|r| r.test.top5).show(),
         // A teacher always agrees with itself.
         match agreement {
-            Some(values) if arm != Arm::Teacher => Spread::of(&values).show(),
+            Some(values) if *arm != Arm::Teacher => Spread::of(&values).show(),
             _ => "-".into(),
         },
         over(&|r| r.test.ece).show(),

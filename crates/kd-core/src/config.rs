@@ -72,6 +72,24 @@ impl ObjectiveConfig {
             .any(|(_, entry)| entry.term.needs_teacher())
     }
 
+    /// Whether it holds more than labels: a term that compares with a teacher, or one that lets a student
+    /// learn from itself.
+    pub fn distils(&self) -> bool {
+        let mut terms = self.terms.iter().map(|(_, entry)| &entry.term);
+        terms.any(|term| !matches!(term, TermConfig::CrossEntropy(_)))
+    }
+
+    /// The objective of the same student with labels alone: the cross-entropy at full weight, with its
+    /// label smoothing.
+    pub fn labels_only(&self) -> Self {
+        let mut terms = self.terms.iter().map(|(_, entry)| &entry.term);
+        let own = terms.find(|term| matches!(term, TermConfig::CrossEntropy(_)));
+        let term = own.cloned().unwrap_or_else(|| {
+            TermConfig::from(crate::terms::cross_entropy::CrossEntropyConfig::default())
+        });
+        Self::default().with("cross_entropy", TermEntry::new(term))
+    }
+
     /// Tells terms that keep something of every training sample how many there are, where the recipe
     /// does not.
     pub fn with_samples(mut self, samples: usize) -> Self {

@@ -58,6 +58,7 @@
 //! # }
 //! ```
 
+mod combine;
 mod config;
 pub mod draw;
 mod error;
@@ -69,6 +70,7 @@ mod suggest;
 mod taps;
 pub mod terms;
 
+pub use combine::{Combine, CombineRule};
 pub use config::{ObjectiveConfig, TermEntry};
 pub use error::Error;
 pub use objective::{Component, Evaluation, Objective};

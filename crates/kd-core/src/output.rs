@@ -122,4 +122,16 @@ impl Output {
             attentions: self.attentions.map(Tensor::from_inner),
         }
     }
+
+    /// The output on the plain device, without its graph: what others learn from.
+    pub fn lower(self) -> Self {
+        Self {
+            logits: self.logits.inner(),
+            embedding: self.embedding.map(Tensor::inner),
+            maps: self.maps.map(Tensor::inner),
+            maps_preact: self.maps_preact.map(Tensor::inner),
+            tokens: self.tokens.map(Tensor::inner),
+            attentions: self.attentions.map(Tensor::inner),
+        }
+    }
 }

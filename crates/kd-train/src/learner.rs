@@ -41,6 +41,26 @@ pub struct Learner<S: Module + ModuleDisplay> {
     optimizer: ModuleOptimizer,
     clip_norm: Option<f64>,
     average: Option<Average>,
+    gathered: Gathered<S>,
+}
+
+/// What the batches of an optimiser step have given so far.
+struct Gathered<S: Module + ModuleDisplay> {
+    gradients: GradientsAccumulator<Trainee<S>>,
+    /// Total and components of every batch, on the device.
+    scalars: Vec<Tensor<1>>,
+    /// Names and weights of the components.
+    names: Vec<(String, f64)>,
+}
+
+impl<S: Module + ModuleDisplay> Default for Gathered<S> {
+    fn default() -> Self {
+        Self {
+            gradients: GradientsAccumulator::new(),
+            scalars: Vec::new(),
+            names: Vec::new(),
+        }
+    }
 }
 
 /// Numbers of one optimiser step.
@@ -77,6 +97,7 @@ impl<S: Backbone<Input = Tensor<4>>> Learner<S> {
             optimizer: config.optimizer.init(),
             clip_norm: config.clip_norm,
             average: config.ema.map(Average::new),
+            gathered: Gathered::default(),
         }
     }
 
@@ -140,45 +161,63 @@ impl<S: Backbone<Input = Tensor<4>>> Learner<S> {
         step: &Step,
         lr: f64,
     ) -> Result<LossValues, Error> {
-        let trainee = self.trainee();
-        let taps = trainee.objective.taps();
+        let taps = self.objective().taps();
         let share = 1.0 / batches.len().max(1) as f64;
-        let mut accumulator = GradientsAccumulator::new();
-        let mut scalars = Vec::new();
-        let mut names = Vec::new();
         for (number, batch) in batches.into_iter().enumerate() {
-            let Examples {
-                images,
-                labels,
-                places,
-            } = batch;
-            let shown = show(number, images.clone().inner(), &taps.teacher)?.map(Output::lift);
-            let output = trainee.student.forward(images, &taps.student);
+            let shown = show(number, batch.images.clone().inner(), &taps.teacher)?;
+            let shown = shown.map(Output::lift);
+            let output = self.forward(batch.images, &taps.student);
             let pair = Pair {
                 student: &output,
                 teacher: shown.as_ref(),
-                labels: &labels,
-                indices: places.as_deref(),
+                labels: &batch.labels,
+                indices: batch.places.as_deref(),
             };
-            let Evaluation { total, components } = trainee.objective.forward(&pair, step)?;
-            names = components
-                .iter()
-                .map(|c| (c.name.clone(), c.weight))
-                .collect();
-            scalars.push(total.clone().inner());
-            scalars.extend(components.into_iter().map(|c| c.value.inner()));
-            let gradients = (total * share).backward();
-            accumulator.accumulate(trainee, GradientsParams::from_grads(gradients, trainee));
+            self.gather(&pair, step, share)?;
         }
+        Ok(self.finish(share, lr))
+    }
+
+    /// The student's output for images on the autodiff device.
+    pub(crate) fn forward(&self, images: Tensor<4>, taps: &Taps) -> Output {
+        self.trainee().student.forward(images, taps)
+    }
+
+    /// Adds a batch's gradient to the step, `share` times.
+    pub(crate) fn gather(&mut self, pair: &Pair, step: &Step, share: f64) -> Result<(), Error> {
+        let mut gathered = std::mem::take(&mut self.gathered);
+        let trainee = self.trainee();
+        let Evaluation { total, components } = trainee.objective.forward(pair, step)?;
+        gathered.names = components
+            .iter()
+            .map(|c| (c.name.clone(), c.weight))
+            .collect();
+        gathered.scalars.push(total.clone().inner());
+        let values = components.into_iter().map(|c| c.value.inner());
+        gathered.scalars.extend(values);
+        let gradients = (total * share).backward();
+        let gradients = GradientsParams::from_grads(gradients, trainee);
+        gathered.gradients.accumulate(trainee, gradients);
+        self.gathered = gathered;
+        Ok(())
+    }
+
+    /// Ends the step: moves the weights, unless a loss or the gradient is not finite.
+    pub(crate) fn finish(&mut self, share: f64, lr: f64) -> LossValues {
+        let Gathered {
+            gradients: mut accumulator,
+            mut scalars,
+            names,
+        } = std::mem::take(&mut self.gathered);
         let mut gradients = accumulator.grads();
-        if let Some(norm) = squared_norm(trainee, &gradients) {
+        if let Some(norm) = squared_norm(self.trainee(), &gradients) {
             scalars.push(norm);
         }
         // One transfer for all numbers of the step: each would stall a GPU.
         let numbers: Vec<f64> = Tensor::cat(scalars, 0).into_data().iter::<f64>().collect();
         let values = collect(&numbers, &names, share);
         if values.not_finite().is_some() {
-            return Ok(values);
+            return values;
         }
         if let Some(limit) = self.clip_norm.filter(|limit| values.gradient_norm > *limit) {
             gradients = scale(self.trainee(), gradients, limit / values.gradient_norm);
@@ -190,7 +229,7 @@ impl<S: Backbone<Input = Tensor<4>>> Learner<S> {
             }
             self.trainee = Some(trainee);
         }
-        Ok(values)
+        values
     }
 }
 

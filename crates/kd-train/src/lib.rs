@@ -10,6 +10,7 @@
 //! [`Learner`] and [`train`] are generic over [`kd_models::Backbone`], so a network of your own
 //! distils with the same loop as those of the registry.
 
+mod arm;
 pub mod cache;
 mod error;
 mod evaluate;
@@ -28,19 +29,20 @@ mod summary;
 mod temperature;
 mod train;
 
+pub use arm::{Arm, UnknownArm};
 pub use error::Error;
 pub use evaluate::{EvalOptions, Evaluated, Predictions, evaluate, predict};
 pub use learner::{Examples, Learner, LossValues, Show};
 pub use observe::{Event, Observer, Silent};
 pub use optimizer::OptimizerConfig;
-pub use recipe::{LrConfig, NetworkSpec, Recipe, TrainConfig};
-pub use records::{Arm, ComponentValue, EpochRecord, Record, StepRecord};
+pub use recipe::{LrConfig, Recipe, StageSpec, TrainConfig};
+pub use records::{ComponentValue, EpochRecord, Record, StepRecord};
 pub use run::{RunOptions, run};
 pub use summary::{
     Accuracy, ArmSummary, CacheSummary, DataSummary, Gain, Latency, Summary, TemperatureSample,
     TemperatureSummary, Training,
 };
-pub use train::{Keeper, Trained, Training as TrainingJob, train};
+pub use train::{Keeper, Lessons, Pupil, Trained, Training as TrainingJob, train};
 
 /// The README's example is compiled and run with the doc tests.
 #[cfg(doctest)]

@@ -1,6 +1,7 @@
 //! What a run tells the person who watches it.
 
-use crate::records::{Arm, EpochRecord, StepRecord};
+use crate::Arm;
+use crate::records::{EpochRecord, StepRecord};
 use crate::summary::ArmSummary;
 
 /// Something happened.
@@ -10,11 +11,11 @@ pub enum Event<'a> {
     Data(kd_data::Progress),
     /// A training begins.
     Started {
-        /// Which network.
-        arm: Arm,
+        /// Which network; the first of those that train together.
+        arm: &'a Arm,
         /// Its seed.
         seed: u64,
-        /// Its name in the registry.
+        /// Its name in the registry; the names of all that train together.
         model: &'a str,
         /// Epochs it will run at most.
         epochs: usize,
@@ -28,7 +29,7 @@ pub enum Event<'a> {
     /// A network is being measured on the test split.
     Measuring {
         /// Which network.
-        arm: Arm,
+        arm: &'a Arm,
         /// Seed of its training.
         seed: Option<u64>,
     },

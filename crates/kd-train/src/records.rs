@@ -4,29 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::Arm;
 use crate::cache::Asked;
-
-/// Which network of a run is trained or measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Arm {
-    /// The teacher, frozen during distillation (or trained first when it has no weights).
-    Teacher,
-    /// The student trained on labels only, with the same budget and seed.
-    Alone,
-    /// The student trained with the recipe's objective.
-    Distilled,
-}
-
-impl std::fmt::Display for Arm {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(match self {
-            Self::Teacher => "teacher",
-            Self::Alone => "alone",
-            Self::Distilled => "distilled",
-        })
-    }
-}
 
 /// One line of `metrics.jsonl`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -36,6 +15,16 @@ pub enum Record {
     Step(StepRecord),
     /// The end of an epoch.
     Epoch(EpochRecord),
+}
+
+impl Record {
+    /// The network it is about.
+    pub fn arm_mut(&mut self) -> &mut Arm {
+        match self {
+            Self::Step(step) => &mut step.arm,
+            Self::Epoch(epoch) => &mut epoch.arm,
+        }
+    }
 }
 
 /// One component of the loss: its unweighted value and the weight it had.

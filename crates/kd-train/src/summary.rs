@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::records::Arm;
+use crate::Arm;
 
 /// The result of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -19,7 +19,8 @@ pub struct Summary {
     pub threads: usize,
     /// The data.
     pub data: DataSummary,
-    /// Teacher first, then student alone and student distilled for each seed.
+    /// Teacher first, then for each seed the stages, the student alone and the student distilled; ensembles
+    /// last.
     pub arms: Vec<ArmSummary>,
     /// Distilled minus alone; none when a run has no teacher or no comparison.
     pub gain: Option<Gain>,
@@ -28,6 +29,20 @@ pub struct Summary {
     /// What the teacher cache gave; none without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<CacheSummary>,
+}
+
+impl Summary {
+    /// The networks that were measured, each once, whatever the number of seeds, in the order of their
+    /// measurement.
+    pub fn distinct_arms(&self) -> Vec<&Arm> {
+        let mut arms: Vec<&Arm> = Vec::new();
+        for measured in &self.arms {
+            if !arms.contains(&&measured.arm) {
+                arms.push(&measured.arm);
+            }
+        }
+        arms
+    }
 }
 
 /// The data of a run.
@@ -54,7 +69,7 @@ pub struct ArmSummary {
     pub arm: Arm,
     /// Seed of its training; none for a teacher that was loaded.
     pub seed: Option<u64>,
-    /// Name of the network.
+    /// Name of the network, or names of an ensemble's.
     pub model: String,
     /// Trainable parameters.
     pub parameters: u64,

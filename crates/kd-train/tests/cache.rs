@@ -57,6 +57,7 @@ impl Scratch {
 
     fn start(&self, name: &str, seeds: usize, overrides: &[&str]) -> Result<Run, Error> {
         let options = RunOptions {
+            reuse: false,
             out: self.out(name),
             seeds,
             device_name: "flex".into(),

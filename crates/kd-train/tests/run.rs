@@ -54,6 +54,7 @@ fn recipe(overrides: &[&str]) -> Recipe {
 
 fn options(out: &Path, seeds: usize) -> RunOptions {
     RunOptions {
+        reuse: true,
         out: out.into(),
         seeds,
         device_name: "flex".into(),

@@ -34,6 +34,10 @@ pub struct Arguments {
     /// Folder for the results [default: the first free one of runs/NAME, runs/NAME-2, ...].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Train everything anew. Otherwise a training that an earlier run finished with the same networks,
+    /// objective, budget, seed, data and device is taken from the folder `finished` beside the run folder.
+    #[arg(long)]
+    fresh: bool,
     /// Show no progress, only the results.
     #[arg(long, short)]
     quiet: bool,
@@ -61,6 +65,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         out: out.clone(),
         seeds: arguments.seeds as usize,
         device_name: selection.to_string(),
+        reuse: !arguments.fresh,
     };
     let mut watch = Watch::new(arguments.quiet, Interrupt::listen()?);
     let summary = kd_train::run(&recipe, &options, &device, &mut watch)?;

@@ -44,7 +44,7 @@ impl Bars {
                 steps_per_epoch,
             } => {
                 self.say(&line::started(
-                    *arm,
+                    arm,
                     *seed,
                     model,
                     *epochs,
@@ -71,7 +71,7 @@ impl Bars {
             }
             Event::Measuring { arm, seed } => {
                 self.open(About::Measuring, ProgressBar::new_spinner(), SPINNER);
-                self.message(format!("{}: measuring", line::who(*arm, *seed)));
+                self.message(format!("{}: measuring", line::who(arm, *seed)));
             }
             Event::Measured(arm) => self.say(&line::measured(arm)),
             Event::Note(text) => self.say(text),

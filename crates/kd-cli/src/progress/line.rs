@@ -22,20 +22,16 @@ pub fn data(progress: &Progress) -> String {
 }
 
 /// `student distilled, seed 1`.
-pub fn who(arm: Arm, seed: Option<u64>) -> String {
-    let name = match arm {
-        Arm::Teacher => "teacher",
-        Arm::Alone => "student alone",
-        Arm::Distilled => "student distilled",
-    };
+pub fn who(arm: &Arm, seed: Option<u64>) -> String {
+    let name = arm.title();
     match seed {
-        None => name.into(),
+        None => name,
         Some(seed) => format!("{name}, seed {seed}"),
     }
 }
 
 /// What begins.
-pub fn started(arm: Arm, seed: u64, model: &str, epochs: usize, steps_per_epoch: usize) -> String {
+pub fn started(arm: &Arm, seed: u64, model: &str, epochs: usize, steps_per_epoch: usize) -> String {
     format!(
         "{}: training {model} for {epochs} epochs of {steps_per_epoch} steps",
         who(arm, Some(seed))
@@ -45,8 +41,13 @@ pub fn started(arm: Arm, seed: u64, model: &str, epochs: usize, steps_per_epoch:
 /// `loss 1.23 (cross_entropy 0.9, kd 2.1) lr 0.05, 812 images/s`.
 pub fn step(record: &StepRecord) -> String {
     let components = record.components.iter().map(|(name, c)| (name, c.value));
+    // Others train in the same pass.
+    let who = match record.arm {
+        Arm::Peer(_) | Arm::PeerAlone(_) => format!("{}: ", record.arm.title()),
+        _ => String::new(),
+    };
     format!(
-        "{}, lr {}, {:.0} images/s",
+        "{who}{}, lr {}, {:.0} images/s",
         loss(record.loss, components),
         rate(record.lr),
         record.images_per_second
@@ -58,7 +59,7 @@ pub fn epoch(record: &EpochRecord, epochs: usize) -> String {
     let components = record.components.iter().map(|(name, value)| (name, *value));
     let mut text = format!(
         "{}, epoch {}/{epochs}: {}, lr {}, {:.0} images/s, {}",
-        who(record.arm, Some(record.seed)),
+        who(&record.arm, Some(record.seed)),
         record.epoch,
         loss(record.loss, components),
         rate(record.lr),
@@ -75,7 +76,7 @@ pub fn epoch(record: &EpochRecord, epochs: usize) -> String {
 pub fn measured(arm: &ArmSummary) -> String {
     let mut text = format!(
         "{}: {} ({} parameters) test top-1 {:.2} %",
-        who(arm.arm, arm.seed),
+        who(&arm.arm, arm.seed),
         arm.model,
         count(arm.parameters),
         arm.test.top1

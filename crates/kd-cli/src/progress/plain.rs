@@ -38,7 +38,7 @@ impl Plain {
                 steps_per_epoch,
             } => {
                 (self.epochs, self.steps_per_epoch) = (*epochs, *steps_per_epoch);
-                line::started(*arm, *seed, model, *epochs, *steps_per_epoch)
+                line::started(arm, *seed, model, *epochs, *steps_per_epoch)
             }
             Event::Step(record) => {
                 self.pause_over().then_some(())?;

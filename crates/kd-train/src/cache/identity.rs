@@ -142,7 +142,7 @@ impl Identity {
 }
 
 /// SHA-256 of a network's parameters and running statistics, in the order of the module.
-fn hash(network: &impl Module) -> String {
+pub(crate) fn hash(network: &impl Module) -> String {
     struct Hash(Sha256);
     impl ModuleVisitor for Hash {
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
@@ -159,7 +159,7 @@ fn hash(network: &impl Module) -> String {
     hex(&visitor.0.finalize())
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text

@@ -9,7 +9,7 @@
 mod config;
 mod file;
 mod forecast;
-mod identity;
+pub(crate) mod identity;
 mod layout;
 mod memory;
 mod serves;

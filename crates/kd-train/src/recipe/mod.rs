@@ -1,7 +1,10 @@
 //! The recipe: one TOML file that says everything about a run.
 
+mod graph;
 mod parse;
+mod stage;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use kd_core::ObjectiveConfig;
@@ -12,6 +15,9 @@ use crate::Error;
 use crate::cache::CacheConfig;
 use crate::lr::Shape;
 use crate::optimizer::OptimizerConfig;
+
+pub(crate) use self::graph::{STUDENT, TEACHER};
+pub use self::stage::StageSpec;
 
 /// A run, from data to objective. Unknown keys are errors; [`Recipe::to_toml`] writes all of them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -27,26 +33,21 @@ pub struct Recipe {
     pub compare: bool,
     /// The data.
     pub data: DataConfig,
-    /// The student.
-    pub student: NetworkSpec,
+    /// Networks of the run that answer together at its end, by stage; `student` is one of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ensemble: Vec<String>,
+    /// The student: the last stage.
+    pub student: StageSpec,
+    /// Networks that are trained before the student, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub stages: BTreeMap<String, StageSpec>,
     /// The teacher; a recipe without one trains the student on labels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub teacher: Option<TeacherSpec>,
-    /// The loss.
+    /// The loss, of every stage that has none of its own.
     pub objective: ObjectiveConfig,
-    /// Budget, optimiser and learning rate.
+    /// Budget, optimiser and learning rate, of every stage that has none of its own.
     pub train: TrainConfig,
-}
-
-/// A network and its weights.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct NetworkSpec {
-    /// Name in the registry (`kd models` lists them).
-    pub model: String,
-    /// Weights to start from: `.safetensors`, `.pth`, `.pt` or `.th`; relative to the recipe.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub weights: Option<PathBuf>,
 }
 
 /// The teacher, and how to train it when it has no weights.
@@ -155,9 +156,29 @@ impl Recipe {
         toml::to_string_pretty(self).map_err(|e| Error::Recipe(e.to_string()))
     }
 
-    /// Whether any weighted term compares with a teacher.
+    /// Whether the student learns from more than labels: from a teacher, other students or itself, or
+    /// from the stage that it starts from.
     pub fn distils(&self) -> bool {
-        self.objective.needs_teacher()
+        self.objective.distils() || self.student.start.is_some()
+    }
+
+    /// The loss of a stage.
+    pub fn objective_of(&self, stage: &StageSpec) -> ObjectiveConfig {
+        match &stage.objective {
+            Some(objective) => objective.clone(),
+            None if self.taught(stage) => self.objective.clone(),
+            None => self.objective.labels_only(),
+        }
+    }
+
+    /// Whether a stage has anyone to learn from.
+    pub(crate) fn taught(&self, stage: &StageSpec) -> bool {
+        stage.mutual || !self.teachers_of(stage).is_empty()
+    }
+
+    /// Budget, optimiser and learning rate of a stage.
+    pub fn train_of<'a>(&'a self, stage: &'a StageSpec) -> &'a TrainConfig {
+        stage.train.as_ref().unwrap_or(&self.train)
     }
 
     fn validate(&self) -> Result<(), String> {
@@ -168,19 +189,43 @@ impl Recipe {
         if let Some(cache) = self.teacher.as_ref().and_then(|t| t.cache.as_ref()) {
             cache.validate()?;
         }
-        if self.distils() && self.teacher.is_none() {
+        self.validate_student()?;
+        self.validate_graph()
+    }
+
+    fn validate_student(&self) -> Result<(), String> {
+        let own = [
+            ("objective", self.student.objective.is_some()),
+            ("train", self.student.train.is_some()),
+        ];
+        if let Some((key, _)) = own.into_iter().find(|(_, given)| *given) {
+            return Err(format!(
+                "student.{key}: the student is the last stage, and its {key} is the recipe's: write \
+                 it as [{key}]"
+            ));
+        }
+        if self.objective.needs_teacher() && !self.taught(&self.student) {
             return Err(
                 "the objective compares with a teacher: add a [teacher] table, or keep only \
                  `cross_entropy` in [objective]"
                     .into(),
             );
         }
-        if !self.distils() && self.teacher.is_some() {
-            return Err(
-                "there is a [teacher], but no term of [objective] compares with it: add one \
-                 (`kd methods` lists them), or remove [teacher]"
-                    .into(),
-            );
+        if !self.objective.needs_teacher() && self.taught(&self.student) {
+            return Err(format!(
+                "{}, but no term of [objective] compares with it: add one (`kd methods` lists them), \
+                 or {}",
+                match (self.student.mutual, &self.student.teachers) {
+                    (true, _) => "student.mutual lets the students learn from each other",
+                    (false, Some(_)) => "student.teachers names a teacher",
+                    (false, None) => "there is a [teacher]",
+                },
+                match (self.student.mutual, &self.student.teachers) {
+                    (true, _) => "leave `mutual` out",
+                    (false, Some(_)) => "empty student.teachers",
+                    (false, None) => "remove [teacher]",
+                },
+            ));
         }
         Ok(())
     }

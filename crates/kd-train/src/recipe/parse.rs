@@ -7,11 +7,12 @@ use toml::{Table, Value};
 use super::Recipe;
 use crate::Error;
 
-/// Keys that hold a path relative to the recipe's folder.
-const PATHS: [&[&str]; 3] = [
+/// Keys that hold a path relative to the recipe's folder; `*` is any key.
+const PATHS: [&[&str]; 4] = [
     &["teacher", "weights"],
     &["teacher", "cache", "path"],
     &["student", "weights"],
+    &["stages", "*", "weights"],
 ];
 
 pub(super) fn load(path: &Path, overrides: &[String]) -> Result<Recipe, Error> {
@@ -51,14 +52,23 @@ fn message(error: &toml::de::Error) -> String {
 }
 
 fn make_absolute(table: &mut Table, folder: &Path) -> Result<(), Error> {
-    for keys in PATHS {
-        let mut entry = Some(&mut *table);
-        let (last, sections) = keys.split_last().unwrap_or((&"", &[]));
-        for section in sections {
-            entry = entry.and_then(|t| t.get_mut(*section)?.as_table_mut());
+    PATHS
+        .iter()
+        .try_for_each(|keys| make_one_absolute(table, keys, folder))
+}
+
+fn make_one_absolute(table: &mut Table, keys: &[&str], folder: &Path) -> Result<(), Error> {
+    let [key, rest @ ..] = keys else {
+        return Ok(());
+    };
+    for (name, value) in table.iter_mut() {
+        if name != key && *key != "*" {
+            continue;
         }
-        if let Some(Value::String(path)) = entry.and_then(|t| t.get_mut(*last)) {
-            *path = absolute(&folder.join(&*path))?;
+        match value {
+            Value::String(path) if rest.is_empty() => *path = absolute(&folder.join(&*path))?,
+            Value::Table(inner) => make_one_absolute(inner, rest, folder)?,
+            _ => {}
         }
     }
     Ok(())

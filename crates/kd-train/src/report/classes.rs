@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::records::Arm;
+use crate::Arm;
 use crate::summary::Summary;
 
 use super::words::{signed, spread};

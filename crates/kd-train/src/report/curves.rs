@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use plotters::style::RGBColor;
 
 use crate::error::Error;
-use crate::records::Arm;
+use crate::Arm;
 use crate::summary::Summary;
 
 use super::lines::Line;
@@ -31,12 +31,14 @@ pub(super) fn figures(summary: &Summary, trainings: &Trainings) -> Result<Vec<Fi
     let curves = Curves {
         moments: trainings
             .iter()
-            .map(|(&(arm, _), history)| (arm, moments(history)))
+            .map(|((arm, _), history)| (arm.clone(), moments(history)))
             .collect(),
+        pens: Pens::new(trainings),
     };
-    let mut all = validation(summary, trainings)?;
+    let mut all = validation(summary, trainings, &curves.pens)?;
     all.push(curves.plot("Loss, weighted sum", wide("loss"), |m| Some(m.loss))?);
-    for arm in [Arm::Teacher, Arm::Alone, Arm::Distilled] {
+    let arms: BTreeSet<&Arm> = trainings.keys().map(|(arm, _)| arm).collect();
+    for arm in arms {
         all.push(curves.contributions(arm)?);
     }
     for name in curves.component_names() {
@@ -77,6 +79,44 @@ fn by_epoch(y: &'static str) -> Axes {
 
 struct Curves {
     moments: Vec<(Arm, Vec<Moment>)>,
+    pens: Pens,
+}
+
+/// A colour for every network of a run.
+struct Pens {
+    /// Networks beside teacher, student alone and student distilled.
+    others: Vec<Arm>,
+}
+
+impl Pens {
+    fn new(trainings: &Trainings) -> Self {
+        let usual = [Arm::Teacher, Arm::Alone, Arm::Distilled];
+        let mut others: Vec<Arm> = trainings.keys().map(|(arm, _)| arm.clone()).collect();
+        others.dedup();
+        others.retain(|arm| !usual.contains(arm));
+        Self { others }
+    }
+
+    fn line(&self, arm: &Arm, points: Vec<(f64, f64)>) -> Line {
+        Line {
+            name: title(arm),
+            color: self.color(arm),
+            dashed: false,
+            points,
+        }
+    }
+
+    fn color(&self, arm: &Arm) -> RGBColor {
+        match arm {
+            Arm::Distilled => PALETTE[0],
+            Arm::Alone => PALETTE[1],
+            Arm::Teacher => PALETTE[6],
+            other => {
+                let place = self.others.iter().position(|arm| arm == other);
+                PALETTE[2 + place.unwrap_or(0) % 4]
+            }
+        }
+    }
 }
 
 impl Curves {
@@ -90,17 +130,17 @@ impl Curves {
             let points = moments
                 .iter()
                 .filter_map(|m| Some((m.step as f64, pick(m)?)));
-            arm_line(*arm, points.collect())
+            self.pens.line(arm, points.collect())
         });
         figure(heading, axes, &lines.collect::<Vec<_>>())
     }
 
     /// Weight times value of every component of an arm, unless that is just its loss.
-    fn contributions(&self, arm: Arm) -> Result<Option<Figure>, Error> {
+    fn contributions(&self, arm: &Arm) -> Result<Option<Figure>, Error> {
         let trainings = || {
             self.moments
                 .iter()
-                .filter(|(a, _)| *a == arm)
+                .filter(|(a, _)| a == arm)
                 .map(|(_, m)| m)
         };
         let mut lines = Vec::new();
@@ -168,24 +208,28 @@ fn moments(history: &History) -> Vec<Moment> {
     }
 }
 
-fn validation(summary: &Summary, trainings: &Trainings) -> Result<Vec<Option<Figure>>, Error> {
+fn validation(
+    summary: &Summary,
+    trainings: &Trainings,
+    pens: &Pens,
+) -> Result<Vec<Option<Figure>>, Error> {
     let mut top1 = Vec::new();
     let mut loss = Vec::new();
-    for (&(arm, _), history) in trainings {
+    for ((arm, _), history) in trainings {
         let points = |pick: fn(&crate::records::EpochRecord) -> Option<f64>| {
             let epochs = history.epochs.values();
             epochs
                 .filter_map(|e| Some((e.epoch as f64, pick(e)?)))
                 .collect()
         };
-        top1.push(arm_line(arm, points(|e| e.validation_top1)));
-        loss.push(arm_line(arm, points(|e| e.validation_loss)));
+        top1.push(pens.line(arm, points(|e| e.validation_top1)));
+        loss.push(pens.line(arm, points(|e| e.validation_loss)));
     }
     // A teacher that was loaded has no epochs to show: its level is what the student is after.
     if trainings.keys().all(|(arm, _)| *arm != Arm::Teacher)
         && top1.iter().any(|line| !line.points.is_empty())
     {
-        top1.extend(teacher_level(summary, trainings));
+        top1.extend(teacher_level(summary, trainings, pens));
     }
     Ok(vec![
         figure("Validation top-1", by_epoch("top-1, %"), &top1)?,
@@ -193,7 +237,7 @@ fn validation(summary: &Summary, trainings: &Trainings) -> Result<Vec<Option<Fig
     ])
 }
 
-fn teacher_level(summary: &Summary, trainings: &Trainings) -> Option<Line> {
+fn teacher_level(summary: &Summary, trainings: &Trainings, pens: &Pens) -> Option<Line> {
     let teachers = summary.arms.iter().filter(|a| a.arm == Arm::Teacher);
     let (level, _) = spread(&teachers.map(|a| a.test.top1).collect::<Vec<_>>())?;
     let epochs = trainings.values().flat_map(|h| h.epochs.keys().copied());
@@ -206,23 +250,6 @@ fn teacher_level(summary: &Summary, trainings: &Trainings) -> Option<Line> {
             true => vec![(1.0, level), (last, level)],
             false => vec![(0.5, level), (1.5, level)],
         },
-        ..arm_line(Arm::Teacher, Vec::new())
+        ..pens.line(&Arm::Teacher, Vec::new())
     })
-}
-
-fn arm_line(arm: Arm, points: Vec<(f64, f64)>) -> Line {
-    Line {
-        name: title(arm).into(),
-        color: color(arm),
-        dashed: false,
-        points,
-    }
-}
-
-fn color(arm: Arm) -> RGBColor {
-    match arm {
-        Arm::Distilled => PALETTE[0],
-        Arm::Alone => PALETTE[1],
-        Arm::Teacher => PALETTE[6],
-    }
 }

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use super::words::spread;
 use super::write;
-use crate::records::{Arm, ComponentValue, EpochRecord, Record, StepRecord};
+use crate::Arm;
+use crate::records::{ComponentValue, EpochRecord, Record, StepRecord};
 use crate::summary::{
     Accuracy, ArmSummary, DataSummary, Gain, Latency, Summary, TemperatureSample,
     TemperatureSummary, Training,

@@ -16,7 +16,7 @@ use minijinja::{Environment, context};
 
 use crate::error::Error;
 use crate::folder::write_atomically;
-use crate::records::Arm;
+use crate::Arm;
 use crate::summary::Summary;
 
 use read::RunFolder;

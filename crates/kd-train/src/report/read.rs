@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::error::Error;
-use crate::records::{Arm, EpochRecord, Record, StepRecord};
+use crate::Arm;
+use crate::records::{EpochRecord, Record, StepRecord};
 use crate::summary::Summary;
 
 /// The records of one training by step or epoch. A resumed run writes some steps a second time;
@@ -63,11 +64,11 @@ fn metrics(path: &Path) -> Result<BTreeMap<(Arm, u64), History>, Error> {
         }
         match serde_json::from_str(line) {
             Ok(Record::Step(step)) => {
-                let history = trainings.entry((step.arm, step.seed)).or_default();
+                let history = trainings.entry((step.arm.clone(), step.seed)).or_default();
                 history.steps.insert(step.step, step);
             }
             Ok(Record::Epoch(epoch)) => {
-                let history = trainings.entry((epoch.arm, epoch.seed)).or_default();
+                let history = trainings.entry((epoch.arm.clone(), epoch.seed)).or_default();
                 history.epochs.insert(epoch.epoch, epoch);
             }
             // A run that was killed can leave half a line, and only the last one.

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::records::Arm;
+use crate::Arm;
 use crate::summary::{ArmSummary, Summary};
 
 use super::words::{count, duration, prefixed, spread};
@@ -15,7 +15,7 @@ pub(super) struct Table {
 
 #[derive(Serialize)]
 struct Column {
-    title: &'static str,
+    title: String,
     model: String,
     seeds: String,
 }
@@ -85,10 +85,10 @@ const LINES: [Line; 15] = [
 ];
 
 pub(super) fn table(summary: &Summary) -> Table {
-    let arms: Vec<Vec<&ArmSummary>> = [Arm::Teacher, Arm::Alone, Arm::Distilled]
+    let arms: Vec<Vec<&ArmSummary>> = summary
+        .distinct_arms()
         .into_iter()
-        .map(|arm| summary.arms.iter().filter(|a| a.arm == arm).collect())
-        .filter(|measured: &Vec<_>| !measured.is_empty())
+        .map(|arm| summary.arms.iter().filter(|a| a.arm == *arm).collect())
         .collect();
     let rows = LINES.iter().filter_map(|(name, hint, cell)| {
         let cells: Vec<_> = arms.iter().map(|measured| cell(measured)).collect();
@@ -111,7 +111,7 @@ fn column(measured: &[&ArmSummary]) -> Option<Column> {
     let first = measured.first()?;
     let seeds: Vec<_> = measured.iter().filter_map(|a| a.seed).collect();
     Some(Column {
-        title: title(first.arm),
+        title: title(&first.arm),
         model: first.model.clone(),
         seeds: match seeds.as_slice() {
             [] => "loaded".into(),
@@ -121,13 +121,13 @@ fn column(measured: &[&ArmSummary]) -> Option<Column> {
     })
 }
 
-/// What a network of a run is called.
-pub(super) fn title(arm: Arm) -> &'static str {
-    match arm {
-        Arm::Teacher => "Teacher",
-        Arm::Alone => "Student alone",
-        Arm::Distilled => "Student distilled",
-    }
+/// What a network of a run is called, as a heading.
+pub(super) fn title(arm: &Arm) -> String {
+    let title = arm.title();
+    let mut letters = title.chars();
+    letters.next().map_or(String::new(), |first| {
+        first.to_uppercase().chain(letters).collect()
+    })
 }
 
 fn percent(measured: &[&ArmSummary], pick: fn(&ArmSummary) -> Option<f64>) -> Option<String> {

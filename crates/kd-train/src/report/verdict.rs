@@ -1,6 +1,6 @@
 //! The result of a run in plain words.
 
-use crate::records::Arm;
+use crate::Arm;
 use crate::summary::{Gain, Summary};
 
 use super::words::{count, signed, spread};

@@ -1,13 +1,17 @@
 //! Measuring the networks of a run on the test split.
 
+use burn::module::Module;
+use burn::tensor::{Int, Tensor};
+use kd_core::{Combine, CombineRule, Output, Taps};
 use kd_data::Loader;
+use kd_models::{Backbone, Network};
 
-use super::{Contender, Job};
+use super::Job;
+use super::training::Contender;
 use crate::evaluate::{Predictions, predict};
 use crate::measure::{latency, throughput};
-use crate::records::Arm;
 use crate::summary::{ArmSummary, Gain};
-use crate::{Error, Event, Observer};
+use crate::{Arm, Error, Event, Observer};
 
 /// A measured network with its predictions.
 pub(super) struct Measured {
@@ -22,7 +26,7 @@ pub(super) fn measure(
     teacher: Option<&Measured>,
     observer: &mut dyn Observer,
 ) -> Result<Measured, Error> {
-    let (arm, seed) = (contender.arm, contender.seed);
+    let (arm, seed) = (&contender.arm, contender.seed);
     observer.event(Event::Measuring { arm, seed });
     let images = &job.dataset.test;
     let shape = [images.channels, images.height, images.width];
@@ -30,7 +34,7 @@ pub(super) fn measure(
     let predictions = predict(network, test, job.device);
     let cost = network.cost(images.height)?;
     let summary = ArmSummary {
-        arm,
+        arm: arm.clone(),
         seed,
         model: network.config().model.clone(),
         parameters: cost.parameters,
@@ -42,6 +46,78 @@ pub(super) fn measure(
         latency: latency(network, shape, job.device),
         images_per_second: throughput(network, job.recipe.train.batch, shape, job.device),
         training: contender.training.clone(),
+    };
+    observer.event(Event::Measured(&summary));
+    Ok(Measured {
+        summary,
+        predictions,
+    })
+}
+
+/// Networks that answer together: with the mean of their probabilities.
+#[derive(Module, Debug)]
+struct Ensemble {
+    members: Vec<Network>,
+}
+
+impl Backbone for Ensemble {
+    type Input = Tensor<4>;
+
+    fn forward(&self, input: Tensor<4>, _: &Taps) -> Output {
+        let members = self.members.iter();
+        let outputs: Vec<_> = members
+            .map(|member| member.forward(input.clone(), &Taps::none()))
+            .collect();
+        let combine = Combine {
+            rule: CombineRule::Average,
+            temperature: 1.0,
+        };
+        // An average reads no labels.
+        let labels = Tensor::<1, Int>::zeros([input.dims()[0]], &input.device());
+        let logits = outputs[0].logits.clone();
+        combine
+            .apply(outputs, &labels)
+            .unwrap_or_else(|_| Output::new(logits))
+    }
+}
+
+/// Measures the members of one seed together.
+pub(super) fn measure_ensemble(
+    members: &[&Contender],
+    job: &Job,
+    test: &Loader,
+    teacher: Option<&Measured>,
+    observer: &mut dyn Observer,
+) -> Result<Measured, Error> {
+    let (arm, seed) = (&Arm::Ensemble, members.first().and_then(|m| m.seed));
+    observer.event(Event::Measuring { arm, seed });
+    let images = &job.dataset.test;
+    let shape = [images.channels, images.height, images.width];
+    let ensemble = Ensemble {
+        members: members.iter().map(|m| m.network.clone()).collect(),
+    };
+    let predictions = predict(&ensemble, test, job.device);
+    let costs = members
+        .iter()
+        .map(|m| m.network.cost(images.height))
+        .collect::<Result<Vec<_>, _>>()?;
+    let models: Vec<_> = members
+        .iter()
+        .map(|m| m.network.config().model.as_str())
+        .collect();
+    let summary = ArmSummary {
+        arm: arm.clone(),
+        seed,
+        model: models.join(" + "),
+        parameters: costs.iter().map(|c| c.parameters).sum(),
+        macs: costs.iter().map(|c| c.macs).sum(),
+        bytes: costs.iter().map(|c| c.bytes).sum(),
+        adapter_parameters: 0,
+        test: predictions.accuracy(),
+        agreement: teacher.map(|t| predictions.agreement(&t.predictions)),
+        latency: latency(&ensemble, shape, job.device),
+        images_per_second: throughput(&ensemble, job.recipe.train.batch, shape, job.device),
+        training: None,
     };
     observer.event(Event::Measured(&summary));
     Ok(Measured {

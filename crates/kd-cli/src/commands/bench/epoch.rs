@@ -170,6 +170,7 @@ impl Arguments {
     ) -> Result<Vec<f64>> {
         let folder = tempfile::tempdir().context("make a folder for the run")?;
         let options = RunOptions {
+            reuse: false,
             out: folder.path().join("run"),
             seeds: 1,
             device_name: device_name.into(),

@@ -1,0 +1,168 @@
+//! Which stage needs which.
+
+use std::collections::BTreeSet;
+
+use super::{Recipe, StageSpec};
+
+/// What stages call the recipe's `[teacher]`.
+pub(crate) const TEACHER: &str = "teacher";
+/// What an ensemble calls the last stage.
+pub(crate) const STUDENT: &str = "student";
+
+impl Recipe {
+    /// Names of a stage's teachers.
+    pub(crate) fn teachers_of(&self, stage: &StageSpec) -> Vec<String> {
+        match (&stage.teachers, &self.teacher) {
+            (Some(names), _) => names.clone(),
+            (None, Some(_)) if !stage.mutual => vec![TEACHER.into()],
+            (None, _) => Vec::new(),
+        }
+    }
+
+    /// Names of the stages that a stage waits for.
+    fn needs(&self, stage: &StageSpec) -> Vec<String> {
+        let teachers = self.teachers_of(stage).into_iter();
+        let names = teachers.chain(stage.start.clone());
+        names.filter(|name| name != TEACHER).collect()
+    }
+
+    /// Names of the stages before the student, each after those it needs.
+    pub(crate) fn order(&self) -> Vec<String> {
+        let mut done: Vec<String> = Vec::new();
+        while let Some(name) = self.stages.iter().find_map(|(name, stage)| {
+            let ready = self.needs(stage).iter().all(|need| done.contains(need));
+            (ready && !done.contains(name)).then(|| name.clone())
+        }) {
+            done.push(name);
+        }
+        done
+    }
+
+    pub(super) fn validate_graph(&self) -> Result<(), String> {
+        for (name, stage) in &self.stages {
+            let table = format!("stages.{name}");
+            if [TEACHER, STUDENT].contains(&name.as_str()) {
+                return Err(format!("[{table}]: `{name}` has a table of its own, [{name}]"));
+            }
+            let fits = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.');
+            if !name.chars().all(fits) {
+                return Err(format!(
+                    "[{table}]: a stage's name becomes part of a file's name: letters, digits, `-`, `_` \
+                     and `.` only"
+                ));
+            }
+            if let Some(train) = &stage.train {
+                train.validate(&format!("{table}.train"))?;
+            }
+            let objective = self.objective_of(stage);
+            if objective.needs_teacher() && !self.taught(stage) {
+                return Err(format!(
+                    "{table}.objective compares with a teacher: name one in {table}.teachers"
+                ));
+            }
+            self.validate_stage(&table, stage)?;
+        }
+        self.validate_stage(STUDENT, &self.student)?;
+        let order = self.order();
+        if let Some(name) = self.stages.keys().find(|name| !order.contains(name)) {
+            return Err(format!(
+                "[stages.{name}] waits for itself: follow `teachers` and `start` from it"
+            ));
+        }
+        self.validate_uses()?;
+        for name in &self.ensemble {
+            if name != STUDENT {
+                self.known("ensemble", name, &[STUDENT])?;
+            }
+        }
+        if self.ensemble.len() == 1 {
+            return Err("ensemble: name at least two networks".into());
+        }
+        self.same("ensemble", &self.ensemble)
+    }
+
+    fn validate_stage(&self, table: &str, stage: &StageSpec) -> Result<(), String> {
+        let names = stage.teachers.as_deref().unwrap_or_default();
+        for name in names {
+            match (name.as_str(), &self.teacher) {
+                (TEACHER, Some(_)) => {}
+                (TEACHER, None) => {
+                    return Err(format!("{table}.teachers: there is no [teacher] in the recipe"));
+                }
+                _ => self.known(&format!("{table}.teachers"), name, &[TEACHER])?,
+            }
+        }
+        self.same(&format!("{table}.teachers"), names)?;
+        if let Some(start) = &stage.start {
+            self.known(&format!("{table}.start"), start, &[])?;
+            let model = &self.stages[start].model;
+            if *model != stage.model {
+                return Err(format!(
+                    "{table}.start = \"{start}\": that is a {model}, and this one a {}: weights of \
+                     another network do not fit",
+                    stage.model
+                ));
+            }
+            if stage.weights.is_some() {
+                return Err(format!("{table}: give `start` or `weights`, not both"));
+            }
+        }
+        if stage.mutual && stage.peers.is_empty() {
+            return Err(format!(
+                "{table}.mutual: there is nobody beside it; name others in {table}.peers"
+            ));
+        }
+        stage
+            .combine
+            .validate()
+            .map_err(|problem| format!("{table}.combine.{problem}"))
+    }
+
+    /// The teacher must have a pupil.
+    fn validate_uses(&self) -> Result<(), String> {
+        let mut stages = self.stages.values().chain([&self.student]);
+        let used = stages.any(|stage| self.teachers_of(stage).iter().any(|name| name == TEACHER));
+        if self.teacher.is_some() && !used {
+            return Err(
+                "there is a [teacher], but no stage learns from it: name it in `teachers`, or remove \
+                 the table"
+                    .into(),
+            );
+        }
+        Ok(())
+    }
+
+    /// That a stage exists.
+    fn known(&self, key: &str, name: &str, others: &[&str]) -> Result<(), String> {
+        if self.stages.contains_key(name) {
+            return Ok(());
+        }
+        let names: Vec<&str> = others
+            .iter()
+            .copied()
+            .chain(self.stages.keys().map(String::as_str))
+            .collect();
+        let nearest = names
+            .iter()
+            .map(|known| (strsim::jaro_winkler(name, known), known))
+            .filter(|(score, _)| *score > 0.7)
+            .max_by(|a, b| a.0.total_cmp(&b.0));
+        let hint = nearest.map_or(String::new(), |(_, known)| format!("; did you mean `{known}`?"));
+        Err(format!(
+            "{key}: there is no stage `{name}`{hint} (there {})",
+            match names.as_slice() {
+                [] => "are none".into(),
+                names => format!("is {}", names.join(", ")),
+            }
+        ))
+    }
+
+    /// That no name stands twice in a list.
+    fn same(&self, key: &str, names: &[String]) -> Result<(), String> {
+        let mut seen = BTreeSet::new();
+        match names.iter().find(|name| !seen.insert(*name)) {
+            Some(name) => Err(format!("{key}: `{name}` is named twice")),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! One training of a recipe.
+
+use std::path::PathBuf;
+
+use kd_core::{Combine, ObjectiveConfig};
+use serde::{Deserialize, Serialize};
+
+use super::TrainConfig;
+
+/// A network, who it learns from, and with which loss and budget.
+///
+/// `[student]` is the last one; `[stages.NAME]` are those before it, such as a teacher assistant.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StageSpec {
+    /// Name in the registry (`kd models` lists them).
+    pub model: String,
+    /// Weights to start from: `.safetensors`, `.pth`, `.pt` or `.th`; relative to the recipe.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights: Option<PathBuf>,
+    /// An earlier stage whose weights it starts from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<String>,
+    /// Who it learns from: `teacher`, and earlier stages by name. `["teacher"]` when absent and there is
+    /// one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub teachers: Option<Vec<String>>,
+    /// Other networks that train beside it in the same pass: the teachers are asked once for all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub peers: Vec<String>,
+    /// Whether network and peers learn from each other too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub mutual: bool,
+    /// How several teachers become one.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub combine: Combine,
+    /// Its loss; the recipe's when absent, or labels alone where there is nobody to learn from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub objective: Option<ObjectiveConfig>,
+    /// Its budget; the recipe's when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub train: Option<TrainConfig>,
+}
+
+fn is_default(combine: &Combine) -> bool {
+    *combine == Combine::default()
+}

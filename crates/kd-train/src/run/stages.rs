@@ -1,0 +1,278 @@
+//! The trainings of a run in their order: teacher, then for every seed the stages, the student alone and
+//! the student distilled.
+
+use std::collections::BTreeMap;
+
+use burn::module::Module;
+use kd_core::Output;
+use kd_models::Network;
+
+use super::training::{Contender, Novice, Plan, Start};
+use super::{Job, RunOptions, caching};
+use crate::cache::TeacherCache;
+use crate::folder::Folder;
+use crate::recipe::{STUDENT, StageSpec, TEACHER};
+use crate::summary::CacheSummary;
+use crate::{Arm, Error, Event, Observer, Recipe};
+
+/// The networks of a run before they are measured.
+pub(super) struct AllTrained {
+    pub teacher: Option<Contender>,
+    pub students: Vec<Contender>,
+    pub cache: Option<CacheSummary>,
+}
+
+impl AllTrained {
+    /// The members of the recipe's ensemble, for every seed.
+    pub fn ensembles<'a>(&'a self, recipe: &Recipe) -> Vec<Vec<&'a Contender>> {
+        let last = match recipe.distils() {
+            true => Arm::Distilled,
+            false => Arm::Alone,
+        };
+        let lasts = self.students.iter().filter(|s| s.arm == last);
+        let member = |seed, name: &str| {
+            let arm = match name {
+                STUDENT => last.clone(),
+                name => Arm::Stage(name.into()),
+            };
+            self.students.iter().find(move |s| s.seed == seed && s.arm == arm)
+        };
+        lasts
+            .filter(|_| !recipe.ensemble.is_empty())
+            .map(|student| {
+                let names = recipe.ensemble.iter();
+                names.filter_map(|name| member(student.seed, name)).collect()
+            })
+            .collect()
+    }
+}
+
+/// Finished stages of one seed, by name.
+type Done = BTreeMap<String, Network>;
+
+impl Job<'_> {
+    pub(super) fn train_all(
+        &self,
+        options: &RunOptions,
+        folder: &mut Folder,
+        observer: &mut dyn Observer,
+    ) -> Result<AllTrained, Error> {
+        let recipe = self.recipe;
+        self.check()?;
+        self.check_cache(options.seeds, observer)?;
+        let teacher = self.teacher(folder, observer)?;
+        let mut cache = match &teacher {
+            Some(teacher) => self.open_cache(&teacher.network, &options.out, observer)?,
+            None => None,
+        };
+        let mut students = Vec::new();
+        for seed in recipe.seed..recipe.seed + options.seeds as u64 {
+            let mut done = Done::new();
+            if let Some(teacher) = &teacher {
+                done.insert(TEACHER.into(), teacher.network.clone());
+            }
+            for name in recipe.order() {
+                let stage = &recipe.stages[&name];
+                let arm = Arm::Stage(name.clone());
+                let plan = self.plan(stage, arm, seed, &done)?;
+                let cache = self.cache_for(stage, &mut cache);
+                let trained = self.train(&plan, cache, folder, observer)?;
+                for contender in trained {
+                    if contender.arm == Arm::Stage(name.clone()) {
+                        done.insert(name.clone(), contender.network.clone());
+                    }
+                    students.push(contender);
+                }
+            }
+            let student = &recipe.student;
+            if recipe.compare && recipe.distils() {
+                let plan = self.alone(seed, &done)?;
+                students.extend(self.train(&plan, None, folder, observer)?);
+            }
+            let arm = match recipe.distils() {
+                true => Arm::Distilled,
+                false => Arm::Alone,
+            };
+            let plan = self.plan(student, arm, seed, &done)?;
+            let cache = self.cache_for(student, &mut cache);
+            students.extend(self.train(&plan, cache, folder, observer)?);
+        }
+        Ok(AllTrained {
+            teacher,
+            students,
+            cache: cache.as_ref().map(caching::summarise),
+        })
+    }
+
+    /// Weights, names and objectives are checked before hours are spent on the first training.
+    fn check(&self) -> Result<(), Error> {
+        let recipe = self.recipe;
+        for stage in recipe.stages.values().chain([&recipe.student]) {
+            match &stage.weights {
+                Some(path) => {
+                    Network::from_file(&self.network(&stage.model), path, self.device)?;
+                }
+                None => {
+                    kd_models::find(&stage.model)?;
+                }
+            }
+        }
+        let autodiff = self.device.clone().autodiff();
+        let show = |model: &str| -> Result<Output, Error> {
+            let network = Network::new(&self.network(model), self.device)?;
+            Ok(self.dry_run(&network.valid()))
+        };
+        // Untrained networks have the same shapes.
+        let mut shapes = BTreeMap::new();
+        if let Some(teacher) = &recipe.teacher {
+            shapes.insert(TEACHER.to_string(), show(&teacher.model)?);
+        }
+        let order = recipe.order();
+        let names = order.iter().map(String::as_str).chain([STUDENT]);
+        for name in names {
+            let stage = recipe.stages.get(name).unwrap_or(&recipe.student);
+            let mut seen = vec![show(&stage.model)?];
+            for peer in &stage.peers {
+                seen.push(show(peer)?);
+            }
+            let teachers = recipe.teachers_of(stage);
+            let shown: Vec<Output> = teachers.iter().map(|name| shapes[name].clone()).collect();
+            let objective = recipe.objective_of(stage).with_samples(self.splits.train.len());
+            for number in 0..seen.len() {
+                let lessons = (&stage.combine, stage.mutual);
+                let teacher = self.shown_to(number, lessons, &seen, &shown)?;
+                objective
+                    .init(&seen[number], teacher.as_ref(), &autodiff)
+                    .map_err(|problem| match name {
+                        STUDENT => problem.into(),
+                        name => Error::Recipe(format!("stages.{name}: {problem}")),
+                    })?;
+            }
+            shapes.insert(name.to_string(), seen.swap_remove(0));
+        }
+        Ok(())
+    }
+
+    /// The recipe's teacher: loaded, or trained on labels.
+    fn teacher(
+        &self,
+        folder: &mut Folder,
+        observer: &mut dyn Observer,
+    ) -> Result<Option<Contender>, Error> {
+        let recipe = self.recipe;
+        let Some(spec) = &recipe.teacher else {
+            return Ok(None);
+        };
+        if let Some(path) = &spec.weights {
+            let network = Network::from_file(&self.network(&spec.model), path, self.device)?;
+            return Ok(Some(Contender {
+                arm: Arm::Teacher,
+                seed: None,
+                network: network.valid(),
+                adapter_parameters: 0,
+                training: None,
+            }));
+        }
+        observer.event(Event::Note(
+            "no teacher.weights in the recipe: the teacher is trained first",
+        ));
+        let plan = Plan {
+            seed: recipe.seed,
+            novices: vec![Novice {
+                arm: Arm::Teacher,
+                model: &spec.model,
+                start: Start::Fresh,
+            }],
+            objective: recipe.objective.labels_only(),
+            config: spec.train.as_ref().unwrap_or(&recipe.train),
+            teachers: Vec::new(),
+            combine: Default::default(),
+            mutual: false,
+            views: None,
+        };
+        let trained = self.train(&plan, None, folder, observer)?;
+        Ok(trained.into_iter().next())
+    }
+
+    /// The training of a stage.
+    fn plan<'a>(
+        &'a self,
+        stage: &'a StageSpec,
+        arm: Arm,
+        seed: u64,
+        done: &'a Done,
+    ) -> Result<Plan<'a>, Error> {
+        let start = match (&stage.start, &stage.weights) {
+            (Some(name), _) => Start::Network(&done[name]),
+            (None, Some(path)) => Start::File(path),
+            (None, None) => Start::Fresh,
+        };
+        let peer: fn(String) -> Arm = match arm {
+            Arm::Alone => Arm::PeerAlone,
+            _ => Arm::Peer,
+        };
+        let mut novices = vec![Novice {
+            arm,
+            model: &stage.model,
+            start,
+        }];
+        for (name, model) in peers(stage) {
+            novices.push(Novice {
+                arm: peer(name),
+                model,
+                start: Start::Fresh,
+            });
+        }
+        let teachers = self.recipe.teachers_of(stage);
+        Ok(Plan {
+            seed,
+            novices,
+            objective: self.recipe.objective_of(stage),
+            config: self.recipe.train_of(stage),
+            teachers: teachers.iter().map(|name| &done[name]).collect(),
+            combine: stage.combine,
+            mutual: stage.mutual,
+            views: self.bounded_views(),
+        })
+    }
+
+    /// The student, and its peers, on labels alone: what distillation is compared with.
+    fn alone<'a>(&'a self, seed: u64, done: &'a Done) -> Result<Plan<'a>, Error> {
+        let plan = self.plan(&self.recipe.student, Arm::Alone, seed, done)?;
+        let mut novices = plan.novices;
+        if self.recipe.student.start.is_some() {
+            novices[0].start = Start::Fresh;
+        }
+        Ok(Plan {
+            novices,
+            objective: self.recipe.objective.labels_only(),
+            teachers: Vec::new(),
+            mutual: false,
+            ..plan
+        })
+    }
+
+    /// The cache, for a stage that learns from the teacher alone.
+    fn cache_for<'a>(
+        &self,
+        stage: &StageSpec,
+        cache: &'a mut Option<TeacherCache>,
+    ) -> Option<&'a mut TeacherCache> {
+        let alone = self.recipe.teachers_of(stage) == [TEACHER] && !stage.mutual;
+        cache.as_mut().filter(|_| alone)
+    }
+}
+
+/// Name and network of a stage's peers: one that comes again gets a number.
+fn peers(stage: &StageSpec) -> Vec<(String, &str)> {
+    let mut named = Vec::new();
+    for (place, model) in stage.peers.iter().enumerate() {
+        let before = stage.peers[..place].iter().filter(|m| *m == model).count();
+        let name = match before {
+            0 => model.clone(),
+            more => format!("{model}-{}", more + 1),
+        };
+        named.push((name, model.as_str()));
+    }
+    named
+}
