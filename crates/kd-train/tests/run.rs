@@ -83,7 +83,7 @@ fn a_run_leaves_a_folder_that_explains_itself() {
     let out = folder.path().join("run");
     let summary = start(&[], &out, &mut Silent).unwrap();
 
-    let arms: Vec<_> = summary.arms.iter().map(|a| (a.arm, a.seed)).collect();
+    let arms: Vec<_> = summary.arms.iter().map(|a| (a.arm.clone(), a.seed)).collect();
     assert_eq!(
         arms,
         [
@@ -115,7 +115,7 @@ fn a_run_leaves_a_folder_that_explains_itself() {
     let written: Summary = serde_json::from_str(&text).unwrap();
     let results = |s: &Summary| -> Vec<_> {
         let arms = s.arms.iter();
-        arms.map(|a| (a.arm, a.seed, a.bytes, format!("{:.6}", a.test.top1)))
+        arms.map(|a| (a.arm.clone(), a.seed, a.bytes, format!("{:.6}", a.test.top1)))
             .collect()
     };
     assert_eq!(results(&written), results(&summary));
