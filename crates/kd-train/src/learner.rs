@@ -51,6 +51,8 @@ struct Gathered<S: Module + ModuleDisplay> {
     scalars: Vec<Tensor<1>>,
     /// Names and weights of the components.
     names: Vec<(String, f64)>,
+    /// Norms of their gradients, where they were measured.
+    norms: Vec<f64>,
 }
 
 impl<S: Module + ModuleDisplay> Default for Gathered<S> {
@@ -59,6 +61,7 @@ impl<S: Module + ModuleDisplay> Default for Gathered<S> {
             gradients: GradientsAccumulator::new(),
             scalars: Vec::new(),
             names: Vec::new(),
+            norms: Vec::new(),
         }
     }
 }
@@ -183,6 +186,36 @@ impl<S: Backbone<Input = Tensor<4>>> Learner<S> {
         self.trainee().student.forward(images, taps)
     }
 
+    /// Measures the norm of every component's gradient on the student, for the records of this step.
+    ///
+    /// A graph can be followed back once, so each component gets a forward pass of its own; on copies,
+    /// whose running statistics and memories are their own, so that measuring changes nothing.
+    pub(crate) fn measure(
+        &mut self,
+        images: &Tensor<4>,
+        pair: &Pair,
+        step: &Step,
+    ) -> Result<(), Error> {
+        let mut norms = Vec::new();
+        for number in 0..self.objective().names().count() {
+            let copy = self.trainee().valid().train();
+            let output = copy
+                .student
+                .forward(images.clone(), &copy.objective.taps().student);
+            let pair = Pair {
+                student: &output,
+                ..*pair
+            };
+            let component = copy.objective.forward(&pair, step)?.components.remove(number);
+            let gradients = component.value.backward();
+            let gradients = GradientsParams::from_grads(gradients, &copy.student);
+            let squared = squared_norm(&copy.student, &gradients);
+            norms.push(squared.map_or(0.0, |s| f64::from(s.into_scalar::<f32>()).sqrt()));
+        }
+        self.gathered.norms = norms;
+        Ok(())
+    }
+
     /// Adds a batch's gradient to the step, `share` times.
     pub(crate) fn gather(&mut self, pair: &Pair, step: &Step, share: f64) -> Result<(), Error> {
         let mut gathered = std::mem::take(&mut self.gathered);
@@ -208,6 +241,7 @@ impl<S: Backbone<Input = Tensor<4>>> Learner<S> {
             gradients: mut accumulator,
             mut scalars,
             names,
+            norms,
         } = std::mem::take(&mut self.gathered);
         let mut gradients = accumulator.grads();
         if let Some(norm) = squared_norm(self.trainee(), &gradients) {
@@ -215,7 +249,12 @@ impl<S: Backbone<Input = Tensor<4>>> Learner<S> {
         }
         // One transfer for all numbers of the step: each would stall a GPU.
         let numbers: Vec<f64> = Tensor::cat(scalars, 0).into_data().iter::<f64>().collect();
-        let values = collect(&numbers, &names, share);
+        let mut values = collect(&numbers, &names, share);
+        for ((name, _), norm) in names.iter().zip(norms) {
+            if let Some(component) = values.components.get_mut(name) {
+                component.gradient_norm = Some(norm);
+            }
+        }
         if values.not_finite().is_some() {
             return values;
         }
@@ -251,6 +290,7 @@ fn collect(numbers: &[f64], names: &[(String, f64)], share: f64) -> LossValues {
             let value = ComponentValue {
                 value: mean(i + 1),
                 weight: *weight,
+                gradient_norm: None,
             };
             (name.clone(), value)
         })

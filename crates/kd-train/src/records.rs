@@ -34,6 +34,9 @@ pub struct ComponentValue {
     pub value: f64,
     /// Weight at that step.
     pub weight: f64,
+    /// L2 norm of its gradient on the student, before weighting, where it was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gradient_norm: Option<f64>,
 }
 
 /// An optimiser step.

@@ -207,10 +207,12 @@ where
                 epochs: config.epochs,
                 index: step,
             };
-            let losses = cohort.step(&group, examples, train, &at, lr)?;
+            let every = config.gradient_norms_every;
+            let measure = every.is_some_and(|every| step.is_multiple_of(every));
+            let losses = cohort.step(&group, examples, train, &at, lr, measure)?;
             seen += count;
             let speed = (seen - logged.1) as f64 / logged.0.elapsed().as_secs_f64().max(1e-9);
-            let last = (step + 1).is_multiple_of(config.log_every) || step + 1 == epoch * per_epoch;
+            let last = measure || (step + 1).is_multiple_of(config.log_every) || step + 1 == epoch * per_epoch;
             for ((values, member), pupil) in losses.into_iter().zip(&cohort.members).zip(&mut progress)
             {
                 if let Some((component, value)) = values.not_finite() {

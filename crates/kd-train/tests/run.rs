@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use kd_models::{Network, NetworkConfig};
-use kd_train::{Arm, Error, Event, Observer, Recipe, Record, RunOptions, Silent, Summary, run};
+use kd_train::{Arm, Error, Event, Observer, Recipe, Record, RunOptions, Silent, StepRecord, Summary, run};
 
 const RECIPE: &str = r#"name = "tiny"
 
@@ -149,6 +149,51 @@ fn a_run_leaves_a_folder_that_explains_itself() {
 
     let refused = start(&[], &out, &mut Silent).unwrap_err().to_string();
     assert!(refused.contains("already holds a run"), "{refused}");
+}
+
+/// Measuring the gradient of every component changes no bit, and finds the gradient of the step.
+#[test]
+fn gradients_are_measured_beside_the_training() {
+    let folder = tempfile::tempdir().unwrap();
+    let losses = |name: &str, overrides: &[&str]| -> Vec<StepRecord> {
+        let out = folder.path().join(name);
+        let mut all = vec!["compare=false", "train.log_every=1", "objective.crd={dim = 8, negatives = 4}"];
+        all.extend(overrides);
+        start(&all, &out, &mut Silent).unwrap();
+        let records = records(&out).into_iter();
+        records
+            .filter_map(|r| match r {
+                Record::Step(s) if s.arm == Arm::Distilled && s.seed == 1 => Some(s),
+                _ => None,
+            })
+            .collect()
+    };
+    let plain = losses("plain", &[]);
+    let measured = losses("measured", &["train.gradient_norms_every=2"]);
+    let values = |records: &[StepRecord]| -> Vec<(f64, f64)> {
+        records.iter().map(|r| (r.loss, r.gradient_norm)).collect()
+    };
+    assert_eq!(values(&plain), values(&measured));
+    for record in &measured {
+        let norms = record.components.values().map(|c| c.gradient_norm);
+        let norms: Vec<f64> = norms.flatten().collect();
+        match record.step % 2 {
+            0 => assert!(norms.len() == 4 && norms.iter().all(|n| *n > 0.0), "{norms:?}"),
+            _ => assert!(norms.is_empty()),
+        }
+    }
+    // The only component's gradient is the step's.
+    let alone = ["objective={cross_entropy = {}}", "teacher=", "train.gradient_norms_every=1"];
+    let out = folder.path().join("alone");
+    start(&alone, &out, &mut Silent).unwrap();
+    for record in records(&out) {
+        if let Record::Step(step) = record {
+            let norm = step.components["cross_entropy"].gradient_norm.unwrap();
+            assert!((norm - step.gradient_norm).abs() < 1e-5 * norm, "{step:?}");
+        }
+    }
+    let page = std::fs::read_to_string(folder.path().join("measured/report.html")).unwrap();
+    assert!(page.contains("gradient norm of each component"));
 }
 
 #[test]

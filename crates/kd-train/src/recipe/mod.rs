@@ -99,6 +99,10 @@ pub struct TrainConfig {
     /// Write a step record every so many optimiser steps.
     #[serde(default = "default_log_every")]
     pub log_every: usize,
+    /// Measure the gradient norm of every component of the loss, before weighting, each so many optimiser
+    /// steps, from the first; it costs a forward and a backward pass a component.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gradient_norms_every: Option<usize>,
 }
 
 /// Learning rate: a peak and a shape.
@@ -240,6 +244,10 @@ impl TrainConfig {
             ("log_every", self.log_every),
             ("batches_per_epoch", self.batches_per_epoch.unwrap_or(1)),
             ("patience", self.patience.unwrap_or(1)),
+            (
+                "gradient_norms_every",
+                self.gradient_norms_every.unwrap_or(1),
+            ),
         ];
         if let Some((key, _)) = at_least_one.into_iter().find(|(_, value)| *value == 0) {
             return Err(format!("{table}.{key} = 0: must be at least 1"));

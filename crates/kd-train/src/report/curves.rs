@@ -24,6 +24,8 @@ struct Moment {
     components: Vec<(String, f64, Option<f64>)>,
     lr: f64,
     gradient_norm: Option<f64>,
+    /// Norms of the components' gradients, where they were measured.
+    component_norms: Vec<(String, f64)>,
     images_per_second: f64,
 }
 
@@ -40,6 +42,7 @@ pub(super) fn figures(summary: &Summary, trainings: &Trainings) -> Result<Vec<Fi
     let arms: BTreeSet<&Arm> = trainings.keys().map(|(arm, _)| arm).collect();
     for arm in arms {
         all.push(curves.contributions(arm)?);
+        all.push(curves.component_norms(arm)?);
     }
     for name in curves.component_names() {
         let heading = format!("Component {name}, before weighting");
@@ -137,19 +140,47 @@ impl Curves {
 
     /// Weight times value of every component of an arm, unless that is just its loss.
     fn contributions(&self, arm: &Arm) -> Result<Option<Figure>, Error> {
-        let trainings = || {
-            self.moments
-                .iter()
-                .filter(|(a, _)| a == arm)
-                .map(|(_, m)| m)
-        };
+        let is_the_loss = |m: &Moment| matches!(m.components.as_slice(), [(_, _, Some(1.0))]);
+        if self.of(arm).flatten().all(is_the_loss) {
+            return Ok(None);
+        }
+        let heading = format!("{}: weight × value of each component", title(arm));
+        self.by_component(arm, &heading, "contribution", |m, name| {
+            let (_, value, weight) = m.components.iter().find(|c| c.0 == *name)?;
+            Some(value * (*weight)?)
+        })
+    }
+
+    /// The gradient norm of every component of an arm, where it was measured.
+    fn component_norms(&self, arm: &Arm) -> Result<Option<Figure>, Error> {
+        let title = title(arm);
+        let heading = format!("{title}: gradient norm of each component, before weighting");
+        self.by_component(arm, &heading, "norm", |m, name| {
+            let norm = m.component_norms.iter().find(|c| c.0 == *name)?;
+            Some(norm.1)
+        })
+    }
+
+    /// The trainings of an arm.
+    fn of(&self, arm: &Arm) -> impl Iterator<Item = &Vec<Moment>> {
+        let trainings = self.moments.iter().filter(move |(a, _)| a == arm);
+        trainings.map(|(_, moments)| moments)
+    }
+
+    /// A line for every component and training of an arm.
+    fn by_component(
+        &self,
+        arm: &Arm,
+        heading: &str,
+        y: &'static str,
+        pick: impl Fn(&Moment, &String) -> Option<f64>,
+    ) -> Result<Option<Figure>, Error> {
         let mut lines = Vec::new();
-        for (at, name) in names(trainings().flatten()).iter().enumerate() {
-            for moments in trainings() {
-                let points = moments.iter().filter_map(|m| {
-                    let (_, value, weight) = m.components.iter().find(|c| c.0 == *name)?;
-                    Some((m.step as f64, value * (*weight)?))
-                });
+        for (at, name) in names(self.of(arm).flatten()).iter().enumerate() {
+            for moments in self.of(arm) {
+                let points = moments
+                    .iter()
+                    .filter_map(|m| Some((m.step as f64, pick(m, name)?)));
                 lines.push(Line {
                     name: name.clone(),
                     color: PALETTE[at % PALETTE.len()],
@@ -158,12 +189,7 @@ impl Curves {
                 });
             }
         }
-        let is_the_loss = |m: &Moment| matches!(m.components.as_slice(), [(_, _, Some(1.0))]);
-        if trainings().flatten().all(is_the_loss) {
-            return Ok(None);
-        }
-        let heading = format!("{}: weight × value of each component", title(arm));
-        figure(heading, wide("contribution"), &lines)
+        figure(heading, wide(y), &lines)
     }
 
     fn component_names(&self) -> BTreeSet<String> {
@@ -188,6 +214,11 @@ fn moments(history: &History) -> Vec<Moment> {
             .collect(),
         lr: s.lr,
         gradient_norm: Some(s.gradient_norm),
+        component_norms: s
+            .components
+            .iter()
+            .filter_map(|(name, c)| Some((name.clone(), c.gradient_norm?)))
+            .collect(),
         images_per_second: s.images_per_second,
     });
     let epochs = history.epochs.values().map(|e| Moment {
@@ -200,6 +231,7 @@ fn moments(history: &History) -> Vec<Moment> {
             .collect(),
         lr: e.lr,
         gradient_norm: None,
+        component_norms: Vec::new(),
         images_per_second: e.images_per_second,
     });
     match history.steps.is_empty() {

@@ -45,6 +45,7 @@ fn names_cannot_become_markup() {
     for record in &mut fake.records {
         if let Record::Step(step) = record {
             let value = ComponentValue {
+                gradient_norm: None,
                 value: 1.0,
                 weight: 1.0,
             };

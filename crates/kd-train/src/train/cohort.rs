@@ -52,7 +52,8 @@ where
     S: Backbone<Input = Tensor<4>>,
     T: Backbone<Input = Tensor<4>>,
 {
-    /// One optimiser step of every student over a group of batches of an epoch.
+    /// One optimiser step of every student over a group of batches of an epoch; with `measure`, the
+    /// gradient of every component on the first batch is measured too.
     pub fn step(
         &mut self,
         group: &[Batch],
@@ -60,10 +61,12 @@ where
         train: &Loader,
         at: &Step,
         lr: f64,
+        measure: bool,
     ) -> Result<Vec<LossValues>, Error> {
         let share = 1.0 / group.len().max(1) as f64;
         let asked = self.asked();
-        for (batch, examples) in group.iter().zip(examples) {
+        for (place, (batch, examples)) in group.iter().zip(examples).enumerate() {
+            let first = place == 0;
             let pictures: Vec<_> = batch
                 .indices
                 .iter()
@@ -100,6 +103,9 @@ where
                     labels: &examples.labels,
                     indices: examples.places.as_deref(),
                 };
+                if measure && first {
+                    member.learner.measure(&examples.images, &pair, at)?;
+                }
                 member.learner.gather(&pair, at, share)?;
             }
         }
