@@ -73,7 +73,11 @@ impl Combine {
     ///
     /// # Errors
     /// [`Error::NoTeacher`] when there is none, [`Error::Shape`] when their logits differ in shape.
-    pub fn apply(&self, mut teachers: Vec<Output>, labels: &Tensor<1, Int>) -> Result<Output, Error> {
+    pub fn apply(
+        &self,
+        mut teachers: Vec<Output>,
+        labels: &Tensor<1, Int>,
+    ) -> Result<Output, Error> {
         let count = teachers.len();
         match count {
             0 => return Err(Error::NoTeacher),
@@ -116,7 +120,9 @@ impl Combine {
                     .iter()
                     .map(|teacher| {
                         let logs = log_softmax(teacher.logits.clone(), 1);
-                        -logs.gather(1, labels.clone().unsqueeze_dim(1)).squeeze_dim::<1>(1)
+                        -logs
+                            .gather(1, labels.clone().unsqueeze_dim(1))
+                            .squeeze_dim::<1>(1)
                     })
                     .collect();
                 let doubt = softmax(Tensor::stack::<2>(cross_entropy, 0), 0);

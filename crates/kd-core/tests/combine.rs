@@ -107,7 +107,9 @@ fn a_single_teacher_stays_as_it_is_and_none_is_an_error() {
             rule,
             temperature: 4.0,
         };
-        let alone = combine.apply(vec![teacher.clone()], &labels(&device)).unwrap();
+        let alone = combine
+            .apply(vec![teacher.clone()], &labels(&device))
+            .unwrap();
         assert!(alone.embedding.is_some());
         let expected: Vec<f64> = FIRST.concat().into_iter().map(f64::from).collect();
         close(&numbers(alone.logits), &expected);
@@ -139,7 +141,9 @@ fn teachers_of_other_classes_and_a_temperature_of_0_are_refused() {
     let device = Device::flex();
     let mut teachers = outputs(&device);
     teachers.push(Output::new(Tensor::zeros([2, 4], &device)));
-    let error = Combine::default().apply(teachers, &labels(&device)).unwrap_err();
+    let error = Combine::default()
+        .apply(teachers, &labels(&device))
+        .unwrap_err();
     let text = error.to_string();
     assert!(text.contains("[2, 3]") && text.contains("[2, 4]"), "{text}");
     let cold = Combine {

@@ -41,7 +41,9 @@ impl fmt::Display for Arm {
 
 /// A text that names no arm.
 #[derive(Debug, thiserror::Error)]
-#[error("`{0}` is no network of a run: teacher, alone, distilled, ensemble, stage:NAME, peer-alone:NAME or peer:NAME")]
+#[error(
+    "`{0}` is no network of a run: teacher, alone, distilled, ensemble, stage:NAME, peer-alone:NAME or peer:NAME"
+)]
 pub struct UnknownArm(String);
 
 impl FromStr for Arm {
@@ -114,7 +116,12 @@ mod tests {
             let json = serde_json::to_string(&arm).unwrap();
             assert_eq!(serde_json::from_str::<Arm>(&json).unwrap(), arm);
         }
-        let error = serde_json::from_str::<Arm>("\"student\"").unwrap_err().to_string();
-        assert!(error.contains("`student`") && error.contains("stage:NAME"), "{error}");
+        let error = serde_json::from_str::<Arm>("\"student\"")
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("`student`") && error.contains("stage:NAME"),
+            "{error}"
+        );
     }
 }

@@ -206,7 +206,11 @@ impl<S: Backbone<Input = Tensor<4>>> Learner<S> {
                 student: &output,
                 ..*pair
             };
-            let component = copy.objective.forward(&pair, step)?.components.remove(number);
+            let component = copy
+                .objective
+                .forward(&pair, step)?
+                .components
+                .remove(number);
             let gradients = component.value.backward();
             let gradients = GradientsParams::from_grads(gradients, &copy.student);
             let squared = squared_norm(&copy.student, &gradients);

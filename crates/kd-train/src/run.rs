@@ -179,4 +179,3 @@ impl Job<'_> {
         network.forward(Tensor::zeros(shape, self.device), &Taps::all())
     }
 }
-

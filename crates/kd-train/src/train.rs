@@ -16,9 +16,9 @@ use kd_models::Backbone;
 use self::best::Best;
 pub use self::cohort::Lessons;
 use self::cohort::{Cohort, Member};
+use crate::Arm;
 use crate::evaluate::predict;
 use crate::learner::{Examples, Learner, LossValues};
-use crate::Arm;
 use crate::records::{EpochRecord, Record, StepRecord};
 use crate::summary::Accuracy;
 use crate::{Error, Event, Observer, TrainConfig};
@@ -212,8 +212,11 @@ where
             let losses = cohort.step(&group, examples, train, &at, lr, measure)?;
             seen += count;
             let speed = (seen - logged.1) as f64 / logged.0.elapsed().as_secs_f64().max(1e-9);
-            let last = measure || (step + 1).is_multiple_of(config.log_every) || step + 1 == epoch * per_epoch;
-            for ((values, member), pupil) in losses.into_iter().zip(&cohort.members).zip(&mut progress)
+            let last = measure
+                || (step + 1).is_multiple_of(config.log_every)
+                || step + 1 == epoch * per_epoch;
+            for ((values, member), pupil) in
+                losses.into_iter().zip(&cohort.members).zip(&mut progress)
             {
                 if let Some((component, value)) = values.not_finite() {
                     return Err(Error::NotFinite {

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use kd_models::{Network, NetworkConfig};
-use kd_train::{Arm, Error, Event, Observer, Recipe, Record, RunOptions, Silent, StepRecord, Summary, run};
+use kd_train::{
+    Arm, Error, Event, Observer, Recipe, Record, RunOptions, Silent, StepRecord, Summary, run,
+};
 
 const RECIPE: &str = r#"name = "tiny"
 
@@ -83,7 +85,11 @@ fn a_run_leaves_a_folder_that_explains_itself() {
     let out = folder.path().join("run");
     let summary = start(&[], &out, &mut Silent).unwrap();
 
-    let arms: Vec<_> = summary.arms.iter().map(|a| (a.arm.clone(), a.seed)).collect();
+    let arms: Vec<_> = summary
+        .arms
+        .iter()
+        .map(|a| (a.arm.clone(), a.seed))
+        .collect();
     assert_eq!(
         arms,
         [
@@ -115,8 +121,15 @@ fn a_run_leaves_a_folder_that_explains_itself() {
     let written: Summary = serde_json::from_str(&text).unwrap();
     let results = |s: &Summary| -> Vec<_> {
         let arms = s.arms.iter();
-        arms.map(|a| (a.arm.clone(), a.seed, a.bytes, format!("{:.6}", a.test.top1)))
-            .collect()
+        arms.map(|a| {
+            (
+                a.arm.clone(),
+                a.seed,
+                a.bytes,
+                format!("{:.6}", a.test.top1),
+            )
+        })
+        .collect()
     };
     assert_eq!(results(&written), results(&summary));
     assert_eq!(written.data, summary.data);
@@ -157,7 +170,11 @@ fn gradients_are_measured_beside_the_training() {
     let folder = tempfile::tempdir().unwrap();
     let losses = |name: &str, overrides: &[&str]| -> Vec<StepRecord> {
         let out = folder.path().join(name);
-        let mut all = vec!["compare=false", "train.log_every=1", "objective.crd={dim = 8, negatives = 4}"];
+        let mut all = vec![
+            "compare=false",
+            "train.log_every=1",
+            "objective.crd={dim = 8, negatives = 4}",
+        ];
         all.extend(overrides);
         start(&all, &out, &mut Silent).unwrap();
         let records = records(&out).into_iter();
@@ -178,12 +195,19 @@ fn gradients_are_measured_beside_the_training() {
         let norms = record.components.values().map(|c| c.gradient_norm);
         let norms: Vec<f64> = norms.flatten().collect();
         match record.step % 2 {
-            0 => assert!(norms.len() == 4 && norms.iter().all(|n| *n > 0.0), "{norms:?}"),
+            0 => assert!(
+                norms.len() == 4 && norms.iter().all(|n| *n > 0.0),
+                "{norms:?}"
+            ),
             _ => assert!(norms.is_empty()),
         }
     }
     // The only component's gradient is the step's.
-    let alone = ["objective={cross_entropy = {}}", "teacher=", "train.gradient_norms_every=1"];
+    let alone = [
+        "objective={cross_entropy = {}}",
+        "teacher=",
+        "train.gradient_norms_every=1",
+    ];
     let out = folder.path().join("alone");
     start(&alone, &out, &mut Silent).unwrap();
     for record in records(&out) {

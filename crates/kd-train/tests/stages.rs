@@ -118,7 +118,13 @@ fn an_assistant_stands_between_teacher_and_student() {
     let chain = start(folder.path(), "chain", &chain, false);
     assert_eq!(
         chain.arms(),
-        ["teacher", "stage:assistant", "alone", "distilled", "ensemble"]
+        [
+            "teacher",
+            "stage:assistant",
+            "alone",
+            "distilled",
+            "ensemble"
+        ]
     );
 
     let checkpoint = |ran: &Ran, name: &str| {
@@ -225,7 +231,10 @@ fn students_learn_from_each_other() {
                 _ => None,
             });
         let found = first.unwrap().components["kd"].value;
-        assert!((found - expected).abs() < 1e-6 * expected, "{found} {expected}");
+        assert!(
+            (found - expected).abs() < 1e-6 * expected,
+            "{found} {expected}"
+        );
     }
 }
 
@@ -253,7 +262,7 @@ fn a_stage_starts_from_another() {
         "student.start=hint",
         // So small that the student stays where it started.
         "train.lr.peak=1e-30",
-        "stages.hint.train={epochs = 1, batch = 16, lr = {peak = 0.05}}",
+        "stages.hint.train={epochs = 2, batch = 16, lr = {peak = 0.05}}",
     ];
     let ran = start(folder.path(), "hint", &hint, false);
     assert_eq!(ran.arms(), ["teacher", "stage:hint", "alone", "distilled"]);
@@ -262,6 +271,9 @@ fn a_stage_starts_from_another() {
         let config = NetworkConfig::new("resnet8", 10, 1);
         convolutions(&Network::from_file(&config, path, &Device::flex()).unwrap())
     };
+    // Its last epoch counts: it need not classify.
+    let hint = ran.summary.arms[1].training.as_ref().unwrap();
+    assert_eq!((hint.best_epoch, hint.best_validation_top1), (2, None));
     assert!(weights("distilled") == weights("stage-hint"));
     assert!(weights("alone") != weights("stage-hint"));
 }
@@ -283,11 +295,21 @@ fn what_an_earlier_run_finished_is_not_done_again() {
         arms.map(|a| a.test.loss).collect()
     };
     assert_eq!(accuracy(&again), accuracy(&first));
-    assert!(again.out.join("checkpoints/alone-seed1.safetensors").exists());
+    assert!(
+        again
+            .out
+            .join("checkpoints/alone-seed1.safetensors")
+            .exists()
+    );
     assert!(again.notes.notes.iter().any(|n| n.contains("--fresh")));
 
     // Another objective needs another distillation, and nothing else.
-    let hotter = start(folder.path(), "hotter", &["objective.kd.temperature=8"], true);
+    let hotter = start(
+        folder.path(),
+        "hotter",
+        &["objective.kd.temperature=8"],
+        true,
+    );
     assert_eq!(hotter.notes.started, ["distilled"]);
     // A teacher under another name is the same training.
     let chain = ["stages.other.model=resnet8", "student.teachers=[\"other\"]"];
@@ -329,23 +351,46 @@ fn mistakes_in_a_graph_name_their_key() {
             &["student.teachers", "`asistant`", "did you mean `assistant`"],
         ),
         (
-            &["stages.a.model=resnet8", "stages.a.teachers=[\"b\"]", "stages.b.model=resnet8", "stages.b.teachers=[\"a\"]"],
+            &[
+                "stages.a.model=resnet8",
+                "stages.a.teachers=[\"b\"]",
+                "stages.b.model=resnet8",
+                "stages.b.teachers=[\"a\"]",
+            ],
             &["[stages.a]", "waits for itself"],
         ),
-        (&["stages.teacher.model=resnet8"], &["[stages.teacher]", "[teacher]"]),
+        (
+            &["stages.teacher.model=resnet8"],
+            &["[stages.teacher]", "[teacher]"],
+        ),
         (&["stages.\"a/b\".model=resnet8"], &["letters"]),
-        (&["student.mutual=true"], &["student.mutual", "student.peers"]),
+        (
+            &["student.mutual=true"],
+            &["student.mutual", "student.peers"],
+        ),
         (
             &["teacher=", "student.teachers=[\"teacher\"]"],
             &["student.teachers", "no [teacher]"],
         ),
-        (&[assistant, "student.start=assistant"], &["student.start", "resnet14", "resnet8"]),
+        (
+            &[assistant, "student.start=assistant"],
+            &["student.start", "resnet14", "resnet8"],
+        ),
         (&["student.start=nobody"], &["student.start", "`nobody`"]),
-        (&["student.combine.temperature=0"], &["student.combine.temperature = 0"]),
-        (&["student.combine.rule=mean"], &["`mean`", "`average`", "`confidence`"]),
+        (
+            &["student.combine.temperature=0"],
+            &["student.combine.temperature = 0"],
+        ),
+        (
+            &["student.combine.rule=mean"],
+            &["`mean`", "`average`", "`confidence`"],
+        ),
         (&["ensemble=[\"student\"]"], &["ensemble", "two"]),
         (&["ensemble=[\"student\", \"x\"]"], &["ensemble", "`x`"]),
-        (&["student.objective={kd = {}}"], &["student.objective", "[objective]"]),
+        (
+            &["student.objective={kd = {}}"],
+            &["student.objective", "[objective]"],
+        ),
         (
             &["student.teachers=[\"teacher\", \"teacher\"]"],
             &["student.teachers", "twice"],
@@ -357,6 +402,38 @@ fn mistakes_in_a_graph_name_their_key() {
             assert!(error.contains(part), "{overrides:?}: {error}");
         }
     }
+}
+
+#[test]
+fn a_graph_survives_a_round_trip() {
+    let overrides = [
+        "stages.first.model=resnet8",
+        "stages.first.teachers=[]",
+        "stages.first.weights=first.safetensors",
+        "stages.second.model=resnet8",
+        "stages.second.start=first",
+        "stages.second.peers=[\"resnet14\"]",
+        "stages.second.combine={rule = \"confidence\", temperature = 2.0}",
+        "stages.second.objective={cross_entropy = {}, dkd = {}}",
+        "stages.second.train={epochs = 3, lr = {peak = 0.1}}",
+        "student.teachers=[\"first\", \"second\"]",
+        "student.peers=[\"resnet20\"]",
+        "student.mutual=true",
+        "ensemble=[\"first\", \"student\"]",
+        "train.gradient_norms_every=5",
+    ];
+    let written = recipe(&overrides).unwrap();
+    assert!(
+        written.stages["first"]
+            .weights
+            .as_ref()
+            .unwrap()
+            .is_absolute()
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("written.toml");
+    std::fs::write(&file, written.to_toml().unwrap()).unwrap();
+    assert_eq!(Recipe::load(&file, &[]).unwrap(), written);
 }
 
 /// A term that cannot work in a stage is found before the first training.

@@ -43,13 +43,7 @@ impl Bars {
                 epochs,
                 steps_per_epoch,
             } => {
-                self.say(&line::started(
-                    arm,
-                    *seed,
-                    model,
-                    *epochs,
-                    *steps_per_epoch,
-                ));
+                self.say(&line::started(arm, *seed, model, *epochs, *steps_per_epoch));
                 self.epochs = *epochs;
                 self.validation.clear();
                 let bar = ProgressBar::new((epochs * steps_per_epoch) as u64);

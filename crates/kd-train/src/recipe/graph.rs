@@ -26,6 +26,12 @@ impl Recipe {
         names.filter(|name| name != TEACHER).collect()
     }
 
+    /// Whether a later stage starts from this one's weights.
+    pub(crate) fn starts_another(&self, name: &str) -> bool {
+        let mut stages = self.stages.values().chain([&self.student]);
+        stages.any(|stage| stage.start.as_deref() == Some(name))
+    }
+
     /// Names of the stages before the student, each after those it needs.
     pub(crate) fn order(&self) -> Vec<String> {
         let mut done: Vec<String> = Vec::new();
@@ -42,7 +48,9 @@ impl Recipe {
         for (name, stage) in &self.stages {
             let table = format!("stages.{name}");
             if [TEACHER, STUDENT].contains(&name.as_str()) {
-                return Err(format!("[{table}]: `{name}` has a table of its own, [{name}]"));
+                return Err(format!(
+                    "[{table}]: `{name}` has a table of its own, [{name}]"
+                ));
             }
             let fits = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.');
             if !name.chars().all(fits) {
@@ -87,7 +95,9 @@ impl Recipe {
             match (name.as_str(), &self.teacher) {
                 (TEACHER, Some(_)) => {}
                 (TEACHER, None) => {
-                    return Err(format!("{table}.teachers: there is no [teacher] in the recipe"));
+                    return Err(format!(
+                        "{table}.teachers: there is no [teacher] in the recipe"
+                    ));
                 }
                 _ => self.known(&format!("{table}.teachers"), name, &[TEACHER])?,
             }
@@ -147,7 +157,9 @@ impl Recipe {
             .map(|known| (strsim::jaro_winkler(name, known), known))
             .filter(|(score, _)| *score > 0.7)
             .max_by(|a, b| a.0.total_cmp(&b.0));
-        let hint = nearest.map_or(String::new(), |(_, known)| format!("; did you mean `{known}`?"));
+        let hint = nearest.map_or(String::new(), |(_, known)| {
+            format!("; did you mean `{known}`?")
+        });
         Err(format!(
             "{key}: there is no stage `{name}`{hint} (there {})",
             match names.as_slice() {

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use plotters::style::RGBColor;
 
-use crate::error::Error;
 use crate::Arm;
+use crate::error::Error;
 use crate::summary::Summary;
 
 use super::lines::Line;

@@ -133,11 +133,14 @@ fn training(arm: Arm, seed: u64, epochs: usize, steps_per_epoch: usize) -> Vec<R
         let kd = 14.0 * (-4.0 * progress).exp() + 0.9 + 0.3 * noise;
         let mut components = BTreeMap::new();
         let mut add = |name: &str, value, weight| {
-            components.insert(name.into(), ComponentValue {
-                value,
-                weight,
-                gradient_norm: Some(value / 2.0),
-            });
+            components.insert(
+                name.into(),
+                ComponentValue {
+                    value,
+                    weight,
+                    gradient_norm: Some(value / 2.0),
+                },
+            );
         };
         match arm {
             Arm::Distilled => {

@@ -14,9 +14,9 @@ use std::path::{Path, PathBuf};
 
 use minijinja::{Environment, context};
 
+use crate::Arm;
 use crate::error::Error;
 use crate::folder::write_atomically;
-use crate::Arm;
 use crate::summary::Summary;
 
 use read::RunFolder;

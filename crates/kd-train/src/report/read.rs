@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::error::Error;
 use crate::Arm;
+use crate::error::Error;
 use crate::records::{EpochRecord, Record, StepRecord};
 use crate::summary::Summary;
 
@@ -68,7 +68,9 @@ fn metrics(path: &Path) -> Result<BTreeMap<(Arm, u64), History>, Error> {
                 history.steps.insert(step.step, step);
             }
             Ok(Record::Epoch(epoch)) => {
-                let history = trainings.entry((epoch.arm.clone(), epoch.seed)).or_default();
+                let history = trainings
+                    .entry((epoch.arm.clone(), epoch.seed))
+                    .or_default();
                 history.epochs.insert(epoch.epoch, epoch);
             }
             // A run that was killed can leave half a line, and only the last one.

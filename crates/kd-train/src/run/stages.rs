@@ -35,13 +35,17 @@ impl AllTrained {
                 STUDENT => last.clone(),
                 name => Arm::Stage(name.into()),
             };
-            self.students.iter().find(move |s| s.seed == seed && s.arm == arm)
+            self.students
+                .iter()
+                .find(move |s| s.seed == seed && s.arm == arm)
         };
         lasts
             .filter(|_| !recipe.ensemble.is_empty())
             .map(|student| {
                 let names = recipe.ensemble.iter();
-                names.filter_map(|name| member(student.seed, name)).collect()
+                names
+                    .filter_map(|name| member(student.seed, name))
+                    .collect()
             })
             .collect()
     }
@@ -137,7 +141,9 @@ impl Job<'_> {
             }
             let teachers = recipe.teachers_of(stage);
             let shown: Vec<Output> = teachers.iter().map(|name| shapes[name].clone()).collect();
-            let objective = recipe.objective_of(stage).with_samples(self.splits.train.len());
+            let objective = recipe
+                .objective_of(stage)
+                .with_samples(self.splits.train.len());
             for number in 0..seen.len() {
                 let lessons = (&stage.combine, stage.mutual);
                 let teacher = self.shown_to(number, lessons, &seen, &shown)?;
@@ -188,6 +194,7 @@ impl Job<'_> {
             teachers: Vec::new(),
             combine: Default::default(),
             mutual: false,
+            select: true,
             views: None,
         };
         let trained = self.train(&plan, None, folder, observer)?;
@@ -206,6 +213,10 @@ impl Job<'_> {
             (Some(name), _) => Start::Network(&done[name]),
             (None, Some(path)) => Start::File(path),
             (None, None) => Start::Fresh,
+        };
+        let starts = match &arm {
+            Arm::Stage(name) => self.recipe.starts_another(name),
+            _ => false,
         };
         let peer: fn(String) -> Arm = match arm {
             Arm::Alone => Arm::PeerAlone,
@@ -232,6 +243,8 @@ impl Job<'_> {
             teachers: teachers.iter().map(|name| &done[name]).collect(),
             combine: stage.combine,
             mutual: stage.mutual,
+            // A stage that another starts from, such as a hint stage, need not classify yet.
+            select: !starts,
             views: self.bounded_views(),
         })
     }

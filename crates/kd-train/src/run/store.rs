@@ -43,19 +43,20 @@ struct Kept {
 
 impl Finished {
     pub fn new(plan: &Plan, trained: Vec<Trained<Network>>, records: Vec<Record>) -> Self {
-        let contender = |(novice, trained): (&super::training::Novice, Trained<Network>)| Contender {
-            arm: novice.arm.clone(),
-            seed: Some(plan.seed),
-            network: trained.student,
-            adapter_parameters: trained.adapter_parameters,
-            training: Some(crate::summary::Training {
-                epochs: trained.epochs,
-                best_epoch: trained.best_epoch,
-                best_validation_top1: trained.best_validation.map(|v| v.top1),
-                seconds: trained.seconds,
-                images_per_second: trained.images_per_second,
-            }),
-        };
+        let contender =
+            |(novice, trained): (&super::training::Novice, Trained<Network>)| Contender {
+                arm: novice.arm.clone(),
+                seed: Some(plan.seed),
+                network: trained.student,
+                adapter_parameters: trained.adapter_parameters,
+                training: Some(crate::summary::Training {
+                    epochs: trained.epochs,
+                    best_epoch: trained.best_epoch,
+                    best_validation_top1: trained.best_validation.map(|v| v.top1),
+                    seconds: trained.seconds,
+                    images_per_second: trained.images_per_second,
+                }),
+            };
         Self {
             contenders: plan.novices.iter().zip(trained).map(contender).collect(),
             records,
@@ -86,7 +87,11 @@ fn weights(number: usize) -> String {
 impl Store {
     pub fn new(options: &RunOptions) -> Self {
         Self {
-            folder: options.out.parent().unwrap_or(Path::new("")).join("finished"),
+            folder: options
+                .out
+                .parent()
+                .unwrap_or(Path::new(""))
+                .join("finished"),
             reuse: options.reuse,
             device: options.device_name.clone(),
         }
@@ -135,7 +140,10 @@ impl Store {
             problem,
         };
         if text(&folder.join(INPUTS))? != inputs {
-            return Err(wrong(INPUTS, "holds other inputs than its folder's name says".into()));
+            return Err(wrong(
+                INPUTS,
+                "holds other inputs than its folder's name says".into(),
+            ));
         }
         let kept: Vec<Kept> = serde_json::from_str(&text(&folder.join(RESULT))?)
             .map_err(|e| wrong(RESULT, e.to_string()))?;
@@ -189,14 +197,18 @@ impl Store {
                 training,
             }));
         }
-        let records = finished.records.iter().map(|record| {
-            serde_json::to_string(record).map(|line| line + "\n")
-        });
+        let records = finished
+            .records
+            .iter()
+            .map(|record| serde_json::to_string(record).map(|line| line + "\n"));
         let records = records.collect::<Result<String, _>>().map_err(in_json)?;
         for (file, text) in [
             (INPUTS, text.clone()),
             (RECORDS, records),
-            (RESULT, serde_json::to_string_pretty(&kept).map_err(in_json)?),
+            (
+                RESULT,
+                serde_json::to_string_pretty(&kept).map_err(in_json)?,
+            ),
         ] {
             write_atomically(&whole.path().join(file), text.as_bytes())?;
         }

@@ -68,6 +68,8 @@ pub(super) struct Plan<'a> {
     pub teachers: Vec<&'a Network>,
     pub combine: Combine,
     pub mutual: bool,
+    /// Whether validation selects the epoch that is kept; else it is the last.
+    pub select: bool,
     /// Views of a picture that are shown; none for all.
     pub views: Option<NonZeroU64>,
 }
@@ -118,9 +120,9 @@ impl Job<'_> {
             json!({"model": network.config().model, "start": start})
         });
         let novices: Vec<Value> = novices.collect();
-        let teachers = plan.teachers.iter().map(|teacher| {
-            json!({"model": teacher.config().model, "weights": identity::hash(*teacher)})
-        });
+        let teachers = plan.teachers.iter().map(
+            |teacher| json!({"model": teacher.config().model, "weights": identity::hash(*teacher)}),
+        );
         let teachers: Vec<Value> = teachers.collect();
         let data = &self.recipe.data;
         let kept = self.recipe.teacher.as_ref().and_then(|t| t.cache.as_ref());
@@ -144,6 +146,7 @@ impl Job<'_> {
             "teachers": teachers,
             "combine": plan.combine,
             "mutual": plan.mutual,
+            "select": plan.select,
             // Where answers are kept changes nothing, how they are does.
             "cache": kept.filter(|_| cached).map(|c| (c.precision, c.top_k)),
             "objective": plan.objective,
@@ -179,7 +182,7 @@ impl Job<'_> {
             batches = batches.with_views(count, self.recipe.seed);
         }
         let validation = match self.splits.validation.as_slice() {
-            [] => None,
+            indices if indices.is_empty() || !plan.select => None,
             indices => Some(self.loader(data, indices, None, plan.config.batch)?),
         };
         let models: Vec<&str> = plan.novices.iter().map(|n| n.model).collect();
