@@ -5,6 +5,7 @@
 mod adapters;
 mod congruence;
 mod contrast;
+mod exits;
 mod features;
 mod levels;
 mod logits;

@@ -306,6 +306,7 @@ fn the_catalogue_shows_the_literatures_defaults() {
             "squared_logits 1 ",
             "bce 1 temperature=1.0",
             "ofakd 1 levels=[] gamma=1.0 temperature=1.0",
+            "byot 1 levels=[] alpha=0.3 hint=0.03 temperature=3.0",
             "fitnet 100 level=2",
             "at 1000 levels=[] scaling=\"mean\"",
             "nst 50 levels=[]",

@@ -176,6 +176,12 @@ pub(super) fn fraction(key: &str, value: f64) -> Result<(), Error> {
     check(key, value, fits, "must be at least 0 and below 1")
 }
 
+/// Refuses a value outside `[0, 1]`.
+pub(super) fn share(key: &str, value: f64) -> Result<(), Error> {
+    let fits = (0.0..=1.0).contains(&value);
+    check(key, value, fits, "must be a number from 0 to 1")
+}
+
 fn check(key: &str, value: f64, fits: bool, expected: &str) -> Result<(), Error> {
     if fits && value.is_finite() {
         return Ok(());

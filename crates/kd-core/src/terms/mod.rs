@@ -15,6 +15,8 @@ pub mod ab;
 mod adapter;
 pub mod at;
 pub mod bce;
+mod bottleneck;
+pub mod byot;
 pub mod cc;
 mod check;
 pub mod cosine_hidden;
@@ -283,6 +285,7 @@ terms! {
     squared_logits: SquaredLogits, SquaredLogitsConfig;
     bce: Bce, BceConfig;
     ofakd: OfaKd, OfaKdConfig;
+    byot: Byot, ByotConfig;
     fitnet: FitNet, FitNetConfig;
     at: At, AtConfig;
     nst: Nst, NstConfig;

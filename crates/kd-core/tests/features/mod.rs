@@ -1,8 +1,9 @@
 //! What holds for every loss of features of one shape, maps or tokens, in one table.
 
-use burn::tensor::{DType, Tensor, TensorData};
+use burn::tensor::{DType, Int, Tensor, TensorData};
 use kd_core::Error;
 use kd_core::terms::ab::ab;
+use kd_core::terms::byot::{ByotConfig, byot};
 use kd_core::terms::cosine_hidden::cosine_hidden;
 use kd_core::terms::cwd::cwd;
 use kd_core::terms::fitnet::fitnet;
@@ -71,6 +72,7 @@ const TABLE: &[Row] = &[
     row("pkd", pkd, 1e18, true),
     row("mgd", mgd, 1e15, true),
     row("ickd", ickd, 1e18, true),
+    row("byot", exit_features, 1e15, true),
     row(
         "cosine_hidden",
         |s, t| cosine_hidden(tokens(s), tokens(t)),
@@ -92,6 +94,18 @@ const COUNT: usize = 96;
 
 fn tokens(map: Tensor<4>) -> Tensor<3> {
     map.flatten(2, 3)
+}
+
+/// An exit whose logits are the deepest classifier's, without labels.
+fn exit_features(features: Tensor<4>, last: Tensor<4>) -> Result<Tensor<1>, Error> {
+    let [batch, ..] = features.dims();
+    let logits = Tensor::zeros([batch, 3], (&device(), features.dtype()));
+    let labels = Tensor::<1, Int>::zeros([batch], &device());
+    let config = ByotConfig {
+        alpha: 1.0,
+        ..ByotConfig::default()
+    };
+    byot([logits.clone(), logits], [features, last], labels, &config)
 }
 
 /// For variances of 1, whose logarithm is 0.
