@@ -72,7 +72,7 @@ pub mod terms;
 pub use config::{ObjectiveConfig, TermEntry};
 pub use error::Error;
 pub use objective::{Component, Evaluation, Objective};
-pub use output::{Maps, Output};
+pub use output::{Classifier, Maps, Output};
 pub use pair::{Pair, Step};
 pub use schedule::{Schedule, Varying};
 pub use taps::{Levels, PairTaps, Taps};

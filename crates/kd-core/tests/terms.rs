@@ -321,6 +321,8 @@ fn the_catalogue_shows_the_literatures_defaults() {
             "pkd 6 levels=[]",
             "mgd 0.00002 levels=[] mask=0.65 seed=0",
             "ickd 2.5 ",
+            "simkd 1 ",
+            "srrl 1 feature=1.0 regression=1.0",
             "sp 3000 ",
             "pkt 30000 ",
             "rkd 1 distance=25.0 angle=50.0",

@@ -81,9 +81,9 @@ impl SimKdConfig {
         let map = teacher.maps.get(level[1])?;
         let [_, wide, height, width] = map.dims();
         let [_, narrow, ..] = student.maps.get(level[0])?.dims();
-        let read = average(map);
-        teacher.classifier()?.forward(read.clone())?;
-        if !alike(read, teacher.embedding()?) {
+        let embedding = teacher.embedding()?;
+        teacher.classifier()?.forward(embedding.clone())?;
+        if !alike(average(map), embedding) {
             return Err(Error::Shape {
                 loss: "simkd",
                 problem: "the teacher's classifier does not read the average of its last map: another layer \
@@ -106,7 +106,7 @@ fn alike(one: Tensor<2>, other: Tensor<2>) -> bool {
     if one.dims() != other.dims() {
         return false;
     }
-    let largest = |x: Tensor<2>| f64::from(x.abs().max().into_scalar::<f32>());
+    let largest = |x: Tensor<2>| x.abs().max().into_data().iter::<f64>().fold(0.0, f64::max);
     largest(one - other.clone()) <= ROUNDING * largest(other)
 }
 
