@@ -312,7 +312,7 @@ fn the_catalogue_shows_the_literatures_defaults() {
             "nst 50 levels=[]",
             "vid 1 levels=[] variance=5.0",
             "ab 1 levels=[] margin=1.0",
-            "ft 200 rate=0.5 form=\"attention\" reconstruction=0.005",
+            "ft 200 rate=0.5 form=\"attention\" reconstruction=0.005 paraphraser_epochs=0",
             "fsp 50 levels=[]",
             "kdsvd 1 levels=[]",
             "ofd 0.001 levels=[]",

@@ -371,6 +371,58 @@ fn the_paraphraser_learns_by_reconstruction_alone() {
 }
 
 #[test]
+fn the_paraphraser_may_be_trained_first_and_then_stays() {
+    let (student_shapes, teacher_shapes) = &networks()[1];
+    // The translator has weight, bias, scale and shift a layer, the paraphraser weight and bias.
+    let run = |paraphraser_epochs: usize, epoch: usize| {
+        let (student, leaves) = shown(student_shapes, BATCH, 1);
+        let (teacher, _) = shown(teacher_shapes, BATCH, 2);
+        let config = FtConfig {
+            paraphraser_epochs,
+            ..FtConfig::default()
+        };
+        let term = built(config, [student_shapes, teacher_shapes]);
+        let labels = classes_of(&[0, 2, 1, 1]);
+        let step = Step { epoch, ..STEP };
+        let loss = term.forward(&batch(&student, &teacher, &labels), &step);
+        let loss = loss.unwrap();
+        let gradients = loss.backward();
+        let reached = leaves["map 2"].grad(&gradients).is_some();
+        let trained = GradientsParams::from_grads(gradients, &term).len();
+        (loss.into_scalar::<f32>(), reached, trained)
+    };
+    let (beside, reached, trained) = run(0, 2);
+    assert!(reached && trained == 3 * 4 + 6 * 2, "{trained}");
+    let (first, reached, trained) = run(2, 2);
+    assert!(!reached && trained == 6 * 2, "{trained}");
+    let (after, reached, trained) = run(2, 3);
+    assert!(reached && trained == 3 * 4, "{trained}");
+    assert!(first > 0.0 && after > 0.0);
+    assert!(
+        (first + after - beside).abs() < 1e-6,
+        "{first} {after} {beside}"
+    );
+
+    let untrained = FtConfig {
+        paraphraser_epochs: 2,
+        reconstruction: 0.0,
+        ..FtConfig::default()
+    };
+    let message = TermConfig::from(untrained)
+        .init(
+            &shown(student_shapes, 1, 1).0,
+            Some(&shown(teacher_shapes, 1, 2).0),
+            &device(),
+        )
+        .unwrap_err()
+        .to_string();
+    assert!(
+        message.starts_with("paraphraser_epochs = 2: needs reconstruction"),
+        "{message}"
+    );
+}
+
+#[test]
 fn networks_without_layers_before_the_activation_are_refused() {
     let (student, teacher) = &networks()[1];
     let (mut student, _) = shown(student, 1, 1);
