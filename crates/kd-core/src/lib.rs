@@ -58,6 +58,7 @@
 //! # }
 //! ```
 
+pub mod balance;
 mod config;
 pub mod draw;
 mod error;
@@ -69,6 +70,7 @@ mod suggest;
 mod taps;
 pub mod terms;
 
+pub use balance::{Balance, GradientNorm};
 pub use config::{ObjectiveConfig, TermEntry};
 pub use error::Error;
 pub use objective::{Component, Evaluation, Objective};
