@@ -1,14 +1,13 @@
 //! How a recipe spells an objective.
 
-use std::fmt;
+mod spelling;
 
 use burn::tensor::Device;
-use serde::de::{DeserializeSeed, Error as _, MapAccess, Visitor};
-use serde::ser::SerializeMap;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::{Map, Value};
 
-use crate::{Error, Objective, Output, Schedule, TermConfig};
+use crate::{Balance, Error, Objective, Output, Schedule, TermConfig};
+
+/// The key of an objective that is no term.
+const BALANCE: &str = "balance";
 
 /// A term of an objective with its weight.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,16 +51,32 @@ impl TermEntry {
 /// term = "kd"
 /// temperature = 8.0
 /// ```
+///
+/// The key `balance` names a rule by which the weights find themselves, and is no term: see
+/// [`balance`](crate::balance).
+///
+/// ```toml
+/// [objective]
+/// balance = "uncertainty"
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ObjectiveConfig {
     /// Names and terms, in the order in which they are reported.
     pub terms: Vec<(String, TermEntry)>,
+    /// The rule by which the weights find themselves; none: they are what the terms say.
+    pub balance: Option<Balance>,
 }
 
 impl ObjectiveConfig {
     /// Adds a term under a name.
     pub fn with(mut self, name: impl Into<String>, entry: TermEntry) -> Self {
         self.terms.push((name.into(), entry));
+        self
+    }
+
+    /// Sets the rule by which the weights find themselves.
+    pub fn with_balance(mut self, balance: Balance) -> Self {
+        self.balance = Some(balance);
         self
     }
 
@@ -107,8 +122,8 @@ impl ObjectiveConfig {
     /// ([`Taps::all`](crate::Taps::all)); adapters are made on `device`.
     ///
     /// # Errors
-    /// [`Error::NoTerms`] for an empty objective; for a term, what
-    /// [`TermConfig::init`] returns, with the term's name.
+    /// [`Error::NoTerms`] for an empty objective; [`Error::Config`] for a balance that does not go with the terms; for
+    /// a term, what [`TermConfig::init`] returns, with the term's name.
     pub fn init(
         &self,
         student: &Output,
@@ -118,6 +133,7 @@ impl ObjectiveConfig {
         if self.terms.is_empty() {
             return Err(Error::NoTerms);
         }
+        self.check_balance()?;
         let mut objective = Objective::default();
         for (name, entry) in &self.terms {
             let term = entry
@@ -127,111 +143,52 @@ impl ObjectiveConfig {
                 .map_err(|e| e.of_term(name))?;
             objective.push(name.clone(), entry.weight.clone(), term);
         }
+        objective.set_balance(self.balance.clone(), device);
         Ok(objective)
     }
-}
 
-impl Serialize for ObjectiveConfig {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.terms.len()))?;
-        for (name, entry) in &self.terms {
-            let written = write(name, entry).map_err(serde::ser::Error::custom)?;
-            map.serialize_entry(name, &written)?;
+    fn check_balance(&self) -> Result<(), Error> {
+        let refuse = |value: &str, expected: &str| Error::Config {
+            key: format!("objective.{BALANCE}"),
+            value: value.into(),
+            expected: expected.into(),
+        };
+        if self.terms.iter().any(|(name, _)| name == BALANCE) {
+            return Err(refuse(
+                "a term",
+                "is the key of a rule: a term needs another name",
+            ));
         }
-        map.end()
-    }
-}
-
-fn write(name: &str, entry: &TermEntry) -> Result<Map<String, Value>, serde_json::Error> {
-    let mut keys = Map::new();
-    if name != entry.term.name() {
-        keys.insert("term".into(), entry.term.name().into());
-    }
-    keys.insert("weight".into(), serde_json::to_value(&entry.weight)?);
-    keys.extend(entry.term.parameters());
-    // TOML wants the plain values of a table before the tables in it.
-    let (tables, plain): (Vec<_>, Vec<_>) =
-        keys.into_iter().partition(|(_, value)| value.is_object());
-    Ok(plain.into_iter().chain(tables).collect())
-}
-
-impl<'de> Deserialize<'de> for ObjectiveConfig {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Terms;
-
-        impl<'de> Visitor<'de> for Terms {
-            type Value = ObjectiveConfig;
-
-            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str("a table of terms, such as [objective.cross_entropy]")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<ObjectiveConfig, A::Error> {
-                let mut config = ObjectiveConfig::default();
-                while let Some(name) = map.next_key::<String>()? {
-                    if config.terms.iter().any(|(known, _)| *known == name) {
-                        return Err(A::Error::custom(format!(
-                            "objective.{name} is given twice: give the second another name, and \
-                             `term` to say which term it is"
-                        )));
-                    }
-                    let entry = map.next_value_seed(Entry { name: &name })?;
-                    config.terms.push((name, entry));
+        let Some(balance) = &self.balance else {
+            return Ok(());
+        };
+        balance.validate().map_err(|e| e.of_objective())?;
+        let is = |fits: fn(&TermConfig) -> bool| self.terms.iter().find(|(_, e)| fits(&e.term));
+        match balance {
+            Balance::Uncertainty => {
+                if let Some((name, _)) = is(|term| matches!(term, TermConfig::Vid(_))) {
+                    return Err(refuse(
+                        balance.name(),
+                        &format!(
+                            "needs losses that are never negative, and that of `{name}` can be: take another \
+                             rule, or another method"
+                        ),
+                    ));
                 }
-                Ok(config)
+                self.terms.iter().try_for_each(|(name, entry)| {
+                    let valid = entry.weight.validate_not_negative("weight");
+                    valid.map_err(|e| e.of_term(name))
+                })
+            }
+            Balance::GradientNorm(_) => {
+                match is(|term| matches!(term, TermConfig::CrossEntropy(_))) {
+                    Some(_) => Ok(()),
+                    None => Err(refuse(
+                        balance.name(),
+                        "compares gradients with that of a term `cross_entropy`, and there is none",
+                    )),
+                }
             }
         }
-
-        deserializer.deserialize_map(Terms)
-    }
-}
-
-/// Reads one term; a seed, so that a format that tracks positions can point at the term's table.
-struct Entry<'a> {
-    name: &'a str,
-}
-
-impl<'de> DeserializeSeed<'de> for Entry<'_> {
-    type Value = TermEntry;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<TermEntry, D::Error> {
-        let value = Value::deserialize(deserializer)?;
-        read(self.name, value)
-            .map_err(|problem| D::Error::custom(format!("objective.{}: {problem}", self.name)))
-    }
-}
-
-fn read(name: &str, value: Value) -> Result<TermEntry, String> {
-    let Value::Object(mut keys) = value else {
-        return Err(format!(
-            "must be a table with the term's keys, such as {{ weight = 1.0 }}, not {value}"
-        ));
-    };
-    // A number that JSON cannot hold becomes null when it is buffered.
-    if let Some((key, _)) = keys.iter().find(|(_, value)| holds_null(value)) {
-        return Err(format!("`{key}` must be a finite number"));
-    }
-    let weight = keys.shift_remove("weight");
-    let term = match keys.shift_remove("term") {
-        None => name.to_owned(),
-        Some(Value::String(term)) => term,
-        Some(other) => return Err(format!("`term` must be the name of a term, not {other}")),
-    };
-    let term = TermConfig::read(&term, &keys)?;
-    let entry = TermEntry::new(term);
-    match weight {
-        None => Ok(entry),
-        Some(weight) => serde_json::from_value::<Schedule>(weight)
-            .map(|weight| entry.with_weight(weight))
-            .map_err(|e| format!("`weight`: {e}")),
-    }
-}
-
-fn holds_null(value: &Value) -> bool {
-    match value {
-        Value::Null => true,
-        Value::Array(items) => items.iter().any(holds_null),
-        Value::Object(keys) => keys.values().any(holds_null),
-        _ => false,
     }
 }

@@ -50,6 +50,22 @@ pub enum Error {
 }
 
 impl Error {
+    /// Says that a key is the objective's.
+    pub(crate) fn of_objective(self) -> Self {
+        match self {
+            Self::Config {
+                key,
+                value,
+                expected,
+            } => Self::Config {
+                key: format!("objective.{key}"),
+                value,
+                expected,
+            },
+            other => other,
+        }
+    }
+
     /// Says which term of an objective it is about.
     pub(crate) fn of_term(self, name: &str) -> Self {
         match self {

@@ -58,6 +58,7 @@
 //! # }
 //! ```
 
+pub mod balance;
 mod combine;
 mod config;
 pub mod draw;
@@ -70,11 +71,12 @@ mod suggest;
 mod taps;
 pub mod terms;
 
+pub use balance::{Balance, GradientNorm};
 pub use combine::{Combine, CombineRule};
 pub use config::{ObjectiveConfig, TermEntry};
 pub use error::Error;
 pub use objective::{Component, Evaluation, Objective};
-pub use output::{Maps, Output};
+pub use output::{Classifier, Maps, Output};
 pub use pair::{Pair, Step};
 pub use schedule::{Schedule, Varying};
 pub use taps::{Levels, PairTaps, Taps};

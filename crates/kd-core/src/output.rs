@@ -71,6 +71,44 @@ impl<const D: usize> Maps<D> {
     }
 }
 
+/// The linear layer that turns embeddings into logits: `logits = embedding · weight + bias`.
+#[derive(Clone, Debug)]
+pub struct Classifier {
+    /// `[width, classes]`.
+    pub weight: Tensor<2>,
+    /// `[classes]`; zeros for a layer that has none.
+    pub bias: Tensor<1>,
+}
+
+impl Classifier {
+    /// Logits `[batch, classes]` of embeddings `[batch, width]`.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when the embedding has another width, or the bias another number of classes.
+    pub fn forward(&self, embedding: Tensor<2>) -> Result<Tensor<2>, Error> {
+        let ([_, found], [width, classes]) = (embedding.dims(), self.weight.dims());
+        if found != width || self.bias.dims() != [classes] {
+            return Err(Error::Shape {
+                loss: "classifier",
+                problem: format!(
+                    "a weight of shape [{width}, {classes}] and a bias of shape {:?} cannot read an \
+                     embedding of width {found}",
+                    self.bias.dims()
+                ),
+            });
+        }
+        Ok(embedding.matmul(self.weight.clone()) + self.bias.clone().unsqueeze())
+    }
+
+    /// The same layer as constants: no gradient reaches it.
+    pub fn detach(self) -> Self {
+        Self {
+            weight: self.weight.detach(),
+            bias: self.bias.detach(),
+        }
+    }
+}
+
 /// What a forward pass returns: the logits, and what was asked for by [`Taps`](crate::Taps).
 #[derive(Clone, Debug)]
 pub struct Output {
@@ -78,6 +116,8 @@ pub struct Output {
     pub logits: Tensor<2>,
     /// The vector that the classifier reads, `[batch, width]`.
     pub embedding: Option<Tensor<2>>,
+    /// The layer that gives the logits.
+    pub classifier: Option<Classifier>,
     /// Feature maps after the activation: stem, then one a stage, `[batch, channels, height, width]`.
     pub maps: Maps<4>,
     /// The same maps before the activation.
@@ -94,6 +134,7 @@ impl Output {
         Self {
             logits,
             embedding: None,
+            classifier: None,
             maps: Maps::default(),
             maps_preact: Maps::default(),
             tokens: Maps::default(),
@@ -111,27 +152,59 @@ impl Output {
         })
     }
 
+    /// The layer that gives the logits.
+    ///
+    /// # Errors
+    /// [`Error::MissingTap`] when it was not asked for.
+    pub fn classifier(&self) -> Result<Classifier, Error> {
+        self.classifier.clone().ok_or_else(|| Error::MissingTap {
+            what: "classifier".into(),
+        })
+    }
+
     /// Lifts a teacher's output from the plain device to the autodiff device, without gradients.
     pub fn lift(self) -> Self {
-        Self {
-            logits: Tensor::from_inner(self.logits),
-            embedding: self.embedding.map(Tensor::from_inner),
-            maps: self.maps.map(Tensor::from_inner),
-            maps_preact: self.maps_preact.map(Tensor::from_inner),
-            tokens: self.tokens.map(Tensor::from_inner),
-            attentions: self.attentions.map(Tensor::from_inner),
-        }
+        self.moved::<Lift>()
     }
 
     /// The output on the plain device, without its graph: what others learn from.
     pub fn lower(self) -> Self {
+        self.moved::<Lower>()
+    }
+
+    fn moved<W: Way>(self) -> Self {
         Self {
-            logits: self.logits.inner(),
-            embedding: self.embedding.map(Tensor::inner),
-            maps: self.maps.map(Tensor::inner),
-            maps_preact: self.maps_preact.map(Tensor::inner),
-            tokens: self.tokens.map(Tensor::inner),
-            attentions: self.attentions.map(Tensor::inner),
+            logits: W::take(self.logits),
+            embedding: self.embedding.map(W::take),
+            classifier: self.classifier.map(|layer| Classifier {
+                weight: W::take(layer.weight),
+                bias: W::take(layer.bias),
+            }),
+            maps: self.maps.map(W::take),
+            maps_preact: self.maps_preact.map(W::take),
+            tokens: self.tokens.map(W::take),
+            attentions: self.attentions.map(W::take),
         }
+    }
+}
+
+/// A way between the plain and the autodiff device.
+trait Way {
+    fn take<const D: usize>(tensor: Tensor<D>) -> Tensor<D>;
+}
+
+struct Lift;
+
+impl Way for Lift {
+    fn take<const D: usize>(tensor: Tensor<D>) -> Tensor<D> {
+        Tensor::from_inner(tensor)
+    }
+}
+
+struct Lower;
+
+impl Way for Lower {
+    fn take<const D: usize>(tensor: Tensor<D>) -> Tensor<D> {
+        tensor.inner()
     }
 }

@@ -83,6 +83,15 @@ impl Schedule {
         self.refuse(key, "must be a finite number", |_| true)
     }
 
+    /// Refuses values that are not finite and at least 0 at every epoch.
+    ///
+    /// # Errors
+    /// [`Error::Config`] that names `key`.
+    pub fn validate_not_negative(&self, key: &str) -> Result<(), Error> {
+        let expected = "must be a number of at least 0 at every epoch";
+        self.refuse(key, expected, |n| n >= 0.0)
+    }
+
     /// Refuses values that are not finite and above 0 at every epoch.
     ///
     /// # Errors

@@ -53,6 +53,8 @@ impl FromIterator<usize> for Levels {
 pub struct Taps {
     /// The vector that the classifier reads.
     pub embedding: bool,
+    /// The classifier itself: its weight and bias.
+    pub classifier: bool,
     /// Feature maps after the activation.
     pub maps: Levels,
     /// Feature maps before the activation.
@@ -73,6 +75,7 @@ impl Taps {
     pub fn all() -> Self {
         Self {
             embedding: true,
+            classifier: true,
             maps: Levels::All,
             maps_preact: Levels::All,
             tokens: Levels::All,
@@ -84,6 +87,7 @@ impl Taps {
     pub fn union(self, other: Self) -> Self {
         Self {
             embedding: self.embedding || other.embedding,
+            classifier: self.classifier || other.classifier,
             maps: self.maps.union(other.maps),
             maps_preact: self.maps_preact.union(other.maps_preact),
             tokens: self.tokens.union(other.tokens),

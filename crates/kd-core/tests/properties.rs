@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
 
 mod adapters;
+mod classifier;
 mod congruence;
 mod contrast;
+mod exits;
 mod features;
 mod levels;
 mod logits;

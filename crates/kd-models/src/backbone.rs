@@ -1,8 +1,11 @@
 //! What a trainer and an objective know of a network.
 
 use burn::module::{Module, ModuleDisplay};
+use burn::nn::Linear;
 use burn::tensor::Tensor;
-use kd_core::{Output, Taps};
+use kd_core::{Classifier, Output, Taps};
+
+use crate::fused::classify;
 
 /// A network that shows its inside.
 ///
@@ -64,10 +67,21 @@ impl<'a> Recorder<'a> {
         }
     }
 
-    /// Ends with what the classifier reads and says.
-    pub fn finish(mut self, embedding: Tensor<2>, logits: Tensor<2>) -> Output {
+    /// Ends with what the classifier reads, says and is.
+    pub fn finish(mut self, embedding: Tensor<2>, layer: &Linear) -> Output {
+        self.output.logits = classify(layer, embedding.clone());
         self.output.embedding = self.taps.embedding.then_some(embedding);
-        self.output.logits = logits;
+        self.output.classifier = self.taps.classifier.then(|| shown(layer));
         self.output
     }
+}
+
+fn shown(layer: &Linear) -> Classifier {
+    let weight = layer.weight.val();
+    let [_, classes] = weight.dims();
+    let bias = match &layer.bias {
+        Some(bias) => bias.val(),
+        None => Tensor::zeros([classes], (&weight.device(), weight.dtype())),
+    };
+    Classifier { weight, bias }
 }

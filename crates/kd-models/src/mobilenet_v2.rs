@@ -8,7 +8,7 @@ use kd_core::{Output, Taps};
 
 use crate::backbone::{Backbone, Recorder};
 use crate::batch_norm::BatchNorm;
-use crate::fused::{classify, conv_bn, conv_bn_relu};
+use crate::fused::{conv_bn, conv_bn_relu};
 use crate::layers::{Conv, ConvInit, global_average, linear_normal};
 use crate::macs::MacCounter;
 use crate::network::Architecture;
@@ -128,11 +128,7 @@ impl Backbone for MobileNetV2 {
         }
         let x = conv_bn_relu(&self.conv2.0, &self.conv2.1, x);
         let embedding = global_average(x);
-        let logits = self
-            .classifier
-            .iter()
-            .fold(embedding.clone(), |x, layer| classify(layer, x));
-        recorder.finish(embedding, logits)
+        recorder.finish(embedding, &self.classifier[0])
     }
 }
 

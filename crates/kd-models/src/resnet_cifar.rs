@@ -8,7 +8,7 @@ use kd_core::{Output, Taps};
 
 use crate::backbone::{Backbone, Recorder};
 use crate::batch_norm::BatchNorm;
-use crate::fused::{classify, conv_bn, conv_bn_relu};
+use crate::fused::{conv_bn, conv_bn_relu};
 use crate::layers::{Conv, ConvInit, global_average, linear, linear_normal};
 use crate::macs::MacCounter;
 use crate::network::Architecture;
@@ -185,8 +185,7 @@ impl Backbone for ResNetCifar {
             x = map;
         }
         let embedding = global_average(x);
-        let logits = classify(&self.fc, embedding.clone());
-        recorder.finish(embedding, logits)
+        recorder.finish(embedding, &self.fc)
     }
 }
 

@@ -10,7 +10,7 @@ use kd_core::{Output, Taps};
 
 use crate::backbone::{Backbone, Recorder};
 use crate::batch_norm::BatchNorm;
-use crate::fused::{classify, conv_bn, conv_bn_relu};
+use crate::fused::{conv_bn, conv_bn_relu};
 use crate::layers::{Conv, ConvInit, global_average, linear, shuffle_channels};
 use crate::macs::MacCounter;
 use crate::network::Architecture;
@@ -131,8 +131,7 @@ impl Backbone for ShuffleNetV1 {
             x = map;
         }
         let embedding = global_average(x);
-        let logits = classify(&self.linear, embedding.clone());
-        recorder.finish(embedding, logits)
+        recorder.finish(embedding, &self.linear)
     }
 }
 

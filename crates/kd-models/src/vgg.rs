@@ -11,7 +11,7 @@ use kd_core::{Output, Taps};
 
 use crate::backbone::{Backbone, Recorder};
 use crate::batch_norm::BatchNorm;
-use crate::fused::{classify, conv_bn};
+use crate::fused::conv_bn;
 use crate::layers::{Conv, ConvInit, global_average, linear_normal};
 use crate::macs::MacCounter;
 use crate::network::Architecture;
@@ -134,8 +134,7 @@ impl Backbone for Vgg {
             x = map;
         }
         let embedding = global_average(x);
-        let logits = classify(&self.classifier, embedding.clone());
-        recorder.finish(embedding, logits)
+        recorder.finish(embedding, &self.classifier)
     }
 }
 

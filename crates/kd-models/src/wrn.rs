@@ -10,7 +10,7 @@ use kd_kernels::add;
 
 use crate::backbone::{Backbone, Recorder};
 use crate::batch_norm::BatchNorm;
-use crate::fused::{classify, conv, conv_bn_relu};
+use crate::fused::{conv, conv_bn_relu};
 use crate::layers::{Conv, ConvInit, global_average, linear};
 use crate::macs::MacCounter;
 use crate::network::Architecture;
@@ -164,8 +164,7 @@ impl Backbone for WideResNet {
         let (active, normalised) = normalise(&self.bn1, x, recorder.wants_preact());
         recorder.preact(normalised);
         let embedding = global_average(active);
-        let logits = classify(&self.fc, embedding.clone());
-        recorder.finish(embedding, logits)
+        recorder.finish(embedding, &self.fc)
     }
 }
 

@@ -4,7 +4,8 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Distribution, Tensor};
-use kd_core::{Levels, Taps};
+use kd_core::terms::simkd::SimKdConfig;
+use kd_core::{Levels, Taps, draw};
 use kd_models::{Backbone, Network, NetworkConfig, models};
 
 /// Small enough to run every family in a test, of every family one.
@@ -29,6 +30,12 @@ fn grey_pictures_of_28_pixels_work() {
         assert_eq!(output.logits.dims(), [2, 10], "{name}");
         let embedding = output.embedding().unwrap();
         assert_eq!(embedding.dims()[0], 2);
+        let classifier = output.classifier().unwrap();
+        assert_eq!(
+            classifier.weight.dims(),
+            [embedding.dims()[1], 10],
+            "{name}"
+        );
         for (level, map) in output.maps.iter() {
             let before = output.maps_preact.get(level).unwrap();
             assert_eq!(before.dims(), map.dims(), "{name} level {level}");
@@ -42,7 +49,7 @@ fn only_what_is_asked_for_is_kept() {
     let network = Network::new(&NetworkConfig::new("resnet8", 10, 3), &device).unwrap();
     let input = Tensor::zeros([1, 3, 32, 32], &device);
     let output = network.forward(input.clone(), &Taps::none());
-    assert!(output.embedding.is_none());
+    assert!(output.embedding.is_none() && output.classifier.is_none());
     assert_eq!(output.maps.len(), 4);
     assert_eq!(
         output.maps.iter().count() + output.maps_preact.iter().count(),
@@ -62,6 +69,45 @@ fn only_what_is_asked_for_is_kept() {
         [3]
     );
     assert!(output.maps.get(2).is_err());
+}
+
+#[test]
+fn the_classifier_gives_the_logits_of_the_embedding() {
+    let device = Device::flex();
+    for name in SMALL {
+        draw::seed(5);
+        let network = Network::new(&NetworkConfig::new(name, 10, 3), &device).unwrap();
+        let input = Tensor::random([3, 3, 32, 32], Distribution::Default, &device);
+        let output = network.forward(input, &Taps::all());
+        let again = output.classifier().unwrap();
+        let again = again.forward(output.embedding().unwrap()).unwrap();
+        let largest: f32 = output.logits.clone().abs().max().into_scalar();
+        let off: f32 = (again - output.logits).abs().max().into_scalar();
+        assert!(
+            largest > 0.0 && off <= 1e-5 * largest,
+            "{name}: {off} of {largest}"
+        );
+    }
+}
+
+#[test]
+fn simkd_takes_teachers_whose_classifier_reads_the_last_map() {
+    let device = Device::flex().autodiff();
+    for name in SMALL {
+        draw::seed(5);
+        let network = Network::new(&NetworkConfig::new(name, 10, 3), &device).unwrap();
+        let input = Tensor::random([2, 3, 32, 32], Distribution::Default, &device);
+        let shown = network.valid().forward(input.inner(), &Taps::all());
+        let found = SimKdConfig::default().init(&shown, Some(&shown), &device);
+        let between = ["wrn_16_1", "mobilenet_v2", "shufflenet_v2"].contains(&name);
+        match found {
+            Ok(_) => assert!(!between, "{name}"),
+            Err(problem) => {
+                assert!(between, "{name}: {problem}");
+                assert!(problem.to_string().contains("does not read the average"));
+            }
+        }
+    }
 }
 
 #[test]

@@ -52,7 +52,7 @@ struct Gathered<S: Module + ModuleDisplay> {
     /// Names and weights of the components.
     names: Vec<(String, f64)>,
     /// Norms of their gradients, where they were measured.
-    norms: Vec<f64>,
+    norms: BTreeMap<String, f64>,
 }
 
 impl<S: Module + ModuleDisplay> Default for Gathered<S> {
@@ -61,7 +61,7 @@ impl<S: Module + ModuleDisplay> Default for Gathered<S> {
             gradients: GradientsAccumulator::new(),
             scalars: Vec::new(),
             names: Vec::new(),
-            norms: Vec::new(),
+            norms: BTreeMap::new(),
         }
     }
 }
@@ -186,35 +186,43 @@ impl<S: Backbone<Input = Tensor<4>>> Learner<S> {
         self.trainee().student.forward(images, taps)
     }
 
-    /// Measures the norm of every component's gradient on the student, for the records of this step.
+    /// Measures the norms of components' gradients on the student: of all of them with `all`, for the records
+    /// of this step, and of those that the objective wants for its balance, which follows.
     ///
     /// A graph can be followed back once, so each component gets a forward pass of its own; on copies,
-    /// whose running statistics and memories are their own, so that measuring changes nothing.
+    /// whose running statistics and memories are their own, so that measuring changes nothing else.
     pub(crate) fn measure(
         &mut self,
+        all: bool,
         images: &Tensor<4>,
         pair: &Pair,
         step: &Step,
     ) -> Result<(), Error> {
-        let mut norms = Vec::new();
-        for number in 0..self.objective().names().count() {
+        let objective = self.objective();
+        let wanted = objective.to_measure(step);
+        let names = objective
+            .names()
+            .filter(|name| all || wanted.contains(name));
+        let mut norms = BTreeMap::new();
+        for name in names {
             let copy = self.trainee().valid().train();
-            let output = copy
-                .student
-                .forward(images.clone(), &copy.objective.taps().student);
+            let taps = copy.objective.taps().student;
+            let output = copy.student.forward(images.clone(), &taps);
             let pair = Pair {
                 student: &output,
                 ..*pair
             };
-            let component = copy
-                .objective
-                .forward(&pair, step)?
-                .components
-                .remove(number);
-            let gradients = component.value.backward();
+            let gradients = copy.objective.component(name, &pair, step)?.backward();
             let gradients = GradientsParams::from_grads(gradients, &copy.student);
             let squared = squared_norm(&copy.student, &gradients);
-            norms.push(squared.map_or(0.0, |s| f64::from(s.into_scalar::<f32>()).sqrt()));
+            let norm = squared.map_or(0.0, |s| f64::from(s.into_scalar::<f32>()).sqrt());
+            norms.insert(name.to_string(), norm);
+        }
+        if !wanted.is_empty() {
+            let factors = objective.factors_from(&norms)?;
+            if let Some(trainee) = &mut self.trainee {
+                trainee.objective.set_factors(&factors)?;
+            }
         }
         self.gathered.norms = norms;
         Ok(())
@@ -254,8 +262,8 @@ impl<S: Backbone<Input = Tensor<4>>> Learner<S> {
         // One transfer for all numbers of the step: each would stall a GPU.
         let numbers: Vec<f64> = Tensor::cat(scalars, 0).into_data().iter::<f64>().collect();
         let mut values = collect(&numbers, &names, share);
-        for ((name, _), norm) in names.iter().zip(norms) {
-            if let Some(component) = values.components.get_mut(name) {
+        for (name, norm) in norms {
+            if let Some(component) = values.components.get_mut(&name) {
                 component.gradient_norm = Some(norm);
             }
         }

@@ -256,6 +256,15 @@ fn what_a_cache_cannot_serve_is_refused_before_anything_is_trained() {
             &["objective.hint needs maps", "remove the table or the term"],
         ),
         (
+            &[
+                "teacher.cache={ embedding = true }",
+                "objective.rkd.term=srrl",
+            ],
+            &[
+                "objective.rkd needs the classifier of the teacher, which [teacher.cache] cannot serve",
+            ],
+        ),
+        (
             &["teacher.cache={ embedding = true, top_k = 10 }"],
             &["teacher.cache.top_k = 10", "below the 10 classes"],
         ),

@@ -220,6 +220,42 @@ fn gradients_are_measured_beside_the_training() {
     assert!(page.contains("gradient norm of each component"));
 }
 
+/// Weights that follow from gradients make each as strong as its weight says.
+#[test]
+fn gradients_balance_the_weights() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let overrides = [
+        "compare=false",
+        "train.log_every=1",
+        "objective.balance={rule = \"gradient_norm\", every = 1, smoothing = 0.0}",
+        "objective.cross_entropy.weight=1",
+        "objective.kd.weight=0.5",
+        "objective.fitnet.weight=2",
+    ];
+    start(&overrides, &out, &mut Silent).unwrap();
+    let mut seen = 0;
+    for record in records(&out) {
+        let Record::Step(step) = record else { continue };
+        if step.arm != Arm::Distilled {
+            continue;
+        }
+        let strength = |name: &str| {
+            let component = step.components[name];
+            component.weight * component.gradient_norm.unwrap()
+        };
+        for (name, weight) in [("kd", 0.5), ("fitnet", 2.0)] {
+            let expected = weight * strength("cross_entropy");
+            assert!(
+                (strength(name) - expected).abs() < 1e-4 * expected,
+                "{step:?}"
+            );
+        }
+        seen += 1;
+    }
+    assert!(seen > 0);
+}
+
 #[test]
 fn a_recipe_without_a_teacher_trains_the_student() {
     let folder = tempfile::tempdir().unwrap();

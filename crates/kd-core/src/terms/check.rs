@@ -155,7 +155,7 @@ pub(super) fn neighbours(key: &str, levels: &[[usize; 2]]) -> Result<(), Error> 
 }
 
 /// Refuses a value that is not a finite number above zero.
-pub(super) fn positive(key: &str, value: f64) -> Result<(), Error> {
+pub(crate) fn positive(key: &str, value: f64) -> Result<(), Error> {
     check(key, value, value > 0.0, "must be a number above 0")
 }
 
@@ -165,15 +165,21 @@ pub(super) fn not_negative(key: &str, value: f64) -> Result<(), Error> {
 }
 
 /// Refuses a value that is not a finite number above `bound`.
-pub(super) fn above(key: &str, value: f64, bound: f64) -> Result<(), Error> {
+pub(crate) fn above(key: &str, value: f64, bound: f64) -> Result<(), Error> {
     let expected = format!("must be a number above {bound}");
     check(key, value, value > bound, &expected)
 }
 
 /// Refuses a value outside `[0, 1)`.
-pub(super) fn fraction(key: &str, value: f64) -> Result<(), Error> {
+pub(crate) fn fraction(key: &str, value: f64) -> Result<(), Error> {
     let fits = (0.0..1.0).contains(&value);
     check(key, value, fits, "must be at least 0 and below 1")
+}
+
+/// Refuses a value outside `[0, 1]`.
+pub(super) fn share(key: &str, value: f64) -> Result<(), Error> {
+    let fits = (0.0..=1.0).contains(&value);
+    check(key, value, fits, "must be a number from 0 to 1")
 }
 
 fn check(key: &str, value: f64, fits: bool, expected: &str) -> Result<(), Error> {

@@ -10,11 +10,15 @@
 //! - `form = "paper"`: the same with the whole factor, flattened and divided by its norm, in the
 //!   place of `a`.
 //!
-//! To it the term adds `reconstruction · mean of (decoder(F_t) − f_t)²`. The paper trains the
-//! paraphraser first, as a stage of its own; here it trains beside the student: only the
-//! reconstruction reaches the paraphraser, and only the transfer reaches the translator and the
+//! To it the term adds `reconstruction · mean of (decoder(F_t) − f_t)²`, which trains the paraphraser. Only
+//! the reconstruction reaches the paraphraser, and only the transfer reaches the translator and the
 //! student, so that neither can make the other's task easier. At the usual weight the default of
 //! `reconstruction` makes it count once. It has the unit of a squared map; the transfer has none.
+//!
+//! The paper trains the paraphraser first and leaves it as it is from then on: with
+//! `paraphraser_epochs = N` the first `N` epochs of the run have the reconstruction alone, without a
+//! gradient for the student, which meanwhile learns from the other terms, and the later ones the
+//! transfer alone. With 0 both train beside each other in every epoch.
 //!
 //! A factor of zeros has no direction: its vector is 0. Over a single position every attention is the same,
 //! so that maps of size 1×1 need the other form.
@@ -92,6 +96,9 @@ pub struct FtConfig {
     pub form: FtForm,
     /// Weight of the paraphraser's own loss beside the transfer, at least 0.
     pub reconstruction: f64,
+    /// Epochs at the beginning in which the paraphraser is trained, and nothing else of this term;
+    /// afterwards it stays as it is. 0: it is trained beside the student, in every epoch.
+    pub paraphraser_epochs: usize,
 }
 
 impl Default for FtConfig {
@@ -100,6 +107,7 @@ impl Default for FtConfig {
             rate: 0.5,
             form: FtForm::Attention,
             reconstruction: 0.005,
+            paraphraser_epochs: 0,
         }
     }
 }
@@ -120,6 +128,14 @@ impl FtConfig {
         let teacher = teacher.ok_or(Error::NoTeacher)?;
         check::positive("rate", self.rate)?;
         check::not_negative("reconstruction", self.reconstruction)?;
+        if self.paraphraser_epochs > 0 && self.reconstruction == 0.0 {
+            return Err(Error::Config {
+                key: "paraphraser_epochs".into(),
+                value: self.paraphraser_epochs.to_string(),
+                expected: "needs reconstruction above 0, which is what trains the paraphraser"
+                    .into(),
+            });
+        }
         let level = last_levels("ft", student, teacher)?;
         let [_, narrow, ..] = student.maps.get(level[0])?.dims();
         let [_, wide, ..] = teacher.maps.get(level[1])?.dims();
@@ -169,21 +185,28 @@ impl Ft {
         taps(&[self.level])
     }
 
-    /// The loss of one batch, `[1]`: transfer and reconstruction.
+    /// The loss of one batch, `[1]`: transfer and reconstruction, or the one of them that the epoch has.
     ///
     /// # Errors
     /// [`Error::NoTeacher`], [`Error::MissingTap`], and [`Error::Shape`] when a map does not have the
     /// channels of the dry run.
-    pub fn forward(&self, pair: &Pair, _step: &Step) -> Result<Tensor<1>, Error> {
+    pub fn forward(&self, pair: &Pair, step: &Step) -> Result<Tensor<1>, Error> {
         let student = pair.student.maps.get(self.level[0])?;
         let teacher = pair.teacher()?.maps.get(self.level[1])?.detach();
         built_for("ft", "student", self.channels[0], &student.dims())?;
         built_for("ft", "teacher", self.channels[1], &teacher.dims())?;
         let factor = through(&self.encoder, teacher.clone());
-        let again = through(&self.decoder, factor.clone());
-        let transfer = ft(through(&self.translator, student), factor, self.config.form)?;
-        let reconstruction = (again - teacher).square().mean();
-        Ok(transfer + reconstruction * self.config.reconstruction)
+        // The transfer gives the teacher's factor no gradient, and so none to the paraphraser.
+        let transfer = |factor| ft(through(&self.translator, student), factor, self.config.form);
+        let reconstruction = |factor| {
+            let again = through(&self.decoder, factor);
+            (again - teacher).square().mean() * self.config.reconstruction
+        };
+        match self.config.paraphraser_epochs {
+            0 => Ok(transfer(factor.clone())? + reconstruction(factor)),
+            first if step.epoch <= first => Ok(reconstruction(factor)),
+            _ => transfer(factor),
+        }
     }
 }
 

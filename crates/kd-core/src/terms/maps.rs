@@ -148,6 +148,11 @@ pub(super) fn sum(
     losses.try_fold(first?, |sum, loss| Ok(sum + loss?))
 }
 
+/// A map's mean over positions: `[batch, channels, height, width]` to `[batch, channels]`.
+pub(super) fn average(map: Tensor<4>) -> Tensor<2> {
+    map.flatten::<3>(2, 3).mean_dim(2).squeeze_dim(2)
+}
+
 /// Two maps `[batch, channels, height, width]` at one size: the larger is averaged down (adaptive
 /// pooling), height and width each by itself.
 pub(super) fn at_one_size(student: Tensor<4>, teacher: Tensor<4>) -> [Tensor<4>; 2] {

@@ -15,8 +15,10 @@ pub mod ab;
 mod adapter;
 pub mod at;
 pub mod bce;
+mod bottleneck;
+pub mod byot;
 pub mod cc;
-mod check;
+pub(crate) mod check;
 pub mod cosine_hidden;
 pub mod crd;
 pub mod cross_entropy;
@@ -49,8 +51,10 @@ pub mod pkt;
 pub mod reverse_kl;
 pub mod reviewkd;
 pub mod rkd;
+pub mod simkd;
 pub mod sp;
 pub mod squared_logits;
+pub mod srrl;
 pub mod tinybert_attention;
 mod unit;
 pub mod vid;
@@ -117,15 +121,20 @@ fn parameters(config: &impl Serialize) -> Map<String, Value> {
     }
 }
 
-/// Reads a configuration key by key, so that a message can name the key.
-fn configure<C>(method: &str, given: &Map<String, Value>) -> Result<C, String>
+/// Reads a configuration key by key, so that a message can name the key; `reserved` keys are named with the others.
+pub(crate) fn configure<C>(
+    method: &str,
+    reserved: &[&str],
+    given: &Map<String, Value>,
+) -> Result<C, String>
 where
     C: Serialize + DeserializeOwned + Default,
 {
     let known = parameters(&C::default());
     for (key, value) in given {
-        let names = ["weight", "term"]
-            .into_iter()
+        let names = reserved
+            .iter()
+            .copied()
             .chain(known.keys().map(String::as_str));
         if !known.contains_key(key) {
             return Err(format!(
@@ -244,7 +253,7 @@ macro_rules! terms {
             pub(crate) fn read(name: &str, given: &Map<String, Value>) -> Result<Self, String> {
                 match name {
                     $(name if name == $file::ABOUT.name => {
-                        configure(name, given).map(Self::$term)
+                        configure(name, &["weight", "term"], given).map(Self::$term)
                     })+
                     _ => Err(format!(
                         "unknown term `{name}`{}; the terms are {}",
@@ -283,6 +292,7 @@ terms! {
     squared_logits: SquaredLogits, SquaredLogitsConfig;
     bce: Bce, BceConfig;
     ofakd: OfaKd, OfaKdConfig;
+    byot: Byot, ByotConfig;
     fitnet: FitNet, FitNetConfig;
     at: At, AtConfig;
     nst: Nst, NstConfig;
@@ -297,6 +307,8 @@ terms! {
     pkd: Pkd, PkdConfig;
     mgd: Mgd, MgdConfig;
     ickd: Ickd, IckdConfig;
+    simkd: SimKd, SimKdConfig;
+    srrl: Srrl, SrrlConfig;
     sp: Sp, SpConfig;
     pkt: Pkt, PktConfig;
     rkd: Rkd, RkdConfig;

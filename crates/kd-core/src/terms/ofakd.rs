@@ -24,7 +24,7 @@ use burn::tensor::{Device, Int, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::adapter::{Connector, linear};
-use super::maps::sum;
+use super::maps::{average, sum};
 use super::{About, check};
 use crate::{Error, Output, Pair, PairTaps, Step, Taps};
 
@@ -183,8 +183,7 @@ impl OfaKd {
         let exits = self.levels.iter().zip(&self.exits).map(|(level, exit)| {
             let map = pair.student.maps.get(*level)?;
             let map = relu(exit.connector.forward("ofakd", map)?);
-            let pooled: Tensor<2> = map.flatten::<3>(2, 3).mean_dim(2).squeeze_dim(2);
-            loss(exit.classifier.forward(pooled))
+            loss(exit.classifier.forward(average(map)))
         });
         let own = loss(pair.student.logits.clone());
         sum(&teacher.device(), exits.chain([own]))

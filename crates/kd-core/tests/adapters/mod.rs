@@ -1,4 +1,4 @@
-//! What holds for every term that compares with a teacher, built for networks of other shapes.
+//! What holds for every term, built for networks of other shapes.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,8 @@ use burn::tensor::{Distribution, Tensor, TensorData};
 use kd_core::terms::ft::FtConfig;
 use kd_core::terms::vid::VidConfig;
 use kd_core::{
-    Error, Levels, Maps, ObjectiveConfig, Output, Pair, Step, Term, TermConfig, draw, methods,
+    Classifier, Error, Levels, Maps, ObjectiveConfig, Output, Pair, Step, Term, TermConfig, draw,
+    methods,
 };
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -47,6 +48,11 @@ fn shown(shapes: &Shown, batch: usize, seed: u64) -> (Output, BTreeMap<String, T
     let mut output = Output::new(leaf("logits".into(), batch * 3).reshape([batch, 3]));
     let embedding = leaf("embedding".into(), batch * shapes.embedding);
     output.embedding = Some(embedding.reshape([batch, shapes.embedding]));
+    output.classifier = Some(Classifier {
+        weight: leaf("classifier weight".into(), shapes.embedding * 3)
+            .reshape([shapes.embedding, 3]),
+        bias: leaf("classifier bias".into(), 3),
+    });
     output.maps = Maps::default();
     output.maps_preact = Maps::default();
     for (i, &[channels, side]) in shapes.maps.iter().enumerate() {
@@ -67,6 +73,16 @@ fn shown(shapes: &Shown, batch: usize, seed: u64) -> (Output, BTreeMap<String, T
         output.attentions.push(&attention, &Levels::All);
     }
     (output, leaves)
+}
+
+/// What a dry run of a network shows, whose classifier reads the average of its last map where it can.
+fn dry(shapes: &Shown, seed: u64) -> Output {
+    let (mut output, _) = shown(shapes, 1, seed);
+    let last = output.maps.get(shapes.maps.len() - 1).unwrap();
+    if last.dims()[1] == shapes.embedding {
+        output.embedding = Some(last.flatten::<3>(2, 3).mean_dim(2).squeeze_dim(2));
+    }
+    output
 }
 
 fn networks() -> [(Shown, Shown); 3] {
@@ -110,12 +126,11 @@ fn batch<'a>(
 
 #[test]
 fn every_term_runs_between_networks_of_any_shapes() {
-    for method in methods().iter().filter(|method| method.teacher) {
+    for method in methods() {
         for (student, teacher) in networks() {
             draw::seed(3);
-            let (dry, dry_teacher) = (shown(&student, 1, 1).0, shown(&teacher, 1, 2).0);
             let objective = configured(method.name)
-                .init(&dry, Some(&dry_teacher), &device())
+                .init(&dry(&student, 1), Some(&dry(&teacher, 2)), &device())
                 .unwrap_or_else(|e| panic!("{}: {e}", method.name));
             let (student, leaves) = shown(&student, BATCH, 1);
             let (teacher, taught) = shown(&teacher, BATCH, 2);
@@ -142,19 +157,16 @@ fn every_term_runs_between_networks_of_any_shapes() {
 #[test]
 fn a_term_asks_for_what_it_reads_and_no_more() {
     let (student, teacher) = &networks()[1];
-    for method in methods().iter().filter(|method| method.teacher) {
+    for method in methods() {
         let objective = configured(method.name)
-            .init(
-                &shown(student, 1, 1).0,
-                Some(&shown(teacher, 1, 2).0),
-                &device(),
-            )
+            .init(&dry(student, 1), Some(&dry(teacher, 2)), &device())
             .unwrap();
         let taps = objective.taps();
         let kept = |shapes: &Shown, taps: &kd_core::Taps| {
             let (all, _) = shown(shapes, BATCH, 1);
             let mut kept = Output::new(all.logits.clone());
             kept.embedding = all.embedding.clone().filter(|_| taps.embedding);
+            kept.classifier = all.classifier.clone().filter(|_| taps.classifier);
             for level in 0..all.maps.len() {
                 kept.maps.push(&all.maps.get(level).unwrap(), &taps.maps);
                 let preact = all.maps_preact.get(level).unwrap();
@@ -180,7 +192,7 @@ fn a_term_asks_for_what_it_reads_and_no_more() {
 /// Steps along the gradient by finite differences: what the derivative of each term says of it.
 #[test]
 fn gradients_are_slopes() {
-    const LENGTH: f64 = 0.02;
+    const LENGTH: f64 = 0.002;
     let (student_shapes, teacher_shapes) = &networks()[1];
     for name in [
         "vid",
@@ -200,11 +212,14 @@ fn gradients_are_slopes() {
         "tinybert_attention",
         "mlkd",
         "ofakd",
+        "byot",
+        "simkd",
+        "srrl",
     ] {
         draw::seed(3);
-        let (dry, dry_teacher) = (shown(student_shapes, 1, 1).0, shown(teacher_shapes, 1, 2).0);
+        let dry_runs = (dry(student_shapes, 1), dry(teacher_shapes, 2));
         let objective = configured(name)
-            .init(&dry, Some(&dry_teacher), &device())
+            .init(&dry_runs.0, Some(&dry_runs.1), &device())
             .unwrap();
         let (student, leaves) = shown(student_shapes, BATCH, 1);
         let (teacher, _) = shown(teacher_shapes, BATCH, 2);
@@ -265,6 +280,7 @@ fn stepped(output: &Output, step: impl Fn(String, Tensor<1>) -> Tensor<1>) -> Ou
     Output {
         logits: rows("logits", output.logits.clone()),
         embedding: Some(rows("embedding", output.embedding().unwrap())),
+        classifier: output.classifier.clone(),
         maps: all(&output.maps, "map", &step),
         maps_preact: all(&output.maps_preact, "preact", &step),
         tokens: all(&output.tokens, "tokens", &step),
@@ -352,6 +368,58 @@ fn the_paraphraser_learns_by_reconstruction_alone() {
     assert!(both > transfer);
     assert_eq!(alone, together);
     assert!(alone.iter().any(|g| *g != 0.0));
+}
+
+#[test]
+fn the_paraphraser_may_be_trained_first_and_then_stays() {
+    let (student_shapes, teacher_shapes) = &networks()[1];
+    // The translator has weight, bias, scale and shift a layer, the paraphraser weight and bias.
+    let run = |paraphraser_epochs: usize, epoch: usize| {
+        let (student, leaves) = shown(student_shapes, BATCH, 1);
+        let (teacher, _) = shown(teacher_shapes, BATCH, 2);
+        let config = FtConfig {
+            paraphraser_epochs,
+            ..FtConfig::default()
+        };
+        let term = built(config, [student_shapes, teacher_shapes]);
+        let labels = classes_of(&[0, 2, 1, 1]);
+        let step = Step { epoch, ..STEP };
+        let loss = term.forward(&batch(&student, &teacher, &labels), &step);
+        let loss = loss.unwrap();
+        let gradients = loss.backward();
+        let reached = leaves["map 2"].grad(&gradients).is_some();
+        let trained = GradientsParams::from_grads(gradients, &term).len();
+        (loss.into_scalar::<f32>(), reached, trained)
+    };
+    let (beside, reached, trained) = run(0, 2);
+    assert!(reached && trained == 3 * 4 + 6 * 2, "{trained}");
+    let (first, reached, trained) = run(2, 2);
+    assert!(!reached && trained == 6 * 2, "{trained}");
+    let (after, reached, trained) = run(2, 3);
+    assert!(reached && trained == 3 * 4, "{trained}");
+    assert!(first > 0.0 && after > 0.0);
+    assert!(
+        (first + after - beside).abs() < 1e-6,
+        "{first} {after} {beside}"
+    );
+
+    let untrained = FtConfig {
+        paraphraser_epochs: 2,
+        reconstruction: 0.0,
+        ..FtConfig::default()
+    };
+    let message = TermConfig::from(untrained)
+        .init(
+            &shown(student_shapes, 1, 1).0,
+            Some(&shown(teacher_shapes, 1, 2).0),
+            &device(),
+        )
+        .unwrap_err()
+        .to_string();
+    assert!(
+        message.starts_with("paraphraser_epochs = 2: needs reconstruction"),
+        "{message}"
+    );
 }
 
 #[test]

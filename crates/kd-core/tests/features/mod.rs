@@ -1,8 +1,8 @@
 //! What holds for every loss of features of one shape, maps or tokens, in one table.
 
-use burn::tensor::{DType, Tensor, TensorData};
-use kd_core::Error;
+use burn::tensor::{DType, Int, Tensor, TensorData};
 use kd_core::terms::ab::ab;
+use kd_core::terms::byot::{ByotConfig, byot};
 use kd_core::terms::cosine_hidden::cosine_hidden;
 use kd_core::terms::cwd::cwd;
 use kd_core::terms::fitnet::fitnet;
@@ -16,8 +16,11 @@ use kd_core::terms::minilm_relation::minilm_relation;
 use kd_core::terms::ofd::{margins, ofd};
 use kd_core::terms::pkd::pkd;
 use kd_core::terms::reviewkd::hcl;
+use kd_core::terms::simkd::simkd;
+use kd_core::terms::srrl::{SrrlConfig, srrl};
 use kd_core::terms::tinybert_attention::tinybert_attention;
 use kd_core::terms::vid::vid;
+use kd_core::{Classifier, Error};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -71,6 +74,9 @@ const TABLE: &[Row] = &[
     row("pkd", pkd, 1e18, true),
     row("mgd", mgd, 1e15, true),
     row("ickd", ickd, 1e18, true),
+    row("simkd", simkd, 1e15, true),
+    row("srrl", read_alike, 1e15, true),
+    row("byot", exit_features, 1e15, true),
     row(
         "cosine_hidden",
         |s, t| cosine_hidden(tokens(s), tokens(t)),
@@ -92,6 +98,41 @@ const COUNT: usize = 96;
 
 fn tokens(map: Tensor<4>) -> Tensor<3> {
     map.flatten(2, 3)
+}
+
+/// An exit whose logits are the deepest classifier's, without labels.
+fn exit_features(features: Tensor<4>, last: Tensor<4>) -> Result<Tensor<1>, Error> {
+    let [batch, ..] = features.dims();
+    let logits = Tensor::zeros([batch, 3], (&device(), features.dtype()));
+    let labels = Tensor::<1, Int>::zeros([batch], &device());
+    let config = ByotConfig {
+        alpha: 1.0,
+        ..ByotConfig::default()
+    };
+    byot([logits.clone(), logits], [features, last], labels, &config)
+}
+
+/// Maps as embeddings, and the teacher's logits.
+fn read_alike(student: Tensor<4>, teacher: Tensor<4>) -> Result<Tensor<1>, Error> {
+    let [student, teacher] = [student, teacher].map(|map| map.flatten::<2>(1, 3));
+    let [_, width] = teacher.dims();
+    let weights: Vec<f32> = wave(3 * width, 0.6)
+        .iter()
+        .map(|w| w / width as f32)
+        .collect();
+    let options = (&device(), teacher.dtype());
+    let classifier = Classifier {
+        weight: Tensor::from_data(TensorData::new(weights, [width, 3]), options),
+        bias: Tensor::ones([3], options),
+    };
+    let logits = classifier.forward(teacher.clone())?;
+    srrl(
+        student,
+        teacher,
+        logits,
+        &classifier,
+        &SrrlConfig::default(),
+    )
 }
 
 /// For variances of 1, whose logarithm is 0.

@@ -3,6 +3,7 @@
 use burn::tensor::{Int, Tensor};
 use kd_core::Error;
 use kd_core::terms::bce::bce;
+use kd_core::terms::byot::{ByotConfig, byot};
 use kd_core::terms::ctkd::ctkd;
 use kd_core::terms::dist::{DistConfig, dist};
 use kd_core::terms::dkd::{DkdConfig, dkd};
@@ -110,7 +111,35 @@ const TABLE: &[(&str, Loss, Least)] = &[
         |s, t, y, temp| ofakd(s, t, y, 1.5, temp),
         Least::Elsewhere,
     ),
+    (
+        "byot",
+        |s, t, y, temp| self_taught(s, t, y, 0.3, temp),
+        Least::Elsewhere,
+    ),
+    (
+        "byot, without labels",
+        |s, t, y, temp| self_taught(s, t, y, 1.0, temp),
+        Least::Zero,
+    ),
 ];
+
+/// An exit whose features are the last map.
+fn self_taught(
+    exit: Tensor<2>,
+    deepest: Tensor<2>,
+    labels: Tensor<1, Int>,
+    alpha: f64,
+    temperature: f64,
+) -> Result<Tensor<1>, Error> {
+    let [batch, _] = exit.dims();
+    let map = Tensor::ones([batch, 1, 1, 1], &exit.device());
+    let config = ByotConfig {
+        alpha,
+        temperature,
+        ..ByotConfig::default()
+    };
+    byot([exit, deepest], [map.clone(), map], labels, &config)
+}
 
 fn masked(mask: MlkdMask) -> MlkdConfig {
     MlkdConfig {

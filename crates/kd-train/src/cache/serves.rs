@@ -18,7 +18,7 @@ pub(crate) fn check(objective: &Objective, embedding: bool) -> Result<(), Error>
                  teacher.cache.embedding = true, or remove the table or the term"
                     .into()
             }
-            Some(Need::Levels(what)) => format!(
+            Some(Need::Part(what)) => format!(
                 "{what} of the teacher, which [teacher.cache] cannot serve; remove the table or \
                  the term"
             ),
@@ -30,7 +30,7 @@ pub(crate) fn check(objective: &Objective, embedding: bool) -> Result<(), Error>
 
 enum Need {
     Embedding,
-    Levels(String),
+    Part(String),
 }
 
 /// What is asked of the teacher and not kept.
@@ -46,11 +46,14 @@ fn need(taps: &Taps, embedding: bool) -> Option<Need> {
             Levels::Some(levels) if !levels.is_empty() => {
                 let levels: Vec<_> = levels.iter().map(usize::to_string).collect();
                 let of = format!("{what} (levels {})", levels.join(", "));
-                return Some(Need::Levels(of));
+                return Some(Need::Part(of));
             }
-            Levels::All => return Some(Need::Levels(what.into())),
+            Levels::All => return Some(Need::Part(what.into())),
             Levels::None | Levels::Some(_) => {}
         }
+    }
+    if taps.classifier {
+        return Some(Need::Part("the classifier".into()));
     }
     (taps.embedding && !embedding).then_some(Need::Embedding)
 }

@@ -53,7 +53,7 @@ where
     T: Backbone<Input = Tensor<4>>,
 {
     /// One optimiser step of every student over a group of batches of an epoch; with `measure`, the
-    /// gradient of every component on the first batch is measured too.
+    /// gradient of every component on the first batch is measured, else those that a balance asks for.
     pub fn step(
         &mut self,
         group: &[Batch],
@@ -103,8 +103,9 @@ where
                     labels: &examples.labels,
                     indices: examples.places.as_deref(),
                 };
-                if measure && first {
-                    member.learner.measure(&examples.images, &pair, at)?;
+                if first {
+                    let images = &examples.images;
+                    member.learner.measure(measure, images, &pair, at)?;
                 }
                 member.learner.gather(&pair, at, share)?;
             }

@@ -235,6 +235,7 @@ fn with_gradients(output: Output) -> Output {
     Output {
         logits: output.logits.require_grad(),
         embedding: output.embedding.map(Tensor::require_grad),
+        classifier: output.classifier,
         maps: leaves(&output.maps),
         maps_preact: leaves(&output.maps_preact),
         tokens: leaves(&output.tokens),
