@@ -2,26 +2,25 @@
 
 mod best;
 mod cohort;
+mod course;
+mod member;
 
-use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::time::Instant;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use kd_core::{Objective, Step};
-use kd_data::{Batch, Loader};
+use kd_core::Objective;
+use kd_data::Loader;
 use kd_models::Backbone;
 
-use self::best::Best;
+use self::cohort::Cohort;
 pub use self::cohort::Lessons;
-use self::cohort::{Cohort, Member};
-use crate::Arm;
-use crate::evaluate::predict;
-use crate::learner::{Examples, Learner, LossValues};
-use crate::records::{EpochRecord, Record, StepRecord};
+use self::course::{Course, End};
+use self::member::Member;
+use crate::records::Record;
 use crate::summary::Accuracy;
-use crate::{Error, Event, Observer, TrainConfig};
+use crate::{Arm, Error, Observer, TrainConfig};
 
 /// One training: who learns from whom, on what, for how long.
 pub struct Training<'a, S: Module, T: Module> {
@@ -85,43 +84,6 @@ pub trait Keeper<S> {
     fn keep(&mut self, arm: &Arm, student: &S) -> Result<PathBuf, Error>;
 }
 
-/// Sums over an epoch.
-#[derive(Default)]
-struct Totals {
-    images: usize,
-    loss: f64,
-    components: BTreeMap<String, f64>,
-}
-
-impl Totals {
-    fn add(&mut self, values: &LossValues, images: usize) {
-        let weight = images as f64;
-        self.images += images;
-        self.loss += values.loss * weight;
-        for (name, component) in &values.components {
-            *self.components.entry(name.clone()).or_default() += component.value * weight;
-        }
-    }
-
-    /// Mean loss and components.
-    fn means(self) -> (f64, BTreeMap<String, f64>) {
-        let count = self.images.max(1) as f64;
-        let components = self.components.into_iter();
-        (
-            self.loss / count,
-            components.map(|(name, sum)| (name, sum / count)).collect(),
-        )
-    }
-}
-
-/// A student in training.
-struct Progress<S> {
-    best: Best<S>,
-    totals: Totals,
-    checkpoint: PathBuf,
-    adapter_parameters: u64,
-}
-
 /// Trains students to the end of their budget, or until the validation of none of them improves.
 ///
 /// A last batch of a single picture is left out: BatchNorm has no deviation and a relation no
@@ -155,154 +117,57 @@ where
             cache.serves(&pupil.objective)?;
         }
     }
-    let autodiff = device.clone().autodiff();
     let batches = usable_batches(train, config);
-    let per_epoch = batches.div_ceil(config.accumulate);
-    let places: HashMap<usize, usize> = train.indices().iter().copied().zip(0..).collect();
-    let mut progress = Vec::new();
-    let mut members = Vec::new();
-    for Pupil {
-        arm,
-        student,
-        objective,
-    } in pupils
-    {
-        let adapter_parameters = objective.num_params() as u64;
-        let learner = Learner::new(student, objective, config);
-        let best = Best::new(learner.student());
-        progress.push(Progress {
-            checkpoint: keeper.keep(&arm, &best.student)?,
-            best,
-            totals: Totals::default(),
-            adapter_parameters,
-        });
-        members.push(Member { arm, learner });
-    }
-    let mut cohort = Cohort { members, lessons };
-    let (mut seconds, mut images, mut step) = (0.0, 0, 0);
+    let members = pupils.into_iter();
+    let members = members
+        .map(|pupil| Member::new(pupil, config, keeper))
+        .collect::<Result<_, Error>>()?;
+    let mut course = Course {
+        cohort: Cohort { members, lessons },
+        seed,
+        config,
+        train,
+        validation,
+        device,
+        batches,
+        per_epoch: batches.div_ceil(config.accumulate),
+        places: train.indices().iter().copied().zip(0..).collect(),
+        step: 0,
+    };
+    let (mut seconds, mut images) = (0.0, 0);
     for epoch in 1..=config.epochs {
-        let asked_before = cohort.lessons.cache.as_ref().map(|c| c.asked());
+        let cache = &course.cohort.lessons.cache;
+        let asked_before = cache.as_ref().map(|c| c.asked());
         let begin = Instant::now();
-        let mut logged = (begin, 0);
-        let mut seen = 0;
-        let mut stream = train.epoch(epoch as u64).take(batches);
-        let mut lr = 0.0;
-        loop {
-            let group: Vec<Batch> = stream.by_ref().take(config.accumulate).collect();
-            if group.is_empty() {
-                break;
+        let (seen, lr) = course.steps(epoch, keeper, observer)?;
+        let cache = &mut course.cohort.lessons.cache;
+        let asked = match (cache, asked_before) {
+            (Some(cache), Some(before)) => {
+                cache.commit()?;
+                Some(cache.asked().since(&before))
             }
-            let count: usize = group.iter().map(Batch::len).sum();
-            let examples = group
-                .iter()
-                .map(|batch| Examples {
-                    images: batch.images(&autodiff),
-                    labels: batch.labels(&autodiff),
-                    places: Some(batch.indices.iter().map(|i| places[i]).collect()),
-                })
-                .collect();
-            lr = config.lr.at(step, per_epoch, config.epochs);
-            let at = Step {
-                epoch,
-                epochs: config.epochs,
-                index: step,
-            };
-            let every = config.gradient_norms_every;
-            let measure = every.is_some_and(|every| step.is_multiple_of(every));
-            let losses = cohort.step(&group, examples, train, &at, lr, measure)?;
-            seen += count;
-            let speed = (seen - logged.1) as f64 / logged.0.elapsed().as_secs_f64().max(1e-9);
-            let last = measure
-                || (step + 1).is_multiple_of(config.log_every)
-                || step + 1 == epoch * per_epoch;
-            for ((values, member), pupil) in
-                losses.into_iter().zip(&cohort.members).zip(&mut progress)
-            {
-                if let Some((component, value)) = values.not_finite() {
-                    return Err(Error::NotFinite {
-                        component,
-                        value,
-                        epoch,
-                        step,
-                        checkpoint: pupil.checkpoint.clone(),
-                    });
-                }
-                pupil.totals.add(&values, count);
-                let record = StepRecord {
-                    arm: member.arm.clone(),
-                    seed,
-                    epoch,
-                    step,
-                    loss: values.loss,
-                    components: values.components,
-                    lr,
-                    gradient_norm: values.gradient_norm,
-                    images_per_second: speed,
-                };
-                observer.event(Event::Step(&record));
-                if last {
-                    keeper.record(&Record::Step(record))?;
-                }
-            }
-            step += 1;
-            if last {
-                logged = (Instant::now(), seen);
-            }
-            if observer.stop() {
-                return Err(Error::Stopped {
-                    epoch,
-                    step,
-                    checkpoint: progress[0].checkpoint.clone(),
-                });
-            }
-        }
-        if let Some(cache) = &mut cohort.lessons.cache {
-            cache.commit()?;
-        }
+            _ => None,
+        };
         let took = begin.elapsed().as_secs_f64();
         seconds += took;
         images += seen;
-        let asked = cohort.lessons.cache.as_ref().zip(asked_before);
-        let asked = asked.map(|(cache, before)| cache.asked().since(&before));
-        for (member, pupil) in cohort.members.iter().zip(&mut progress) {
-            let student = member.learner.student();
-            let accuracy = validation.map(|loader| predict(&student, loader, device).accuracy());
-            let (loss, components) = std::mem::take(&mut pupil.totals).means();
-            let record = EpochRecord {
-                arm: member.arm.clone(),
-                seed,
-                epoch,
-                step,
-                loss,
-                components,
-                lr,
-                seconds: took,
-                images_per_second: seen as f64 / took.max(1e-9),
-                validation_top1: accuracy.as_ref().map(|v| v.top1),
-                validation_loss: accuracy.as_ref().map(|v| v.loss),
-                cache: asked,
-            };
-            observer.event(Event::Epoch(&record));
-            keeper.record(&Record::Epoch(record))?;
-            if pupil.best.offer(student, epoch, accuracy) {
-                pupil.checkpoint = keeper.keep(&member.arm, &pupil.best.student)?;
-            }
-        }
-        let waits = |p: usize| progress.iter().all(|pupil| epoch >= pupil.best.epoch + p);
+        let end = End {
+            epoch,
+            lr,
+            seconds: took,
+            images: seen,
+            asked,
+        };
+        course.end_of_epoch(&end, keeper, observer)?;
+        let members = &course.cohort.members;
+        let waits = |p: usize| members.iter().all(|m| epoch >= m.best.epoch + p);
         if config.patience.is_some_and(waits) {
             break;
         }
     }
-    let trained = |pupil: Progress<S>| Trained {
-        student: pupil.best.student,
-        epochs: pupil.best.seen,
-        best_epoch: pupil.best.epoch,
-        best_validation: pupil.best.accuracy,
-        seconds,
-        images_per_second: images as f64 / seconds.max(1e-9),
-        adapter_parameters: pupil.adapter_parameters,
-    };
-    Ok(progress.into_iter().map(trained).collect())
+    let speed = images as f64 / seconds.max(1e-9);
+    let members = course.cohort.members.into_iter();
+    Ok(members.map(|m| m.trained(seconds, speed)).collect())
 }
 
 /// Batches of an epoch, without a last one of a single picture and within the recipe's limit.

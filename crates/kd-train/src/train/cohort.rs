@@ -6,9 +6,10 @@ use kd_core::{Combine, Output, Pair, Step, Taps};
 use kd_data::{Batch, Loader, View};
 use kd_models::Backbone;
 
+use super::member::Member;
+use crate::Error;
 use crate::cache::TeacherCache;
-use crate::learner::{Examples, Learner, LossValues};
-use crate::{Arm, Error};
+use crate::learner::{Examples, LossValues};
 
 /// Who students learn from.
 pub struct Lessons<'a, T: Module> {
@@ -33,12 +34,6 @@ impl<T: Module> Lessons<'_, T> {
             cache: None,
         }
     }
-}
-
-/// A student among those that train together.
-pub(super) struct Member<S: Module + ModuleDisplay> {
-    pub arm: Arm,
-    pub learner: Learner<S>,
 }
 
 /// All students of a training with their lessons.
