@@ -13,8 +13,11 @@ use crate::{Error, Pair, PairTaps, Schedule, Step, Term};
 /// [`ObjectiveConfig::init`](crate::ObjectiveConfig::init).
 ///
 /// It is a module: adapters of its terms train together with the student, and belong into its
-/// checkpoint, but not into the student. Its record holds all that it learns and remembers; what the trainer
-/// tells it, [`Objective::factors`], the trainer has to keep.
+/// checkpoint, but not into the student.
+///
+/// The record of [`Module::valid`], which brings buffers up to date, holds all that it learns and remembers: loaded into
+/// an objective that was built from the same configuration and has computed nothing yet, it goes on as if nothing had
+/// happened. What the trainer tells it, [`Objective::factors`], the trainer has to keep.
 #[derive(Module, Debug, Default)]
 pub struct Objective {
     terms: Vec<Term>,
