@@ -1,32 +1,33 @@
 //! How the weights of an objective find themselves.
 //!
-//! A recipe's weights say how much each loss counts, and their right size depends on the loss: those of the
-//! literature reach from 2e-5 to 30000. Two rules take that from the recipe, by the key `balance` of `[objective]`:
+//! A recipe's weights say how much each loss counts, and their right size depends on the loss: those of
+//! the literature reach from 2e-5 to 30000. Two rules take that from the recipe, by the key `balance` of
+//! `[objective]`:
 //!
-//! **`"uncertainty"`** learns the weights. Each term has a log variance `s`, a parameter that starts at 0 and trains
-//! together with the student, and counts as
+//! **`"uncertainty"`** learns the weights. Each term has a log variance `s`, a parameter that starts at 0
+//! and trains together with the student, and counts as
 //!
 //! `exp(−s) · weight · L + s / 2`,
 //!
-//! which is the form that the paper gives for a classification, `L / σ² + log σ` with `s = log σ²`. A term's *effective
-//! weight* is `weight · exp(−s)`. For a loss that does not move, it settles where its weighted value is ½:
-//! the weight says where a term starts, and its noise where it ends. The paper has no weights; they stand inside, because
-//! outside they would also multiply the gradient of `s`. A term whose weight is 0 at a step stays out with its `s`.
-//! Where a loss can be negative, as `vid`'s can, the sum has no lowest value, and the rule is refused.
-//! Source: A. Kendall, Y. Gal, R. Cipolla, "Multi-Task Learning Using Uncertainty to Weigh Losses for Scene Geometry
-//! and Semantics", CVPR 2018.
+//! which is the form that the paper gives for a classification, `L / σ² + log σ` with `s = log σ²`. A
+//! term's *effective weight* is `weight · exp(−s)`. For a loss that does not move, it settles where its
+//! weighted value is ½: the weight says where a term starts, and its noise where it ends. The paper has
+//! no weights; they stand inside, because outside they would also multiply the gradient of `s`. A term
+//! whose weight is 0 at a step stays out with its `s`. Where a loss can be negative, as `vid`'s can, the
+//! sum has no lowest value, and the rule is refused. Source: A. Kendall, Y. Gal, R. Cipolla, "Multi-Task
+//! Learning Using Uncertainty to Weigh Losses for Scene Geometry and Semantics", CVPR 2018.
 //!
-//! **`"gradient_norm"`** measures the weights. Every `every` optimiser steps the norm of each term's gradient on the
-//! student is measured, and a term is multiplied by a factor
+//! **`"gradient_norm"`** measures the weights. Every `every` optimiser steps the norm of each term's
+//! gradient on the student is measured, and a term is multiplied by a factor
 //!
 //! `‖gradient of cross_entropy‖ / ‖gradient of the term‖`,
 //!
-//! both without weights, so that its own is `weight` times as strong as the cross-entropy. A measured factor `m` changes
-//! the one in use to `smoothing · factor + (1 − smoothing) · m`; the first is taken as it is. A weight that the recipe
-//! does not give is 1 with this rule, whatever the method. The idea of comparing gradients' norms is GradNorm's,
-//! which learns the weights from them and from the speeds of training; here they follow directly.
-//! Source: Z. Chen, V. Badrinarayanan, C.-Y. Lee, A. Rabinovich, "GradNorm: Gradient Normalization for Adaptive Loss
-//! Balancing in Deep Multitask Networks", ICML 2018.
+//! both without weights, so that its own is `weight` times as strong as the cross-entropy. A measured
+//! factor `m` changes the one in use to `smoothing · factor + (1 − smoothing) · m`; the first is taken as
+//! it is. A weight that the recipe does not give is 1 with this rule, whatever the method. The idea of
+//! comparing gradients' norms is GradNorm's, which learns the weights from them and from the speeds of
+//! training; here they follow directly. Source: Z. Chen, V. Badrinarayanan, C.-Y. Lee, A. Rabinovich,
+//! "GradNorm: Gradient Normalization for Adaptive Loss Balancing in Deep Multitask Networks", ICML 2018.
 
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize, Serializer};
@@ -36,8 +37,8 @@ use crate::Error;
 use crate::suggest::{did_you_mean, listed};
 use crate::terms::{check, configure};
 
-/// A term's share of a sum whose weights are learned, `[1]`: `exp(−s) · loss + s / 2`, of a loss and its log variance
-/// `s`, both `[1]`. Gradients reach both.
+/// A term's share of a sum whose weights are learned, `[1]`: `exp(−s) · loss + s / 2`, of a loss and its
+/// log variance `s`, both `[1]`. Gradients reach both.
 pub fn uncertainty(loss: Tensor<1>, log_variance: Tensor<1>) -> Tensor<1> {
     log_variance.clone().neg().exp() * loss + log_variance * 0.5
 }
@@ -71,8 +72,8 @@ impl Default for GradientNorm {
 }
 
 impl GradientNorm {
-    /// The factor after a measurement: of the factor in use, if there was one, and the norms of the gradients of
-    /// cross-entropy and of the term.
+    /// The factor after a measurement: of the factor in use, if there was one, and the norms of the
+    /// gradients of cross-entropy and of the term.
     ///
     /// A norm of 0, or one that is not finite, says nothing: the factor stays.
     pub fn factor(&self, before: Option<f64>, cross_entropy: f64, term: f64) -> Option<f64> {

@@ -13,8 +13,12 @@ use crate::{Error, Pair, PairTaps, Schedule, Step, Term};
 /// [`ObjectiveConfig::init`](crate::ObjectiveConfig::init).
 ///
 /// It is a module: adapters of its terms train together with the student, and belong into its
-/// checkpoint, but not into the student. Its record holds all that it learns and remembers; what the trainer
-/// tells it, [`Objective::factors`], the trainer has to keep.
+/// checkpoint, but not into the student.
+///
+/// The record of [`Module::valid`], which brings buffers up to date, holds all that it learns and
+/// remembers: loaded into an objective that was built from the same configuration and has computed
+/// nothing yet, it goes on as if nothing had happened. What the trainer tells it, [`Objective::factors`],
+/// the trainer has to keep.
 #[derive(Module, Debug, Default)]
 pub struct Objective {
     terms: Vec<Term>,
@@ -107,8 +111,8 @@ impl Objective {
     /// A term whose weight is 0 at this step is computed and reported, but stays out of the sum:
     /// what it may become, NaN included, does not reach the student.
     ///
-    /// With [`Balance::Uncertainty`] the log variances are read back at every step, because components report the
-    /// weights that follow from them: an accelerator waits for that.
+    /// With [`Balance::Uncertainty`] the log variances are read back at every step, because components
+    /// report the weights that follow from them: an accelerator waits for that.
     ///
     /// # Errors
     /// What the terms return, with the term's name.
@@ -159,8 +163,8 @@ impl Objective {
 /// objective.set_factors(&objective.factors_from(&norms)?)?;
 /// ```
 ///
-/// Components of one evaluation share the student's graph, which can be differentiated once: each measurement needs a
-/// forward pass of its own.
+/// Components of one evaluation share the student's graph, which can be differentiated once: each
+/// measurement needs a forward pass of its own.
 impl Objective {
     /// The rule by which its weights find themselves.
     pub fn balance(&self) -> Option<&Balance> {
@@ -236,8 +240,8 @@ impl Objective {
         Ok(factors)
     }
 
-    /// What the weights of components are multiplied by; those without an entry by 1. A trainer that resumes a run
-    /// keeps them, and gives them back by [`Objective::set_factors`].
+    /// What the weights of components are multiplied by; those without an entry by 1. A trainer that
+    /// resumes a run keeps them, and gives them back by [`Objective::set_factors`].
     pub fn factors(&self) -> BTreeMap<String, f64> {
         let measured = |label: &Label| Some((label.name.clone(), label.factor?));
         self.labels.iter().filter_map(measured).collect()

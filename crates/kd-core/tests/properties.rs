@@ -12,6 +12,7 @@ mod levels;
 mod logits;
 mod maps;
 mod relations;
+mod resumed;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use kd_core::Error;

@@ -103,8 +103,8 @@ impl<'de> DeserializeSeed<'de> for Rule {
     }
 }
 
-/// Reads one term, and whether it says its weight; a seed, so that a format that tracks positions can point at the
-/// term's table.
+/// Reads one term, and whether it says its weight; a seed, so that a format that tracks positions can
+/// point at the term's table.
 struct Entry<'a> {
     name: &'a str,
 }
@@ -144,7 +144,8 @@ fn read(name: &str, value: Value) -> Result<(TermEntry, bool), String> {
     }
 }
 
-/// The key of a table whose number is not finite: JSON cannot hold it, so that it became null when it was buffered.
+/// The key of a table whose number is not finite: JSON cannot hold it, so that it became null when it was
+/// buffered.
 fn not_finite(value: &Value) -> Option<&str> {
     let (key, _) = value.as_object()?.iter().find(|(_, v)| holds_null(v))?;
     Some(key)

@@ -2,22 +2,24 @@
 //!
 //! There is no other network: the student is its own teacher. Every stage before the last gets an exit: a
 //! bottleneck of convolutions that brings its map to the channels and the size of the last map, giving
-//! `F_i`, the average over positions, and a linear classifier, giving logits `z_i`. With the last map `F`, the
-//! student's own logits `z`, `p = softmax(· / T)`, and no gradient to `F` and `z`:
+//! `F_i`, the average over positions, and a linear classifier, giving logits `z_i`. With the last map
+//! `F`, the student's own logits `z`, `p = softmax(· / T)`, and no gradient to `F` and `z`:
 //!
-//! `L = Σ_i (1 − α) · CE(z_i, y) + α · T² · KL(p(z) ‖ p(z_i)) + λ · mean over batch and positions of Σ_c (F_i − F)²`
+//! `L = Σ_i (1 − α) · CE(z_i, y) + α · T² · KL(p(z) ‖ p(z_i)) + λ · mean ‖F_i − F‖²`,
 //!
-//! The first two parts are in nats, the third has the unit of a squared map. The deepest classifier itself learns from
-//! the labels by a term `cross_entropy` beside this one. Exits train together with the student and are no part
-//! of it afterwards.
+//! whose last part sums squares over channels, and averages them over the batch and positions. The first
+//! two parts are in nats, the third has the unit of a squared map. The deepest classifier
+//! itself learns from the labels by a term `cross_entropy` beside this one. Exits train together with the
+//! student and are no part of it afterwards.
 //!
-//! The bottleneck is a 1×1 convolution to a quarter of the last map's channels, a 3×3 convolution of stride 2 for every
-//! halving of the size (one of stride 1 where there is none), and a 1×1 convolution, each with batch
-//! normalisation and a ReLU. Defaults are those of published code, where α is 0.3, λ 0.03 and T 3. That code takes
-//! the distance of averaged maps, where the paper writes maps, and leaves out T².
+//! The bottleneck is a 1×1 convolution to a quarter of the last map's channels, a 3×3 convolution of
+//! stride 2 for every halving of the size (one of stride 1 where there is none), and a 1×1 convolution,
+//! each with batch normalisation and a ReLU. Defaults are those of published code, where α is 0.3, λ 0.03
+//! and T 3. That code takes the plain distance of averaged maps, where the paper writes the squared one
+//! of maps, and leaves out T².
 //!
-//! Source: L. Zhang, J. Song, A. Gao, J. Chen, C. Bao, K. Ma, "Be Your Own Teacher: Improve the Performance of
-//! Convolutional Neural Networks via Self Distillation", ICCV 2019.
+//! Source: L. Zhang, J. Song, A. Gao, J. Chen, C. Bao, K. Ma, "Be Your Own Teacher: Improve the
+//! Performance of Convolutional Neural Networks via Self Distillation", ICCV 2019.
 
 use burn::module::Module;
 use burn::nn::Linear;
@@ -44,8 +46,8 @@ pub(super) const ABOUT: About = About {
     weight: 1.0,
 };
 
-/// What one exit learns: from its logits and the deepest classifier's, both `[batch, classes]`, its features and
-/// the last map, both `[batch, channels, height, width]`, and class indices `[batch]`.
+/// What one exit learns: from its logits and the deepest classifier's, both `[batch, classes]`, its
+/// features and the last map, both `[batch, channels, height, width]`, and class indices `[batch]`.
 ///
 /// No gradient reaches the deepest classifier's logits and the last map. A label must lie in `0..classes`:
 /// this is not checked, because it would make an accelerator wait for the host at every step.
@@ -98,7 +100,8 @@ impl Default for ByotConfig {
 }
 
 impl ByotConfig {
-    /// Builds the term and its exits from a dry run of the student that kept its maps; a teacher is not needed.
+    /// Builds the term and its exits from a dry run of the student that kept its maps; a teacher is not
+    /// needed.
     ///
     /// # Errors
     /// [`Error::Config`] for a value out of range or a level that is not before the student's last, and

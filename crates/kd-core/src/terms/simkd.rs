@@ -1,22 +1,23 @@
 //! Reused teacher classifier: the student's last map is projected onto the teacher's, which the teacher's
 //! classifier can then read.
 //!
-//! A projector (1×1, 3×3 and 1×1 convolutions with half of the teacher's channels in between, each with batch
-//! normalisation and a ReLU) turns the student's last map into `F_s`, with the teacher's channels. Of two sizes the
-//! larger is averaged down. With the teacher's last map `F_t`:
+//! A projector (1×1, 3×3 and 1×1 convolutions with half of the teacher's channels in between, each with
+//! batch normalisation and a ReLU) turns the student's last map into `F_s`, with the teacher's channels.
+//! Of two sizes the larger is averaged down. With the teacher's last map `F_t`:
 //!
 //! `L = mean over every element of (F_s − F_t)²`, in the unit of a squared map.
 //!
-//! **What it trains, and what it does not.** It trains the projector and the student up to its last map, and
-//! never the student's own classifier. The paper's network is the student's backbone, the projector and the
-//! teacher's classifier; its logits are [`SimKd::logits`], for code of your own that keeps the objective and the
-//! teacher's classifier. A run of this toolkit evaluates and saves the student alone, whose classifier has to be
-//! trained beside this term by `cross_entropy` or `kd`: that is a student with a SimKD feature loss, not the
-//! network of the paper, whose published accuracies it cannot be compared with.
+//! **What it trains, and what it does not.** It trains the projector and the student up to its last map,
+//! and never the student's own classifier. The paper's network is the student's backbone, the projector
+//! and the teacher's classifier; its logits are [`SimKd::logits`], for code of your own that keeps the
+//! objective and the teacher's classifier. A run of this toolkit evaluates and saves the student alone,
+//! whose classifier has to be trained beside this term by `cross_entropy` or `kd`: that is a student with
+//! a SimKD feature loss, not the network of the paper, whose published accuracies it cannot be compared
+//! with.
 //!
-//! The teacher's classifier must read the average of its last map, as that of a ResNet, VGG or ShuffleNetV1 does. In
-//! Wide ResNet, MobileNetV2 and ShuffleNetV2 a layer stands in between: a dry run shows it, and they are refused
-//! as teachers.
+//! The teacher's classifier must read the average of its last map, as that of a ResNet, VGG or
+//! ShuffleNetV1 does. In Wide ResNet, MobileNetV2 and ShuffleNetV2 a layer stands in between: a dry run
+//! shows it, and they are refused as teachers.
 //!
 //! Source: D. Chen, J.-P. Mei, H. Zhang, C. Wang, Y. Feng, C. Chen, "Knowledge Distillation with the Reused
 //! Teacher Classifier", CVPR 2022.
@@ -48,8 +49,8 @@ pub(super) const ABOUT: About = About {
 /// Share of the teacher's largest entry by which its embedding may differ from the average of its last map.
 const ROUNDING: f64 = 1e-2;
 
-/// Mean squared difference of a projected map and the teacher's, both `[batch, channels, height, width]`. No
-/// gradient reaches the teacher.
+/// Mean squared difference of a projected map and the teacher's, both `[batch, channels, height, width]`.
+/// No gradient reaches the teacher.
 ///
 /// # Errors
 /// [`Error::Shape`] when the shapes differ or the batch is empty.
@@ -64,8 +65,8 @@ pub fn simkd(projected: Tensor<4>, teacher: Tensor<4>) -> Result<Tensor<1>, Erro
 pub struct SimKdConfig {}
 
 impl SimKdConfig {
-    /// Builds the term and its projector from a dry run of both networks that kept their maps, and the teacher's
-    /// embedding and classifier.
+    /// Builds the term and its projector from a dry run of both networks that kept their maps, and the
+    /// teacher's embedding and classifier.
     ///
     /// # Errors
     /// [`Error::NoTeacher`], [`Error::MissingTap`] for what a network does not show, and [`Error::Shape`] when the
@@ -139,8 +140,8 @@ impl SimKd {
         simkd(projected, teacher)
     }
 
-    /// The logits of the paper's network, `[batch, classes]`: the student's last map through the projector, its
-    /// average through the teacher's classifier.
+    /// The logits of the paper's network, `[batch, classes]`: the student's last map through the
+    /// projector, its average through the teacher's classifier.
     ///
     /// Of an objective in evaluation mode ([`Module::valid`]) a sample's logits do not depend on its batch.
     ///

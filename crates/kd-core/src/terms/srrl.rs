@@ -1,5 +1,5 @@
-//! Softmax regression representation learning: the teacher's classifier has to read the student's embedding as
-//! it reads the teacher's own.
+//! Softmax regression representation learning: the teacher's classifier has to read the student's
+//! embedding as it reads the teacher's own.
 //!
 //! A connector (linear layer without bias, batch normalisation, ReLU) brings the student's embedding to the
 //! teacher's width, `e_s`. With the teacher's embedding `e_t`, its logits `z_t`, and its classifier
@@ -7,12 +7,13 @@
 //!
 //! `L = feature · mean( (e_s − e_t)² ) + regression · mean( (C(e_s) − z_t)² )`
 //!
-//! with means over every element, in the units of a squared feature and a squared logit. The first part matches
-//! features, the second says which of their errors matter to the classes.
+//! with means over every element, in the units of a squared feature and a squared logit. The first part
+//! matches features, the second says which of their errors matter to the classes.
 //!
-//! The authors' code for ImageNet connects the last map before it is averaged over positions; here the embedding is
-//! connected, which every network has, and which is the last step before a classifier whatever comes between
-//! it and the last map. The connector trains together with the student and is no part of it.
+//! The authors' code for ImageNet connects the last map before it is averaged over positions; here the
+//! embedding is connected, which every network has, and which is the last step before a classifier
+//! whatever comes between it and the last map. The connector trains together with the student and is no
+//! part of it.
 //!
 //! Source: J. Yang, B. Martinez, A. Bulat, G. Tzimiropoulos, "Knowledge Distillation via Softmax Regression
 //! Representation Learning", ICLR 2021.
@@ -82,8 +83,8 @@ impl Default for SrrlConfig {
 }
 
 impl SrrlConfig {
-    /// Builds the term and its connector from a dry run of both networks that kept embeddings and the teacher's
-    /// classifier.
+    /// Builds the term and its connector from a dry run of both networks that kept embeddings and the
+    /// teacher's classifier.
     ///
     /// # Errors
     /// [`Error::NoTeacher`], [`Error::MissingTap`] for what a network does not show, [`Error::Config`] for a

@@ -21,11 +21,11 @@ const STEP: Step = Step {
     index: 0,
 };
 
-const BATCH: usize = 4;
+pub(crate) const BATCH: usize = 4;
 
 /// What a network shows, by its shapes.
 #[derive(Clone)]
-struct Shown {
+pub(crate) struct Shown {
     /// Channels and side of every map.
     maps: Vec<[usize; 2]>,
     embedding: usize,
@@ -34,7 +34,11 @@ struct Shown {
 }
 
 /// An output of these shapes, and its tensors by name, whose gradients can be asked for.
-fn shown(shapes: &Shown, batch: usize, seed: u64) -> (Output, BTreeMap<String, Tensor<1>>) {
+pub(crate) fn shown(
+    shapes: &Shown,
+    batch: usize,
+    seed: u64,
+) -> (Output, BTreeMap<String, Tensor<1>>) {
     let device = device();
     let mut generator = StdRng::seed_from_u64(seed);
     let mut leaves = BTreeMap::new();
@@ -76,7 +80,7 @@ fn shown(shapes: &Shown, batch: usize, seed: u64) -> (Output, BTreeMap<String, T
 }
 
 /// What a dry run of a network shows, whose classifier reads the average of its last map where it can.
-fn dry(shapes: &Shown, seed: u64) -> Output {
+pub(crate) fn dry(shapes: &Shown, seed: u64) -> Output {
     let (mut output, _) = shown(shapes, 1, seed);
     let last = output.maps.get(shapes.maps.len() - 1).unwrap();
     if last.dims()[1] == shapes.embedding {
@@ -85,7 +89,7 @@ fn dry(shapes: &Shown, seed: u64) -> Output {
     output
 }
 
-fn networks() -> [(Shown, Shown); 3] {
+pub(crate) fn networks() -> [(Shown, Shown); 3] {
     let of = |maps: &[[usize; 2]], embedding, layers, width| Shown {
         maps: maps.to_vec(),
         embedding,
@@ -111,7 +115,7 @@ fn configured(name: &str) -> ObjectiveConfig {
         .with_samples(9)
 }
 
-fn batch<'a>(
+pub(crate) fn batch<'a>(
     student: &'a Output,
     teacher: &'a Output,
     labels: &'a Tensor<1, burn::tensor::Int>,
