@@ -7,6 +7,7 @@ pub mod eval;
 pub mod methods;
 pub mod models;
 pub mod report;
+pub mod study;
 pub mod train;
 
 use std::io::{self, Write};
