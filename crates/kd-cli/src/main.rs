@@ -51,6 +51,7 @@ enum Command {
     Report(commands::report::Arguments),
     Models(commands::models::Arguments),
     Methods(commands::methods::Arguments),
+    Pairs(commands::pairs::Arguments),
     Convert(commands::convert::Arguments),
     Devices(commands::devices::Arguments),
     #[command(subcommand)]
@@ -77,6 +78,7 @@ fn main() -> ExitCode {
         Command::Report(arguments) => commands::report::run(&arguments),
         Command::Models(arguments) => commands::models::run(&arguments),
         Command::Methods(arguments) => commands::methods::run(&arguments),
+        Command::Pairs(arguments) => commands::pairs::run(&arguments),
         Command::Convert(arguments) => commands::convert::run(&arguments),
         Command::Devices(arguments) => commands::devices::run(&arguments),
         Command::Bench(bench) => commands::bench::run(&bench),

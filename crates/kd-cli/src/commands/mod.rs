@@ -6,6 +6,7 @@ pub mod devices;
 pub mod eval;
 pub mod methods;
 pub mod models;
+pub mod pairs;
 pub mod report;
 pub mod study;
 pub mod train;

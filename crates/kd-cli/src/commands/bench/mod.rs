@@ -12,6 +12,8 @@ use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
+pub use step::{network, pictures};
+
 use crate::files;
 
 /// Measure a part of the toolkit on this machine
