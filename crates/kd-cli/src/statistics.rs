@@ -127,8 +127,9 @@ mod tests {
 
     #[test]
     fn equal_seeds_are_chance_not_certainty() {
-        let equal = Spread::of(&[0.05, 0.05, 0.05]);
+        let equal = Spread::of(&[0.5, 0.5, 0.5]);
         assert_eq!(equal.std, Some(0.0));
-        assert_eq!(equal.difference(0.05), Difference::NotShown);
+        assert_eq!(equal.difference(0.0), Difference::Higher);
+        assert_eq!(equal.difference(0.5), Difference::NotShown);
     }
 }

@@ -55,3 +55,30 @@ fn dry_run(model: &str, nominal: &Nominal, device: &Device) -> Result<Output> {
     let shape = [2, nominal.channels, nominal.size, nominal.size];
     Ok(network.forward(Tensor::zeros(shape, device), &Taps::all()))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::{commands::study::file, device};
+
+    #[test]
+    fn shipped_studies_are_valid_and_their_losses_can_be_built() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../recipes/studies");
+        let more = file::More {
+            overrides: &[],
+            seeds: None,
+        };
+        let device = device::preferred().unwrap().open().unwrap();
+        let mut studies = 0;
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let study = file::load(&path, &more).unwrap_or_else(|e| panic!("{e:#}"));
+            assert!(study.variants.len() > 1, "{}", path.display());
+            objectives(&study, &device).unwrap_or_else(|e| panic!("{}: {e:#}", path.display()));
+            studies += 1;
+        }
+        assert!(studies >= 2);
+    }
+}
