@@ -105,9 +105,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     }
     let matrix = Matrix { pairs, rows };
     let took = format!(
-        "{} losses on {} pairs took {} on {selection}.",
-        matrix.rows.len(),
-        matrix.pairs.len(),
+        "{} on {} took {} on {selection}.",
+        counted(matrix.rows.len(), "loss", "losses"),
+        counted(matrix.pairs.len(), "pair", "pairs"),
         duration(start.elapsed().as_secs_f64())
     );
     print(format_args!("{}\n{took}", matrix.text()))?;
@@ -117,8 +117,15 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     }
     match matrix.failures() {
         0 => Ok(()),
-        count => bail!("{count} of the losses fail on a pair where they should work"),
+        count => bail!(
+            "{} where it should work",
+            counted(count, "loss fails", "losses fail")
+        ),
     }
+}
+
+fn counted(count: usize, one: &str, several: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { several })
 }
 
 #[cfg(test)]

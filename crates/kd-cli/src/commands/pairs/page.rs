@@ -91,11 +91,14 @@ impl Matrix<'_> {
         format!(
             "# Pairs of networks\n\n\
              <!-- Written by `cargo xtask pairs`. -->\n\n\
-             Which loss works between which networks, tried: nobody types in channels or sizes, each \
-             loss reads them from a dry run. A tick says that, with the loss's default settings and a \
-             small batch of random pictures of 32×32, the loss alone gives a gradient that is finite \
-             and not zero, and that two steps of SGD with cross-entropy beside it stay finite. It does \
-             not say that the loss helps on that pair.\n\n\
+             Which loss works between which networks. Nobody types in channels or sizes: each loss reads \
+             them from a dry run.\n\n\
+             - ✓: with its default settings, on a small batch of random pictures of 32×32, the loss alone \
+             gives a gradient that is finite and not zero, and two steps of SGD with cross-entropy \
+             beside it stay finite. The networks are untrained, so this does not say that the loss \
+             helps.\n\
+             - –: it cannot work, for the reason below the table.\n\
+             - ✗: it should work and does not.\n\n\
              ```sh\n\
              cargo xtask pairs                 # writes this page\n\
              kd pairs resnet50 vgg8            # one pair, of your choice\n\

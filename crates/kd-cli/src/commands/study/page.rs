@@ -23,7 +23,7 @@ pub fn html(results: &Results) -> Result<String> {
         facts => facts(results),
         sentences => sentences,
         reading => reading,
-        columns => words::COLUMNS,
+        columns => words::columns(results),
         rows => words::rows(results),
         reports => results.variants.iter().map(|v| &v.name).collect::<Vec<_>>(),
         plot => dots::plot(results),
@@ -119,6 +119,7 @@ mod tests {
     fn the_table_tells_a_difference_from_chance() {
         let text = words::markdown(&results());
         for part in [
+            " above kd |",
             "81.00 ± 1.00",
             "+4.50 ± 0.50",
             "higher (± 1.24)",

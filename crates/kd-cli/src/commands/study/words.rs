@@ -8,15 +8,18 @@ use crate::{
 };
 
 /// Titles of the columns.
-pub const COLUMNS: [&str; 7] = [
-    "variant",
-    "test top-1 %",
-    "gain over alone",
-    "is a gain",
-    "above the first",
-    "is a difference",
-    "time a seed",
-];
+pub fn columns(results: &Results) -> [String; 7] {
+    let first = results.variants.first().map_or("the first", |v| &v.name);
+    [
+        "variant".into(),
+        "test top-1 %".into(),
+        "above alone".into(),
+        "a difference?".into(),
+        format!("above {first}"),
+        "a difference?".into(),
+        "time a seed".into(),
+    ]
+}
 
 /// The cells of every row, the student alone first.
 pub fn rows(results: &Results) -> Vec<[String; 7]> {
@@ -60,7 +63,9 @@ fn verdict(gap: &Gap) -> String {
 
 /// `table.md`.
 pub fn markdown(results: &Results) -> String {
-    let mut text = table::table(COLUMNS, 1..COLUMNS.len(), rows(results)).to_string();
+    let columns = columns(results);
+    let titles = columns.each_ref().map(String::as_str);
+    let mut text = table::table(titles, 1..titles.len(), rows(results)).to_string();
     text.push_str("\n\n");
     for sentence in sentences(results) {
         text.push_str(&format!("- {sentence}\n"));
