@@ -13,6 +13,9 @@ pub struct Arguments {
     /// A small teacher and student that a CPU can train, instead of the literature's recipe.
     #[arg(long)]
     small: bool,
+    /// Compare KD with KD and RKD, over two seeds of 15 epochs, instead of a single run.
+    #[arg(long, requires = "small")]
+    study: bool,
     /// Folder with the CIFAR-100 archive or its files [default: download to data/].
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
@@ -37,12 +40,12 @@ pub struct Arguments {
 
 /// Runs the job.
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let recipe = if arguments.small {
-        "recipes/cifar100/small.toml"
-    } else {
-        "recipes/cifar100/kd-resnet152-shufflenet_v2.toml"
+    let (command, file) = match (arguments.small, arguments.study) {
+        (true, true) => ("study", "recipes/studies/cifar100-small.toml"),
+        (true, false) => ("train", "recipes/cifar100/small.toml"),
+        (false, _) => ("train", "recipes/cifar100/kd-resnet152-shufflenet_v2.toml"),
     };
-    let mut kd = arguments.run.train(recipe)?;
+    let mut kd = arguments.run.start(command, file)?;
     if !arguments.small && arguments.run.backend.on_cpu {
         kd.argument("--announce-estimate");
     }

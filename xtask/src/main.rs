@@ -7,6 +7,7 @@ mod book;
 mod cifar100;
 mod compare;
 mod kd;
+mod pairs;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -26,7 +27,9 @@ use kd::Kd;
   cargo xtask quickstart                     a distillation in a minute, needs no download
   cargo xtask quickstart --seeds 3           the same three times, with mean and deviation
   cargo xtask cifar100 --small               CIFAR-100 at a size that a CPU can train
+  cargo xtask cifar100 --small --study       the same with and without RKD, over two seeds
   cargo xtask cifar100 --backend cuda        ResNet-152 -> ShuffleNetV2, the literature's settings
+  cargo xtask methods                        methods side by side on the embedded data
   cargo xtask bench step                     images/s of inference, training and distillation steps
 
 The exit code is that of `kd` (see `kd --help`)."
@@ -42,6 +45,10 @@ enum Job {
     Quickstart(Quickstart),
     /// Distil a student on CIFAR-100; without --small, ResNet-152 to ShuffleNetV2 in full.
     Cifar100(cifar100::Arguments),
+    /// Compare sixteen losses on the embedded data, three seeds each: an hour on two cores.
+    Methods(Methods),
+    /// Try every loss on pairs of networks, and write the result into docs/.
+    Pairs(pairs::Arguments),
     /// Measure a part of the toolkit.
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -57,6 +64,12 @@ struct Quickstart {
     run: RunArguments,
 }
 
+#[derive(Args)]
+struct Methods {
+    #[command(flatten)]
+    run: RunArguments,
+}
+
 /// What every training job takes.
 #[derive(Args)]
 struct RunArguments {
@@ -66,7 +79,8 @@ struct RunArguments {
     /// How many times to repeat the training, each with its own seed.
     #[arg(long, value_name = "N")]
     seeds: Option<usize>,
-    /// Run folder [default: the first free one of runs/NAME, runs/NAME-2, ...].
+    /// Folder for the results [default: the first free one of runs/NAME, runs/NAME-2, ...; of a study,
+    /// runs/NAME, where it goes on after the variants that are finished].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Override a key of the recipe, such as `--set train.epochs=2`; can be repeated.
@@ -75,10 +89,10 @@ struct RunArguments {
 }
 
 impl RunArguments {
-    /// The start of `kd train RECIPE ...` with the options that all jobs share.
-    fn train(&self, recipe: &str) -> Result<Kd> {
+    /// The start of `kd train FILE ...` or `kd study FILE ...` with the options that all jobs share.
+    fn start(&self, command: &str, file: &str) -> Result<Kd> {
         let mut kd = Kd::new(self.backend.clone())?;
-        kd.arguments(["train", recipe, "--device", &self.backend.device()]);
+        kd.arguments([command, file, "--device", &self.backend.device()]);
         if let Some(seeds) = self.seeds {
             kd.arguments(["--seeds", &seeds.to_string()]);
         }
@@ -102,11 +116,17 @@ fn main() -> ExitCode {
 fn run(job: Job) -> Result<ExitCode> {
     match job {
         Job::Quickstart(Quickstart { run }) => {
-            let mut kd = run.train("recipes/quickstart.toml")?;
+            let mut kd = run.start("train", "recipes/quickstart.toml")?;
             kd.overrides(&run.overrides);
             kd.build_and_start()
         }
         Job::Cifar100(arguments) => cifar100::run(&arguments),
+        Job::Methods(Methods { run }) => {
+            let mut kd = run.start("study", "recipes/studies/methods.toml")?;
+            kd.overrides(&run.overrides);
+            kd.build_and_start()
+        }
+        Job::Pairs(arguments) => pairs::run(&arguments),
         Job::Bench(bench) => bench::run(&bench),
         Job::Book => book::run(),
         Job::Ci => {

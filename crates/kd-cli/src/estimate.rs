@@ -18,11 +18,11 @@ const STEP: f64 = 4.0;
 const BATCH: usize = 8;
 
 /// Shape and number of the pictures of a set, known without reading it.
-struct Nominal {
-    channels: usize,
-    size: usize,
-    classes: usize,
-    train: usize,
+pub struct Nominal {
+    pub channels: usize,
+    pub size: usize,
+    pub classes: usize,
+    pub train: usize,
 }
 
 /// A sentence on the time that a recipe will take, from a timed forward pass of each network.
@@ -101,7 +101,8 @@ fn training_set(recipe: &Recipe, available: usize) -> f64 {
     }
 }
 
-fn nominal(recipe: &Recipe) -> Option<Nominal> {
+/// What is known of a recipe's data beforehand; none for pictures of the user's own.
+pub fn nominal(recipe: &Recipe) -> Option<Nominal> {
     let (channels, size, classes, train) = match recipe.data.name.as_str() {
         "cifar10" => (3, 32, 10, 50_000),
         "cifar100" => (3, 32, 100, 50_000),

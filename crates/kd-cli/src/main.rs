@@ -4,9 +4,11 @@ mod commands;
 mod device;
 mod estimate;
 mod failure;
+mod files;
 mod format;
 mod interrupt;
 mod progress;
+mod statistics;
 mod table;
 
 use std::process::ExitCode;
@@ -29,6 +31,7 @@ const AFTER_HELP: &str = "\
 Examples:
   kd train recipes/quickstart.toml                  a first run: no download, a minute
   kd train recipes/quickstart.toml --set train.epochs=2 --set student.model=resnet8
+  kd study recipes/studies/methods.toml             methods side by side, over several seeds
   kd models                                         networks a recipe can name
   kd methods kd                                     what a method computes, and its settings
   kd report runs/quickstart                         write report.html again
@@ -43,10 +46,12 @@ Exit codes:
 #[derive(Subcommand)]
 enum Command {
     Train(commands::train::Arguments),
+    Study(commands::study::Arguments),
     Eval(commands::eval::Arguments),
     Report(commands::report::Arguments),
     Models(commands::models::Arguments),
     Methods(commands::methods::Arguments),
+    Pairs(commands::pairs::Arguments),
     Convert(commands::convert::Arguments),
     Devices(commands::devices::Arguments),
     #[command(subcommand)]
@@ -68,10 +73,12 @@ fn main() -> ExitCode {
     let command = Cli::parse().command;
     let result = prepare().and_then(|()| match command {
         Command::Train(arguments) => commands::train::run(&arguments),
+        Command::Study(arguments) => commands::study::run(&arguments),
         Command::Eval(arguments) => commands::eval::run(&arguments),
         Command::Report(arguments) => commands::report::run(&arguments),
         Command::Models(arguments) => commands::models::run(&arguments),
         Command::Methods(arguments) => commands::methods::run(&arguments),
+        Command::Pairs(arguments) => commands::pairs::run(&arguments),
         Command::Convert(arguments) => commands::convert::run(&arguments),
         Command::Devices(arguments) => commands::devices::run(&arguments),
         Command::Bench(bench) => commands::bench::run(&bench),

@@ -6,6 +6,7 @@ use comfy_table::{CellAlignment, Table, presets::ASCII_MARKDOWN};
 use kd_train::{Arm, ArmSummary, CacheSummary, Gain, Summary};
 
 use crate::format::{bytes, count};
+use crate::statistics::Spread;
 
 /// A table in Markdown, so that it can be pasted, with the columns of `numbers` to the right.
 pub fn table<const N: usize>(
@@ -124,29 +125,6 @@ fn cache_line(cache: &CacheSummary) -> String {
         count(cache.hits + cache.misses),
         bytes(cache.bytes)
     )
-}
-
-/// Mean and sample deviation.
-struct Spread {
-    mean: f64,
-    std: Option<f64>,
-}
-
-impl Spread {
-    fn of(values: &[f64]) -> Self {
-        let n = values.len() as f64;
-        let mean = values.iter().sum::<f64>() / n;
-        let square = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>();
-        let std = (values.len() > 1).then(|| (square / (n - 1.0)).sqrt());
-        Self { mean, std }
-    }
-
-    fn show(&self) -> String {
-        match self.std {
-            None => format!("{:.2}", self.mean),
-            Some(std) => format!("{:.2} ± {std:.2}", self.mean),
-        }
-    }
 }
 
 #[cfg(test)]

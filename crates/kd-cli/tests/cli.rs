@@ -4,7 +4,11 @@
 
 #[path = "cli/bench.rs"]
 mod bench;
+#[path = "cli/pairs.rs"]
+mod pairs;
 mod run;
+#[path = "cli/study.rs"]
+mod study;
 
 use std::{fs, path::Path};
 

@@ -6,7 +6,9 @@ pub mod devices;
 pub mod eval;
 pub mod methods;
 pub mod models;
+pub mod pairs;
 pub mod report;
+pub mod study;
 pub mod train;
 
 use std::io::{self, Write};

@@ -6,11 +6,15 @@ mod losses;
 mod step;
 mod timing;
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use serde_json::Value;
+
+pub use step::{network, pictures};
+
+use crate::files;
 
 /// Measure a part of the toolkit on this machine
 #[derive(Subcommand)]
@@ -53,13 +57,9 @@ impl Threads {
     }
 }
 
-/// Writes a measurement to a file, whole or not at all.
+/// Writes a measurement to a file.
 fn write_json(path: &Path, value: &Value) -> Result<()> {
-    let draft = path.with_added_extension("tmp");
-    let text = serde_json::to_string_pretty(value)? + "\n";
-    fs::write(&draft, text)
-        .and_then(|()| fs::rename(&draft, path))
-        .with_context(|| format!("write {}", path.display()))
+    files::write(path, &(serde_json::to_string_pretty(value)? + "\n"))
 }
 
 #[cfg(test)]

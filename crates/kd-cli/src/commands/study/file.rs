@@ -1,0 +1,234 @@
+//! Reading STUDY.toml: one recipe and its variants.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use kd_train::{Error, Recipe};
+use serde::Deserialize;
+use toml::{Table, Value};
+
+use super::fair;
+use crate::failure::BadInput;
+
+/// A study, checked as far as it can be without data.
+pub struct Study {
+    pub name: String,
+    /// The recipe that all variants change.
+    pub recipe: PathBuf,
+    pub seeds: usize,
+    /// At least one; the first trains the student alone for all that do not.
+    pub variants: Vec<Variant>,
+}
+
+/// A recipe of a study.
+pub struct Variant {
+    pub name: String,
+    /// What it changes, as `--set` would say it.
+    pub changes: Vec<String>,
+    pub recipe: Recipe,
+}
+
+/// What the command line adds to a file.
+pub struct More<'a> {
+    /// Overrides of every variant, as `--set` gives them.
+    pub overrides: &'a [String],
+    pub seeds: Option<usize>,
+}
+
+/// The file as it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    name: Option<String>,
+    recipe: PathBuf,
+    #[serde(default = "three")]
+    seeds: usize,
+    #[serde(default)]
+    base: Table,
+    variants: Table,
+}
+
+fn three() -> usize {
+    3
+}
+
+/// Tables that stand for one choice, whose keys depend on it: a variant's takes the place of the
+/// recipe's, where the keys of other tables replace those of the same name.
+const CHOICES: [&str; 7] = [
+    "objective",
+    "data.augment",
+    "data.normalize",
+    "train.optimizer",
+    "train.lr.shape",
+    "teacher.train.optimizer",
+    "teacher.train.lr.shape",
+];
+
+/// Keys that hold a path relative to the file.
+const PATHS: [&str; 3] = ["teacher.weights", "teacher.cache.path", "student.weights"];
+
+/// Reads a study.
+///
+/// # Errors
+/// When a file cannot be read or a key is wrong; the message names the file, the variant, the key
+/// and the nearest valid one.
+pub fn load(path: &Path, more: &More) -> Result<Study> {
+    let text = std::fs::read_to_string(path).map_err(|source| Error::Io {
+        what: "read the study",
+        path: path.into(),
+        source,
+    })?;
+    let written: Written = toml::from_str(&text).map_err(|e| in_file(path, &text, &e))?;
+    let wrong = |problem: &str| BadInput(format!("{}: {problem}", path.display()));
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let seeds = more.seeds.unwrap_or(written.seeds);
+    if seeds == 0 {
+        return Err(wrong("seeds = 0: must be at least 1").into());
+    }
+    if written.variants.is_empty() {
+        return Err(wrong("there are no variants: add at least one table [variants.NAME]").into());
+    }
+    let mut study = Study {
+        name: written.name.unwrap_or_else(|| stem.into_owned()),
+        recipe: folder.join(&written.recipe),
+        seeds,
+        variants: Vec::new(),
+    };
+    // What is wrong without any variant is said without one.
+    Recipe::load(&study.recipe, &[])?;
+    Recipe::load(&study.recipe, more.overrides)?;
+    let base = overrides(&written.base, folder)?;
+    for (name, value) in &written.variants {
+        let wrong = |problem: String| wrong(&format!("variant `{name}`: {problem}"));
+        let mut keys = changes(name, value).map_err(wrong)?;
+        let first = study.variants.first();
+        let compare = keys.remove("compare");
+        let compare = compares(compare.as_ref(), first.is_none()).map_err(wrong)?;
+        let changes = overrides(&keys, folder)?;
+        let fixed = [
+            format!("name={}", Value::String(format!("{}-{name}", study.name))),
+            format!("compare={compare}"),
+        ];
+        let all = [&base, &changes, more.overrides, &fixed].concat();
+        let recipe = Recipe::load(&study.recipe, &all)
+            .map_err(|error| in_variant(error, &study.recipe, &all, wrong))?;
+        if let (false, Some(first)) = (compare, first)
+            && let Some(problem) = fair::problem(&first.name, &first.recipe, &recipe)?
+        {
+            return Err(wrong(problem).into());
+        }
+        study.variants.push(Variant {
+            name: name.clone(),
+            changes,
+            recipe,
+        });
+    }
+    Ok(study)
+}
+
+/// The keys of a variant.
+fn changes(name: &str, value: &Value) -> Result<Table, String> {
+    check_name(name)?;
+    let Value::Table(keys) = value else {
+        return Err(format!("must be a table of changes, not {value}"));
+    };
+    match keys.contains_key("name") {
+        true => Err("`name` is no change: the variant has its own; remove the key".into()),
+        false => Ok(keys.clone()),
+    }
+}
+
+/// Whether a variant trains the student alone.
+fn compares(key: Option<&Value>, first: bool) -> Result<bool, String> {
+    match (key, first) {
+        (None, first) => Ok(first),
+        (Some(Value::Boolean(false)), true) => Err(
+            "the first variant trains the student alone for the others: remove \
+                 `compare = false`, or put another variant first"
+                .into(),
+        ),
+        (Some(Value::Boolean(compare)), _) => Ok(*compare),
+        (Some(other), _) => Err(format!("compare = {other}: must be true or false")),
+    }
+}
+
+/// A variant's name is also its folder's.
+fn check_name(name: &str) -> Result<(), String> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "-_+.".contains(c);
+    match name.chars().all(fits) && !name.starts_with('.') && !name.is_empty() {
+        true => Ok(()),
+        false => {
+            Err("the name becomes a folder: use letters, digits, `-`, `_`, `+` and `.`".into())
+        }
+    }
+}
+
+/// The changes of a table as `--set` spells them.
+fn overrides(changes: &Table, folder: &Path) -> Result<Vec<String>> {
+    fn collect(table: &Table, above: &str, folder: &Path, found: &mut Vec<String>) -> Result<()> {
+        for (key, value) in table {
+            let key = match above {
+                "" => key.clone(),
+                above => format!("{above}.{key}"),
+            };
+            match value {
+                Value::Table(inner) if !inner.is_empty() && !CHOICES.contains(&key.as_str()) => {
+                    collect(inner, &key, folder, found)?;
+                }
+                // As with `--set`, an empty value takes the key out.
+                Value::String(text) if text.is_empty() => found.push(format!("{key}=")),
+                Value::String(text) if PATHS.contains(&key.as_str()) => {
+                    let file = std::path::absolute(folder.join(text))
+                        .with_context(|| format!("resolve the path {text}"))?;
+                    let file = Value::String(file.to_string_lossy().into_owned());
+                    found.push(format!("{key}={file}"));
+                }
+                value => found.push(format!("{key}={value}")),
+            }
+        }
+        Ok(())
+    }
+    let mut found = Vec::new();
+    collect(changes, "", folder, &mut found)?;
+    Ok(found)
+}
+
+/// Names the line of a mistake, and the nearest valid key.
+fn in_file(path: &Path, text: &str, error: &toml::de::Error) -> BadInput {
+    let start = error.span().map_or(0, |span| span.start.min(text.len()));
+    let line = text[..start].matches('\n').count() + 1;
+    let message = error.message().trim_end();
+    let mut names = message.split('`').skip(1).step_by(2);
+    let given = names.next().filter(|_| message.starts_with("unknown "));
+    let nearest = given.and_then(|given| {
+        names
+            .map(|name| (strsim::jaro_winkler(given, name), name))
+            .filter(|(likeness, _)| *likeness > 0.7)
+            .max_by(|a, b| a.0.total_cmp(&b.0))
+    });
+    let hint = nearest.map_or(String::new(), |(_, name)| {
+        format!("; did you mean `{name}`?")
+    });
+    BadInput(format!("{}:{line}: {message}{hint}", path.display()))
+}
+
+/// A mistake in a variant, without the overrides that it was turned into.
+fn in_variant(
+    error: Error,
+    recipe: &Path,
+    overrides: &[String],
+    wrong: impl Fn(String) -> BadInput,
+) -> anyhow::Error {
+    let Error::Recipe(message) = &error else {
+        let context = wrong(String::new()).0;
+        return anyhow::Error::new(error).context(context.trim_end_matches(": ").to_owned());
+    };
+    let all = overrides.join(" --set ");
+    let before = format!("{} with --set {all}: ", recipe.display());
+    let message = message
+        .strip_prefix(&before)
+        .or_else(|| message.strip_prefix("--set "))
+        .unwrap_or(message);
+    wrong(message.into()).into()
+}

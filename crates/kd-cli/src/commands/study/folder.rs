@@ -1,0 +1,77 @@
+//! What an earlier start of the study left in a variant's folder.
+
+use std::{collections::BTreeSet, fs, path::Path};
+
+use anyhow::{Context, Result};
+use kd_train::{Recipe, Summary};
+use toml::Table;
+
+use super::{fair, results};
+use crate::failure::BadInput;
+
+/// What a folder holds.
+pub enum State {
+    /// No run.
+    New,
+    /// A run that ended before its results were written.
+    Unfinished,
+    /// The run that would be done now.
+    Finished(Box<Summary>),
+}
+
+/// Looks into a variant's folder.
+///
+/// # Errors
+/// When it holds a finished run of something else, which is not thrown away.
+pub fn state(folder: &Path, recipe: &Recipe, seeds: usize) -> Result<State> {
+    let path = folder.join("summary.json");
+    if !path.exists() {
+        return Ok(match folder.join("metrics.jsonl").exists() {
+            true => State::Unfinished,
+            false => State::New,
+        });
+    }
+    let other = |what: String| {
+        BadInput(format!(
+            "{} holds a finished run with {what}; choose another folder with --out, or remove \
+             this one",
+            folder.display()
+        ))
+    };
+    let read =
+        |path: &Path| fs::read_to_string(path).with_context(|| format!("read {}", path.display()));
+    let summary: Summary = serde_json::from_str(&read(&path)?)
+        .map_err(|e| other(format!("a summary that this kd cannot read ({e})")))?;
+    let before: Table = read(&folder.join("recipe.toml"))?
+        .parse()
+        .map_err(|e| other(format!("a recipe that is no TOML ({e})")))?;
+    let mut before = before;
+    // A name changes no result.
+    before.remove("name");
+    let changed = fair::differences(&before, &fair::resolved(recipe)?);
+    if !changed.is_empty() {
+        return Err(other(changed.join(", ")).into());
+    }
+    let trained: BTreeSet<_> = results::students(&summary).map(|a| a.seed).collect();
+    if trained.len() != seeds {
+        return Err(other(format!("seeds = {} instead of {seeds}", trained.len())).into());
+    }
+    Ok(State::Finished(Box::new(summary)))
+}
+
+/// Removes an unfinished run, which cannot be continued.
+pub fn clear(folder: &Path) -> Result<()> {
+    let failed = || format!("remove the unfinished run in {}", folder.display());
+    for file in ["metrics.jsonl", "recipe.toml", "student.safetensors"] {
+        match fs::remove_file(folder.join(file)) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                return Err(e).with_context(failed);
+            }
+            _ => {}
+        }
+    }
+    match fs::remove_dir_all(folder.join("checkpoints")) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e).with_context(failed),
+        _ => Ok(()),
+    }
+}

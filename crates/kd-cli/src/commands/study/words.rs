@@ -1,0 +1,159 @@
+//! The results of a study as a table in Markdown, and what they do and do not show.
+
+use super::results::{Compared, Gap, Results};
+use crate::{
+    format::duration,
+    statistics::{Difference, Spread},
+    table,
+};
+
+/// Titles of the columns.
+pub fn columns(results: &Results) -> [String; 7] {
+    let first = results.variants.first().map_or("the first", |v| &v.name);
+    [
+        "variant".into(),
+        "test top-1 %".into(),
+        "above alone".into(),
+        "a difference?".into(),
+        format!("above {first}"),
+        "a difference?".into(),
+        "time a seed".into(),
+    ]
+}
+
+/// The cells of every row, the student alone first.
+pub fn rows(results: &Results) -> Vec<[String; 7]> {
+    let alone = results.alone.iter().map(|network| {
+        let mut cells: [String; 7] = std::array::from_fn(|_| "-".into());
+        cells[0] = "student alone".into();
+        cells[1] = network.top1.show();
+        cells
+    });
+    alone.chain(results.variants.iter().map(row)).collect()
+}
+
+fn row(variant: &Compared) -> [String; 7] {
+    let [gain, is_gain] = cells(variant.gain.as_ref());
+    let [above, is_different] = cells(variant.above_first.as_ref());
+    [
+        variant.name.clone(),
+        variant.top1.show(),
+        gain,
+        is_gain,
+        above,
+        is_different,
+        variant.seconds.map_or("-".into(), duration),
+    ]
+}
+
+fn cells(gap: Option<&Gap>) -> [String; 2] {
+    match gap {
+        None => ["-".into(), "-".into()],
+        Some(gap) => [gap.points.show_signed(), verdict(gap)],
+    }
+}
+
+/// `higher (± 1.6)`.
+fn verdict(gap: &Gap) -> String {
+    match gap.uncertainty {
+        None => gap.difference.word().into(),
+        Some(half) => format!("{} (± {half:.2})", gap.difference.word()),
+    }
+}
+
+/// `table.md`.
+pub fn markdown(results: &Results) -> String {
+    let columns = columns(results);
+    let titles = columns.each_ref().map(String::as_str);
+    let mut text = table::table(titles, 1..titles.len(), rows(results)).to_string();
+    text.push_str("\n\n");
+    for sentence in sentences(results) {
+        text.push_str(&format!("- {sentence}\n"));
+    }
+    text
+}
+
+/// What the seeds show and what they do not.
+pub fn sentences(results: &Results) -> Vec<String> {
+    let mut found = Vec::new();
+    let finished = results.variants.len();
+    if finished < results.planned {
+        found.push(format!(
+            "{finished} of {} variants are finished.",
+            results.planned
+        ));
+    }
+    if let Some(teacher) = &results.teacher {
+        found.push(format!(
+            "The teacher, {}, has {} % test top-1.",
+            teacher.model,
+            teacher.top1.show()
+        ));
+    }
+    if results.seeds < 2 {
+        found.push("One seed cannot tell a difference from chance: use --seeds 3 or more.".into());
+        return found;
+    }
+    found.extend(about("the student alone", results, |v| v.gain.as_ref()));
+    if let Some(first) = results.variants.first() {
+        let name = format!("`{}`, the first variant,", first.name);
+        found.extend(about(&name, results, |v| v.above_first.as_ref()));
+    }
+    found.push(reading(results));
+    found
+}
+
+/// Which variants are above and below something.
+fn about(what: &str, results: &Results, gap: impl Fn(&Compared) -> Option<&Gap>) -> Option<String> {
+    let of = |wanted: Difference| {
+        let names: Vec<_> = results
+            .variants
+            .iter()
+            .filter(|v| gap(v).is_some_and(|g| g.difference == wanted))
+            .map(|v| format!("`{}`", v.name))
+            .collect();
+        names.join(", ")
+    };
+    let parts: Vec<_> = [
+        ("higher", of(Difference::Higher)),
+        ("lower", of(Difference::Lower)),
+        ("no difference shown", of(Difference::NotShown)),
+    ]
+    .into_iter()
+    .filter(|(_, names)| !names.is_empty())
+    .map(|(how, names)| format!("{how}: {names}"))
+    .collect();
+    (!parts.is_empty()).then(|| {
+        format!(
+            "Against {what} at {} seeds: {}.",
+            results.seeds,
+            parts.join("; ")
+        )
+    })
+}
+
+/// How to read the table.
+fn reading(results: &Results) -> String {
+    let seeds = results.seeds;
+    // A deviation of 1.
+    let unit: Vec<f64> = (0..seeds)
+        .map(|i| if i % 2 == 0 { 1.0 } else { -1.0 })
+        .collect();
+    let unit = Spread::of(&unit);
+    let factor = unit.uncertainty(0.0).unwrap_or(0.0) / unit.std.unwrap_or(1.0);
+    let gaps = results
+        .variants
+        .iter()
+        .map(|v| usize::from(v.gain.is_some()) + usize::from(v.above_first.is_some()))
+        .sum::<usize>();
+    format!(
+        "± after a mean is the standard deviation over {seeds} seeds; differences are between \
+         networks of the same seed. A difference is called one when the 95 % interval of its mean \
+         (in brackets; Student's t) leaves out 0, which takes {factor:.1} standard deviations at \
+         {seeds} seeds. Of {gaps} such comparisons, one in twenty is expected to be called a \
+         difference when none is one. \"Not shown\" is not \"none\": more seeds may show it. All \
+         seeds are measured on the same {} test pictures, and the intervals do not say what others \
+         would give.",
+        results.data.test
+    )
+}
