@@ -9,7 +9,7 @@ use toml::{Table, Value};
 /// Why a variant's student must not be compared with the student alone of the first one; none when
 /// it may.
 ///
-/// The student alone depends on everything but the teacher and the loss, of which it takes the label
+/// The student alone depends on everything but its teachers, earlier stages, peers and the loss, of which it takes the label
 /// smoothing of cross-entropy and, where a cache limits them, the views of every picture.
 pub fn problem(first: &str, of_first: &Recipe, recipe: &Recipe) -> Result<Option<String>> {
     let [ours, theirs] = [student_alone(recipe)?, student_alone(of_first)?];
@@ -67,7 +67,14 @@ fn leaves(table: &Table) -> BTreeMap<String, Value> {
 /// The part of a recipe that its student alone depends on.
 fn student_alone(recipe: &Recipe) -> Result<Table> {
     let mut table = resolved(recipe)?;
-    table.remove("compare");
+    for key in ["compare", "stages", "ensemble"] {
+        table.remove(key);
+    }
+    if let Some(student) = table.get_mut("student").and_then(Value::as_table_mut) {
+        for key in ["start", "teachers", "combine", "peers", "mutual"] {
+            student.remove(key);
+        }
+    }
     let objective = table.remove("objective");
     let teacher = table.remove("teacher");
     let terms = objective.as_ref().and_then(Value::as_table);

@@ -162,6 +162,7 @@ impl Runner<'_> {
             out: folder,
             seeds: self.study.seeds,
             device_name: self.device_name.clone(),
+            reuse: true,
         };
         let mut watch = Watch::new(self.quiet, self.interrupt.clone());
         Ok(kd_train::run(
