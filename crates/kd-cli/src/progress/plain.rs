@@ -75,7 +75,7 @@ mod tests {
     fn steps_are_told_only_after_a_pause() {
         let mut plain = Plain::default();
         let started = Event::Started {
-            arm: Arm::Alone,
+            arm: &Arm::Alone,
             seed: 1,
             model: "resnet8",
             epochs: 2,

@@ -25,8 +25,8 @@ impl Fake {
         let mut records = Vec::new();
         for seed in 0..seeds {
             for (kind, top1) in [(Arm::Alone, 70.1), (Arm::Distilled, 72.4)] {
-                arms.push(arm(kind, Some(seed), top1 + 0.4 * seed as f64, classes));
-                records.extend(training(kind, seed, epochs, steps_per_epoch));
+                arms.push(arm(kind.clone(), Some(seed), top1 + 0.4 * seed as f64, classes));
+                records.extend(training(&kind, seed, epochs, steps_per_epoch));
             }
         }
         let per_seed: Vec<_> = (0..seeds).map(|s| 2.3 + 0.3 * s as f64).collect();
@@ -87,8 +87,16 @@ fn wave(n: usize) -> f64 {
     (n as f64 * 12.9898).sin()
 }
 
+fn number(arm: &Arm) -> usize {
+    match arm {
+        Arm::Teacher => 0,
+        Arm::Alone => 1,
+        _ => 2,
+    }
+}
+
 fn arm(kind: Arm, seed: Option<u64>, top1: f64, classes: usize) -> ArmSummary {
-    let shift = seed.unwrap_or(7) as usize + 31 * kind as usize;
+    let shift = seed.unwrap_or(7) as usize + 31 * number(&kind);
     let teacher = kind == Arm::Teacher;
     ArmSummary {
         arm: kind,
@@ -123,12 +131,12 @@ fn arm(kind: Arm, seed: Option<u64>, top1: f64, classes: usize) -> ArmSummary {
     }
 }
 
-fn training(arm: Arm, seed: u64, epochs: usize, steps_per_epoch: usize) -> Vec<Record> {
-    let gain = if arm == Arm::Distilled { 3.0 } else { 0.0 };
+fn training(arm: &Arm, seed: u64, epochs: usize, steps_per_epoch: usize) -> Vec<Record> {
+    let gain = if *arm == Arm::Distilled { 3.0 } else { 0.0 };
     let mut records = Vec::new();
     for step in 0..epochs * steps_per_epoch {
         let progress = step as f64 / (epochs * steps_per_epoch) as f64;
-        let noise = wave(step + 97 * seed as usize + 13 * arm as usize);
+        let noise = wave(step + 97 * seed as usize + 13 * number(arm));
         let ce = 4.2 * (-3.0 * progress).exp() + 0.4 + 0.1 * noise;
         let kd = 14.0 * (-4.0 * progress).exp() + 0.9 + 0.3 * noise;
         let mut components = BTreeMap::new();
@@ -150,7 +158,7 @@ fn training(arm: Arm, seed: u64, epochs: usize, steps_per_epoch: usize) -> Vec<R
             _ => add("ce", ce, 1.0),
         }
         records.push(Record::Step(StepRecord {
-            arm,
+            arm: arm.clone(),
             seed,
             epoch: step / steps_per_epoch + 1,
             step,
@@ -163,7 +171,7 @@ fn training(arm: Arm, seed: u64, epochs: usize, steps_per_epoch: usize) -> Vec<R
         if (step + 1) % steps_per_epoch == 0 {
             let epoch = (step + 1) / steps_per_epoch;
             records.push(Record::Epoch(EpochRecord {
-                arm,
+                arm: arm.clone(),
                 seed,
                 epoch,
                 step: step + 1,
