@@ -45,7 +45,7 @@ enum Job {
     Quickstart(Quickstart),
     /// Distil a student on CIFAR-100; without --small, ResNet-152 to ShuffleNetV2 in full.
     Cifar100(cifar100::Arguments),
-    /// Compare sixteen losses on the embedded data, three seeds each: an hour on two cores.
+    /// Compare eleven losses, some also beside KD, on the embedded data: half an hour on two cores.
     Methods(Methods),
     /// Try every loss on pairs of networks, and write the result into docs/.
     Pairs(pairs::Arguments),
