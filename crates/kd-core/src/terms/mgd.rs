@@ -13,13 +13,13 @@
 
 use burn::module::Module;
 use burn::nn::conv::Conv2d;
-use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor, TensorData};
+use kd_kernels::squared_distance;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde::{Deserialize, Serialize};
 
-use super::adapter::{Adapted, convolution, convolve};
+use super::adapter::{Adapted, convolution, convolve, convolve_relu};
 use super::maps::{at_one_size, pair_levels, sum};
 use super::{About, check};
 use crate::{Error, Output, Pair, PairTaps, Step};
@@ -45,7 +45,7 @@ pub fn mgd(generated: Tensor<4>, teacher: Tensor<4>) -> Result<Tensor<1>, Error>
     check::same_shape("mgd", &generated, &teacher)?;
     let [_, channels, height, width] = generated.dims();
     // The mean first: a sum over a large map leaves the range of half precision.
-    let mean = (generated - teacher.detach()).square().mean();
+    let mean = squared_distance(generated, teacher).mean();
     Ok(mean * (channels * height * width) as f64)
 }
 
@@ -141,8 +141,8 @@ impl Mgd {
             .map(|([student, teacher], generator)| {
                 let [student, teacher] = at_one_size(student, teacher);
                 let kept = self.kept(student.dims(), &student.device(), &mut draws);
-                let filled = convolve(&generator.first, student * kept);
-                mgd(convolve(&generator.second, relu(filled)), teacher)
+                let filled = convolve_relu(&generator.first, student * kept);
+                mgd(convolve(&generator.second, filled), teacher)
             });
         sum(&pair.student.logits.device(), losses)
     }

@@ -23,6 +23,7 @@
 use burn::module::{Module, RunningState};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
+use kd_kernels::one_sided_distance;
 use serde::{Deserialize, Serialize};
 
 use super::adapter::Connector;
@@ -61,8 +62,7 @@ pub fn ofd(student: Tensor<4>, teacher: Tensor<4>, margin: Tensor<1>) -> Result<
     check::same_batch("ofd", &student, &teacher)?;
     check::same_channels("ofd", &student, &teacher)?;
     let [student, teacher] = at_one_size(student, teacher.detach());
-    let shape = student.dims();
-    let [_, channels, height, width] = shape;
+    let [_, channels, height, width] = student.dims();
     let [margins] = margin.dims();
     if margins != channels {
         return Err(Error::Shape {
@@ -70,16 +70,9 @@ pub fn ofd(student: Tensor<4>, teacher: Tensor<4>, margin: Tensor<1>) -> Result<
             problem: format!("{margins} margins for {channels} channels"),
         });
     }
-    let margin = margin.detach().reshape([1, channels, 1, 1]);
-    let off = teacher.clone().lower_equal_elem(0.0);
-    // The larger of the teacher and its margin.
-    let target = relu(teacher - margin.clone()) + margin;
-    let difference = student - target;
-    // Where the teacher is off, a student that is lower still is where it should be.
-    let low = difference.clone().detach().lower_equal_elem(0.0);
-    let difference = difference.mask_fill(off.bool_and(low), 0.0);
     // The mean first: a sum over a large map leaves the range of half precision.
-    Ok(difference.square().mean() * (channels * height * width) as f64)
+    let distance = one_sided_distance(student, teacher, margin);
+    Ok(distance.mean() * (channels * height * width) as f64)
 }
 
 /// Margins `[channels]` of a map that a batch normalisation with scale `gamma` and shift `beta`

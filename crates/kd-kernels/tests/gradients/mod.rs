@@ -24,9 +24,33 @@ fn row(x: Tensor<4>) -> Tensor<1> {
 
 /// One of each kind, and operations of burn among them.
 const CONSUMERS: [Consumer; 10] = [
-    |x, with| row(conv2d(x, with.maps[1].clone(), options(1, 1, 1))),
-    |x, with| row(conv2d(x, with.maps[2].clone(), options(2, 0, 1))),
-    |x, with| row(conv2d(x, with.maps[3].clone(), options(1, 1, CHANNELS))),
+    |x, with| {
+        row(conv2d(
+            x,
+            with.maps[1].clone(),
+            None,
+            false,
+            options(1, 1, 1),
+        ))
+    },
+    |x, with| {
+        row(conv2d(
+            x,
+            with.maps[2].clone(),
+            None,
+            false,
+            options(2, 0, 1),
+        ))
+    },
+    |x, with| {
+        row(conv2d(
+            x,
+            with.maps[3].clone(),
+            None,
+            false,
+            options(1, 1, CHANNELS),
+        ))
+    },
     |x, with| row(normalized(x, None, with)),
     |x, with| row(normalized(with.maps[4].clone(), Some(x), with)),
     |x, with| row(normalized(x.clone(), Some(x), with)),
@@ -56,7 +80,7 @@ type Node = fn(Tensor<4>, &Others) -> Tensor<4>;
 const NODES: [Node; 4] = [
     |x, _| x,
     |x, _| x * 1.5,
-    |x, with| conv2d(x, with.maps[1].clone(), options(1, 1, 1)),
+    |x, with| conv2d(x, with.maps[1].clone(), None, false, options(1, 1, 1)),
     |x, with| normalized(x, None, with),
 ];
 
@@ -92,8 +116,12 @@ fn a_chain_of_residual_blocks() {
         let mut x = maps[0].clone();
         for weights in [[1, 2], [3, 4]] {
             let [first, second] = weights.map(|i| maps[i].clone());
-            let inner = normalized(conv2d(x.clone(), first, options(1, 1, 1)), None, &with);
-            let inner = conv2d(inner, second, options(1, 1, 1));
+            let inner = normalized(
+                conv2d(x.clone(), first, None, false, options(1, 1, 1)),
+                None,
+                &with,
+            );
+            let inner = conv2d(inner, second, None, false, options(1, 1, 1));
             x = normalized(inner, Some(x), &with);
         }
         x
@@ -123,7 +151,15 @@ fn two_losses_of_one_leaf() {
     let device = Device::flex().autodiff();
     let leaf = |shape| Tensor::from_data(plain(shape).into_data(), &device).require_grad();
     let (x, weight): (Tensor<4>, Tensor<4>) = (leaf(SHAPE), leaf(MAPS[1]));
-    let loss = || weighted(conv2d(x.clone() * 2.0, weight.clone(), options(1, 1, 1)));
+    let loss = || {
+        weighted(conv2d(
+            x.clone() * 2.0,
+            weight.clone(),
+            None,
+            false,
+            options(1, 1, 1),
+        ))
+    };
     let (one, other) = (loss(), loss() * 3.0);
     let (one, other) = (one.backward(), other.backward());
     for tensor in [&x, &weight] {
@@ -144,7 +180,13 @@ fn arguments_without_gradients() {
             maps: &frozen,
             vectors,
         };
-        let x = conv2d(frozen[0].clone(), maps[1].clone(), options(1, 1, 1));
+        let x = conv2d(
+            frozen[0].clone(),
+            maps[1].clone(),
+            None,
+            false,
+            options(1, 1, 1),
+        );
         let y = normalized(x, Some(maps[4].clone()), &with);
         interleave(frozen[0].clone(), y)
     });

@@ -47,13 +47,31 @@ fn every_operation_reads_every_view() {
         let maps = [shape, weight, depthwise, [2, 8, 4, 6]];
         let operations: [(&str, Operation); 7] = [
             ("conv2d", &|m, _| {
-                conv2d(view(m[0].clone()), m[1].clone(), options(1, 1, 1))
+                conv2d(
+                    view(m[0].clone()),
+                    m[1].clone(),
+                    None,
+                    false,
+                    options(1, 1, 1),
+                )
             }),
             ("strided", &|m, _| {
-                conv2d(view(m[0].clone()), m[1].clone(), options(2, 1, 1))
+                conv2d(
+                    view(m[0].clone()),
+                    m[1].clone(),
+                    None,
+                    false,
+                    options(2, 1, 1),
+                )
             }),
             ("depthwise", &|m, _| {
-                conv2d(view(m[0].clone()), m[2].clone(), options(1, 1, 8))
+                conv2d(
+                    view(m[0].clone()),
+                    m[2].clone(),
+                    None,
+                    false,
+                    options(1, 1, 8),
+                )
             }),
             ("batch_norm", &|m, v| {
                 let [gamma, beta] = [0, 1].map(|i| v[i].clone());
@@ -80,7 +98,7 @@ fn parameters_and_gradients_that_are_views() {
     let maps = [[2, 8, 4, 6], [3, 3, 8, 12]];
     compare("views", &maps, &[20, 8], |maps, vectors| {
         let weight = maps[1].clone().permute([3, 2, 0, 1]).narrow(0, 2, 9);
-        let y = conv2d(maps[0].clone(), weight, options(1, 1, 1));
+        let y = conv2d(maps[0].clone(), weight, None, false, options(1, 1, 1));
         let gamma = vectors[0].clone().narrow(0, 5, 8);
         let y = channels(y, 1, 8);
         let y = batch_norm(y, gamma, vectors[1].clone(), None, 1e-3, false).output;
@@ -100,7 +118,7 @@ fn a_unit_that_splits_and_mixes_channels() {
             let mut x = maps[0].clone();
             for _ in 0..3 {
                 let [kept, changed] = [0, 10].map(|first| channels(x.clone(), first, 10));
-                let changed = conv2d(changed, maps[1].clone(), options(1, 0, 1));
+                let changed = conv2d(changed, maps[1].clone(), None, false, options(1, 0, 1));
                 let changed = batch_norm(changed, gamma.clone(), beta.clone(), None, 1e-3, true);
                 x = interleave(kept, changed.output);
             }
