@@ -7,6 +7,7 @@
 mod compared;
 mod gradients;
 mod independence;
+mod maps;
 mod views;
 
 use burn::tensor::Tensor;
@@ -67,6 +68,19 @@ fn conv2d_agrees() {
         compare(&what, &[x, weight], &[], |maps, _| {
             conv2d(maps[0].clone(), maps[1].clone(), None, false, options)
         });
+    }
+}
+
+#[test]
+fn conv2d_agrees_with_a_bias_and_a_relu() {
+    for (x, weight, options) in convolutions() {
+        for (biased, relu) in [(true, false), (false, true), (true, true)] {
+            let what = format!("{x:?} with {weight:?}, {options:?}, {biased} {relu}");
+            compare(&what, &[x, weight], &[weight[0]], |maps, vectors| {
+                let bias = biased.then(|| vectors[0].clone());
+                conv2d(maps[0].clone(), maps[1].clone(), bias, relu, options)
+            });
+        }
     }
 }
 

@@ -1,7 +1,10 @@
 //! Tensors that several operations use: their gradients add up, in whatever order they come.
 
 use burn::tensor::{DType, Device, Tensor};
-use kd_kernels::{add, batch_norm, channels, conv2d, global_average, interleave};
+use kd_kernels::{
+    add, batch_norm, channels, conv2d, energy, global_average, gram_of_channels, interleave,
+    products, squared_distance,
+};
 
 use crate::compared::{compare, evaluate, numbers, plain, weighted};
 use crate::options;
@@ -23,7 +26,7 @@ fn row(x: Tensor<4>) -> Tensor<1> {
 }
 
 /// One of each kind, and operations of burn among them.
-const CONSUMERS: [Consumer; 10] = [
+const CONSUMERS: [Consumer; 13] = [
     |x, with| {
         row(conv2d(
             x,
@@ -58,6 +61,24 @@ const CONSUMERS: [Consumer; 10] = [
     |x, _| row(interleave(add(x.clone(), x.clone()), x)),
     |x, _| global_average(x).flatten(0, 1),
     |x, _| row(x.clone() * x),
+    |x, with| {
+        let bias = Some(with.vectors[0].clone());
+        row(conv2d(
+            x,
+            with.maps[1].clone(),
+            bias,
+            true,
+            options(1, 1, 1),
+        ))
+    },
+    |x, with| {
+        let distance = squared_distance(x.clone(), with.maps[4].clone());
+        Tensor::cat(vec![distance, energy(x).flatten(0, 1)], 0)
+    },
+    |x, with| {
+        gram_of_channels(x.clone()).flatten::<1>(0, 2)
+            + products(x, with.maps[4].clone()).flatten(0, 2)
+    },
 ];
 
 /// What all consumers give, in one row.

@@ -1,7 +1,10 @@
 //! Maps that lie in memory in other ways than the kernels leave them.
 
 use burn::tensor::Tensor;
-use kd_kernels::{add, batch_norm, channels, conv2d, global_average, interleave};
+use kd_kernels::{
+    add, average_pool, batch_norm, channels, conv2d, energy, global_average, gram_of_channels,
+    gram_of_positions, interleave, squared_distance,
+};
 
 use crate::compared::compare;
 use crate::options;
@@ -45,7 +48,7 @@ fn every_operation_reads_every_view() {
     for (name, shape, view) in views() {
         let [weight, depthwise] = [[9, 8, 3, 3], [8, 1, 3, 3]];
         let maps = [shape, weight, depthwise, [2, 8, 4, 6]];
-        let operations: [(&str, Operation); 7] = [
+        let operations: [(&str, Operation); 14] = [
             ("conv2d", &|m, _| {
                 conv2d(
                     view(m[0].clone()),
@@ -82,6 +85,32 @@ fn every_operation_reads_every_view() {
             ("interleave", &|m, _| {
                 interleave(view(m[0].clone()), add(m[3].clone(), view(m[0].clone())))
             }),
+            ("biased", &|m, v| {
+                let bias = Some(v[0].clone().mean().expand([9]));
+                conv2d(
+                    view(m[0].clone()),
+                    m[1].clone(),
+                    bias,
+                    true,
+                    options(1, 1, 1),
+                )
+            }),
+            ("distance", &|m, _| {
+                squared_distance(view(m[0].clone()), m[3].clone()).reshape([1, 8, 1, 1])
+            }),
+            ("distance from it", &|m, _| {
+                squared_distance(m[3].clone(), view(m[0].clone())).reshape([1, 8, 1, 1])
+            }),
+            ("energy", &|m, _| {
+                energy(view(m[0].clone())).reshape([2, 1, 4, 6])
+            }),
+            ("gram", &|m, _| {
+                gram_of_channels(view(m[0].clone())).reshape([2, 1, 8, 8])
+            }),
+            ("positions", &|m, _| {
+                gram_of_positions(view(m[0].clone())).reshape([2, 1, 24, 24])
+            }),
+            ("pool", &|m, _| average_pool(view(m[0].clone()), [2, 2])),
             ("average", &|m, _| {
                 global_average(view(m[0].clone())).reshape([2, 8, 1, 1])
             }),
