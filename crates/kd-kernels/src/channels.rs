@@ -230,3 +230,39 @@ impl Kernel for Gate<'_> {
         }
     }
 }
+
+/// Mean over all pixels of `min(x, 0)`, then the share of pixels below zero, `[2, channels]`.
+pub(crate) fn negative_part(isa: Isa, x: Images) -> Vec<f32> {
+    let sums = chunks::sums(x.size, 2 * x.size.channels, |first, count, sums| {
+        isa.run(NegativePart {
+            x: &x,
+            first,
+            count,
+            sums,
+        });
+    });
+    let scale = 1.0 / x.size.pixels() as f64;
+    sums.into_iter().map(|sum| (sum * scale) as f32).collect()
+}
+
+struct NegativePart<'a> {
+    x: &'a Images<'a>,
+    first: usize,
+    count: usize,
+    sums: &'a mut [f32],
+}
+
+impl Kernel for NegativePart<'_> {
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let (part, often) = self.sums.split_at_mut(self.x.size.channels);
+        for pixel in self.first..self.first + self.count {
+            let sums = part.iter_mut().zip(often.iter_mut());
+            for ((part, often), x) in sums.zip(self.x.pixel(pixel)) {
+                // NaN is seen in the mean.
+                *part += if *x >= 0.0 { 0.0 } else { *x };
+                *often += if *x < 0.0 { 1.0 } else { 0.0 };
+            }
+        }
+    }
+}

@@ -21,9 +21,8 @@
 //! Distillation", ICCV 2019.
 
 use burn::module::{Module, RunningState};
-use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
-use kd_kernels::one_sided_distance;
+use kd_kernels::{negative_part, one_sided_distance};
 use serde::{Deserialize, Serialize};
 
 use super::adapter::Connector;
@@ -177,14 +176,7 @@ impl Ofd {
 /// The margin of each channel, with the batch's responses among those that count.
 fn margin_of(responses: &RunningState<Tensor<2>>, teacher: &Tensor<4>) -> Result<Tensor<1>, Error> {
     let [_, channels, ..] = teacher.dims();
-    let by_channel = |map: Tensor<4>| -> Tensor<2> {
-        let means = map.mean_dim(3).mean_dim(2).mean_dim(0);
-        means.reshape([1, channels])
-    };
-    let teacher = teacher.clone().detach();
-    let often = by_channel(teacher.clone().lower_elem(0.0).float());
-    let part = by_channel(relu(teacher.clone().neg())).neg();
-    let batch = Tensor::cat(vec![part, often], 0);
+    let batch = negative_part(teacher.clone());
     let known = responses.value_sync();
     super::adapter::built_for("ofd", "teacher", known.dims()[1], &teacher.dims())?;
     // Both parts start from 0 and grow alike, so that their ratio is a mean from the first batch on.

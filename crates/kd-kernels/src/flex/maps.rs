@@ -12,7 +12,7 @@ use crate::distance::{self, Compared, Rule};
 use crate::divergence::{self, Softmax};
 use crate::images::Size;
 use crate::leading::{self, Iterations, Trace};
-use crate::{energy, isa, pearson, pool, unit};
+use crate::{channels, energy, isa, pearson, pool, products, unit};
 
 /// What a Gram matrix compares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +47,9 @@ pub(crate) trait MapOps: Backend {
         target: FloatTensor<Self>,
         temperature: f64,
     ) -> FloatTensor<Self>;
+
+    /// Means of negative parts and how often there is one, `[2, channels]`; no gradient.
+    fn kernel_negative_part(x: FloatTensor<Self>) -> FloatTensor<Self>;
 
     /// Mean over channels of squares, `[batch, positions]`.
     fn kernel_energy(x: FloatTensor<Self>) -> FloatTensor<Self>;
@@ -168,9 +171,27 @@ fn compare<R>(
     })
 }
 
-/// `a · b · scale` of matrices `[batch, ..]`.
-fn product(a: FlexTensor, b: FlexTensor, scale: f64) -> FlexTensor {
-    Flex::float_mul_scalar(Flex::float_matmul(a, b), scale.into())
+/// Means over positions of products of channels.
+fn outer(a: &Map, b: &Map) -> FlexTensor {
+    let (a, b) = (a.images(), b.images());
+    let shape = [a.size.batch, a.size.channels, b.size.channels];
+    dense(
+        products::outer(isa(), a, b, inverse(a.size.area()) as f32),
+        shape,
+    )
+}
+
+/// A map whose pixels are those of `x` times `matrices` `[batch, channels of x, channels]`, by the number of
+/// positions: the gradient of a factor of [`outer`].
+fn apply(x: FlexTensor, matrices: FlexTensor, channels: usize) -> FlexTensor {
+    let x = Map::new(x);
+    let x = x.images();
+    let output = Size { channels, ..x.size };
+    let scale = inverse(x.size.area());
+    let matrices = Dense::new(Flex::float_mul_scalar(matrices, scale.into()));
+    build(output, |y| {
+        products::apply(isa(), x, matrices.values(), channels, y);
+    })
 }
 
 fn transposed(matrices: FlexTensor) -> FlexTensor {
@@ -202,6 +223,12 @@ impl MapOps for Flex {
         Self::divergence(student, target, temperature).0
     }
 
+    fn kernel_negative_part(x: FlexTensor) -> FlexTensor {
+        let x = Map::new(x);
+        let x = x.images();
+        dense(channels::negative_part(isa(), x), [2, x.size.channels])
+    }
+
     fn kernel_energy(x: FlexTensor) -> FlexTensor {
         let x = Map::new(x);
         let x = x.images();
@@ -210,17 +237,18 @@ impl MapOps for Flex {
     }
 
     fn kernel_products(a: FlexTensor, b: FlexTensor) -> FlexTensor {
-        let area = size(a.layout()).area();
-        let [a, b] = [a, b].map(|x| Map::new(x).matrices());
-        product(transposed(a), b, inverse(area))
+        outer(&Map::new(a), &Map::new(b))
     }
 
     fn kernel_gram(x: FlexTensor, along: Along) -> FlexTensor {
-        let size = size(x.layout());
-        let x = Map::new(x).matrices();
+        let x = Map::new(x);
         match along {
-            Along::Channels => product(transposed(x.clone()), x, inverse(size.area())),
-            Along::Positions => product(x.clone(), transposed(x), inverse(size.channels)),
+            Along::Channels => outer(&x, &x),
+            Along::Positions => {
+                let scale = inverse(x.images().size.channels);
+                let x = x.matrices();
+                Flex::float_mul_scalar(Flex::float_matmul(x.clone(), transposed(x)), scale.into())
+            }
         }
     }
 
@@ -331,25 +359,20 @@ impl MapGrads for Flex {
     }
 
     fn products_grad(other: FlexTensor, grad: FlexTensor) -> FlexTensor {
-        let other_size = size(other.layout());
-        let own = Size {
-            channels: grad.shape()[2],
-            ..other_size
-        };
-        let grad = Flex::float_mul_scalar(grad, inverse(own.area()).into());
-        from_matrices(Flex::float_matmul(Map::new(other).matrices(), grad), own)
+        let channels = grad.shape()[2];
+        apply(other, grad, channels)
     }
 
     fn gram_grad(x: FlexTensor, along: Along, grad: FlexTensor) -> FlexTensor {
         let size = size(x.layout());
-        let x = Map::new(x).matrices();
         let both = Flex::float_add(transposed(grad.clone()), grad);
-        let scaled = |count| Flex::float_mul_scalar(both, inverse(count).into());
-        let gradient = match along {
-            Along::Channels => Flex::float_matmul(x, scaled(size.area())),
-            Along::Positions => Flex::float_matmul(scaled(size.channels), x),
-        };
-        from_matrices(gradient, size)
+        match along {
+            Along::Channels => apply(x, both, size.channels),
+            Along::Positions => {
+                let scaled = Flex::float_mul_scalar(both, inverse(size.channels).into());
+                from_matrices(Flex::float_matmul(scaled, Map::new(x).matrices()), size)
+            }
+        }
     }
 
     fn average_pool_grad(grad: FlexTensor, input: [usize; 4]) -> FlexTensor {

@@ -96,6 +96,16 @@ pub fn one_sided_distance(student: Tensor<4>, target: Tensor<4>, margin: Tensor<
     mean_squares(difference.mask_fill(off.bool_and(low), 0.0))
 }
 
+/// Of each channel, the mean over batch and positions of its negative part, `min(x, 0)`, and how often it is
+/// negative, `[2, channels]`, from a map `[batch, channels, height, width]`. It has no gradient.
+pub fn negative_part(x: Tensor<4>) -> Tensor<2> {
+    map_kernel!(&x, kernel_negative_part(x.into_dispatch()));
+    let x = x.detach();
+    let often = by_channel(x.clone().lower_elem(0.0).float());
+    let part = by_channel(relu(x.neg())).neg();
+    Tensor::stack(vec![part.clone(), often.cast(part.dtype())], 0)
+}
+
 /// Mean over batch and positions, `[channels]`.
 fn by_channel(map: Tensor<4>) -> Tensor<1> {
     let [_, channels, ..] = map.dims();

@@ -3,8 +3,8 @@
 use burn::tensor::{Device, Tensor};
 use kd_kernels::{
     average_pool, blend, boundary_distance, divergence_over_positions, energy, gram_of_channels,
-    gram_of_positions, leading_vectors, one_sided_distance, products, squared_distance,
-    standardised_distance, unit_rows,
+    gram_of_positions, leading_vectors, negative_part, one_sided_distance, products,
+    squared_distance, standardised_distance, unit_rows,
 };
 
 use crate::compared::{compare, numbers};
@@ -98,6 +98,17 @@ fn energies_and_products_agree() {
         });
         compare(&format!("positions {shape:?}"), &[shape], &[], |maps, _| {
             row(gram_of_positions(maps[0].clone()))
+        });
+    }
+}
+
+#[test]
+fn negative_parts_agree() {
+    for shape in SHAPES {
+        compare(&format!("{shape:?}"), &[shape], &[], |maps, _| {
+            let x = maps[0].clone() - 0.2;
+            // Something that has a gradient, beside what has none.
+            row(negative_part(x)) + maps[0].clone().sum().reshape([1, 1, 1, 1])
         });
     }
 }

@@ -1,11 +1,11 @@
 //! Gradients of the losses on maps.
 
-use burn::backend::Autodiff;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
+use burn::backend::{Autodiff, AutodiffBackend};
 
 use super::{mark, plus, shape4, take};
 use crate::distance::Rule;
@@ -189,6 +189,10 @@ impl<B: MapOps + MapGrads + KernelGrads, C: CheckpointStrategy> MapOps for Autod
         let (output, saved) = B::divergence(student.clone(), target.clone(), temperature);
         let state = ([student, target], temperature, saved);
         record!(Divergence, [node], state, output)
+    }
+
+    fn kernel_negative_part(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        Self::from_inner(B::kernel_negative_part(x.into_parts().0))
     }
 
     fn kernel_energy(x: FloatTensor<Self>) -> FloatTensor<Self> {
