@@ -194,13 +194,15 @@ impl Kernel for Sum<'_> {
     }
 }
 
-/// `grad` where `output` is above zero, else zero.
-pub(crate) fn gate(isa: Isa, grad: Images, output: Images, dx: Target) {
+/// `grad` where `output` is above zero, else `slope · grad`: the gradient of a rectifier, and of `output` by
+/// itself the rectifier.
+pub(crate) fn gate(isa: Isa, grad: Images, output: Images, slope: f32, dx: Target) {
     assert_eq!(grad.size, output.size, "one gradient for each value");
     chunks::each(grad.size, |first, count| {
         isa.run(Gate {
             grad: &grad,
             output: &output,
+            slope,
             first,
             count,
             dx,
@@ -211,6 +213,7 @@ pub(crate) fn gate(isa: Isa, grad: Images, output: Images, dx: Target) {
 struct Gate<'a> {
     grad: &'a Images<'a>,
     output: &'a Images<'a>,
+    slope: f32,
     first: usize,
     count: usize,
     dx: Target,
@@ -225,7 +228,11 @@ impl Kernel for Gate<'_> {
             let dx = unsafe { self.dx.part(pixel * channels, channels) };
             let from = self.grad.pixel(pixel).iter().zip(self.output.pixel(pixel));
             for (dx, (grad, output)) in dx.iter_mut().zip(from) {
-                *dx = if *output > 0.0 { *grad } else { 0.0 };
+                *dx = if *output > 0.0 {
+                    *grad
+                } else {
+                    self.slope * grad
+                };
             }
         }
     }

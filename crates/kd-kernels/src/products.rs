@@ -15,6 +15,15 @@ const WIDE: usize = 2;
 pub(crate) fn outer(isa: Isa, a: Images, b: Images, scale: f32) -> Vec<f32> {
     let places = |x: Images| (x.size.batch, x.size.height, x.size.width);
     assert_eq!(places(a), places(b), "only maps of one size have products");
+    run(isa, a, b, scale, false)
+}
+
+/// [`outer`] of a map with itself, for little more than half of the work.
+pub(crate) fn gram(isa: Isa, x: Images, scale: f32) -> Vec<f32> {
+    run(isa, x, x, scale, true)
+}
+
+fn run(isa: Isa, a: Images, b: Images, scale: f32, symmetric: bool) -> Vec<f32> {
     let (rows, columns) = (a.size.channels, b.size.channels);
     let mut products = vec![0.0f32; a.size.batch * rows * columns];
     products
@@ -25,17 +34,50 @@ pub(crate) fn outer(isa: Isa, a: Images, b: Images, scale: f32) -> Vec<f32> {
                 a: &a,
                 b: &b,
                 picture,
-                sums,
+                scale,
+                symmetric,
+                sums: &mut *sums,
             });
-            sums.iter_mut().for_each(|sum| *sum *= scale);
+            if symmetric {
+                for row in 1..rows {
+                    for column in 0..row {
+                        sums[row * columns + column] = sums[column * columns + row];
+                    }
+                }
+            }
         });
     products
+}
+
+/// `M + Mᵀ` of matrices `[batch, size, size]`.
+pub(crate) fn plus_transposed(matrices: &[f32], size: usize) -> Vec<f32> {
+    /// Rows and columns of a block that is turned at once.
+    const BLOCK: usize = 16;
+    let mut sums = matrices.to_vec();
+    let square = (size * size).max(1);
+    sums.par_chunks_mut(square)
+        .zip(matrices.par_chunks(square))
+        .for_each(|(sums, matrix)| {
+            for first in (0..size).step_by(BLOCK) {
+                for column in (0..size).step_by(BLOCK) {
+                    for row in first..(first + BLOCK).min(size) {
+                        for column in column..(column + BLOCK).min(size) {
+                            sums[row * size + column] += matrix[column * size + row];
+                        }
+                    }
+                }
+            }
+        });
+    sums
 }
 
 struct Outer<'a> {
     a: &'a Images<'a>,
     b: &'a Images<'a>,
     picture: usize,
+    scale: f32,
+    /// Whether only what is on and above the diagonal is asked for.
+    symmetric: bool,
     sums: &'a mut [f32],
 }
 
@@ -64,6 +106,9 @@ impl Outer<'_> {
             let pixel = self.picture * area + first;
             for column in (0..columns).step_by(WIDE * S::LANES) {
                 for row in (0..rows).step_by(R) {
+                    if self.symmetric && column + WIDE * S::LANES <= row {
+                        continue;
+                    }
                     // SAFETY: as in `run`; the last tile repeats its last row and does not store it.
                     unsafe {
                         let tile = Tile {
@@ -76,6 +121,7 @@ impl Outer<'_> {
                             row,
                             rows,
                             left: columns - column,
+                            scale: self.scale,
                         };
                         let to = sums.add(column);
                         tile.run::<S, R>(to, columns, true);
@@ -86,9 +132,9 @@ impl Outer<'_> {
     }
 }
 
-/// `x · m` of each picture for matrices `m` `[batch, channels of x, columns]`, written over `y`, which is dense
+/// `scale · x · m` of each picture for matrices `m` `[batch, channels of x, columns]`, written over `y`, which is dense
 /// and has `columns` channels.
-pub(crate) fn apply(isa: Isa, x: Images, matrices: &[f32], columns: usize, y: Target) {
+pub(crate) fn apply(isa: Isa, x: Images, matrices: &[f32], columns: usize, scale: f32, y: Target) {
     let (area, inner) = (x.size.area(), x.size.channels);
     assert_eq!(
         matrices.len(),
@@ -101,6 +147,7 @@ pub(crate) fn apply(isa: Isa, x: Images, matrices: &[f32], columns: usize, y: Ta
             picture,
             matrix: &matrices[picture * inner * columns..][..inner * columns],
             columns,
+            scale,
             // SAFETY: each task writes its own picture.
             y: Target(unsafe { y.at(picture * area * columns) }),
         });
@@ -112,6 +159,7 @@ struct Apply<'a> {
     picture: usize,
     matrix: &'a [f32],
     columns: usize,
+    scale: f32,
     y: Target,
 }
 
@@ -148,6 +196,7 @@ impl Apply<'_> {
                         row,
                         rows: area,
                         left: self.columns - column,
+                        scale: self.scale,
                     };
                     tile.run::<S, R>(self.y.at(column), self.columns, false);
                 }
@@ -168,6 +217,8 @@ struct Tile {
     rows: usize,
     /// Columns that are there.
     left: usize,
+    /// What the sums are multiplied by.
+    scale: f32,
 }
 
 impl Tile {
@@ -221,15 +272,17 @@ impl Tile {
                 }
             }
             let valid = (self.rows - self.row).min(R);
+            let scale = S::splat(self.scale);
             for r in 0..R {
                 if r < valid {
                     for z in 0..Z {
                         let left = self.left - z * S::LANES;
                         let to = to.add((self.row + r) * pitch + z * S::LANES);
+                        let mut sum = S::mul(sums[r][z], scale);
                         if more {
-                            sums[r][z] = S::add(sums[r][z], S::load_up_to(to, left));
+                            sum = S::add(sum, S::load_up_to(to, left));
                         }
-                        S::store_up_to(to, sums[r][z], left);
+                        S::store_up_to(to, sum, left);
                     }
                 }
             }

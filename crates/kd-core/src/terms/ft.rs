@@ -25,9 +25,8 @@
 use burn::module::Module;
 use burn::nn::conv::Conv2d;
 use burn::nn::{BatchNorm, BatchNormConfig};
-use burn::tensor::activation::leaky_relu;
 use burn::tensor::{Device, Tensor};
-use kd_kernels::{energy, squared_distance};
+use kd_kernels::{energy, leaky_relu, squared_distance};
 use serde::{Deserialize, Serialize};
 
 use super::adapter::{built_for, convolution, convolve, normalise};

@@ -18,7 +18,7 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use kd_kernels::{gram_of_channels, gram_of_positions, products, squared_distance};
+use kd_kernels::{energy, gram_of_channels, gram_of_positions, products, squared_distance};
 use serde::{Deserialize, Serialize};
 
 use super::maps::{LevelPair, as_map, at_one_size, pair_levels, sum_over, taps};
@@ -81,8 +81,9 @@ fn by_channels(student: Tensor<4>, teacher: Tensor<4>) -> Tensor<1> {
 
 /// Mean of `(u_i · v_j)²`, from products `[batch, c, d]` of channels and the reciprocals of their lengths.
 fn kernel(products: Tensor<3>, of_rows: &Tensor<3>, of_columns: &Tensor<3>) -> Tensor<1> {
-    let rows = (products * of_rows.clone()).square().mean_dim(1);
-    (rows * of_columns.clone().transpose().square()).mean()
+    // Divided by one length before the square and by the other after it: neither leaves its range.
+    let rows = energy(as_map(products * of_columns.clone().transpose()));
+    (rows * of_rows.clone().squeeze_dim::<2>(2).square()).mean()
 }
 
 /// One by the length of every channel, `[batch, channels, 1]`, and 0 for a channel without one.

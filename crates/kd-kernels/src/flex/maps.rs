@@ -70,6 +70,9 @@ pub(crate) trait MapOps: Backend {
         shares: FloatTensor<Self>,
     ) -> FloatTensor<Self>;
 
+    /// `x`, and `slope · x` where it is not above zero.
+    fn kernel_leaky_relu(x: FloatTensor<Self>, slope: f64) -> FloatTensor<Self>;
+
     /// Rows `[rows, width]` divided by their length, where one is above `zero`.
     fn kernel_unit_rows(x: FloatTensor<Self>, zero: f64) -> FloatTensor<Self>;
 
@@ -129,6 +132,13 @@ pub(crate) trait MapGrads: Backend {
     /// The gradients of both maps and the shares.
     fn blend_grad(maps: [FloatTensor<Self>; 3], grad: FloatTensor<Self>) -> [FloatTensor<Self>; 3];
 
+    /// The gradient before a leaky ReLU of positive slope, given its output.
+    fn leaky_relu_grad(
+        output: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+        slope: f64,
+    ) -> FloatTensor<Self>;
+
     /// Rows of length 1, and what each was multiplied by.
     fn unit_rows(x: FloatTensor<Self>, zero: f64) -> (FloatTensor<Self>, Vec<f32>);
 
@@ -175,10 +185,8 @@ fn compare<R>(
 fn outer(a: &Map, b: &Map) -> FlexTensor {
     let (a, b) = (a.images(), b.images());
     let shape = [a.size.batch, a.size.channels, b.size.channels];
-    dense(
-        products::outer(isa(), a, b, inverse(a.size.area()) as f32),
-        shape,
-    )
+    let scale = inverse(a.size.area()) as f32;
+    dense(products::outer(isa(), a, b, scale), shape)
 }
 
 /// A map whose pixels are those of `x` times `matrices` `[batch, channels of x, channels]`, by the number of
@@ -187,10 +195,10 @@ fn apply(x: FlexTensor, matrices: FlexTensor, channels: usize) -> FlexTensor {
     let x = Map::new(x);
     let x = x.images();
     let output = Size { channels, ..x.size };
-    let scale = inverse(x.size.area());
-    let matrices = Dense::new(Flex::float_mul_scalar(matrices, scale.into()));
+    let scale = inverse(x.size.area()) as f32;
+    let matrices = Dense::new(matrices);
     build(output, |y| {
-        products::apply(isa(), x, matrices.values(), channels, y);
+        products::apply(isa(), x, matrices.values(), channels, scale, y);
     })
 }
 
@@ -243,7 +251,12 @@ impl MapOps for Flex {
     fn kernel_gram(x: FlexTensor, along: Along) -> FlexTensor {
         let x = Map::new(x);
         match along {
-            Along::Channels => outer(&x, &x),
+            Along::Channels => {
+                let x = x.images();
+                let shape = [x.size.batch, x.size.channels, x.size.channels];
+                let scale = inverse(x.size.area()) as f32;
+                dense(products::gram(isa(), x, scale), shape)
+            }
             Along::Positions => {
                 let scale = inverse(x.images().size.channels);
                 let x = x.matrices();
@@ -271,6 +284,10 @@ impl MapOps for Flex {
             shares: shares.images(),
         };
         build(blend.a.size, |y| blend::blend(isa(), blend, y))
+    }
+
+    fn kernel_leaky_relu(x: FlexTensor, slope: f64) -> FlexTensor {
+        Self::leaky_relu_grad(x.clone(), x, slope)
     }
 
     fn kernel_unit_rows(x: FlexTensor, zero: f64) -> FlexTensor {
@@ -365,7 +382,9 @@ impl MapGrads for Flex {
 
     fn gram_grad(x: FlexTensor, along: Along, grad: FlexTensor) -> FlexTensor {
         let size = size(x.layout());
-        let both = Flex::float_add(transposed(grad.clone()), grad);
+        let shape = grad.shape();
+        let both = products::plus_transposed(Dense::new(grad).values(), shape[1]);
+        let both = dense(both, shape);
         match along {
             Along::Channels => apply(x, both, size.channels),
             Along::Positions => {
@@ -405,6 +424,14 @@ impl MapGrads for Flex {
             }));
         });
         [Some(of_a), of_b, of_shares].map(|grad| grad.expect("each was built"))
+    }
+
+    fn leaky_relu_grad(output: FlexTensor, grad: FlexTensor, slope: f64) -> FlexTensor {
+        let (grad, output) = (Map::new(grad), Map::new(output));
+        let (grad, output) = (grad.images(), output.images());
+        build(grad.size, |dx| {
+            channels::gate(isa(), grad, output, slope as f32, dx);
+        })
     }
 
     fn unit_rows(x: FlexTensor, zero: f64) -> (FlexTensor, Vec<f32>) {

@@ -388,7 +388,7 @@ impl KernelGrads for Flex {
     fn relu_grad(grad: FlexTensor, output: FlexTensor) -> FlexTensor {
         let (grad, output) = (Map::new(grad), Map::new(output));
         let (grad, output) = (grad.images(), output.images());
-        build(grad.size, |dx| channels::gate(isa(), grad, output, dx))
+        build(grad.size, |dx| channels::gate(isa(), grad, output, 0.0, dx))
     }
 
     fn bias_grad(grad: FlexTensor) -> FlexTensor {

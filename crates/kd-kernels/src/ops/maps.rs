@@ -155,6 +155,13 @@ fn standardised(map: Tensor<4>, epsilon: f64) -> Tensor<4> {
     centred.mask_fill(constant.expand(shape), 0.0) / deviation
 }
 
+/// A map `[batch, channels, height, width]`, times `slope`, above 0, where it is not positive.
+/// Differentiable.
+pub fn leaky_relu(x: Tensor<4>, slope: f64) -> Tensor<4> {
+    map_kernel!(&x, kernel_leaky_relu(x.into_dispatch(), slope));
+    burn::tensor::activation::leaky_relu(x, slope)
+}
+
 /// Divergence of the softmaxes over positions of `map / temperature`, channel by channel,
 /// `Σ p_t (log p_t − log p_s)` in nats, from maps `[batch, channels, height, width]` of one shape,
 /// `[batch, channels]`.

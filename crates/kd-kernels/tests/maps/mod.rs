@@ -3,7 +3,7 @@
 use burn::tensor::{Device, Tensor};
 use kd_kernels::{
     average_pool, blend, boundary_distance, divergence_over_positions, energy, gram_of_channels,
-    gram_of_positions, leading_vectors, negative_part, one_sided_distance, products,
+    gram_of_positions, leading_vectors, leaky_relu, negative_part, one_sided_distance, products,
     squared_distance, standardised_distance, unit_rows,
 };
 
@@ -98,6 +98,15 @@ fn energies_and_products_agree() {
         });
         compare(&format!("positions {shape:?}"), &[shape], &[], |maps, _| {
             row(gram_of_positions(maps[0].clone()))
+        });
+    }
+}
+
+#[test]
+fn leaky_relus_agree() {
+    for shape in SHAPES {
+        compare(&format!("{shape:?}"), &[shape], &[], |maps, _| {
+            leaky_relu(maps[0].clone(), 0.1)
         });
     }
 }

@@ -85,6 +85,11 @@ of_one_parent!(AveragePool, [usize; 4], |grad, input| {
     B::average_pool_grad(grad, input)
 });
 
+// The state is the output, whose sign is that of the input, and the slope.
+of_one_parent!(LeakyRelu, (FloatTensor<B>, f64), |grad, (output, slope)| {
+    B::leaky_relu_grad(output, grad, slope)
+});
+
 #[derive(Debug)]
 struct UnitRows;
 
@@ -229,6 +234,12 @@ impl<B: MapOps + MapGrads + KernelGrads, C: CheckpointStrategy> MapOps for Autod
         let (shares, shares_node) = shares.into_parts();
         let output = B::kernel_blend(a.clone(), b.clone(), shares.clone());
         record!(Blend, [a_node, b_node, shares_node], [a, b, shares], output)
+    }
+
+    fn kernel_leaky_relu(x: FloatTensor<Self>, slope: f64) -> FloatTensor<Self> {
+        let (x, node) = x.into_parts();
+        let output = B::kernel_leaky_relu(x, slope);
+        record!(LeakyRelu, [node], (output.clone(), slope), output)
     }
 
     fn kernel_unit_rows(x: FloatTensor<Self>, zero: f64) -> FloatTensor<Self> {
