@@ -2,6 +2,7 @@
 
 use rayon::prelude::*;
 
+use crate::chunks;
 use crate::images::{Images, Size, Target};
 use crate::simd::{Isa, Kernel, Simd};
 
@@ -21,13 +22,6 @@ fn each_pixel(size: Size, y: Target, work: impl Fn(usize, &mut [f32]) + Sync) {
                 work(pixel, to);
             }
         });
-}
-
-impl<'a> Images<'a> {
-    #[inline(always)]
-    fn pixel(&self, pixel: usize) -> &'a [f32] {
-        &self.data[pixel * self.pitch..][..self.size.channels]
-    }
 }
 
 /// The channels of `a` and `b` in turn.
@@ -164,6 +158,117 @@ impl Kernel for Add<'_> {
                     let sum = S::add(S::load_up_to(a, left), S::load_up_to(b, left));
                     S::store_up_to(self.y.at(pixel * channels + channel), sum, left);
                 }
+            }
+        }
+    }
+}
+
+/// Sum over all pixels, `[channels]`.
+pub(crate) fn sum(isa: Isa, x: Images) -> Vec<f32> {
+    let sums = chunks::sums(x.size, x.size.channels, |first, count, sums| {
+        isa.run(Sum {
+            x: &x,
+            first,
+            count,
+            sums,
+        });
+    });
+    sums.into_iter().map(|sum| sum as f32).collect()
+}
+
+struct Sum<'a> {
+    x: &'a Images<'a>,
+    first: usize,
+    count: usize,
+    sums: &'a mut [f32],
+}
+
+impl Kernel for Sum<'_> {
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        for pixel in self.first..self.first + self.count {
+            for (sum, x) in self.sums.iter_mut().zip(self.x.pixel(pixel)) {
+                *sum += x;
+            }
+        }
+    }
+}
+
+/// `grad` where `output` is above zero, else `slope · grad`: the gradient of a rectifier, and of `output` by
+/// itself the rectifier.
+pub(crate) fn gate(isa: Isa, grad: Images, output: Images, slope: f32, dx: Target) {
+    assert_eq!(grad.size, output.size, "one gradient for each value");
+    chunks::each(grad.size, |first, count| {
+        isa.run(Gate {
+            grad: &grad,
+            output: &output,
+            slope,
+            first,
+            count,
+            dx,
+        });
+    });
+}
+
+struct Gate<'a> {
+    grad: &'a Images<'a>,
+    output: &'a Images<'a>,
+    slope: f32,
+    first: usize,
+    count: usize,
+    dx: Target,
+}
+
+impl Kernel for Gate<'_> {
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let channels = self.grad.size.channels;
+        for pixel in self.first..self.first + self.count {
+            // SAFETY: each task writes its own pixels.
+            let dx = unsafe { self.dx.part(pixel * channels, channels) };
+            let from = self.grad.pixel(pixel).iter().zip(self.output.pixel(pixel));
+            for (dx, (grad, output)) in dx.iter_mut().zip(from) {
+                *dx = if *output > 0.0 {
+                    *grad
+                } else {
+                    self.slope * grad
+                };
+            }
+        }
+    }
+}
+
+/// Mean over all pixels of `min(x, 0)`, then the share of pixels below zero, `[2, channels]`.
+pub(crate) fn negative_part(isa: Isa, x: Images) -> Vec<f32> {
+    let sums = chunks::sums(x.size, 2 * x.size.channels, |first, count, sums| {
+        isa.run(NegativePart {
+            x: &x,
+            first,
+            count,
+            sums,
+        });
+    });
+    let scale = 1.0 / x.size.pixels() as f64;
+    sums.into_iter().map(|sum| (sum * scale) as f32).collect()
+}
+
+struct NegativePart<'a> {
+    x: &'a Images<'a>,
+    first: usize,
+    count: usize,
+    sums: &'a mut [f32],
+}
+
+impl Kernel for NegativePart<'_> {
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let (part, often) = self.sums.split_at_mut(self.x.size.channels);
+        for pixel in self.first..self.first + self.count {
+            let sums = part.iter_mut().zip(often.iter_mut());
+            for ((part, often), x) in sums.zip(self.x.pixel(pixel)) {
+                // NaN is seen in the mean.
+                *part += if *x >= 0.0 { 0.0 } else { *x };
+                *often += if *x < 0.0 { 1.0 } else { 0.0 };
             }
         }
     }

@@ -50,6 +50,12 @@ impl<'a> Images<'a> {
         Self { data, size, pitch }
     }
 
+    /// The channels of a pixel of the batch.
+    #[inline(always)]
+    pub fn pixel(&self, pixel: usize) -> &'a [f32] {
+        &self.data[pixel * self.pitch..][..self.size.channels]
+    }
+
     /// Values from a picture to the next.
     pub fn image_pitch(&self) -> usize {
         self.size.area() * self.pitch
@@ -74,5 +80,15 @@ impl Target {
     pub unsafe fn at(self, offset: usize) -> *mut f32 {
         // SAFETY: the caller's promise.
         unsafe { self.0.add(offset) }
+    }
+
+    /// A part of what is written, which no other task touches meanwhile.
+    ///
+    /// # Safety
+    /// The part stays within the allocation and belongs to the caller alone.
+    #[inline(always)]
+    pub unsafe fn part<'a>(self, offset: usize, len: usize) -> &'a mut [f32] {
+        // SAFETY: the caller's promise.
+        unsafe { std::slice::from_raw_parts_mut(self.at(offset), len) }
     }
 }

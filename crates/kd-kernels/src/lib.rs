@@ -18,32 +18,57 @@
 )]
 
 #[cfg(feature = "flex")]
+mod blend;
+#[cfg(feature = "flex")]
 mod channels;
 #[cfg(feature = "flex")]
+mod chunks;
+#[cfg(feature = "flex")]
 mod conv;
+#[cfg(feature = "flex")]
+mod distance;
+#[cfg(feature = "flex")]
+mod divergence;
+#[cfg(feature = "flex")]
+mod energy;
+#[cfg(feature = "flex")]
+mod exponential;
 #[cfg(feature = "flex")]
 mod flex;
 #[cfg(all(test, feature = "flex"))]
 mod guarded;
 #[cfg(feature = "flex")]
 mod images;
+#[cfg(feature = "flex")]
+mod leading;
 mod memory;
 mod mode;
 #[cfg(feature = "flex")]
 mod norm;
 mod ops;
 #[cfg(feature = "flex")]
+mod pearson;
+#[cfg(feature = "flex")]
+mod pool;
+#[cfg(feature = "flex")]
+mod products;
+#[cfg(feature = "flex")]
 mod scratch;
 #[cfg(feature = "flex")]
 mod simd;
 #[cfg(feature = "flex")]
 mod transpose;
+#[cfg(feature = "flex")]
+mod unit;
 
 pub use memory::keep_freed_memory;
 pub use mode::{BadMode, Mode, mode};
 pub use ops::{
-    ConvOptions, Normalized, add, affine, batch_norm, channels, conv2d, conv2d_fused,
-    global_average, interleave, linear,
+    ConvOptions, Normalized, add, affine, average_pool, batch_norm, blend, boundary_distance,
+    channels, conv2d, conv2d_fused, divergence_over_positions, energy, global_average,
+    gram_of_channels, gram_of_positions, interleave, leading_vectors, leaky_relu, linear,
+    negative_part, one_sided_distance, products, squared_distance, standardised_distance,
+    unit_rows,
 };
 
 #[cfg(feature = "flex")]

@@ -1,17 +1,13 @@
 //! Batch normalisation with what usually follows it, the addition of a shortcut and a ReLU, in one
 //! pass for the statistics and one for the values; and the gradient of the whole.
 
-use rayon::prelude::*;
-
+use crate::chunks;
 use crate::images::{Images, Target};
 use crate::simd::{Isa, Kernel, Simd};
 
 #[cfg(test)]
 mod tests;
 
-/// Values of a chunk; it stays in a first- or second-level cache between its two readings. It
-/// does not depend on the number of threads, so neither do the sums.
-const CHUNK: usize = 1 << 14;
 /// Registers of channels that are summed together.
 const WIDE: usize = 4;
 
@@ -21,36 +17,25 @@ pub(crate) struct Statistics {
     pub variance: Vec<f32>,
 }
 
-/// Pixels of a chunk.
-fn chunk(channels: usize) -> usize {
-    (CHUNK / channels.max(1)).max(1)
-}
-
 /// Statistics of each channel: of every chunk about its own mean, then combined in double
 /// precision (Chan, Golub and LeVeque, 1979), so that a mean far from zero costs no digits.
 pub(crate) fn statistics(isa: Isa, x: Images) -> Statistics {
     let (pixels, channels) = (x.size.pixels(), x.size.channels);
-    let step = chunk(channels);
-    let chunks = pixels.div_ceil(step);
-    let mut partial = vec![0.0f32; chunks * 2 * channels];
-    partial
-        .par_chunks_mut((2 * channels).max(1))
-        .enumerate()
-        .for_each(|(index, partial)| {
-            let (mean, squares) = partial.split_at_mut(channels);
-            let count = (pixels - index * step).min(step);
-            isa.run(Moments {
-                x: x.data[index * step * x.pitch..].as_ptr(),
-                pitch: x.pitch,
-                count,
-                mean,
-                squares,
-            });
+    let step = chunks::pixels(channels);
+    let partial = chunks::partial(x.size, 2 * channels, |first, count, partial| {
+        let (mean, squares) = partial.split_at_mut(channels);
+        isa.run(Moments {
+            x: x.data[first * x.pitch..].as_ptr(),
+            pitch: x.pitch,
+            count,
+            mean,
+            squares,
         });
+    });
     let mut mean = vec![0.0f64; channels];
     let mut squares = vec![0.0f64; channels];
     let mut seen = 0.0;
-    for (index, partial) in partial.chunks(2 * channels).enumerate() {
+    for (index, partial) in partial.chunks((2 * channels).max(1)).enumerate() {
         let count = (pixels - index * step).min(step) as f64;
         let total: f64 = seen + count;
         for c in 0..channels {
@@ -163,7 +148,7 @@ pub(crate) fn affine(
             "only a map of the same size can be added"
         );
     }
-    each_chunk(x, |first, count| {
+    chunks::each(x.size, |first, count| {
         isa.run(Affine {
             x: &x,
             scale,
@@ -175,14 +160,6 @@ pub(crate) fn affine(
             y,
         });
     });
-}
-
-fn each_chunk(x: Images, work: impl Fn(usize, usize) + Sync) {
-    let pixels = x.size.pixels();
-    let step = chunk(x.size.channels);
-    (0..pixels.div_ceil(step))
-        .into_par_iter()
-        .for_each(|index| work(index * step, (pixels - index * step).min(step)));
 }
 
 struct Affine<'a> {
@@ -267,28 +244,17 @@ pub(crate) fn grad(
     residual: Option<Target>,
 ) -> ParameterGrads {
     let (pixels, channels) = (grad.size.pixels(), grad.size.channels);
-    let step = chunk(channels);
-    let mut partial = vec![0.0f32; pixels.div_ceil(step) * 2 * channels];
-    partial
-        .par_chunks_mut((2 * channels).max(1))
-        .enumerate()
-        .for_each(|(index, partial)| {
-            let (plain, scaled) = partial.split_at_mut(channels);
-            isa.run(Sums {
-                saved: &saved,
-                grad: &grad,
-                first: index * step,
-                count: (pixels - index * step).min(step),
-                plain,
-                scaled,
-            });
+    let sums = chunks::sums(grad.size, 2 * channels, |first, count, partial| {
+        let (plain, scaled) = partial.split_at_mut(channels);
+        isa.run(Sums {
+            saved: &saved,
+            grad: &grad,
+            first,
+            count,
+            plain,
+            scaled,
         });
-    let mut sums = vec![0.0f64; 2 * channels];
-    for partial in partial.chunks(2 * channels) {
-        for (sum, value) in sums.iter_mut().zip(partial) {
-            *sum += f64::from(*value);
-        }
-    }
+    });
     // dx = γ/σ · (g − Σg/M − x̂ · Σ(g·x̂)/M), written as g·a + x·b + c for each channel.
     let count = pixels as f64;
     let mut factors = vec![0.0f32; 3 * channels];
@@ -302,7 +268,7 @@ pub(crate) fn grad(
     }
     let (a, rest) = factors.split_at(channels);
     let (b, c) = rest.split_at(channels);
-    each_chunk(grad, |first, count| {
+    chunks::each(grad.size, |first, count| {
         isa.run(Apply {
             saved: &saved,
             grad: &grad,

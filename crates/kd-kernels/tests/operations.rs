@@ -7,6 +7,7 @@
 mod compared;
 mod gradients;
 mod independence;
+mod maps;
 mod views;
 
 use burn::tensor::Tensor;
@@ -65,8 +66,21 @@ fn conv2d_agrees() {
     for (x, weight, options) in convolutions() {
         let what = format!("{x:?} with {weight:?}, {options:?}");
         compare(&what, &[x, weight], &[], |maps, _| {
-            conv2d(maps[0].clone(), maps[1].clone(), options)
+            conv2d(maps[0].clone(), maps[1].clone(), None, false, options)
         });
+    }
+}
+
+#[test]
+fn conv2d_agrees_with_a_bias_and_a_relu() {
+    for (x, weight, options) in convolutions() {
+        for (biased, relu) in [(true, false), (false, true), (true, true)] {
+            let what = format!("{x:?} with {weight:?}, {options:?}, {biased} {relu}");
+            compare(&what, &[x, weight], &[weight[0]], |maps, vectors| {
+                let bias = biased.then(|| vectors[0].clone());
+                conv2d(maps[0].clone(), maps[1].clone(), bias, relu, options)
+            });
+        }
     }
 }
 
@@ -231,13 +245,13 @@ fn what_does_not_fit_is_refused() {
             normalized(7, [1, 8, 4, 4])
         }),
         ("cannot be divided into 2 groups", &|| {
-            conv2d(map(), square(5, 4, 3), options(1, 1, 2))
+            conv2d(map(), square(5, 4, 3), None, false, options(1, 1, 2))
         }),
         ("the weight has 3 channels", &|| {
-            conv2d(map(), square(5, 3, 3), options(1, 1, 1))
+            conv2d(map(), square(5, 3, 3), None, false, options(1, 1, 1))
         }),
         ("is larger than the padded input", &|| {
-            conv2d(map(), square(8, 8, 7), options(1, 1, 1))
+            conv2d(map(), square(8, 8, 7), None, false, options(1, 1, 1))
         }),
         ("only equal maps can be added", &|| {
             add(map(), plain([1, 8, 4, 3]))

@@ -37,15 +37,8 @@ pub(crate) fn conv_bn_relu(conv: &Conv2d, bn: &BatchNorm, x: Tensor<4>) -> Tenso
 
 /// A convolution by itself.
 pub(crate) fn conv(conv: &Conv2d, x: Tensor<4>) -> Tensor<4> {
-    let y = conv2d(x, conv.weight.val(), options(conv));
-    match &conv.bias {
-        Some(bias) => {
-            let bias = bias.val();
-            let [outputs] = bias.dims();
-            y + bias.reshape([1, outputs, 1, 1])
-        }
-        None => y,
-    }
+    let bias = conv.bias.as_ref().map(|bias| bias.val());
+    conv2d(x, conv.weight.val(), bias, false, options(conv))
 }
 
 fn options(conv: &Conv2d) -> ConvOptions {

@@ -20,8 +20,8 @@
 //! Boundaries Formed by Hidden Neurons", AAAI 2019.
 
 use burn::module::Module;
-use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
+use kd_kernels::boundary_distance;
 use serde::{Deserialize, Serialize};
 
 use super::adapter::Connector;
@@ -54,13 +54,9 @@ pub fn ab(student: Tensor<4>, teacher: Tensor<4>, margin: f64) -> Result<Tensor<
     check::same_shape("ab", &student, &teacher)?;
     check::not_negative("margin", margin)?;
     let [_, channels, height, width] = student.dims();
-    // 1 where the teacher is off and −1 where it is on: one expression for both sides.
-    let side = teacher.detach().lower_equal_elem(0.0).float() * 2.0 - 1.0;
-    let side = side.cast(student.dtype());
-    let missing = relu(student * side + margin);
     let units = (channels * height * width) as f64;
     // The mean first: a sum over all units of a large map leaves the range of half precision.
-    Ok(missing.square().mean() * (units * 3.0 / 1000.0))
+    Ok(boundary_distance(student, teacher, margin).mean() * (units * 3.0 / 1000.0))
 }
 
 /// Parameters of [`Ab`].
@@ -142,7 +138,7 @@ impl Ab {
             let target = teacher.maps_preact.get(*of_teacher)?;
             let [_, _, height, width] = target.dims();
             let map = pair.student.maps_preact.get(*of_student)?;
-            let map = connector.forward_to("ab", map, [height, width])?;
+            let map = connector.forward_to("ab", map, [height, width], false)?;
             let share = 0.5_f64.powi((self.levels.len() - 1 - i) as i32);
             Ok(ab(map, target, self.margin)? * share)
         });

@@ -6,11 +6,11 @@
 use burn::module::{Initializer, Module, Param};
 use burn::nn::conv::{Conv2d, Conv2dConfig, ConvTranspose2d, ConvTranspose2dConfig};
 use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig, PaddingConfig2d};
-use burn::tensor::module::{adaptive_avg_pool2d, interpolate};
+use burn::tensor::module::interpolate;
 use burn::tensor::ops::{InterpolateMode, InterpolateOptions};
 use burn::tensor::{Device, Tensor};
 
-use kd_kernels::{ConvOptions, conv2d};
+use kd_kernels::{ConvOptions, Normalized, affine, average_pool, batch_norm, conv2d};
 
 use super::maps::{LevelPair, sum, taps};
 use crate::{Error, Output, Pair, PairTaps, draw};
@@ -37,36 +37,50 @@ pub(super) fn convolution(
 }
 
 /// Applies a convolution: every adapter's goes through here.
-///
-/// One of kernel 1×1 is a product of matrices over positions, whose gradients are products too.
 pub(super) fn convolve(conv: &Conv2d, map: Tensor<4>) -> Tensor<4> {
-    if conv.kernel_size != [1, 1] || conv.stride != [1, 1] {
-        let [_, _, height, width] = conv.weight.dims();
-        let options = ConvOptions {
-            stride: conv.stride,
-            // As `convolution` pads.
-            padding: [(height - 1) / 2, (width - 1) / 2],
-            groups: 1,
-        };
-        let out = conv2d(map, conv.weight.val(), options);
-        return match &conv.bias {
-            Some(bias) => {
-                let bias = bias.val();
-                let [to] = bias.dims();
-                out + bias.reshape([1, to, 1, 1])
-            }
-            None => out,
-        };
-    }
-    let [batch, from, height, width] = map.dims();
-    let [to, ..] = conv.weight.dims();
-    let weight = conv.weight.val().reshape([1, to, from]);
-    let out = weight.matmul(map.reshape([batch, from, height * width]));
-    let out = match &conv.bias {
-        Some(bias) => out + bias.val().reshape([1, to, 1]),
-        None => out,
+    convolve_then(conv, map, false)
+}
+
+/// [`convolve`], and a ReLU.
+pub(super) fn convolve_relu(conv: &Conv2d, map: Tensor<4>) -> Tensor<4> {
+    convolve_then(conv, map, true)
+}
+
+fn convolve_then(conv: &Conv2d, map: Tensor<4>, relu: bool) -> Tensor<4> {
+    let [_, _, height, width] = conv.weight.dims();
+    let options = ConvOptions {
+        stride: conv.stride,
+        // As `convolution` pads.
+        padding: [(height - 1) / 2, (width - 1) / 2],
+        groups: 1,
     };
-    out.reshape([batch, to, height, width])
+    let bias = conv.bias.as_ref().map(|bias| bias.val());
+    conv2d(map, conv.weight.val(), bias, relu, options)
+}
+
+/// Applies batch normalisation as burn's layer does, running statistics included, and a ReLU on
+/// request.
+pub(super) fn normalise(norm: &BatchNorm, map: Tensor<4>, relu: bool) -> Tensor<4> {
+    let device = map.device();
+    let running = [&norm.running_mean, &norm.running_var];
+    if !device.is_autodiff() || !norm.training.is_enabled() {
+        let [mean, variance] = running.map(|state| state.value().to_device(&device));
+        let scale = norm.gamma.val() / (variance + norm.epsilon).sqrt();
+        let shift = norm.beta.val() - mean * scale.clone();
+        return affine(map, scale, shift, None, relu);
+    }
+    let (gamma, beta) = (norm.gamma.val(), norm.beta.val());
+    let Normalized {
+        output,
+        mean,
+        variance,
+    } = batch_norm(map, gamma, beta, None, norm.epsilon, relu);
+    for (state, batch) in running.into_iter().zip([mean, variance]) {
+        let old = state.value_sync().to_device(&device);
+        let new = old * (1.0 - norm.momentum) + batch * norm.momentum;
+        state.update(new.detach());
+    }
+    output
 }
 
 /// A linear layer whose bias starts at 0.
@@ -142,17 +156,24 @@ impl Connector {
 
     /// The student's map with the teacher's channels; its size is what the projection leaves.
     pub fn forward(&self, loss: &'static str, map: Tensor<4>) -> Result<Tensor<4>, Error> {
-        Ok(self.norm.forward(self.project(loss, map)?))
+        Ok(normalise(&self.norm, self.project(loss, map)?, false))
     }
 
-    /// The student's map with the teacher's channels, at `size`.
+    /// [`forward`](Self::forward), and a ReLU.
+    pub fn forward_relu(&self, loss: &'static str, map: Tensor<4>) -> Result<Tensor<4>, Error> {
+        Ok(normalise(&self.norm, self.project(loss, map)?, true))
+    }
+
+    /// The student's map with the teacher's channels, at `size`, and a ReLU on request.
     pub fn forward_to(
         &self,
         loss: &'static str,
         map: Tensor<4>,
         size: [usize; 2],
+        relu: bool,
     ) -> Result<Tensor<4>, Error> {
-        Ok(self.norm.forward(resize(self.project(loss, map)?, size)))
+        let map = resize(self.project(loss, map)?, size);
+        Ok(normalise(&self.norm, map, relu))
     }
 
     fn project(&self, loss: &'static str, map: Tensor<4>) -> Result<Tensor<4>, Error> {
@@ -268,10 +289,7 @@ pub(super) fn built_for(
 pub(super) fn resize(map: Tensor<4>, size: [usize; 2]) -> Tensor<4> {
     let [_, _, height, width] = map.dims();
     let pooled = [height.min(size[0]), width.min(size[1])];
-    let map = match pooled == [height, width] {
-        true => map,
-        false => adaptive_avg_pool2d(map, pooled),
-    };
+    let map = average_pool(map, pooled);
     match pooled == size {
         true => map,
         // The nearest neighbour is the one mode whose gradient every backend has.

@@ -16,6 +16,7 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
+use kd_kernels::energy;
 use serde::{Deserialize, Serialize};
 
 use super::maps::{LevelPair, at_one_size, pair_levels, sum_over, taps};
@@ -64,7 +65,7 @@ pub fn at(student: Tensor<4>, teacher: Tensor<4>, scaling: AtScaling) -> Result<
 
 /// The attention vector of every sample, `[batch, positions]`.
 fn attention(map: Tensor<4>) -> Tensor<2> {
-    unit(map.square().mean_dim(1).flatten(1, 3))
+    unit(energy(map))
 }
 
 /// Parameters of [`At`].

@@ -13,10 +13,10 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
+use kd_kernels::divergence_over_positions;
 use serde::{Deserialize, Serialize};
 
 use super::adapter::Adapted;
-use super::kd::divergence;
 use super::maps::{at_one_size, pair_levels};
 use super::{About, check};
 use crate::{Error, Output, Pair, PairTaps, Step};
@@ -46,11 +46,9 @@ pub fn cwd(student: Tensor<4>, teacher: Tensor<4>, temperature: f64) -> Result<T
     check::same_batch("cwd", &student, &teacher)?;
     check::same_channels("cwd", &student, &teacher)?;
     check::positive("temperature", temperature)?;
-    let [student, teacher] = at_one_size(student, teacher).map(|map| {
-        let [batch, channels, height, width] = map.dims();
-        map.reshape([batch * channels, height * width]) / temperature
-    });
-    Ok(divergence(student, teacher) * (temperature * temperature))
+    let [student, teacher] = at_one_size(student, teacher.detach());
+    let divergence = divergence_over_positions(student, teacher, temperature);
+    Ok(divergence.mean() * (temperature * temperature))
 }
 
 /// Parameters of [`Cwd`].

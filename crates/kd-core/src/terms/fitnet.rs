@@ -21,8 +21,8 @@
 //! for Thin Deep Nets", ICLR 2015.
 
 use burn::module::Module;
-use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
+use kd_kernels::squared_distance;
 use serde::{Deserialize, Serialize};
 
 use super::adapter::Connector;
@@ -48,7 +48,7 @@ pub(super) const ABOUT: About = About {
 /// [`Error::Shape`] when the shapes differ or the batch is empty.
 pub fn fitnet(hint: Tensor<4>, target: Tensor<4>) -> Result<Tensor<1>, Error> {
     check::same_shape("fitnet", &hint, &target)?;
-    Ok((hint - target.detach()).square().mean())
+    Ok(squared_distance(hint, target).mean())
 }
 
 /// Parameters of [`FitNet`].
@@ -135,7 +135,8 @@ impl FitNet {
         let target = pair.teacher()?.maps.get(self.level)?;
         let hint = pair.student.maps.get(self.level)?;
         let [_, _, height, width] = target.dims();
-        let adapted = self.adapter.forward_to("fitnet", hint, [height, width])?;
-        fitnet(relu(adapted), target)
+        let size = [height, width];
+        let adapted = self.adapter.forward_to("fitnet", hint, size, true)?;
+        fitnet(adapted, target)
     }
 }

@@ -16,10 +16,11 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
+use kd_kernels::{products, squared_distance};
 use serde::{Deserialize, Serialize};
 
 use super::adapter::Adapted;
-use super::maps::{at_one_size, pair_levels, sum};
+use super::maps::{as_map, at_one_size, pair_levels, sum};
 use super::{About, check};
 use crate::{Error, Output, Pair, PairTaps, Step};
 
@@ -48,18 +49,14 @@ pub fn fsp(student: [Tensor<4>; 2], teacher: [Tensor<4>; 2]) -> Result<Tensor<1>
         check::same_channels("fsp", student, teacher)?;
     }
     check::same_batch("fsp", &student[0], &student[1])?;
-    let difference = flow(student) - flow(teacher.map(Tensor::detach));
-    Ok(difference.square().mean())
+    let [student, teacher] = [student, teacher.map(Tensor::detach)].map(|maps| as_map(flow(maps)));
+    Ok(squared_distance(student, teacher).mean())
 }
 
 /// Products of two maps' channels, averaged over positions, `[batch, c, d]`.
 fn flow([from, to]: [Tensor<4>; 2]) -> Tensor<3> {
-    let [from, to] = at_one_size(from, to).map(|map| {
-        let [_, _, height, width] = map.dims();
-        // Each gets its share of the mean, so that the sum of products stays in range.
-        map.flatten::<3>(2, 3) / ((height * width) as f64).sqrt()
-    });
-    from.matmul(to.transpose())
+    let [from, to] = at_one_size(from, to);
+    products(from, to)
 }
 
 /// Parameters of [`Fsp`].

@@ -29,13 +29,13 @@
 use burn::module::Module;
 use burn::nn::conv::Conv2d;
 use burn::nn::{BatchNorm, BatchNormConfig};
-use burn::tensor::activation::leaky_relu;
 use burn::tensor::{Device, Tensor};
+use kd_kernels::{energy, leaky_relu, squared_distance};
 use serde::{Deserialize, Serialize};
 
-use super::adapter::{built_for, convolution, convolve};
+use super::adapter::{built_for, convolution, convolve, normalise};
 use super::maps::{LevelPair, at_one_size, last_levels, taps};
-use super::unit::{unit, within_one};
+use super::unit::{for_products, unit, unit_products};
 use super::{About, check};
 use crate::{Error, Output, Pair, PairTaps, Step};
 
@@ -80,7 +80,7 @@ pub fn ft(student: Tensor<4>, teacher: Tensor<4>, form: FtForm) -> Result<Tensor
         check::same_channels("ft", &student, &teacher)?;
     }
     let [student, teacher] = at_one_size(student, teacher.detach()).map(|factor| match form {
-        FtForm::Attention => unit::<2>(within_one(factor).square().mean_dim(1).flatten(1, 3)),
+        FtForm::Attention => unit_products(energy(for_products(factor))),
         FtForm::Paper => unit::<2>(factor.flatten(1, 3)),
     });
     Ok((student - teacher).abs().mean())
@@ -200,7 +200,7 @@ impl Ft {
         let transfer = |factor| ft(through(&self.translator, student), factor, self.config.form);
         let reconstruction = |factor| {
             let again = through(&self.decoder, factor);
-            (again - teacher).square().mean() * self.config.reconstruction
+            squared_distance(again, teacher).mean() * self.config.reconstruction
         };
         match self.config.paraphraser_epochs {
             0 => Ok(transfer(factor.clone())? + reconstruction(factor)),
@@ -230,7 +230,7 @@ fn through(layers: &[Layer], map: Tensor<4>) -> Tensor<4> {
     layers.iter().fold(map, |map, layer| {
         let map = convolve(&layer.conv, map);
         let map = match &layer.norm {
-            Some(norm) => norm.forward(map),
+            Some(norm) => normalise(norm, map, false),
             None => map,
         };
         leaky_relu(map, SLOPE)

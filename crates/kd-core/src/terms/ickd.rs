@@ -13,11 +13,12 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
+use kd_kernels::{gram_of_channels, squared_distance};
 use serde::{Deserialize, Serialize};
 
 use super::adapter::Connector;
-use super::maps::{LevelPair, last_levels, taps};
-use super::unit::{unit, within_one};
+use super::maps::{LevelPair, as_map, last_levels, taps};
+use super::unit::{for_products, unit_products};
 use super::{About, check};
 use crate::{Error, Output, Pair, PairTaps, Step};
 
@@ -41,11 +42,9 @@ pub(super) const ABOUT: About = About {
 pub fn ickd(student: Tensor<4>, teacher: Tensor<4>) -> Result<Tensor<1>, Error> {
     check::same_batch("ickd", &student, &teacher)?;
     check::same_channels("ickd", &student, &teacher)?;
-    let [student, teacher] = [student, teacher.detach()].map(|map| {
-        let channels: Tensor<3> = within_one(map).flatten(2, 3);
-        unit(channels.clone().matmul(channels.transpose()))
-    });
-    Ok((student - teacher).square().sum_dim(2).mean())
+    let [student, teacher] = [student, teacher.detach()]
+        .map(|map| as_map(unit_products(gram_of_channels(for_products(map)))));
+    Ok(squared_distance(student, teacher).sum())
 }
 
 /// Parameters of [`Ickd`]: none.

@@ -17,11 +17,12 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
+use kd_kernels::{gram_of_channels, gram_of_positions, leading_vectors, squared_distance};
 use serde::{Deserialize, Serialize};
 
 use super::adapter::Adapted;
-use super::maps::{pair_levels, sum};
-use super::unit::{unit, within_one};
+use super::maps::{as_map, pair_levels, sum};
+use super::unit::{ZERO, for_products, unit};
 use super::{About, check};
 use crate::{Error, Output, Pair, PairTaps, Step};
 
@@ -50,48 +51,64 @@ const STEPS: usize = 10;
 /// # Errors
 /// [`Error::Shape`] when batch sizes or the channels of a level differ or a map is empty.
 pub fn kdsvd(student: [Tensor<4>; 2], teacher: [Tensor<4>; 2]) -> Result<Tensor<1>, Error> {
-    for (student, teacher) in student.iter().zip(&teacher) {
-        check::same_batch("kdsvd", student, teacher)?;
-        check::same_channels("kdsvd", student, teacher)?;
-    }
     check::same_batch("kdsvd", &student[0], &student[1])?;
-    let [before, after] = student;
-    let [before_taught, after_taught] = teacher.map(|map| singular(map.without_autodiff(), None));
-    let before = singular(before, Some(&before_taught));
-    let after = singular(after, Some(&after_taught));
-    let difference = turn(before, after) - turn(before_taught, after_taught);
-    Ok(difference.square().sum_dim(2).sum_dim(1).mean())
+    let ([before, after], [taught_before, taught_after]) = (student, teacher);
+    let (before, taught_before) = vectors(before, taught_before)?;
+    let (after, taught_after) = vectors(after, taught_after)?;
+    Ok(compare([before, after], [taught_before, taught_after]))
 }
 
-/// `exp(−(v_i − u_j)² / 8)` of vectors `[batch, channels, 1]`, `[batch, channels of v, channels of u]`.
-fn turn(from: Tensor<3>, to: Tensor<3>) -> Tensor<3> {
-    ((to - from.transpose()).square() * -0.125).exp()
+/// The vectors of one level of both networks.
+fn vectors(student: Tensor<4>, teacher: Tensor<4>) -> Result<(Tensor<2>, Tensor<2>), Error> {
+    check::same_batch("kdsvd", &student, &teacher)?;
+    check::same_channels("kdsvd", &student, &teacher)?;
+    let taught = singular(teacher.detach(), None);
+    Ok((singular(student, Some(&taught)), taught))
 }
 
-/// First right singular vectors `[batch, channels, 1]`, turned to those of `like`.
-fn singular(map: Tensor<4>, like: Option<&Tensor<3>>) -> Tensor<3> {
-    let rows: Tensor<3> = within_one(map).flatten(2, 3);
-    let [batch, channels, _] = rows.dims();
-    let columns = |v: Tensor<3>| unit(v.transpose()).transpose();
-    let step = |rows: &Tensor<3>, v: Tensor<3>| {
-        let along = rows.clone().transpose().matmul(v);
-        columns(rows.clone().matmul(along))
-    };
-    let fixed = rows.clone().without_autodiff();
+/// The loss from the vectors `[batch, channels]` of two levels of each network.
+fn compare(student: [Tensor<2>; 2], teacher: [Tensor<2>; 2]) -> Tensor<1> {
+    let [student, teacher] = [student, teacher].map(turn);
+    let [_, rows, _] = student.dims();
+    squared_distance(as_map(student), as_map(teacher)).sum() * rows as f64
+}
+
+/// `exp(−(v_i − u_j)² / 8)` of vectors `u` and `v`, `[batch, channels of v, channels of u]`.
+fn turn([from, to]: [Tensor<2>; 2]) -> Tensor<3> {
+    let difference = to.unsqueeze_dim::<3>(2) - from.unsqueeze_dim::<3>(1);
+    (difference.square() * -0.125).exp()
+}
+
+/// First right singular vectors `[batch, channels]`, turned to those of `like`.
+fn singular(map: Tensor<4>, like: Option<&Tensor<2>>) -> Tensor<2> {
+    let map = for_products(map);
+    let [batch, channels, height, width] = map.dims();
+    let positions = height * width;
     // A start that is at right angles to no vector in particular.
-    let start = Tensor::arange(0..channels as i64, &fixed.device()).float() * 0.7;
-    let start = (start.sin() + 1.0).cast(fixed.dtype());
-    let start = start.reshape([1, channels, 1]).expand([batch, channels, 1]);
-    let found = (0..SEARCH).fold(start, |v, _| step(&fixed, v));
-    let found = match like {
-        None => found,
-        Some(like) => {
-            let against = (found.clone() * like.clone()).sum_dim(1).lower_elem(0.0);
-            let turned = found.clone().neg();
-            found.mask_where(against.expand([batch, channels, 1]), turned)
+    let start = Tensor::arange(0..channels as i64, &map.device()).float() * 0.7;
+    let start = (start.sin() + 1.0).cast(map.dtype());
+    let start: Tensor<2> = start.reshape([1, channels]).expand([batch, channels]);
+    let lead = |matrices, start| leading_vectors(matrices, start, [SEARCH, STEPS], ZERO * ZERO);
+    let found = match channels <= positions {
+        true => lead(gram_of_channels(map), start),
+        // F Fᵀ is smaller than Fᵀ F, and its vector u gives v as Fᵀ u.
+        false => {
+            let rows = map.clone().permute([0, 2, 3, 1]);
+            let rows: Tensor<3> = rows.reshape([batch, positions, channels]);
+            let seen = rows.clone().detach().matmul(start.unsqueeze_dim(2));
+            let along = lead(gram_of_positions(map), seen.squeeze_dim(2));
+            let found = along.unsqueeze_dim::<3>(1).matmul(rows);
+            unit(found.squeeze_dim(1))
         }
     };
-    (0..STEPS).fold(found, |v, _| step(&rows, v))
+    match like {
+        None => found,
+        Some(like) => {
+            let against = (found.clone().detach() * like.clone()).sum_dim(1);
+            let turned = against.lower_elem(0.0).expand([batch, channels]);
+            found.clone().mask_where(turned, found.neg())
+        }
+    }
 }
 
 /// Parameters of [`KdSvd`].
@@ -142,9 +159,14 @@ impl KdSvd {
     /// [`Error::NoTeacher`], [`Error::MissingTap`], and as [`kdsvd`].
     pub fn forward(&self, pair: &Pair, _step: &Step) -> Result<Tensor<1>, Error> {
         let maps = self.maps.maps("kdsvd", pair)?;
-        let losses = maps.windows(2).map(|two| {
+        let vectors = maps.into_iter().map(|[student, teacher]| {
+            let (student, teacher) = vectors(student, teacher)?;
+            Ok([student, teacher])
+        });
+        let vectors = vectors.collect::<Result<Vec<_>, Error>>()?;
+        let losses = vectors.windows(2).map(|two| {
             let of = |network: usize| [two[0][network].clone(), two[1][network].clone()];
-            kdsvd(of(0), of(1))
+            Ok(compare(of(0), of(1)))
         });
         sum(&pair.student.logits.device(), losses)
     }
@@ -160,7 +182,7 @@ mod tests {
     fn vectors_are_singular() {
         let device = Device::flex();
         let map = Tensor::<4>::random([5, 6, 3, 3], Distribution::Uniform(0.0, 1.0), &device);
-        let v = singular(map.clone(), None);
+        let v: Tensor<3> = singular(map.clone(), None).unsqueeze_dim(2);
         let rows: Tensor<3> = map.flatten(2, 3);
         let image = rows.clone().matmul(rows.transpose().matmul(v.clone()));
         // FᵀF v is v times its length, and no other direction is stretched more.
@@ -169,7 +191,7 @@ mod tests {
         assert!(off < 1e-4, "{off}");
         let turned = singular(
             Tensor::<4>::from_floats([[[[3.0]], [[4.0]]]], &device),
-            Some(&Tensor::from_floats([[[-1.0], [0.0]]], &device)),
+            Some(&Tensor::from_floats([[-1.0, 0.0]], &device)),
         );
         let turned: Vec<f32> = turned.into_data().iter().collect();
         assert!((turned[0] + 0.6).abs() < 1e-6 && (turned[1] + 0.8).abs() < 1e-6);

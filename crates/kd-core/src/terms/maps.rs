@@ -1,7 +1,7 @@
 //! Which maps of two networks are compared, and at which size.
 
-use burn::tensor::module::adaptive_avg_pool2d;
 use burn::tensor::{Device, Tensor};
+use kd_kernels::average_pool;
 
 use super::check;
 use crate::{Error, Levels, Output, PairTaps, Taps};
@@ -159,11 +159,13 @@ pub(super) fn at_one_size(student: Tensor<4>, teacher: Tensor<4>) -> [Tensor<4>;
     let [_, _, height, width] = student.dims();
     let [_, _, other_height, other_width] = teacher.dims();
     let size = [height.min(other_height), width.min(other_width)];
-    [student, teacher].map(|map| {
-        let [_, _, height, width] = map.dims();
-        match [height, width] == size {
-            true => map,
-            false => adaptive_avg_pool2d(map, size),
-        }
-    })
+    [student, teacher].map(|map| average_pool(map, size))
+}
+
+/// Matrices `[batch, rows, columns]` as maps whose channels are the columns, for a loss that asks for
+/// maps.
+pub(super) fn as_map(matrices: Tensor<3>) -> Tensor<4> {
+    let [batch, rows, columns] = matrices.dims();
+    let pixels = matrices.reshape([batch, rows, 1, columns]);
+    pixels.permute([0, 3, 1, 2])
 }

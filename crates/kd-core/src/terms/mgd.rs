@@ -13,13 +13,13 @@
 
 use burn::module::Module;
 use burn::nn::conv::Conv2d;
-use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor, TensorData};
+use kd_kernels::squared_distance;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde::{Deserialize, Serialize};
 
-use super::adapter::{Adapted, convolution, convolve};
+use super::adapter::{Adapted, convolution, convolve, convolve_relu};
 use super::maps::{at_one_size, pair_levels, sum};
 use super::{About, check};
 use crate::{Error, Output, Pair, PairTaps, Step};
@@ -45,7 +45,7 @@ pub fn mgd(generated: Tensor<4>, teacher: Tensor<4>) -> Result<Tensor<1>, Error>
     check::same_shape("mgd", &generated, &teacher)?;
     let [_, channels, height, width] = generated.dims();
     // The mean first: a sum over a large map leaves the range of half precision.
-    let mean = (generated - teacher.detach()).square().mean();
+    let mean = squared_distance(generated, teacher).mean();
     Ok(mean * (channels * height * width) as f64)
 }
 
@@ -141,18 +141,24 @@ impl Mgd {
             .map(|([student, teacher], generator)| {
                 let [student, teacher] = at_one_size(student, teacher);
                 let kept = self.kept(student.dims(), &student.device(), &mut draws);
-                let filled = convolve(&generator.first, student * kept);
-                mgd(convolve(&generator.second, relu(filled)), teacher)
+                let filled = convolve_relu(&generator.first, masked(student, kept));
+                mgd(convolve(&generator.second, filled), teacher)
             });
         sum(&pair.student.logits.device(), losses)
     }
 
-    /// 1 at positions that are kept and 0 at those that are masked, `[batch, 1, height, width]`.
+    /// 1 at positions that are kept and 0 at those that are masked, `[batch, height, width, 1]`.
     fn kept(&self, shape: [usize; 4], device: &Device, draws: &mut StdRng) -> Tensor<4> {
         let [batch, _, height, width] = shape;
         let kept: Vec<f32> = (0..batch * height * width)
             .map(|_| f32::from(u8::from(!draws.random_bool(self.config.mask))))
             .collect();
-        Tensor::from_data(TensorData::new(kept, [batch, 1, height, width]), device)
+        Tensor::from_data(TensorData::new(kept, [batch, height, width, 1]), device)
     }
+}
+
+/// A map with nothing at the masked positions. Channels last, as maps lie in memory, it is one run over it.
+fn masked(map: Tensor<4>, kept: Tensor<4>) -> Tensor<4> {
+    let pixels = map.permute([0, 2, 3, 1]) * kept;
+    pixels.permute([0, 3, 1, 2])
 }

@@ -19,12 +19,13 @@
 
 use burn::module::Module;
 use burn::nn::Linear;
-use burn::tensor::activation::{log_softmax, relu, softmax};
+use burn::tensor::activation::{log_softmax, softmax};
 use burn::tensor::{Device, Int, Tensor};
+use kd_kernels::global_average;
 use serde::{Deserialize, Serialize};
 
 use super::adapter::{Connector, linear};
-use super::maps::{average, sum};
+use super::maps::sum;
 use super::{About, check};
 use crate::{Error, Output, Pair, PairTaps, Step, Taps};
 
@@ -182,8 +183,8 @@ impl OfaKd {
         };
         let exits = self.levels.iter().zip(&self.exits).map(|(level, exit)| {
             let map = pair.student.maps.get(*level)?;
-            let map = relu(exit.connector.forward("ofakd", map)?);
-            loss(exit.classifier.forward(average(map)))
+            let map = exit.connector.forward_relu("ofakd", map)?;
+            loss(exit.classifier.forward(global_average(map)))
         });
         let own = loss(pair.student.logits.clone());
         sum(&teacher.device(), exits.chain([own]))

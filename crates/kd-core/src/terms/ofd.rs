@@ -21,8 +21,8 @@
 //! Distillation", ICCV 2019.
 
 use burn::module::{Module, RunningState};
-use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
+use kd_kernels::{negative_part, one_sided_distance};
 use serde::{Deserialize, Serialize};
 
 use super::adapter::Connector;
@@ -61,8 +61,7 @@ pub fn ofd(student: Tensor<4>, teacher: Tensor<4>, margin: Tensor<1>) -> Result<
     check::same_batch("ofd", &student, &teacher)?;
     check::same_channels("ofd", &student, &teacher)?;
     let [student, teacher] = at_one_size(student, teacher.detach());
-    let shape = student.dims();
-    let [_, channels, height, width] = shape;
+    let [_, channels, height, width] = student.dims();
     let [margins] = margin.dims();
     if margins != channels {
         return Err(Error::Shape {
@@ -70,16 +69,9 @@ pub fn ofd(student: Tensor<4>, teacher: Tensor<4>, margin: Tensor<1>) -> Result<
             problem: format!("{margins} margins for {channels} channels"),
         });
     }
-    let margin = margin.detach().reshape([1, channels, 1, 1]);
-    let off = teacher.clone().lower_equal_elem(0.0);
-    // The larger of the teacher and its margin.
-    let target = relu(teacher - margin.clone()) + margin;
-    let difference = student - target;
-    // Where the teacher is off, a student that is lower still is where it should be.
-    let low = difference.clone().detach().lower_equal_elem(0.0);
-    let difference = difference.mask_fill(off.bool_and(low), 0.0);
     // The mean first: a sum over a large map leaves the range of half precision.
-    Ok(difference.square().mean() * (channels * height * width) as f64)
+    let distance = one_sided_distance(student, teacher, margin);
+    Ok(distance.mean() * (channels * height * width) as f64)
 }
 
 /// Margins `[channels]` of a map that a batch normalisation with scale `gamma` and shift `beta`
@@ -184,14 +176,7 @@ impl Ofd {
 /// The margin of each channel, with the batch's responses among those that count.
 fn margin_of(responses: &RunningState<Tensor<2>>, teacher: &Tensor<4>) -> Result<Tensor<1>, Error> {
     let [_, channels, ..] = teacher.dims();
-    let by_channel = |map: Tensor<4>| -> Tensor<2> {
-        let means = map.mean_dim(3).mean_dim(2).mean_dim(0);
-        means.reshape([1, channels])
-    };
-    let teacher = teacher.clone().detach();
-    let often = by_channel(teacher.clone().lower_elem(0.0).float());
-    let part = by_channel(relu(teacher.clone().neg())).neg();
-    let batch = Tensor::cat(vec![part, often], 0);
+    let batch = negative_part(teacher.clone());
     let known = responses.value_sync();
     super::adapter::built_for("ofd", "teacher", known.dims()[1], &teacher.dims())?;
     // Both parts start from 0 and grow alike, so that their ratio is a mean from the first batch on.

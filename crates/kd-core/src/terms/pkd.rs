@@ -16,11 +16,11 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
+use kd_kernels::standardised_distance;
 use serde::{Deserialize, Serialize};
 
 use super::adapter::Adapted;
 use super::maps::{at_one_size, pair_levels};
-use super::unit::precision;
 use super::{About, check};
 use crate::{Error, Output, Pair, PairTaps, Step};
 
@@ -50,34 +50,8 @@ const EPSILON: f64 = 1e-6;
 pub fn pkd(student: Tensor<4>, teacher: Tensor<4>) -> Result<Tensor<1>, Error> {
     check::same_batch("pkd", &student, &teacher)?;
     check::same_channels("pkd", &student, &teacher)?;
-    let [student, teacher] = at_one_size(student, teacher.detach()).map(standardised);
-    Ok((student - teacher).square().mean() * 0.5)
-}
-
-/// A map whose channels have mean 0 and deviation 1.
-fn standardised(map: Tensor<4>) -> Tensor<4> {
-    let shape = map.dims();
-    let [batch, _, height, width] = shape;
-    let count = batch * height * width;
-    let means = |map: Tensor<4>| map.mean_dim(3).mean_dim(2).mean_dim(0);
-    // Divided by the largest entry, no square overflows. That factor cancels, but for epsilon.
-    let largest = map.clone().detach().abs();
-    let largest = largest.max_dim(3).max_dim(2).max_dim(0);
-    let silent = largest.clone().equal_elem(0.0);
-    let largest = largest.mask_fill(silent, 1.0);
-    let map = map / largest.clone();
-    let centred = map.clone() - means(map);
-    // A single number has no deviation, and is 0 once its mean is taken off.
-    let unbiased = count as f64 / (count.max(2) - 1) as f64;
-    let variance = means(centred.clone().square()) * unbiased;
-    // What rounding leaves of a constant channel is no pattern.
-    let rounding = 8.0 * precision(&variance);
-    let constant = variance
-        .clone()
-        .detach()
-        .lower_equal_elem(rounding * rounding);
-    let deviation = variance.mask_fill(constant.clone(), 1.0).sqrt() + largest.recip() * EPSILON;
-    centred.mask_fill(constant.expand(shape), 0.0) / deviation
+    let [student, teacher] = at_one_size(student, teacher.detach());
+    Ok(standardised_distance(student, teacher, EPSILON).mean() * 0.5)
 }
 
 /// Parameters of [`Pkd`].

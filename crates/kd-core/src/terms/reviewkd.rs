@@ -22,11 +22,11 @@ use burn::module::Module;
 use burn::nn::conv::Conv2d;
 use burn::nn::{BatchNorm, BatchNormConfig};
 use burn::tensor::activation::sigmoid;
-use burn::tensor::module::adaptive_avg_pool2d;
 use burn::tensor::{Device, Tensor};
+use kd_kernels::{ConvOptions, average_pool, blend, conv2d, squared_distance};
 use serde::{Deserialize, Serialize};
 
-use super::adapter::{built_for, convolution, convolve, resize};
+use super::adapter::{built_for, convolution, convolve, normalise, resize};
 use super::maps::{LevelPair, pair_levels, sum};
 use super::{About, check};
 use crate::{Error, Levels, Output, Pair, PairTaps, Step, Taps, draw};
@@ -56,22 +56,22 @@ const WIDEST: usize = 512;
 pub fn hcl(student: Tensor<4>, teacher: Tensor<4>) -> Result<Tensor<1>, Error> {
     check::same_shape("hcl", &student, &teacher)?;
     let [_, _, height, width] = student.dims();
-    // An average of differences is the difference of averages, for half of the work.
-    let difference = student - teacher.detach();
-    let mut loss = difference.clone().square().mean();
+    let mut maps = [student, teacher.detach()];
+    let distance = |[student, teacher]: [Tensor<4>; 2]| squared_distance(student, teacher).mean();
+    let mut loss = distance(maps.clone());
     let (mut weight, mut total) = (1.0, 1.0);
-    let mut source = difference;
     for size in [4, 2, 1] {
         if size >= height.max(width) {
             continue;
         }
         weight /= 2.0;
         total += weight;
-        let pooled = adaptive_avg_pool2d(source.clone(), [size.min(height), size.min(width)]);
-        loss = loss + pooled.clone().square().mean() * weight;
+        let grid = [size.min(height), size.min(width)];
+        let pooled = maps.clone().map(|map| average_pool(map, grid));
+        loss = loss + distance(pooled.clone()) * weight;
         // Averages of equal parts are averages of the whole.
         if height % size == 0 && width % size == 0 {
-            source = pooled;
+            maps = pooled;
         }
     }
     Ok(loss / total)
@@ -212,18 +212,41 @@ impl Fusion {
         size: [usize; 2],
     ) -> Result<(Tensor<4>, Tensor<4>), Error> {
         built_for("reviewkd", "student", self.channels, &map.dims())?;
-        let mut fused = self.reduce_norm.forward(convolve(&self.reduce, map));
-        if let (Some(attend), Some(above)) = (&self.attend, above) {
-            let [_, _, height, width] = fused.dims();
-            let above = resize(above, [height, width]);
-            let both = Tensor::cat(vec![fused.clone(), above.clone()], 1);
-            let shares = sigmoid(convolve(attend, both));
-            fused = fused * shares.clone().narrow(1, 0, 1) + above * shares.narrow(1, 1, 1);
-        }
+        let own = normalise(&self.reduce_norm, convolve(&self.reduce, map), false);
+        let fused = match (&self.attend, above) {
+            (Some(attend), Some(above)) => fuse(attend, own, above),
+            _ => own,
+        };
         let fused = resize(fused, size);
-        let shown = self.show_norm.forward(convolve(&self.show, fused.clone()));
-        Ok((fused, shown))
+        let shown = convolve(&self.show, fused.clone());
+        Ok((fused, normalise(&self.show_norm, shown, false)))
     }
+}
+
+/// `a·own + b·above`, where `a, b` are sigmoids of the convolution `attend` of both, and `above` is
+/// brought to the size of `own`.
+///
+/// The convolution of both is the sum of one of each. That of `above` comes before its values are
+/// repeated, which then never stand in memory.
+fn fuse(attend: &Conv2d, own: Tensor<4>, above: Tensor<4>) -> Tensor<4> {
+    let [_, middle, height, width] = own.dims();
+    let [_, _, rows, columns] = above.dims();
+    // What is not repeated evenly is brought to size at once.
+    let above = match height.is_multiple_of(rows) && width.is_multiple_of(columns) {
+        true => above,
+        false => resize(above, [height, width]),
+    };
+    let half = |first: usize| attend.weight.val().narrow(1, first, middle);
+    let options = ConvOptions {
+        stride: [1, 1],
+        padding: [0, 0],
+        groups: 1,
+    };
+    let bias = attend.bias.as_ref().map(|bias| bias.val());
+    let of_own = conv2d(own.clone(), half(0), bias, false, options);
+    let of_above = conv2d(above.clone(), half(middle), None, false, options);
+    let shares = sigmoid(of_own + resize(of_above, [height, width]));
+    blend(own, above, shares)
 }
 
 /// The authors' initial values: uniform within `sqrt(3 / fan in)`.

@@ -11,10 +11,11 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
+use kd_kernels::gram_of_positions;
 use serde::{Deserialize, Serialize};
 
 use super::maps::{LevelPair, last_levels, sum_over, taps};
-use super::unit::unit;
+use super::unit::{for_products, unit_products};
 use super::{About, check};
 use crate::{Error, Output, Pair, PairTaps, Step};
 
@@ -41,19 +42,18 @@ pub(super) const ABOUT: About = About {
 /// samples.
 pub fn sp(student: Tensor<4>, teacher: Tensor<4>) -> Result<Tensor<1>, Error> {
     check::same_batch_of_pairs("sp", &student, &teacher)?;
-    let [student, teacher] = [student, teacher.detach()].map(similarity);
+    let [student, teacher] = [student, teacher.detach()].map(|map| similarity(for_products(map)));
     Ok((student - teacher).square().mean())
 }
 
-/// Similarities of each sample to all, `[batch, batch]`, every row of length 1.
-fn similarity(map: Tensor<4>) -> Tensor<2> {
-    let features: Tensor<2> = map.flatten(1, 3);
-    // Rows of length 1 do not depend on the scale of the batch: taking it out spares products that
-    // overflow.
-    let largest: Tensor<2> = features.clone().detach().abs().max().unsqueeze();
-    let zero = largest.clone().equal_elem(0.0);
-    let features = features / largest.mask_fill(zero, 1.0);
-    unit(features.clone().matmul(features.transpose()))
+/// Similarities of each sample to all, `[1, batch, batch]`, every row of length 1.
+fn similarity(map: Tensor<4>) -> Tensor<3> {
+    let [batch, channels, height, width] = map.dims();
+    // One map whose positions are the samples. In which order it has the features changes nothing; this is
+    // the one in which maps lie in memory.
+    let features = map.permute([0, 2, 3, 1]);
+    let features = features.reshape([1, batch, 1, height * width * channels]);
+    unit_products(gram_of_positions(features.permute([0, 3, 1, 2])))
 }
 
 /// Parameters of [`Sp`]: none.

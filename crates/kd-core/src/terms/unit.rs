@@ -1,31 +1,41 @@
 //! The length of vectors, and vectors brought to length 1.
 
 use burn::tensor::Tensor;
+use kd_kernels::unit_rows;
 
 /// A vector whose largest entry is no larger than this has no direction.
-const ZERO: f64 = 1e-12;
+pub(super) const ZERO: f64 = 1e-12;
 
 /// Vectors along the last dimension, each divided by its Euclidean norm.
 ///
 /// A vector of (all but) zeros stays as it is, and so does its gradient: it is not blown up by the
-/// division. Entries are first divided by the largest of them, so that no square overflows; that
-/// factor cancels and needs no gradient.
+/// division. No square overflows.
 pub(super) fn unit<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    let largest = x.clone().detach().abs().max_dim(D - 1);
-    let zero = largest.clone().lower_equal_elem(ZERO);
-    let x = x / largest.mask_fill(zero.clone(), 1.0);
-    let norm = x
-        .clone()
-        .square()
-        .sum_dim(D - 1)
-        .mask_fill(zero, 1.0)
-        .sqrt();
-    x / norm
+    directions(x, ZERO)
 }
 
-/// Maps `[batch, ..]` whose samples are divided by their largest entry, so that no square overflows: for
-/// what does not depend on a sample's size. That factor needs no gradient.
-pub(super) fn within_one(map: Tensor<4>) -> Tensor<4> {
+/// [`unit`] for vectors of products of two numbers.
+pub(super) fn unit_products<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    directions(x, ZERO * ZERO)
+}
+
+fn directions<const D: usize>(x: Tensor<D>, zero: f64) -> Tensor<D> {
+    let shape = x.dims();
+    let [outer @ .., width] = &shape[..] else {
+        return x;
+    };
+    let rows = x.clone().reshape([outer.iter().product(), *width]);
+    unit_rows(rows, zero).reshape(shape)
+}
+
+/// Maps `[batch, ..]` of which products of two numbers stay in range: for what does not depend on a sample's
+/// size. Half precision holds no square beyond 256, so that there a sample is divided by its largest entry, a
+/// factor that needs no gradient; other types hold those of any map up to 1e18.
+pub(super) fn for_products(map: Tensor<4>) -> Tensor<4> {
+    let wide = |largest: f64| largest > 1e30;
+    if map.dtype().finfo().is_none_or(|range| wide(range.max)) {
+        return map;
+    }
     let [batch, ..] = map.dims();
     let largest: Tensor<2> = map.clone().detach().abs().flatten(1, 3);
     let largest = largest.max_dim(1);

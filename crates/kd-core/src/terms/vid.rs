@@ -16,11 +16,12 @@
 
 use burn::module::{Module, Param};
 use burn::nn::conv::Conv2d;
-use burn::tensor::activation::{relu, softplus};
+use burn::tensor::activation::softplus;
 use burn::tensor::{Device, Tensor};
+use kd_kernels::squared_distance;
 use serde::{Deserialize, Serialize};
 
-use super::adapter::{built_for, convolution, convolve};
+use super::adapter::{built_for, convolution, convolve, convolve_relu};
 use super::maps::{LevelPair, at_one_size, pair_levels, sum, taps};
 use super::{About, check};
 use crate::{Error, Output, Pair, PairTaps, Step};
@@ -63,14 +64,11 @@ pub fn vid(
             problem: format!("{scales} variances for {channels} channels"),
         });
     }
-    let variance = (softplus(log_scale, 1.0) + EPSILON).reshape([1, channels, 1, 1]);
-    // The logarithms need no average over positions: each channel has as many.
-    let entropy = variance.clone().log().mean();
-    // Divided before it is squared, which keeps a wide channel in range.
-    let distance = ((prediction - teacher.detach()) / variance.sqrt())
-        .square()
-        .mean();
-    Ok((distance + entropy) * 0.5)
+    let variance = softplus(log_scale, 1.0) + EPSILON;
+    // Neither needs an average over positions: each channel has as many.
+    let entropy = variance.clone().log();
+    let distance = squared_distance(prediction, teacher) / variance;
+    Ok((distance + entropy).mean() * 0.5)
 }
 
 /// Parameters of [`Vid`].
@@ -179,12 +177,12 @@ impl Predictor {
 
     fn forward(&self, map: Tensor<4>) -> Result<Tensor<4>, Error> {
         built_for("vid", "student", self.channels, &map.dims())?;
-        let mut layers = self.layers.iter();
-        let Some(first) = layers.next() else {
+        let Some((last, layers)) = self.layers.split_last() else {
             return Ok(map);
         };
-        Ok(layers.fold(convolve(first, map), |map, layer| {
-            convolve(layer, relu(map))
-        }))
+        let hidden = layers
+            .iter()
+            .fold(map, |map, layer| convolve_relu(layer, map));
+        Ok(convolve(last, hidden))
     }
 }

@@ -1,6 +1,7 @@
 //! The kernels as operations of burn's Flex backend, with their gradients.
 
 mod autodiff;
+pub(crate) mod maps;
 mod tensor;
 
 use burn::backend::tensor::FloatTensor;
@@ -13,14 +14,14 @@ use crate::images::{Size, Target};
 use crate::{ConvOptions, channels, isa, norm};
 use tensor::{Dense, Map, build, dense, size};
 
-/// A map to add, or none. (The macro below knows no `Option`.)
+/// A tensor, or none. (The macro below knows no `Option`.)
 #[derive(ExtensionType)]
-pub(crate) enum Shortcut<B: Backend> {
+pub(crate) enum Maybe<B: Backend> {
     None,
     Some(FloatTensor<B>),
 }
 
-impl<B: Backend> Shortcut<B> {
+impl<B: Backend> Maybe<B> {
     fn into_option(self) -> Option<FloatTensor<B>> {
         match self {
             Self::None => None,
@@ -29,7 +30,7 @@ impl<B: Backend> Shortcut<B> {
     }
 }
 
-impl<B: Backend> From<Option<FloatTensor<B>>> for Shortcut<B> {
+impl<B: Backend> From<Option<FloatTensor<B>>> for Maybe<B> {
     fn from(tensor: Option<FloatTensor<B>>) -> Self {
         tensor.map_or(Self::None, Self::Some)
     }
@@ -38,10 +39,12 @@ impl<B: Backend> From<Option<FloatTensor<B>>> for Shortcut<B> {
 /// Operations that have gradients.
 #[backend_extension(Flex, Autodiff)]
 pub(crate) trait KernelOps: Backend {
-    /// Convolution without bias.
+    /// Convolution, a bias and a ReLU.
     fn kernel_conv2d(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
+        #[extension_type] bias: Maybe<Self>,
+        relu: bool,
         options: ConvOptions,
     ) -> FloatTensor<Self>;
 
@@ -51,7 +54,7 @@ pub(crate) trait KernelOps: Backend {
         x: FloatTensor<Self>,
         gamma: FloatTensor<Self>,
         beta: FloatTensor<Self>,
-        #[extension_type] residual: Shortcut<Self>,
+        #[extension_type] residual: Maybe<Self>,
         epsilon: f64,
         relu: bool,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
@@ -77,7 +80,7 @@ pub(crate) trait InferenceOps: Backend {
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
-        #[extension_type] residual: Shortcut<Self>,
+        #[extension_type] residual: Maybe<Self>,
         relu: bool,
         options: ConvOptions,
     ) -> FloatTensor<Self>;
@@ -87,7 +90,7 @@ pub(crate) trait InferenceOps: Backend {
         x: FloatTensor<Self>,
         scale: FloatTensor<Self>,
         shift: FloatTensor<Self>,
-        #[extension_type] residual: Shortcut<Self>,
+        #[extension_type] residual: Maybe<Self>,
         relu: bool,
     ) -> FloatTensor<Self>;
 }
@@ -108,6 +111,12 @@ pub(crate) trait KernelGrads: Backend {
         weight: [usize; 4],
         options: ConvOptions,
     ) -> FloatTensor<Self>;
+
+    /// The gradient before a ReLU, given its output.
+    fn relu_grad(grad: FloatTensor<Self>, output: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// The gradient of a bias, `[channels]`.
+    fn bias_grad(grad: FloatTensor<Self>) -> FloatTensor<Self>;
 
     /// Gradients of input, scale, shift, and of the shortcut where there is one.
     fn batch_norm_grad(saved: NormState<Self>, grad: FloatTensor<Self>) -> NormGrads<Self>;
@@ -222,15 +231,27 @@ fn convolve(
 }
 
 impl KernelOps for Flex {
-    fn kernel_conv2d(x: FlexTensor, weight: FlexTensor, options: ConvOptions) -> FlexTensor {
-        convolve(x, weight, options, Epilogue::default(), Purpose::Training)
+    fn kernel_conv2d(
+        x: FlexTensor,
+        weight: FlexTensor,
+        bias: Maybe<Self>,
+        relu: bool,
+        options: ConvOptions,
+    ) -> FlexTensor {
+        let bias = bias.into_option().map(Dense::new);
+        let epilogue = Epilogue {
+            bias: bias.as_ref().map(Dense::values),
+            residual: None,
+            relu,
+        };
+        convolve(x, weight, options, epilogue, Purpose::Training)
     }
 
     fn kernel_batch_norm(
         x: FlexTensor,
         gamma: FlexTensor,
         beta: FlexTensor,
-        residual: Shortcut<Self>,
+        residual: Maybe<Self>,
         epsilon: f64,
         relu: bool,
     ) -> (FlexTensor, FlexTensor, FlexTensor) {
@@ -280,7 +301,7 @@ impl InferenceOps for Flex {
         x: FlexTensor,
         weight: FlexTensor,
         bias: FlexTensor,
-        residual: Shortcut<Self>,
+        residual: Maybe<Self>,
         relu: bool,
         options: ConvOptions,
     ) -> FlexTensor {
@@ -298,7 +319,7 @@ impl InferenceOps for Flex {
         x: FlexTensor,
         scale: FlexTensor,
         shift: FlexTensor,
-        residual: Shortcut<Self>,
+        residual: Maybe<Self>,
         relu: bool,
     ) -> FlexTensor {
         let (x, scale, shift) = (Map::new(x), Dense::new(scale), Dense::new(shift));
@@ -362,6 +383,19 @@ impl KernelGrads for Flex {
             weight_grad::weight_grad(isa, &geometry, x, grad)
         };
         dense(values, weight)
+    }
+
+    fn relu_grad(grad: FlexTensor, output: FlexTensor) -> FlexTensor {
+        let (grad, output) = (Map::new(grad), Map::new(output));
+        let (grad, output) = (grad.images(), output.images());
+        build(grad.size, |dx| channels::gate(isa(), grad, output, 0.0, dx))
+    }
+
+    fn bias_grad(grad: FlexTensor) -> FlexTensor {
+        let grad = Map::new(grad);
+        let sums = channels::sum(isa(), grad.images());
+        let count = sums.len();
+        dense(sums, [count])
     }
 
     fn batch_norm_grad(saved: NormState<Self>, grad: FlexTensor) -> NormGrads<Self> {

@@ -47,6 +47,41 @@ impl Map {
     }
 }
 
+impl Map {
+    /// The map as matrices `[batch, positions, channels]`, without a copy.
+    pub fn matrices(self) -> FlexTensor {
+        let (size, pitch) = (self.size, self.pitch);
+        let strides = [size.area() * pitch, pitch, 1];
+        let layout = Layout::new(
+            Shape::from(vec![size.batch, size.area(), size.channels]),
+            strides.map(|stride| stride as isize).to_vec(),
+            self.tensor.layout().start_offset(),
+        );
+        self.tensor.with_layout(layout)
+    }
+}
+
+/// Matrices `[batch, positions, channels]`, as a product gives them, as a map.
+pub(super) fn from_matrices(matrices: FlexTensor, size: Size) -> FlexTensor {
+    let strides = strides(size);
+    matrices.with_layout(Layout::new(shape(size), strides, 0))
+}
+
+fn shape(size: Size) -> Shape {
+    Shape::from(vec![size.batch, size.channels, size.height, size.width])
+}
+
+/// Strides of a dense channels-last map.
+fn strides(size: Size) -> Vec<isize> {
+    let strides = [
+        size.area() * size.channels,
+        1,
+        size.width * size.channels,
+        size.channels,
+    ];
+    strides.map(|stride| stride as isize).to_vec()
+}
+
 /// Height, width and the like of a map.
 pub(super) fn size(layout: &Layout) -> Size {
     let shape = layout.shape();
@@ -87,7 +122,7 @@ pub(super) fn build(size: Size, fill: impl FnOnce(Target)) -> FlexTensor {
 }
 
 /// Values that `fill` writes, all of them.
-fn values(len: usize, fill: impl FnOnce(Target)) -> Vec<f32> {
+pub(super) fn values(len: usize, fill: impl FnOnce(Target)) -> Vec<f32> {
     let mut values: Vec<f32> = Vec::with_capacity(len);
     fill(Target(values.as_mut_ptr()));
     // SAFETY: `fill` wrote all `len` values.
@@ -97,17 +132,7 @@ fn values(len: usize, fill: impl FnOnce(Target)) -> Vec<f32> {
 
 /// Channels-last values as a map.
 fn map(values: Vec<f32>, size: Size) -> FlexTensor {
-    let strides = [
-        size.area() * size.channels,
-        1,
-        size.width * size.channels,
-        size.channels,
-    ];
-    let layout = Layout::new(
-        Shape::from(vec![size.batch, size.channels, size.height, size.width]),
-        strides.map(|stride| stride as isize).to_vec(),
-        0,
-    );
+    let layout = Layout::new(shape(size), strides(size), 0);
     FlexTensor::new(Bytes::from_elems(values), layout, DType::F32)
 }
 

@@ -1,7 +1,10 @@
 //! Tensors that several operations use: their gradients add up, in whatever order they come.
 
 use burn::tensor::{DType, Device, Tensor};
-use kd_kernels::{add, batch_norm, channels, conv2d, global_average, interleave};
+use kd_kernels::{
+    add, batch_norm, channels, conv2d, energy, global_average, gram_of_channels, interleave,
+    products, squared_distance,
+};
 
 use crate::compared::{compare, evaluate, numbers, plain, weighted};
 use crate::options;
@@ -23,10 +26,34 @@ fn row(x: Tensor<4>) -> Tensor<1> {
 }
 
 /// One of each kind, and operations of burn among them.
-const CONSUMERS: [Consumer; 10] = [
-    |x, with| row(conv2d(x, with.maps[1].clone(), options(1, 1, 1))),
-    |x, with| row(conv2d(x, with.maps[2].clone(), options(2, 0, 1))),
-    |x, with| row(conv2d(x, with.maps[3].clone(), options(1, 1, CHANNELS))),
+const CONSUMERS: [Consumer; 13] = [
+    |x, with| {
+        row(conv2d(
+            x,
+            with.maps[1].clone(),
+            None,
+            false,
+            options(1, 1, 1),
+        ))
+    },
+    |x, with| {
+        row(conv2d(
+            x,
+            with.maps[2].clone(),
+            None,
+            false,
+            options(2, 0, 1),
+        ))
+    },
+    |x, with| {
+        row(conv2d(
+            x,
+            with.maps[3].clone(),
+            None,
+            false,
+            options(1, 1, CHANNELS),
+        ))
+    },
     |x, with| row(normalized(x, None, with)),
     |x, with| row(normalized(with.maps[4].clone(), Some(x), with)),
     |x, with| row(normalized(x.clone(), Some(x), with)),
@@ -34,6 +61,24 @@ const CONSUMERS: [Consumer; 10] = [
     |x, _| row(interleave(add(x.clone(), x.clone()), x)),
     |x, _| global_average(x).flatten(0, 1),
     |x, _| row(x.clone() * x),
+    |x, with| {
+        let bias = Some(with.vectors[0].clone());
+        row(conv2d(
+            x,
+            with.maps[1].clone(),
+            bias,
+            true,
+            options(1, 1, 1),
+        ))
+    },
+    |x, with| {
+        let distance = squared_distance(x.clone(), with.maps[4].clone());
+        Tensor::cat(vec![distance, energy(x).flatten(0, 1)], 0)
+    },
+    |x, with| {
+        gram_of_channels(x.clone()).flatten::<1>(0, 2)
+            + products(x, with.maps[4].clone()).flatten(0, 2)
+    },
 ];
 
 /// What all consumers give, in one row.
@@ -56,7 +101,7 @@ type Node = fn(Tensor<4>, &Others) -> Tensor<4>;
 const NODES: [Node; 4] = [
     |x, _| x,
     |x, _| x * 1.5,
-    |x, with| conv2d(x, with.maps[1].clone(), options(1, 1, 1)),
+    |x, with| conv2d(x, with.maps[1].clone(), None, false, options(1, 1, 1)),
     |x, with| normalized(x, None, with),
 ];
 
@@ -92,8 +137,12 @@ fn a_chain_of_residual_blocks() {
         let mut x = maps[0].clone();
         for weights in [[1, 2], [3, 4]] {
             let [first, second] = weights.map(|i| maps[i].clone());
-            let inner = normalized(conv2d(x.clone(), first, options(1, 1, 1)), None, &with);
-            let inner = conv2d(inner, second, options(1, 1, 1));
+            let inner = normalized(
+                conv2d(x.clone(), first, None, false, options(1, 1, 1)),
+                None,
+                &with,
+            );
+            let inner = conv2d(inner, second, None, false, options(1, 1, 1));
             x = normalized(inner, Some(x), &with);
         }
         x
@@ -123,7 +172,15 @@ fn two_losses_of_one_leaf() {
     let device = Device::flex().autodiff();
     let leaf = |shape| Tensor::from_data(plain(shape).into_data(), &device).require_grad();
     let (x, weight): (Tensor<4>, Tensor<4>) = (leaf(SHAPE), leaf(MAPS[1]));
-    let loss = || weighted(conv2d(x.clone() * 2.0, weight.clone(), options(1, 1, 1)));
+    let loss = || {
+        weighted(conv2d(
+            x.clone() * 2.0,
+            weight.clone(),
+            None,
+            false,
+            options(1, 1, 1),
+        ))
+    };
     let (one, other) = (loss(), loss() * 3.0);
     let (one, other) = (one.backward(), other.backward());
     for tensor in [&x, &weight] {
@@ -144,7 +201,13 @@ fn arguments_without_gradients() {
             maps: &frozen,
             vectors,
         };
-        let x = conv2d(frozen[0].clone(), maps[1].clone(), options(1, 1, 1));
+        let x = conv2d(
+            frozen[0].clone(),
+            maps[1].clone(),
+            None,
+            false,
+            options(1, 1, 1),
+        );
         let y = normalized(x, Some(maps[4].clone()), &with);
         interleave(frozen[0].clone(), y)
     });

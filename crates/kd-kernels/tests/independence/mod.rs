@@ -17,7 +17,7 @@ fn a_picture_gives_the_same_in_every_batch() {
         let bias: Tensor<1> = plain([outputs, 1, 1, 1]).reshape([outputs]);
         let run = |first: usize, batch: usize| {
             let [x, shortcut] = [&x, &shortcut].map(|map| map.clone().narrow(0, first, batch));
-            let plain = conv2d(x.clone(), weight.clone(), options);
+            let plain = conv2d(x.clone(), weight.clone(), None, false, options);
             let (weight, bias) = (weight.clone(), bias.clone());
             let fused = conv2d_fused(x, weight, bias, Some(shortcut), true, options);
             [plain, fused]
@@ -78,9 +78,9 @@ fn the_number_of_threads_changes_nothing() {
         let found = evaluate(DType::F32, &maps, &[16, 16], |maps, vectors| {
             let [x, first, second, third] = [0, 1, 2, 3].map(|i| maps[i].clone());
             let [gamma, beta] = [0, 1].map(|i| vectors[i].clone());
-            let y = conv2d(x.clone(), first, options(1, 1, 1));
-            let y = conv2d(y, second, options(1, 1, 24));
-            let y = conv2d(y, third, options(1, 0, 1));
+            let y = conv2d(x.clone(), first, None, false, options(1, 1, 1));
+            let y = conv2d(y, second, None, false, options(1, 1, 24));
+            let y = conv2d(y, third, None, false, options(1, 0, 1));
             kd_kernels::batch_norm(y, gamma, beta, Some(x), 1e-5, true).output
         });
         (found.value, found.gradients)

@@ -1,7 +1,10 @@
 //! Maps that lie in memory in other ways than the kernels leave them.
 
 use burn::tensor::Tensor;
-use kd_kernels::{add, batch_norm, channels, conv2d, global_average, interleave};
+use kd_kernels::{
+    add, average_pool, batch_norm, channels, conv2d, energy, global_average, gram_of_channels,
+    gram_of_positions, interleave, squared_distance,
+};
 
 use crate::compared::compare;
 use crate::options;
@@ -45,15 +48,33 @@ fn every_operation_reads_every_view() {
     for (name, shape, view) in views() {
         let [weight, depthwise] = [[9, 8, 3, 3], [8, 1, 3, 3]];
         let maps = [shape, weight, depthwise, [2, 8, 4, 6]];
-        let operations: [(&str, Operation); 7] = [
+        let operations: [(&str, Operation); 14] = [
             ("conv2d", &|m, _| {
-                conv2d(view(m[0].clone()), m[1].clone(), options(1, 1, 1))
+                conv2d(
+                    view(m[0].clone()),
+                    m[1].clone(),
+                    None,
+                    false,
+                    options(1, 1, 1),
+                )
             }),
             ("strided", &|m, _| {
-                conv2d(view(m[0].clone()), m[1].clone(), options(2, 1, 1))
+                conv2d(
+                    view(m[0].clone()),
+                    m[1].clone(),
+                    None,
+                    false,
+                    options(2, 1, 1),
+                )
             }),
             ("depthwise", &|m, _| {
-                conv2d(view(m[0].clone()), m[2].clone(), options(1, 1, 8))
+                conv2d(
+                    view(m[0].clone()),
+                    m[2].clone(),
+                    None,
+                    false,
+                    options(1, 1, 8),
+                )
             }),
             ("batch_norm", &|m, v| {
                 let [gamma, beta] = [0, 1].map(|i| v[i].clone());
@@ -64,6 +85,32 @@ fn every_operation_reads_every_view() {
             ("interleave", &|m, _| {
                 interleave(view(m[0].clone()), add(m[3].clone(), view(m[0].clone())))
             }),
+            ("biased", &|m, v| {
+                let bias = Some(v[0].clone().mean().expand([9]));
+                conv2d(
+                    view(m[0].clone()),
+                    m[1].clone(),
+                    bias,
+                    true,
+                    options(1, 1, 1),
+                )
+            }),
+            ("distance", &|m, _| {
+                squared_distance(view(m[0].clone()), m[3].clone()).reshape([1, 8, 1, 1])
+            }),
+            ("distance from it", &|m, _| {
+                squared_distance(m[3].clone(), view(m[0].clone())).reshape([1, 8, 1, 1])
+            }),
+            ("energy", &|m, _| {
+                energy(view(m[0].clone())).reshape([2, 1, 4, 6])
+            }),
+            ("gram", &|m, _| {
+                gram_of_channels(view(m[0].clone())).reshape([2, 1, 8, 8])
+            }),
+            ("positions", &|m, _| {
+                gram_of_positions(view(m[0].clone())).reshape([2, 1, 24, 24])
+            }),
+            ("pool", &|m, _| average_pool(view(m[0].clone()), [2, 2])),
             ("average", &|m, _| {
                 global_average(view(m[0].clone())).reshape([2, 8, 1, 1])
             }),
@@ -80,7 +127,7 @@ fn parameters_and_gradients_that_are_views() {
     let maps = [[2, 8, 4, 6], [3, 3, 8, 12]];
     compare("views", &maps, &[20, 8], |maps, vectors| {
         let weight = maps[1].clone().permute([3, 2, 0, 1]).narrow(0, 2, 9);
-        let y = conv2d(maps[0].clone(), weight, options(1, 1, 1));
+        let y = conv2d(maps[0].clone(), weight, None, false, options(1, 1, 1));
         let gamma = vectors[0].clone().narrow(0, 5, 8);
         let y = channels(y, 1, 8);
         let y = batch_norm(y, gamma, vectors[1].clone(), None, 1e-3, false).output;
@@ -100,7 +147,7 @@ fn a_unit_that_splits_and_mixes_channels() {
             let mut x = maps[0].clone();
             for _ in 0..3 {
                 let [kept, changed] = [0, 10].map(|first| channels(x.clone(), first, 10));
-                let changed = conv2d(changed, maps[1].clone(), options(1, 0, 1));
+                let changed = conv2d(changed, maps[1].clone(), None, false, options(1, 0, 1));
                 let changed = batch_norm(changed, gamma.clone(), beta.clone(), None, 1e-3, true);
                 x = interleave(kept, changed.output);
             }

@@ -25,7 +25,12 @@ impl Fake {
         let mut records = Vec::new();
         for seed in 0..seeds {
             for (kind, top1) in [(Arm::Alone, 70.1), (Arm::Distilled, 72.4)] {
-                arms.push(arm(kind.clone(), Some(seed), top1 + 0.4 * seed as f64, classes));
+                arms.push(arm(
+                    kind.clone(),
+                    Some(seed),
+                    top1 + 0.4 * seed as f64,
+                    classes,
+                ));
                 records.extend(training(&kind, seed, epochs, steps_per_epoch));
             }
         }

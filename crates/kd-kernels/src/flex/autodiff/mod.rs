@@ -11,8 +11,8 @@ use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, AutodiffBackend, Backend, TensorMetadata};
 
-use super::{KernelGrads, KernelOps, NormGrads, NormState, Shortcut};
 use crate::ConvOptions;
+use crate::flex::{KernelGrads, KernelOps, Maybe, NormGrads, NormState};
 
 /// Nodes whose gradient one of these operations has registered. The operation that registers the
 /// next one takes the first back and adds both in its own pass; left to itself, burn would add
@@ -55,6 +55,8 @@ macro_rules! register {
     };
 }
 
+mod maps;
+
 /// `new`, plus what was there.
 fn plus<B: KernelGrads>(new: FloatTensor<B>, earlier: Option<FloatTensor<B>>) -> FloatTensor<B> {
     match earlier {
@@ -71,17 +73,41 @@ fn shape4<B: Backend>(tensor: &FloatTensor<B>) -> [usize; 4] {
 #[derive(Debug)]
 struct Conv2d;
 
-impl<B: KernelGrads> Backward<B, 2> for Conv2d {
-    type State = (FloatTensor<B>, FloatTensor<B>, ConvOptions);
+/// What a convolution keeps for its backward pass.
+#[derive(Clone, Debug)]
+struct ConvState<B: Backend> {
+    x: FloatTensor<B>,
+    weight: FloatTensor<B>,
+    /// Output, when a ReLU made it.
+    gate: Option<FloatTensor<B>>,
+    options: ConvOptions,
+}
 
-    fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let [x_node, weight_node] = ops.parents;
+/// Input, weight and, last, the bias where there is one.
+impl<B: KernelGrads, const N: usize> Backward<B, N> for Conv2d {
+    type State = ConvState<B>;
+
+    fn backward(self, ops: Ops<Self::State, N>, grads: &mut Gradients, _: &mut Checkpointer) {
         let grad = grads.consume::<B>(&ops.node);
-        let (x, weight, options) = ops.state;
+        let ConvState {
+            x,
+            weight,
+            gate,
+            options,
+        } = ops.state;
+        let grad = match gate {
+            Some(output) => B::relu_grad(grad, output),
+            None => grad,
+        };
         let (input, shape) = (shape4::<B>(&x), shape4::<B>(&weight));
-        if let Some(node) = weight_node {
+        let mut parents = ops.parents.into_iter();
+        let x_node = parents.next().flatten();
+        if let Some(Some(node)) = parents.next() {
             let gradient = B::conv2d_weight_grad(x, grad.clone(), shape, options);
             grads.register::<B>(node.id, gradient);
+        }
+        if let Some(Some(node)) = parents.next() {
+            grads.register::<B>(node.id, B::bias_grad(grad.clone()));
         }
         register!(grads, x_node, |earlier| B::conv2d_input_grad(
             grad, weight, input, options, earlier
@@ -186,17 +212,30 @@ impl<B: KernelOps + KernelGrads, C: CheckpointStrategy> KernelOps for Autodiff<B
     fn kernel_conv2d(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
+        bias: Maybe<Self>,
+        relu: bool,
         options: ConvOptions,
     ) -> FloatTensor<Self> {
         let ((x, x_node), (weight, weight_node)) = (x.into_parts(), weight.into_parts());
-        let output = B::kernel_conv2d(x.clone(), weight.clone(), options);
-        match Conv2d
-            .prepare::<C>([x_node, weight_node])
-            .compute_bound()
-            .stateful()
-        {
-            OpsKind::Tracked(prep) => prep.finish((x, weight, options), output),
-            OpsKind::UnTracked(prep) => prep.finish(output),
+        let (bias, bias_node) = bias.into_option().map(|bias| bias.into_parts()).unzip();
+        let output = B::kernel_conv2d(x.clone(), weight.clone(), bias.into(), relu, options);
+        let state = ConvState {
+            x,
+            weight,
+            gate: relu.then(|| output.clone()),
+            options,
+        };
+        macro_rules! finish {
+            ($nodes:expr) => {
+                match Conv2d.prepare::<C>($nodes).compute_bound().stateful() {
+                    OpsKind::Tracked(prep) => prep.finish(state, output),
+                    OpsKind::UnTracked(prep) => prep.finish(output),
+                }
+            };
+        }
+        match bias_node {
+            Some(bias_node) => finish!([x_node, weight_node, bias_node]),
+            None => finish!([x_node, weight_node]),
         }
     }
 
@@ -204,7 +243,7 @@ impl<B: KernelOps + KernelGrads, C: CheckpointStrategy> KernelOps for Autodiff<B
         x: FloatTensor<Self>,
         gamma: FloatTensor<Self>,
         beta: FloatTensor<Self>,
-        residual: Shortcut<Self>,
+        residual: Maybe<Self>,
         epsilon: f64,
         relu: bool,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {

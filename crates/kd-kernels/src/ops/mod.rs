@@ -1,9 +1,17 @@
 //! The operations on tensors: a kernel where there is one, else a composition.
 
+mod maps;
+
 use burn::tensor::Tensor;
 use burn::tensor::activation::relu as rectify;
 use burn::tensor::module::{adaptive_avg_pool2d, batch_norm_train};
 use burn::tensor::ops::ConvOptions as BurnConvOptions;
+
+pub use maps::{
+    average_pool, blend, boundary_distance, divergence_over_positions, energy, gram_of_channels,
+    gram_of_positions, leading_vectors, leaky_relu, negative_part, one_sided_distance, products,
+    squared_distance, standardised_distance, unit_rows,
+};
 
 /// Stride, zeros on each side, and groups of a convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,24 +70,38 @@ macro_rules! kernel {
     };
 }
 
-/// A convolution without bias: `x` of shape `[batch, inputs, height, width]` with `weight`
-/// `[outputs, inputs / groups, kernel height, kernel width]`.
+/// A convolution: `x` of shape `[batch, inputs, height, width]` with `weight`
+/// `[outputs, inputs / groups, kernel height, kernel width]`, plus `bias` `[outputs]`, and a ReLU on
+/// request.
 ///
-/// Differentiable in both. On a device without autodiff, and in the gradients, 3×3 kernels of stride
+/// Differentiable in all of them. On a device without autodiff, and in the gradients, 3×3 kernels of stride
 /// 1 are computed by Winograd's minimal filtering F(4×4, 3×3) (Lavin and Gray, CVPR 2016), whose
 /// rounding error is about two and a half times that of the direct sum. The forward pass of
 /// training sums directly: there the error decides which values near zero pass a ReLU.
-pub fn conv2d(x: Tensor<4>, weight: Tensor<4>, options: ConvOptions) -> Tensor<4> {
+pub fn conv2d(
+    x: Tensor<4>,
+    weight: Tensor<4>,
+    bias: Option<Tensor<1>>,
+    relu: bool,
+    options: ConvOptions,
+) -> Tensor<4> {
     #[cfg(feature = "flex")]
     if fast(&x) && !x.device().is_autodiff() {
-        let bias = Tensor::zeros([weight.dims()[0]], &x.device());
-        return conv2d_fused(x, weight, bias, None, false, options);
+        let bias = bias.unwrap_or_else(|| Tensor::zeros([weight.dims()[0]], &x.device()));
+        return conv2d_fused(x, weight, bias, None, relu, options);
     }
     kernel!(
         &x,
-        KernelOps::kernel_conv2d(x.into_dispatch(), weight.into_dispatch(), options)
+        KernelOps::kernel_conv2d(
+            x.into_dispatch(),
+            weight.into_dispatch(),
+            bias.map(Tensor::into_dispatch).into(),
+            relu,
+            options
+        )
     );
-    burn::tensor::module::conv2d(x, weight, None, options.composed())
+    let y = burn::tensor::module::conv2d(x, weight, bias, options.composed());
+    finish(y, None, relu)
 }
 
 /// [`conv2d`], plus `bias` `[outputs]`, plus `residual`, and a ReLU on request.

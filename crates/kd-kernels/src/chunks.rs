@@ -1,0 +1,57 @@
+//! Pixels in chunks that several threads work on.
+//!
+//! The chunks depend on the sizes alone and not on the number of threads, so neither do sums.
+
+use rayon::prelude::*;
+
+use crate::images::Size;
+
+/// Values of a chunk; it stays in a first- or second-level cache between two readings.
+const VALUES: usize = 1 << 14;
+
+/// Pixels of a chunk.
+pub(crate) fn pixels(channels: usize) -> usize {
+    (VALUES / channels.max(1)).max(1)
+}
+
+/// Runs `work(first pixel, count)` for all pixels.
+pub(crate) fn each(size: Size, work: impl Fn(usize, usize) + Sync) {
+    let (total, step) = (size.pixels(), pixels(size.channels));
+    (0..total.div_ceil(step))
+        .into_par_iter()
+        .for_each(|index| work(index * step, (total - index * step).min(step)));
+}
+
+/// Sums over all pixels of `width` values a chunk, which `work(first pixel, count, sums)` adds to zeros.
+/// The chunks' sums are added in double precision.
+pub(crate) fn sums(
+    size: Size,
+    width: usize,
+    work: impl Fn(usize, usize, &mut [f32]) + Sync,
+) -> Vec<f64> {
+    let mut sums = vec![0.0f64; width];
+    for partial in partial(size, width, work).chunks(width.max(1)) {
+        for (sum, value) in sums.iter_mut().zip(partial) {
+            *sum += f64::from(*value);
+        }
+    }
+    sums
+}
+
+/// What `work(first pixel, count, values)` makes of `width` zeros for each chunk, one after another.
+pub(crate) fn partial(
+    size: Size,
+    width: usize,
+    work: impl Fn(usize, usize, &mut [f32]) + Sync,
+) -> Vec<f32> {
+    let (total, step) = (size.pixels(), pixels(size.channels));
+    let mut partial = vec![0.0f32; total.div_ceil(step) * width];
+    partial
+        .par_chunks_mut(width.max(1))
+        .enumerate()
+        .for_each(|(index, partial)| {
+            let first = index * step;
+            work(first, (total - first).min(step), partial);
+        });
+    partial
+}
