@@ -4,7 +4,7 @@ mod backward;
 mod forward;
 
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Backend, Flex, backend_extension};
+use burn::backend::{Backend, backend_extension};
 use burn_flex::FlexTensor;
 
 use super::Maybe;
