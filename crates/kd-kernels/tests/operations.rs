@@ -233,7 +233,7 @@ fn what_does_not_fit_is_refused() {
         let [gamma, beta] = [vector(channels), vector(channels)];
         batch_norm(map(), gamma, beta, Some(plain(residual)), 1e-5, true).output
     };
-    let refused: [(&str, &dyn Fn() -> Tensor<4>); 9] = [
+    let refused: [(&str, &dyn Fn() -> Tensor<4>); 12] = [
         ("only a map of the same size can be added", &|| {
             fused(8, [1, 8, 4, 3])
         }),
@@ -255,6 +255,17 @@ fn what_does_not_fit_is_refused() {
         }),
         ("only equal maps can be added", &|| {
             add(map(), plain([1, 8, 4, 3]))
+        }),
+        ("only maps of one size can be compared", &|| {
+            let distance = kd_kernels::squared_distance(map(), plain([1, 8, 4, 3]));
+            distance.reshape([1, 8, 1, 1])
+        }),
+        ("only maps of one size have products", &|| {
+            let products = kd_kernels::products(map(), plain([1, 8, 4, 3]));
+            products.reshape([1, 1, 8, 8])
+        }),
+        ("one map is the other's size or divides it", &|| {
+            kd_kernels::blend(map(), plain([1, 8, 3, 4]), plain([1, 2, 4, 4]))
         }),
         ("only equal maps can be interleaved", &|| {
             interleave(map(), plain([1, 8, 4, 3]))
