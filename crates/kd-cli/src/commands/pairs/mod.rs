@@ -35,8 +35,8 @@ pub struct Arguments {
     /// Try only the losses whose name contains this.
     #[arg(long, value_name = "TEXT", default_value = "")]
     only: String,
-    /// Pictures in a batch; some losses compare them, so there are two at least.
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(2..))]
+    /// Pictures in a batch; some losses compare their distances, so there are three at least.
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(3..))]
     batch: u32,
     /// Write the result as a page of the book.
     #[arg(long, value_name = "FILE")]
