@@ -9,7 +9,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use kd_core::{Output, Taps};
 use kd_models::{Backbone, Network, NetworkConfig};
-use kd_train::Recipe;
+use kd_train::{Recipe, StageSpec};
 
 const GOOD: &str = r#"name = "test"
 
@@ -116,12 +116,28 @@ fn every_term_of_a_shipped_recipe_fits_its_networks() {
             let key = (model.to_owned(), classes);
             shown.entry(key).or_insert_with(dry_run).clone()
         };
-        let student = show(&recipe.student.model);
-        let teacher = recipe.teacher.as_ref().map(|t| show(&t.model));
-        let objective = recipe.objective.clone().with_samples(64);
-        objective
-            .init(&student, teacher.as_ref(), &device.clone().autodiff())
-            .unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        for stage in recipe.stages.values().chain([&recipe.student]) {
+            let student = show(&stage.model);
+            let teacher = first_teacher(&recipe, stage).map(&mut show);
+            let objective = recipe.objective_of(stage).with_samples(64);
+            objective
+                .init(&student, teacher.as_ref(), &device.clone().autodiff())
+                .unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        }
+    }
+}
+
+/// The network of the first one that a stage learns from.
+fn first_teacher<'a>(recipe: &'a Recipe, stage: &'a StageSpec) -> Option<&'a str> {
+    let teacher = recipe.teacher.as_ref().map(|t| t.model.as_str());
+    match &stage.teachers {
+        Some(names) => {
+            let name = names.first()?;
+            let stage = recipe.stages.get(name).map(|s| s.model.as_str());
+            stage.or(teacher)
+        }
+        None if stage.mutual => stage.peers.first().map(String::as_str),
+        None => teacher,
     }
 }
 

@@ -16,8 +16,9 @@ fn a_full_run_shows_every_section() {
     assert!(page.contains("<td>7,433,860</td><td>1,233,540</td>"));
     assert!(page.contains("72.80 ±\u{a0}0.40\u{a0}%"));
     assert!(page.contains("mean of 3 seeds</small>"));
-    // Accuracy, validation loss, loss, contributions, ce, kd, rate, norm, speed.
-    assert_eq!(times(&page, "<figure class=\"plot\""), 9);
+    // Accuracy, validation loss, loss, contributions, norms of the components' gradients for both
+    // students, ce, kd, rate, norm, speed.
+    assert_eq!(times(&page, "<figure class=\"plot\""), 11);
     assert!(page.contains("Teacher, test split"));
     assert_eq!(times(&page, "<figure class=\"sample\""), 4);
     assert_eq!(times(&page, "class=\"bars\""), 2);
