@@ -142,6 +142,7 @@ mod tests {
             macs: 12_000_000,
             bytes: 320_000,
             adapter_parameters: 0,
+            learned_from: Vec::new(),
             test: Accuracy {
                 top1,
                 top5: 99.0,

@@ -79,6 +79,9 @@ pub struct ArmSummary {
     pub bytes: u64,
     /// Parameters of the adapters that were trained beside it and thrown away.
     pub adapter_parameters: u64,
+    /// Who it learned from beside its labels: `teacher`, stages and peers by name.
+    #[serde(default)]
+    pub learned_from: Vec<String>,
     /// The test split.
     pub test: Accuracy,
     /// Share of test pictures where it predicts the teacher's class, in percent.

@@ -141,6 +141,14 @@ fn an_assistant_stands_between_teacher_and_student() {
     assert!(!second.losses("distilled").is_empty());
     assert_eq!(second.losses("distilled"), chain.losses("distilled"));
 
+    let from: Vec<_> = chain
+        .summary
+        .arms
+        .iter()
+        .map(|a| a.learned_from.join(" "))
+        .collect();
+    assert_eq!(from, ["", "teacher", "", "assistant", ""]);
+
     let cost = |arm: Arm| {
         let arms = &chain.summary.arms;
         let measured = arms.iter().find(|a| a.arm == arm).unwrap();
@@ -194,6 +202,9 @@ fn students_learn_from_each_other() {
     ];
     let mutual_run = start(folder.path(), "mutual", &mutual, false);
     assert_eq!(mutual_run.arms(), ["distilled", "peer:resnet14"]);
+    let arms = &mutual_run.summary.arms;
+    assert_eq!(arms[0].learned_from, ["resnet14"]);
+    assert_eq!(arms[1].learned_from, ["student"]);
 
     let recipe = recipe(&mutual).unwrap();
     let dataset = kd_data::load(&recipe.data, &mut |_| {}).unwrap();

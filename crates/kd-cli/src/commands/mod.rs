@@ -15,8 +15,10 @@ use std::io::{self, Write};
 
 use anyhow::{Context, Result};
 use clap::Args;
+use kd_core::TermConfig;
 
 use crate::device::{self, Selection};
+use crate::failure::BadInput;
 
 /// The option that every computing command has.
 #[derive(Args)]
@@ -32,6 +34,17 @@ impl DeviceArgument {
     fn selection(&self) -> Result<Selection> {
         self.device.clone().map_or_else(device::preferred, Ok)
     }
+}
+
+/// Names of the losses that contain a text; all for an empty one.
+fn losses_with(text: &str) -> Result<Vec<&'static str>> {
+    let all = TermConfig::NAMES;
+    let names: Vec<_> = all.iter().copied().filter(|n| n.contains(text)).collect();
+    if names.is_empty() {
+        let all = all.join(", ");
+        return Err(BadInput(format!("no loss contains `{text}`; there are {all}")).into());
+    }
+    Ok(names)
 }
 
 /// Writes a result to standard output. A reader that has seen enough, such as `head`, is no

@@ -104,13 +104,17 @@ fn arm(kind: Arm, seed: Option<u64>, top1: f64, classes: usize) -> ArmSummary {
     let shift = seed.unwrap_or(7) as usize + 31 * number(&kind);
     let teacher = kind == Arm::Teacher;
     ArmSummary {
-        arm: kind,
+        arm: kind.clone(),
         seed,
         model: if teacher { "resnet32x4" } else { "resnet8x4" }.into(),
         parameters: if teacher { 7_433_860 } else { 1_233_540 },
         macs: if teacher { 1_083_000_000 } else { 177_100_000 },
         bytes: if teacher { 29_790_000 } else { 4_958_000 },
         adapter_parameters: 0,
+        learned_from: match kind {
+            Arm::Distilled => vec!["teacher".into()],
+            _ => Vec::new(),
+        },
         test: Accuracy {
             top1,
             top5: top1 + 18.0,

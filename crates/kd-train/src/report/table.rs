@@ -34,7 +34,7 @@ type Line = (
     fn(&[&ArmSummary]) -> Option<String>,
 );
 
-const LINES: [Line; 15] = [
+const LINES: [Line; 16] = [
     ("Top-1", "higher is better", |a| {
         percent(a, |x| Some(x.test.top1))
     }),
@@ -60,6 +60,10 @@ const LINES: [Line; 15] = [
     ("Adapters", "parameters, training only", |a| {
         let adapters = a.first()?.adapter_parameters;
         (adapters > 0).then(|| count(adapters))
+    }),
+    ("Learned from", "beside labels", |a| {
+        let from = &a.first()?.learned_from;
+        (!from.is_empty()).then(|| from.join(", "))
     }),
     ("Latency, median", "one picture", |a| {
         over_seeds(a, |x| Some(x.latency.median_ms), hundredths, " ms")

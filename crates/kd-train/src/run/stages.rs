@@ -176,6 +176,7 @@ impl Job<'_> {
                 seed: None,
                 network: network.valid(),
                 adapter_parameters: 0,
+                learned_from: Vec::new(),
                 training: None,
             }));
         }
@@ -188,6 +189,7 @@ impl Job<'_> {
                 arm: Arm::Teacher,
                 model: &spec.model,
                 start: Start::Fresh,
+                learns_from: Vec::new(),
             }],
             objective: recipe.objective.labels_only(),
             config: spec.train.as_ref().unwrap_or(&recipe.train),
@@ -222,19 +224,35 @@ impl Job<'_> {
             Arm::Alone => Arm::PeerAlone,
             _ => Arm::Peer,
         };
+        let (name, prefix) = match &arm {
+            Arm::Stage(name) => (name.clone(), format!("{name}.")),
+            _ => (STUDENT.into(), String::new()),
+        };
+        let peers = peers(stage, &prefix);
+        let together: Vec<&String> = [&name]
+            .into_iter()
+            .chain(peers.iter().map(|p| &p.0))
+            .collect();
+        let teachers = self.recipe.teachers_of(stage);
+        let learns_from = |own: &String| -> Vec<String> {
+            let others = together.iter().filter(|name| stage.mutual && **name != own);
+            let others = others.map(|name| name.to_string());
+            teachers.iter().cloned().chain(others).collect()
+        };
         let mut novices = vec![Novice {
             arm,
             model: &stage.model,
             start,
+            learns_from: learns_from(&name),
         }];
-        for (name, model) in peers(stage) {
+        for (name, model) in &peers {
             novices.push(Novice {
-                arm: peer(name),
+                arm: peer(name.clone()),
                 model,
                 start: Start::Fresh,
+                learns_from: learns_from(name),
             });
         }
-        let teachers = self.recipe.teachers_of(stage);
         Ok(Plan {
             seed,
             novices,
@@ -256,6 +274,9 @@ impl Job<'_> {
         if self.recipe.student.start.is_some() {
             novices[0].start = Start::Fresh;
         }
+        for novice in &mut novices {
+            novice.learns_from.clear();
+        }
         Ok(Plan {
             novices,
             objective: self.recipe.objective.labels_only(),
@@ -276,14 +297,15 @@ impl Job<'_> {
     }
 }
 
-/// Name and network of a stage's peers: one that comes again gets a number.
-fn peers(stage: &StageSpec) -> Vec<(String, &str)> {
+/// Name and network of a stage's peers: one that comes again gets a number, and those of a stage before the
+/// student its name as a prefix.
+fn peers<'a>(stage: &'a StageSpec, prefix: &str) -> Vec<(String, &'a str)> {
     let mut named = Vec::new();
     for (place, model) in stage.peers.iter().enumerate() {
         let before = stage.peers[..place].iter().filter(|m| *m == model).count();
         let name = match before {
-            0 => model.clone(),
-            more => format!("{model}-{}", more + 1),
+            0 => format!("{prefix}{model}"),
+            more => format!("{prefix}{model}-{}", more + 1),
         };
         named.push((name, model.as_str()));
     }

@@ -49,6 +49,7 @@ impl Finished {
                 seed: Some(plan.seed),
                 network: trained.student,
                 adapter_parameters: trained.adapter_parameters,
+                learned_from: novice.learns_from.clone(),
                 training: Some(crate::summary::Training {
                     epochs: trained.epochs,
                     best_epoch: trained.best_epoch,
@@ -172,6 +173,7 @@ impl Store {
                 seed: Some(plan.seed),
                 network: network.valid(),
                 adapter_parameters: kept.adapter_parameters,
+                learned_from: novice.learns_from.clone(),
                 training: Some(kept.training),
             });
         }

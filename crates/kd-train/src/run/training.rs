@@ -22,6 +22,8 @@ pub(super) struct Contender {
     pub seed: Option<u64>,
     pub network: Network,
     pub adapter_parameters: u64,
+    /// Names of its teachers.
+    pub learned_from: Vec<String>,
     pub training: Option<crate::summary::Training>,
 }
 
@@ -57,6 +59,8 @@ pub(super) struct Novice<'a> {
     pub arm: Arm,
     pub model: &'a str,
     pub start: Start<'a>,
+    /// Names of those it learns from.
+    pub learns_from: Vec<String>,
 }
 
 /// One training of a run, of one network or of several together.

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use burn::tensor::{Device, Int, Tensor};
 use clap::Args;
-use kd_core::{Levels, Maps, Objective, ObjectiveConfig, Output, Pair, Step, Taps, TermConfig};
+use kd_core::{Levels, Maps, Objective, ObjectiveConfig, Output, Pair, Step, Taps};
 use kd_models::Backbone;
 use serde_json::{Map, json};
 
@@ -17,9 +17,8 @@ use super::{
     timing::{self, Seconds},
 };
 use crate::{
-    commands::{DeviceArgument, print},
-    failure::{self, BadInput},
-    format,
+    commands::{DeviceArgument, losses_with, print},
+    failure, format,
 };
 
 /// Time and memory of every distillation loss, on top of the networks
@@ -63,16 +62,7 @@ const SAMPLES: usize = 50_000;
 
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let names: Vec<_> = TermConfig::NAMES
-        .iter()
-        .copied()
-        .filter(|name| name.contains(&arguments.only))
-        .collect();
-    if names.is_empty() {
-        let all = TermConfig::NAMES.join(", ");
-        let message = format!("no loss contains `{}`; there are {all}", arguments.only);
-        return Err(BadInput(message).into());
-    }
+    let names = losses_with(&arguments.only)?;
     arguments.threads.set()?;
     let selection = arguments.device.selection()?;
     let device = selection.open()?;

@@ -7,12 +7,11 @@ use std::{path::PathBuf, time::Instant};
 
 use anyhow::{Result, bail};
 use clap::Args;
-use kd_core::TermConfig;
 
 use self::page::{Matrix, Row};
 use self::trial::{Trial, Verdict};
-use super::{DeviceArgument, print};
-use crate::{failure::BadInput, files, format::duration};
+use super::{DeviceArgument, losses_with, print};
+use crate::{files, format::duration};
 
 /// Try every loss on pairs of networks: a step each, which must stay finite and teach the student
 #[derive(Args)]
@@ -68,16 +67,7 @@ const PAIRS: [(&str, &str); 16] = [
 
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let names: Vec<_> = TermConfig::NAMES
-        .iter()
-        .copied()
-        .filter(|name| name.contains(&arguments.only))
-        .collect();
-    if names.is_empty() {
-        let all = TermConfig::NAMES.join(", ");
-        let message = format!("no loss contains `{}`; there are {all}", arguments.only);
-        return Err(BadInput(message).into());
-    }
+    let names = losses_with(&arguments.only)?;
     let pairs = match (&arguments.teacher, &arguments.student) {
         (Some(teacher), Some(student)) => vec![(teacher.as_str(), student.as_str())],
         _ => PAIRS.to_vec(),
