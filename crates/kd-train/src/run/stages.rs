@@ -78,7 +78,7 @@ impl Job<'_> {
             for name in recipe.order() {
                 let stage = &recipe.stages[&name];
                 let arm = Arm::Stage(name.clone());
-                let plan = self.plan(stage, arm, seed, &done)?;
+                let plan = self.plan(stage, arm, seed, &done);
                 let cache = self.cache_for(stage, &mut cache);
                 let trained = self.train(&plan, cache, folder, observer)?;
                 for contender in trained {
@@ -90,14 +90,14 @@ impl Job<'_> {
             }
             let student = &recipe.student;
             if recipe.compare && recipe.distils() {
-                let plan = self.alone(seed, &done)?;
+                let plan = self.alone(seed, &done);
                 students.extend(self.train(&plan, None, folder, observer)?);
             }
             let arm = match recipe.distils() {
                 true => Arm::Distilled,
                 false => Arm::Alone,
             };
-            let plan = self.plan(student, arm, seed, &done)?;
+            let plan = self.plan(student, arm, seed, &done);
             let cache = self.cache_for(student, &mut cache);
             students.extend(self.train(&plan, cache, folder, observer)?);
         }
@@ -204,13 +204,7 @@ impl Job<'_> {
     }
 
     /// The training of a stage.
-    fn plan<'a>(
-        &'a self,
-        stage: &'a StageSpec,
-        arm: Arm,
-        seed: u64,
-        done: &'a Done,
-    ) -> Result<Plan<'a>, Error> {
+    fn plan<'a>(&'a self, stage: &'a StageSpec, arm: Arm, seed: u64, done: &'a Done) -> Plan<'a> {
         let start = match (&stage.start, &stage.weights) {
             (Some(name), _) => Start::Network(&done[name]),
             (None, Some(path)) => Start::File(path),
@@ -233,7 +227,12 @@ impl Job<'_> {
             .into_iter()
             .chain(peers.iter().map(|p| &p.0))
             .collect();
-        let teachers = self.recipe.teachers_of(stage);
+        let objective = self.recipe.objective_of(stage);
+        // Nobody is asked in vain.
+        let teachers = match objective.needs_teacher() {
+            true => self.recipe.teachers_of(stage),
+            false => Vec::new(),
+        };
         let learns_from = |own: &String| -> Vec<String> {
             let others = together.iter().filter(|name| stage.mutual && **name != own);
             let others = others.map(|name| name.to_string());
@@ -253,10 +252,10 @@ impl Job<'_> {
                 learns_from: learns_from(name),
             });
         }
-        Ok(Plan {
+        Plan {
             seed,
             novices,
-            objective: self.recipe.objective_of(stage),
+            objective,
             config: self.recipe.train_of(stage),
             teachers: teachers.iter().map(|name| &done[name]).collect(),
             combine: stage.combine,
@@ -264,12 +263,12 @@ impl Job<'_> {
             // A stage that another starts from, such as a hint stage, need not classify yet.
             select: !starts,
             views: self.bounded_views(),
-        })
+        }
     }
 
     /// The student, and its peers, on labels alone: what distillation is compared with.
-    fn alone<'a>(&'a self, seed: u64, done: &'a Done) -> Result<Plan<'a>, Error> {
-        let plan = self.plan(&self.recipe.student, Arm::Alone, seed, done)?;
+    fn alone<'a>(&'a self, seed: u64, done: &'a Done) -> Plan<'a> {
+        let plan = self.plan(&self.recipe.student, Arm::Alone, seed, done);
         let mut novices = plan.novices;
         if self.recipe.student.start.is_some() {
             novices[0].start = Start::Fresh;
@@ -277,13 +276,13 @@ impl Job<'_> {
         for novice in &mut novices {
             novice.learns_from.clear();
         }
-        Ok(Plan {
+        Plan {
             novices,
             objective: self.recipe.objective.labels_only(),
             teachers: Vec::new(),
             mutual: false,
             ..plan
-        })
+        }
     }
 
     /// The cache, for a stage that learns from the teacher alone.
