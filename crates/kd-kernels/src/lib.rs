@@ -67,8 +67,8 @@ pub use ops::{
     ConvOptions, Normalized, add, affine, average_pool, batch_norm, blend, boundary_distance,
     channels, conv2d, conv2d_fused, divergence_over_positions, energy, global_average,
     gram_of_channels, gram_of_positions, interleave, leading_vectors, leaky_relu, linear,
-    negative_part, one_sided_distance, products, squared_distance, standardised_distance,
-    unit_rows,
+    negative_part, one_sided_distance, products, rows_as_pixels, squared_distance,
+    standardised_distance, unit_rows,
 };
 
 #[cfg(feature = "flex")]

@@ -16,11 +16,11 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use kd_kernels::{products, squared_distance};
+use kd_kernels::{products, rows_as_pixels, squared_distance};
 use serde::{Deserialize, Serialize};
 
 use super::adapter::Adapted;
-use super::maps::{as_map, at_one_size, pair_levels, sum};
+use super::maps::{at_one_size, pair_levels, sum};
 use super::{About, check};
 use crate::{Error, Output, Pair, PairTaps, Step};
 
@@ -49,7 +49,8 @@ pub fn fsp(student: [Tensor<4>; 2], teacher: [Tensor<4>; 2]) -> Result<Tensor<1>
         check::same_channels("fsp", student, teacher)?;
     }
     check::same_batch("fsp", &student[0], &student[1])?;
-    let [student, teacher] = [student, teacher.map(Tensor::detach)].map(|maps| as_map(flow(maps)));
+    let [student, teacher] =
+        [student, teacher.map(Tensor::detach)].map(|maps| rows_as_pixels(flow(maps)));
     Ok(squared_distance(student, teacher).mean())
 }
 

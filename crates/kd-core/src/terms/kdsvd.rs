@@ -17,11 +17,13 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use kd_kernels::{gram_of_channels, gram_of_positions, leading_vectors, squared_distance};
+use kd_kernels::{
+    gram_of_channels, gram_of_positions, leading_vectors, rows_as_pixels, squared_distance,
+};
 use serde::{Deserialize, Serialize};
 
 use super::adapter::Adapted;
-use super::maps::{as_map, pair_levels, sum};
+use super::maps::{pair_levels, sum};
 use super::unit::{ZERO, for_products, unit};
 use super::{About, check};
 use crate::{Error, Output, Pair, PairTaps, Step};
@@ -70,7 +72,7 @@ fn vectors(student: Tensor<4>, teacher: Tensor<4>) -> Result<(Tensor<2>, Tensor<
 fn compare(student: [Tensor<2>; 2], teacher: [Tensor<2>; 2]) -> Tensor<1> {
     let [student, teacher] = [student, teacher].map(turn);
     let [_, rows, _] = student.dims();
-    squared_distance(as_map(student), as_map(teacher)).sum() * rows as f64
+    squared_distance(rows_as_pixels(student), rows_as_pixels(teacher)).sum() * rows as f64
 }
 
 /// `exp(−(v_i − u_j)² / 8)` of vectors `u` and `v`, `[batch, channels of v, channels of u]`.

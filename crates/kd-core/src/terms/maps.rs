@@ -161,11 +161,3 @@ pub(super) fn at_one_size(student: Tensor<4>, teacher: Tensor<4>) -> [Tensor<4>;
     let size = [height.min(other_height), width.min(other_width)];
     [student, teacher].map(|map| average_pool(map, size))
 }
-
-/// Matrices `[batch, rows, columns]` as maps whose channels are the columns, for a loss that asks for
-/// maps.
-pub(super) fn as_map(matrices: Tensor<3>) -> Tensor<4> {
-    let [batch, rows, columns] = matrices.dims();
-    let pixels = matrices.reshape([batch, rows, 1, columns]);
-    pixels.permute([0, 3, 1, 2])
-}

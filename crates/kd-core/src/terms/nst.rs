@@ -18,10 +18,12 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use kd_kernels::{energy, gram_of_channels, gram_of_positions, products, squared_distance};
+use kd_kernels::{
+    energy, gram_of_channels, gram_of_positions, products, rows_as_pixels, squared_distance,
+};
 use serde::{Deserialize, Serialize};
 
-use super::maps::{LevelPair, as_map, at_one_size, pair_levels, sum_over, taps};
+use super::maps::{LevelPair, at_one_size, pair_levels, sum_over, taps};
 use super::unit::{ZERO, for_products, unit};
 use super::{About, check};
 use crate::{Error, Output, Pair, PairTaps, Step};
@@ -64,7 +66,7 @@ fn by_position(student: Tensor<4>, teacher: Tensor<4>) -> Tensor<1> {
     let [student, teacher] = [student, teacher].map(|map| {
         let shape = map.dims();
         let channels = unit(map.flatten::<3>(2, 3)).reshape(shape);
-        as_map(gram_of_positions(channels))
+        rows_as_pixels(gram_of_positions(channels))
     });
     squared_distance(student, teacher).sum() * (height * width) as f64
 }
@@ -82,7 +84,7 @@ fn by_channels(student: Tensor<4>, teacher: Tensor<4>) -> Tensor<1> {
 /// Mean of `(u_i · v_j)²`, from products `[batch, c, d]` of channels and the reciprocals of their lengths.
 fn kernel(products: Tensor<3>, of_rows: &Tensor<3>, of_columns: &Tensor<3>) -> Tensor<1> {
     // Divided by one length before the square and by the other after it: neither leaves its range.
-    let rows = energy(as_map(products * of_columns.clone().transpose()));
+    let rows = energy(rows_as_pixels(products * of_columns.clone().transpose()));
     (rows * of_rows.clone().squeeze_dim::<2>(2).square()).mean()
 }
 

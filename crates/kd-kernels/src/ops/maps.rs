@@ -189,6 +189,21 @@ pub fn energy(x: Tensor<4>) -> Tensor<2> {
     x.square().mean_dim(1).flatten(1, 3)
 }
 
+/// Matrices `[batch, rows, columns]` as maps `[batch, columns, rows, 1]`: a row becomes a pixel, for operations
+/// that ask for maps.
+pub fn rows_as_pixels(matrices: Tensor<3>) -> Tensor<4> {
+    let [batch, rows, columns] = matrices.dims();
+    #[cfg(feature = "flex")]
+    if fast(&matrices) {
+        // The kernels read the channels of a pixel where they lie.
+        return matrices
+            .reshape([batch, rows, 1, columns])
+            .permute([0, 3, 1, 2]);
+    }
+    // Other backends are given what lies in order: means over an axis of a turned view are wrong on webgpu.
+    matrices.transpose().reshape([batch, columns, rows, 1])
+}
+
 /// Means over positions of the products of two maps' channels, `[batch, channels of a, channels of b]`,
 /// from maps `[batch, channels, height, width]` of one size. Differentiable.
 pub fn products(a: Tensor<4>, b: Tensor<4>) -> Tensor<3> {

@@ -10,7 +10,7 @@ use burn::tensor::ops::ConvOptions as BurnConvOptions;
 pub use maps::{
     average_pool, blend, boundary_distance, divergence_over_positions, energy, gram_of_channels,
     gram_of_positions, leading_vectors, leaky_relu, negative_part, one_sided_distance, products,
-    squared_distance, standardised_distance, unit_rows,
+    rows_as_pixels, squared_distance, standardised_distance, unit_rows,
 };
 
 /// Stride, zeros on each side, and groups of a convolution.
