@@ -108,8 +108,16 @@ pub fn negative_part(x: Tensor<4>) -> Tensor<2> {
 
 /// Mean over batch and positions, `[channels]`.
 fn by_channel(map: Tensor<4>) -> Tensor<1> {
-    let [_, channels, ..] = map.dims();
-    map.mean_dim(3).mean_dim(2).mean_dim(0).reshape([channels])
+    let [batch, channels, height, width] = map.dims();
+    // An axis at a time, so that sums stay in range; each is the last of a tensor that lies in
+    // order, because webgpu gave other means over inner axes of length 1.
+    let rows = map.reshape([batch * channels * height, width]).mean_dim(1);
+    let planes = rows.reshape([batch * channels, height]).mean_dim(1);
+    let samples = planes.reshape([batch, channels]).transpose();
+    samples
+        .reshape([channels, batch])
+        .mean_dim(1)
+        .reshape([channels])
 }
 
 fn mean_squares(difference: Tensor<4>) -> Tensor<1> {
@@ -200,7 +208,7 @@ pub fn rows_as_pixels(matrices: Tensor<3>) -> Tensor<4> {
             .reshape([batch, rows, 1, columns])
             .permute([0, 3, 1, 2]);
     }
-    // Other backends are given what lies in order: means over an axis of a turned view are wrong on webgpu.
+    // Other backends are given what lies in order.
     matrices.transpose().reshape([batch, columns, rows, 1])
 }
 
