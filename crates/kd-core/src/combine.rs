@@ -20,6 +20,7 @@ use burn::tensor::activation::{log_softmax, softmax};
 use burn::tensor::{Int, Tensor};
 use serde::{Deserialize, Serialize};
 
+use crate::terms::check::positive;
 use crate::{Error, Output};
 
 /// How much each teacher counts.
@@ -58,14 +59,7 @@ impl Combine {
     /// # Errors
     /// [`Error::Config`] for a temperature that is not above 0.
     pub fn validate(&self) -> Result<(), Error> {
-        if self.temperature.is_finite() && self.temperature > 0.0 {
-            return Ok(());
-        }
-        Err(Error::Config {
-            key: "temperature".into(),
-            value: self.temperature.to_string(),
-            expected: "must be above 0".into(),
-        })
+        positive("temperature", self.temperature)
     }
 
     /// The combined teacher of one batch with `labels` `[batch]`: the only one as it is, or the logits

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::parse::nearest_name;
 use super::{Recipe, StageSpec};
 
 /// What stages call the recipe's `[teacher]`.
@@ -152,14 +153,8 @@ impl Recipe {
             .copied()
             .chain(self.stages.keys().map(String::as_str))
             .collect();
-        let nearest = names
-            .iter()
-            .map(|known| (strsim::jaro_winkler(name, known), known))
-            .filter(|(score, _)| *score > 0.7)
-            .max_by(|a, b| a.0.total_cmp(&b.0));
-        let hint = nearest.map_or(String::new(), |(_, known)| {
-            format!("; did you mean `{known}`?")
-        });
+        let nearest = nearest_name(name, names.iter().copied());
+        let hint = nearest.map_or(String::new(), |known| format!("; did you mean `{known}`?"));
         Err(format!(
             "{key}: there is no stage `{name}`{hint} (there {})",
             match names.as_slice() {

@@ -17,6 +17,7 @@ use crate::lr::Shape;
 use crate::optimizer::OptimizerConfig;
 
 pub(crate) use self::graph::{STUDENT, TEACHER};
+pub use self::parse::nearest_name;
 pub use self::stage::StageSpec;
 
 /// A run, from data to objective. Unknown keys are errors; [`Recipe::to_toml`] writes all of them.

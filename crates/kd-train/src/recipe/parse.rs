@@ -157,6 +157,15 @@ fn key_position(text: &str, start: usize, key: &str) -> Option<usize> {
     None
 }
 
+/// The name that a mistyped one most likely means; none when no name is near.
+pub fn nearest_name<'a>(given: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    names
+        .map(|name| (strsim::jaro_winkler(given, name), name))
+        .filter(|(likeness, _)| *likeness > 0.7)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, name)| name)
+}
+
 /// Adds the nearest valid name to an "unknown field" or "unknown variant" message.
 fn with_hint(message: &str) -> String {
     let mut names = message.split('`').skip(1).step_by(2);
@@ -164,12 +173,8 @@ fn with_hint(message: &str) -> String {
     let (true, Some(given)) = (unknown, names.next()) else {
         return message.into();
     };
-    let nearest = names
-        .map(|name| (strsim::jaro_winkler(given, name), name))
-        .filter(|(score, _)| *score > 0.7)
-        .max_by(|a, b| a.0.total_cmp(&b.0));
-    match nearest {
-        Some((_, name)) => format!("{message}; did you mean `{name}`?"),
+    match nearest_name(given, names) {
+        Some(name) => format!("{message}; did you mean `{name}`?"),
         None => message.into(),
     }
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use kd_train::{Error, Recipe};
+use kd_train::{Error, Recipe, nearest_name};
 use serde::Deserialize;
 use toml::{Table, Value};
 
@@ -201,15 +201,8 @@ fn in_file(path: &Path, text: &str, error: &toml::de::Error) -> BadInput {
     let message = error.message().trim_end();
     let mut names = message.split('`').skip(1).step_by(2);
     let given = names.next().filter(|_| message.starts_with("unknown "));
-    let nearest = given.and_then(|given| {
-        names
-            .map(|name| (strsim::jaro_winkler(given, name), name))
-            .filter(|(likeness, _)| *likeness > 0.7)
-            .max_by(|a, b| a.0.total_cmp(&b.0))
-    });
-    let hint = nearest.map_or(String::new(), |(_, name)| {
-        format!("; did you mean `{name}`?")
-    });
+    let nearest = given.and_then(|given| nearest_name(given, names));
+    let hint = nearest.map_or(String::new(), |name| format!("; did you mean `{name}`?"));
     BadInput(format!("{}:{line}: {message}{hint}", path.display()))
 }
 

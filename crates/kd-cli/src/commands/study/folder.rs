@@ -59,7 +59,7 @@ pub fn state(folder: &Path, recipe: &Recipe, seeds: usize) -> Result<State> {
     Ok(State::Finished(Box::new(summary)))
 }
 
-/// Removes an unfinished run, which cannot be continued.
+/// Removes an unfinished run; the trainings that it finished are taken up again by the next.
 pub fn clear(folder: &Path) -> Result<()> {
     let failed = || format!("remove the unfinished run in {}", folder.display());
     for file in ["metrics.jsonl", "recipe.toml", "student.safetensors"] {

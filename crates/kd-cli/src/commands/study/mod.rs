@@ -90,18 +90,6 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         quiet: arguments.quiet,
         interrupt: Interrupt::listen()?,
     };
-    let trains_teacher = |v: &Variant| {
-        v.recipe
-            .teacher
-            .as_ref()
-            .is_some_and(|t| t.weights.is_none())
-    };
-    if study.variants.iter().filter(|v| trains_teacher(v)).count() > 1 {
-        runner.say(
-            "no teacher.weights in the recipe: every variant trains the same teacher first; train \
-             it once and name its student.safetensors to save that",
-        );
-    }
     let mut finished = Vec::new();
     for (at, (variant, state)) in study.variants.iter().zip(states).enumerate() {
         let place = format!(

@@ -69,11 +69,9 @@ pub struct Gap {
 
 /// The students that a run is about: distilled ones, or those trained on labels where none is.
 pub fn students(summary: &Summary) -> impl Iterator<Item = &ArmSummary> {
-    let distilled = summary.arms.iter().any(|a| a.arm == Arm::Distilled);
-    let wanted = if distilled {
-        Arm::Distilled
-    } else {
-        Arm::Alone
+    let wanted = match summary_distils(summary) {
+        true => Arm::Distilled,
+        false => Arm::Alone,
     };
     summary.arms.iter().filter(move |a| a.arm == wanted)
 }
