@@ -1,7 +1,7 @@
 //! Batches prepared ahead of the step, by a thread.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -10,6 +10,8 @@ use crate::{Batch, Loader};
 
 /// Batches that wait, at most, for the trainer.
 const AHEAD: usize = 3;
+/// Between two looks at a batch that is not there yet, of a thread that could help.
+const PAUSE: Duration = Duration::from_micros(20);
 
 /// The batches of an epoch, prepared by a thread of its own while the trainer computes.
 ///
@@ -45,7 +47,25 @@ impl Epoch {
     /// Closes the channel, so that a waiting worker wakes, and waits for it to end.
     fn stop(&mut self) -> std::thread::Result<()> {
         self.batches = None;
-        self.worker.take().map_or(Ok(()), JoinHandle::join)
+        let Some(worker) = self.worker.take() else {
+            return Ok(());
+        };
+        help_until(|| worker.is_finished().then_some(()));
+        worker.join()
+    }
+
+    /// The worker's next batch, or none when it has ended.
+    fn receive(&self) -> Option<Batch> {
+        let batches = self.batches.as_ref()?;
+        let received = help_until(|| match batches.try_recv() {
+            Ok(batch) => Some(Some(batch)),
+            Err(TryRecvError::Empty) => None,
+            Err(TryRecvError::Disconnected) => Some(None),
+        });
+        match received {
+            Some(batch) => batch,
+            None => batches.recv().ok(),
+        }
     }
 }
 
@@ -56,11 +76,7 @@ impl Iterator for Epoch {
         if self.left == 0 {
             return None;
         }
-        match self
-            .batches
-            .as_ref()
-            .and_then(|batches| batches.recv().ok())
-        {
+        match self.receive() {
             Some(batch) => {
                 self.left -= 1;
                 Some(batch)
@@ -87,6 +103,22 @@ impl Drop for Epoch {
     fn drop(&mut self) {
         // A panic of the worker was either passed on by `next` or belongs to batches nobody wanted.
         let _ = self.stop();
+    }
+}
+
+/// On one of rayon's threads, does their work until `done` gives a value; none elsewhere.
+///
+/// The worker prepares a batch on those threads: one that slept here would be missing there, and if it is
+/// the only one, both would wait for ever.
+fn help_until<R>(mut done: impl FnMut() -> Option<R>) -> Option<R> {
+    rayon::current_thread_index()?;
+    loop {
+        if let Some(value) = done() {
+            return Some(value);
+        }
+        if rayon::yield_now() != Some(rayon::Yield::Executed) {
+            std::thread::sleep(PAUSE);
+        }
     }
 }
 

@@ -47,7 +47,7 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
     #[command(flatten)]
-    threads: Threads,
+    pub(super) threads: Threads,
     #[command(flatten)]
     device: DeviceArgument,
     /// Print the memory of each loss in bytes and nothing else.
@@ -63,7 +63,6 @@ const SAMPLES: usize = 50_000;
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> Result<()> {
     let names = losses_with(&arguments.only)?;
-    arguments.threads.set()?;
     let selection = arguments.device.selection()?;
     let device = selection.open()?;
     let bench = Bench::new(arguments.batch as usize, &device)?;

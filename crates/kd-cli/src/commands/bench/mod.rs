@@ -8,7 +8,7 @@ mod timing;
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
@@ -23,6 +23,18 @@ pub enum Bench {
     Step(step::Arguments),
     Epoch(epoch::Arguments),
     Losses(losses::Arguments),
+}
+
+impl Bench {
+    /// Threads that compute on the CPU, when an argument says so.
+    pub fn threads(&self) -> Option<usize> {
+        let threads = match self {
+            Self::Step(arguments) => &arguments.threads,
+            Self::Losses(arguments) => &arguments.threads,
+            Self::Loader(_) | Self::Epoch(_) => return None,
+        };
+        Some(usize::from(threads.threads))
+    }
 }
 
 /// Runs the command.
@@ -44,17 +56,6 @@ struct Threads {
     /// Threads that compute on the CPU.
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..))]
     threads: u16,
-}
-
-impl Threads {
-    /// Sizes the pool that burn's CPU backends and their matrix products share. It must be called
-    /// before anything computes.
-    fn set(&self) -> Result<()> {
-        rayon::ThreadPoolBuilder::new()
-            .num_threads(usize::from(self.threads))
-            .build_global()
-            .context("start the computing threads")
-    }
 }
 
 /// Writes a measurement to a file.

@@ -47,7 +47,7 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
     #[command(flatten)]
-    threads: Threads,
+    pub(super) threads: Threads,
     #[command(flatten)]
     device: DeviceArgument,
 }
@@ -103,7 +103,6 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         );
         return Err(BadInput(message).into());
     }
-    arguments.threads.set()?;
     let selection = arguments.device.selection()?;
     let device = selection.open()?;
     let batch = arguments.batch;
