@@ -1,15 +1,33 @@
 //! Batch normalisation with what usually follows it, the addition of a shortcut and a ReLU, in one
-//! pass for the statistics and one for the values; and the gradient of the whole.
+//! pass for the statistics and one for the values.
 
 use crate::chunks;
 use crate::images::{Images, Target};
 use crate::simd::{Isa, Kernel, Simd};
 
+/// Registers of channels that are summed together.
+const WIDE: usize = 4;
+
+/// Calls `$self.$function::<S, REGISTERS>(channel)` for all channels, in blocks of registers.
+macro_rules! by_registers {
+    ($self:ident.$function:ident, $channels:expr) => {{
+        let mut channel = 0;
+        while channel + WIDE * S::LANES <= $channels {
+            $self.$function::<S, WIDE>(channel);
+            channel += WIDE * S::LANES;
+        }
+        while channel < $channels {
+            $self.$function::<S, 1>(channel);
+            channel += S::LANES;
+        }
+    }};
+}
+
+mod grad;
 #[cfg(test)]
 mod tests;
 
-/// Registers of channels that are summed together.
-const WIDE: usize = 4;
+pub(crate) use grad::{Gate, ParameterGrads, Saved, grad};
 
 /// Mean and biased variance of each channel.
 pub(crate) struct Statistics {
@@ -51,21 +69,6 @@ pub(crate) fn statistics(isa: Isa, x: Images) -> Statistics {
         mean: single(mean, 1.0).collect(),
         variance: single(squares, 1.0 / seen).collect(),
     }
-}
-
-/// Calls `$self.$function::<S, REGISTERS>(channel)` for all channels, in blocks of registers.
-macro_rules! by_registers {
-    ($self:ident.$function:ident, $channels:expr) => {{
-        let mut channel = 0;
-        while channel + WIDE * S::LANES <= $channels {
-            $self.$function::<S, WIDE>(channel);
-            channel += WIDE * S::LANES;
-        }
-        while channel < $channels {
-            $self.$function::<S, 1>(channel);
-            channel += S::LANES;
-        }
-    }};
 }
 
 /// Mean, and sum of squares about it, of each channel of a chunk.
@@ -208,208 +211,6 @@ impl Affine<'_> {
                         value = S::max(S::zero(), value);
                     }
                     S::store_up_to(self.y.at(pixel * channels + at), value, left);
-                }
-            }
-        }
-    }
-}
-
-/// What the gradient of a batch normalisation needs from its forward pass.
-#[derive(Clone, Copy)]
-pub(crate) struct Saved<'a> {
-    /// Input.
-    pub x: Images<'a>,
-    /// Output, when a ReLU made it: the gradient passes where it is positive.
-    pub gate: Option<Images<'a>>,
-    pub mean: &'a [f32],
-    /// `1 / sqrt(variance + epsilon)`.
-    pub rstd: &'a [f32],
-    pub gamma: &'a [f32],
-}
-
-/// Gradients of scale and shift.
-#[derive(Default)]
-pub(crate) struct ParameterGrads {
-    pub gamma: Vec<f32>,
-    pub beta: Vec<f32>,
-}
-
-/// The gradient of the input, written over `dx`, and, when asked for, that of the shortcut over
-/// `residual`; both dense.
-pub(crate) fn grad(
-    isa: Isa,
-    saved: Saved,
-    grad: Images,
-    dx: Target,
-    residual: Option<Target>,
-) -> ParameterGrads {
-    let (pixels, channels) = (grad.size.pixels(), grad.size.channels);
-    let sums = chunks::sums(grad.size, 2 * channels, |first, count, partial| {
-        let (plain, scaled) = partial.split_at_mut(channels);
-        isa.run(Sums {
-            saved: &saved,
-            grad: &grad,
-            first,
-            count,
-            plain,
-            scaled,
-        });
-    });
-    // dx = γ/σ · (g − Σg/M − x̂ · Σ(g·x̂)/M), written as g·a + x·b + c for each channel.
-    let count = pixels as f64;
-    let mut factors = vec![0.0f32; 3 * channels];
-    for c in 0..channels {
-        let rstd = f64::from(saved.rstd[c]);
-        let a = f64::from(saved.gamma[c]) * rstd;
-        let b = -a * rstd * sums[channels + c] / count;
-        factors[c] = a as f32;
-        factors[channels + c] = b as f32;
-        factors[2 * channels + c] = (-a * sums[c] / count) as f32;
-    }
-    let (a, rest) = factors.split_at(channels);
-    let (b, c) = rest.split_at(channels);
-    chunks::each(grad.size, |first, count| {
-        isa.run(Apply {
-            saved: &saved,
-            grad: &grad,
-            factors: [a, b, c],
-            first,
-            count,
-            dx,
-            residual,
-        });
-    });
-    let single = |sums: &[f64]| sums.iter().map(|sum| *sum as f32).collect();
-    ParameterGrads {
-        beta: single(&sums[..channels]),
-        gamma: single(&sums[channels..]),
-    }
-}
-
-/// `Σ g` and `Σ g · x̂` of each channel of a chunk.
-struct Sums<'a> {
-    saved: &'a Saved<'a>,
-    grad: &'a Images<'a>,
-    first: usize,
-    count: usize,
-    plain: &'a mut [f32],
-    scaled: &'a mut [f32],
-}
-
-/// The gradient that the ReLU lets through.
-///
-/// # Safety
-/// Pixel and channel are there.
-#[inline(always)]
-unsafe fn gated<S: Simd>(
-    grad: &Images,
-    gate: Option<&Images>,
-    pixel: usize,
-    channel: usize,
-    left: usize,
-) -> S::V {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let g = S::load_up_to(grad.data.as_ptr().add(pixel * grad.pitch + channel), left);
-        match gate {
-            Some(gate) => {
-                let at = gate.data.as_ptr().add(pixel * gate.pitch + channel);
-                S::where_positive(S::load_up_to(at, left), g)
-            }
-            None => g,
-        }
-    }
-}
-
-impl Kernel for Sums<'_> {
-    #[inline(always)]
-    unsafe fn run<S: Simd>(mut self) {
-        // SAFETY: the pixels are there in all images.
-        unsafe { by_registers!(self.block, self.grad.size.channels) }
-    }
-}
-
-impl Sums<'_> {
-    #[inline(always)]
-    unsafe fn block<S: Simd, const Z: usize>(&mut self, channel: usize) {
-        let left = self.plain.len() - channel;
-        let x = &self.saved.x;
-        // SAFETY: as in `run`.
-        unsafe {
-            let mut mean = [S::zero(); Z];
-            let mut rstd = [S::zero(); Z];
-            for z in 0..Z {
-                let at = channel + z * S::LANES;
-                mean[z] = S::load_up_to(self.saved.mean.as_ptr().add(at), left);
-                rstd[z] = S::load_up_to(self.saved.rstd.as_ptr().add(at), left);
-            }
-            let mut plain = [S::zero(); Z];
-            let mut scaled = [S::zero(); Z];
-            for pixel in self.first..self.first + self.count {
-                for z in 0..Z {
-                    let at = channel + z * S::LANES;
-                    let g = gated::<S>(self.grad, self.saved.gate.as_ref(), pixel, at, left);
-                    let value = S::load_up_to(x.data.as_ptr().add(pixel * x.pitch + at), left);
-                    plain[z] = S::add(plain[z], g);
-                    scaled[z] = S::fma(g, S::sub(value, mean[z]), scaled[z]);
-                }
-            }
-            for z in 0..Z {
-                let at = channel + z * S::LANES;
-                let scaled = S::mul(scaled[z], rstd[z]);
-                S::store_up_to(self.plain.as_mut_ptr().add(at), plain[z], left);
-                S::store_up_to(self.scaled.as_mut_ptr().add(at), scaled, left);
-            }
-        }
-    }
-}
-
-struct Apply<'a> {
-    saved: &'a Saved<'a>,
-    grad: &'a Images<'a>,
-    factors: [&'a [f32]; 3],
-    first: usize,
-    count: usize,
-    dx: Target,
-    residual: Option<Target>,
-}
-
-impl Kernel for Apply<'_> {
-    #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
-        // SAFETY: the pixels are there in all images.
-        unsafe { by_registers!(self.block, self.grad.size.channels) }
-    }
-}
-
-impl Apply<'_> {
-    #[inline(always)]
-    unsafe fn block<S: Simd, const Z: usize>(&self, channel: usize) {
-        let channels = self.grad.size.channels;
-        let left = channels - channel;
-        let x = &self.saved.x;
-        // SAFETY: as in `run`.
-        unsafe {
-            let mut factors = [[S::zero(); Z]; 3];
-            let mut mean = [S::zero(); Z];
-            for z in 0..Z {
-                let at = channel + z * S::LANES;
-                for f in 0..3 {
-                    factors[f][z] = S::load_up_to(self.factors[f].as_ptr().add(at), left);
-                }
-                mean[z] = S::load_up_to(self.saved.mean.as_ptr().add(at), left);
-            }
-            for pixel in self.first..self.first + self.count {
-                for z in 0..Z {
-                    let at = channel + z * S::LANES;
-                    let g = gated::<S>(self.grad, self.saved.gate.as_ref(), pixel, at, left);
-                    let value = S::load_up_to(x.data.as_ptr().add(pixel * x.pitch + at), left);
-                    let tail = S::fma(S::sub(value, mean[z]), factors[1][z], factors[2][z]);
-                    let to = pixel * channels + at;
-                    S::store_up_to(self.dx.at(to), S::fma(g, factors[0][z], tail), left);
-                    if let Some(residual) = self.residual {
-                        S::store_up_to(residual.at(to), g, left);
-                    }
                 }
             }
         }

@@ -11,7 +11,8 @@ use burn_flex::FlexTensor;
 use crate::conv::filter::{Four, Two};
 use crate::conv::{Epilogue, Geometry, depthwise, direct, weight_grad, winograd, winograd_grad};
 use crate::images::{Size, Target};
-use crate::{ConvOptions, channels, isa, norm};
+use crate::norm::{self, Gate};
+use crate::{ConvOptions, channels, isa};
 use tensor::{Dense, Map, build, dense, size};
 
 /// A tensor, or none. (The macro below knows no `Option`.)
@@ -143,10 +144,11 @@ pub(crate) struct NormState<B: Backend> {
     pub gamma: FloatTensor<B>,
     pub mean: FloatTensor<B>,
     pub variance: FloatTensor<B>,
-    /// Output, when a ReLU made it.
-    pub gate: Option<FloatTensor<B>>,
+    pub beta: FloatTensor<B>,
+    pub relu: bool,
+    /// Output, when there is a shortcut, in which a ReLU shows where the gradient passes.
+    pub output: Option<FloatTensor<B>>,
     pub epsilon: f64,
-    pub shortcut: bool,
 }
 
 pub(crate) struct NormGrads<B: Backend> {
@@ -404,18 +406,36 @@ impl KernelGrads for Flex {
             gamma,
             mean,
             variance,
-            gate,
+            beta,
+            relu,
+            output,
             epsilon,
-            shortcut,
         } = saved;
+        let shortcut = output.is_some();
         // Without a ReLU the shortcut's gradient is the output's.
-        let unchanged = (shortcut && gate.is_none()).then(|| grad.clone());
-        let (x, grad, gate) = (Map::new(x), Map::new(grad), gate.map(Map::new));
-        let (gamma, mean, variance) = (Dense::new(gamma), Dense::new(mean), Dense::new(variance));
+        let unchanged = (shortcut && !relu).then(|| grad.clone());
+        let (x, grad, output) = (Map::new(x), Map::new(grad), output.map(Map::new));
+        let (gamma, beta) = (Dense::new(gamma), Dense::new(beta));
+        let (mean, variance) = (Dense::new(mean), Dense::new(variance));
+        let (scale, shift) = norm::fold(
+            gamma.values(),
+            beta.values(),
+            mean.values(),
+            variance.values(),
+            epsilon,
+        );
+        let gate = match &output {
+            _ if !relu => Gate::Open,
+            Some(output) => Gate::Output(output.images()),
+            None => Gate::Line {
+                scale: &scale,
+                shift: &shift,
+            },
+        };
         let rstd = norm::reciprocal_deviation(variance.values(), epsilon);
         let saved = norm::Saved {
             x: x.images(),
-            gate: gate.as_ref().map(Map::images),
+            gate,
             mean: mean.values(),
             rstd: &rstd,
             gamma: gamma.values(),

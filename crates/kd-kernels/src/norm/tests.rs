@@ -194,9 +194,17 @@ impl Case {
 
             let gate = with_gap(&found, size, self.gap);
             let rstd = reciprocal_deviation(&variance, EPSILON);
+            let gate = match (self.relu, self.residual) {
+                (false, _) => Gate::Open,
+                (true, true) => Gate::Output(self.view(&gate)),
+                (true, false) => Gate::Line {
+                    scale: &scale,
+                    shift: &shift,
+                },
+            };
             let saved = Saved {
                 x: self.view(&wide_x),
-                gate: self.relu.then(|| self.view(&gate)),
+                gate,
                 mean: &mean,
                 rstd: &rstd,
                 gamma: &gamma,

@@ -258,7 +258,7 @@ impl<B: KernelOps + KernelGrads, C: CheckpointStrategy> KernelOps for Autodiff<B
         let (output, mean, variance) = B::kernel_batch_norm(
             x.clone(),
             gamma.clone(),
-            beta,
+            beta.clone(),
             residual.into(),
             epsilon,
             relu,
@@ -268,9 +268,10 @@ impl<B: KernelOps + KernelGrads, C: CheckpointStrategy> KernelOps for Autodiff<B
             gamma,
             mean: mean.clone(),
             variance: variance.clone(),
-            gate: relu.then(|| output.clone()),
+            beta,
+            relu,
+            output: shortcut.then(|| output.clone()),
             epsilon,
-            shortcut,
         };
         macro_rules! finish {
             ($nodes:expr) => {
