@@ -18,6 +18,7 @@ mod tests;
 pub(crate) use geometry::Geometry;
 
 use crate::images::{Images, Size};
+use crate::simd::Simd;
 
 /// What happens to a value between its sum and its store.
 #[derive(Clone, Copy, Default)]
@@ -42,6 +43,35 @@ impl Epilogue<'_> {
                 residual.size, output,
                 "only a map of the same size can be added"
             );
+        }
+    }
+
+    /// Finishes the values of a pixel and stores up to a register of the `left` ones.
+    ///
+    /// # Safety
+    /// Pixel and channel are within the output, and so within bias and residual.
+    #[inline(always)]
+    unsafe fn store<S: Simd>(
+        &self,
+        mut value: S::V,
+        pixel: usize,
+        channel: usize,
+        left: usize,
+        y: *mut f32,
+    ) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            if let Some(bias) = self.bias {
+                value = S::add(value, S::load_up_to(bias.as_ptr().add(channel), left));
+            }
+            if let Some(residual) = &self.residual {
+                let from = residual.data.as_ptr().add(pixel * residual.pitch + channel);
+                value = S::add(value, S::load_up_to(from, left));
+            }
+            if self.relu {
+                value = S::max(S::zero(), value);
+            }
+            S::store_up_to(y, value, left);
         }
     }
 }
