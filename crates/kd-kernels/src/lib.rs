@@ -24,6 +24,8 @@ mod channels;
 #[cfg(feature = "flex")]
 mod chunks;
 #[cfg(feature = "flex")]
+mod contrast;
+#[cfg(feature = "flex")]
 mod conv;
 #[cfg(feature = "flex")]
 mod distance;
@@ -53,6 +55,8 @@ mod pool;
 #[cfg(feature = "flex")]
 mod products;
 #[cfg(feature = "flex")]
+mod rows;
+#[cfg(feature = "flex")]
 mod scratch;
 #[cfg(feature = "flex")]
 mod simd;
@@ -64,11 +68,12 @@ mod unit;
 pub use memory::keep_freed_memory;
 pub use mode::{BadMode, Mode, mode};
 pub use ops::{
-    ConvOptions, Normalized, add, affine, average_pool, batch_norm, blend, boundary_distance,
-    channels, conv2d, conv2d_fused, divergence_over_positions, energy, global_average,
-    gram_of_channels, gram_of_positions, interleave, leading_vectors, leaky_relu, linear,
-    negative_part, one_sided_distance, products, rows_as_pixels, squared_distance,
-    standardised_distance, unit_rows,
+    Contrasted, ConvOptions, Normalized, RowContrast, Samples, add, affine, average_pool,
+    batch_norm, blend, boundary_distance, channels, conv2d, conv2d_fused,
+    divergence_over_positions, energy, global_average, gram_of_channels, gram_of_positions,
+    gram_of_rows, interleave, leading_vectors, leaky_relu, linear, negative_part,
+    one_sided_distance, products, rows_as_pixels, squared_distance, standardised_distance,
+    unit_rows,
 };
 
 #[cfg(feature = "flex")]

@@ -8,6 +8,7 @@ mod compared;
 mod gradients;
 mod independence;
 mod maps;
+mod samples;
 mod views;
 
 use burn::tensor::Tensor;

@@ -27,8 +27,8 @@
 use burn::module::Module;
 use burn::nn::Linear;
 use burn::tensor::activation::softplus;
-use burn::tensor::kind::Basic;
-use burn::tensor::{Bool, Device, Int, Tensor};
+use burn::tensor::{Device, Int, Tensor};
+use kd_kernels::{RowContrast, Samples};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde::{Deserialize, Serialize};
@@ -96,51 +96,52 @@ pub fn crd(
             rows.matmul(embedding.clone().unsqueeze_dim(2))
                 .squeeze_dim(2)
         };
-        let own = scores(index.clone(), 1);
+        let own: Tensor<1> = scores(index.clone(), 1).squeeze_dim(1);
         let others = scores(negatives.clone().flatten(0, 1), count);
-        let constant = constant([own.clone(), others.clone()], samples);
-        contrast([own, others], None, constant, samples)
+        let constant = constant(own.clone(), others.clone(), samples);
+        let noise = Noise::new(count, samples);
+        let offset = (constant.clone() + noise.bound).unsqueeze::<2>();
+        noise.loss(own, constant, softplus(others - offset, 1.0).mean())
     };
     let [of_student, of_teacher] = memories;
     Ok(side(student, of_teacher) + side(teacher, of_student))
 }
 
-/// `log Z`: `N` times the mean of the exponentials of scores of own rows `[batch, 1]` and of negatives
+/// `log Z`: `N` times the mean of the exponentials of scores of own rows `[batch]` and of negatives
 /// `[batch, K]`, on the plain device.
-fn constant(scores: [Tensor<2>; 2], samples: usize) -> Tensor<1> {
-    let scores = Tensor::cat(scores.to_vec(), 1).without_autodiff();
+fn constant(own: Tensor<1>, others: Tensor<2>, samples: usize) -> Tensor<1> {
+    let scores = Tensor::cat(vec![own, others.flatten(0, 1)], 0).without_autodiff();
     let largest = scores.clone().max();
-    let mean = (scores - largest.clone().unsqueeze()).exp().mean();
+    let mean = (scores - largest.clone()).exp().mean();
     mean.log() + largest + (samples as f64).ln()
 }
 
-/// One side's loss, from scores of own rows `[batch, 1]` and of negatives `[batch, K]`; negatives in
-/// `skip` do not count, and the others count for them.
-fn contrast(
-    [own, others]: [Tensor<2>; 2],
-    skip: Option<Tensor<2, Bool>>,
-    constant: Tensor<1>,
-    samples: usize,
-) -> Tensor<1> {
-    let [batch, count] = others.dims();
-    let noise = count as f64 / samples as f64;
-    let bound = (noise + EPSILON).ln();
-    let offset = (constant + bound).unsqueeze::<2>();
-    // −log(P / (P + c)) and log((P + c) / c), from log P.
-    let own = softplus(offset.clone() - own, 1.0).mean();
-    let others = softplus(others - offset, 1.0);
-    let others = match skip {
-        None => others.mean(),
-        Some(skip) => {
-            let shares = skip.clone().bool_not().float().mean_dim(1);
-            let none = shares.clone().equal_elem(0.0);
-            let means = others.mask_fill(skip, 0.0).mean_dim(1);
-            (means / shares.mask_fill(none, 1.0))
-                .reshape([batch])
-                .mean()
+/// What samples are told from.
+struct Noise {
+    negatives: usize,
+    /// `log(K/N)`.
+    log: f64,
+    /// `log c`.
+    bound: f64,
+}
+
+impl Noise {
+    fn new(negatives: usize, samples: usize) -> Self {
+        let noise = negatives as f64 / samples as f64;
+        Self {
+            negatives,
+            log: noise.ln(),
+            bound: (noise + EPSILON).ln(),
         }
-    };
-    own + (others + (bound - noise.ln())) * count as f64
+    }
+
+    /// One side's loss, from scores of own rows `[batch]`, `log Z`, and the mean of `log((P + c) / c)` over
+    /// negatives.
+    fn loss(&self, own: Tensor<1>, constant: Tensor<1>, others: Tensor<1>) -> Tensor<1> {
+        // −log(P / (P + c)), from log P.
+        let own = softplus(constant + self.bound - own, 1.0).mean();
+        own + (others + (self.bound - self.log)) * self.negatives as f64
+    }
 }
 
 /// Parameters of [`Crd`].
@@ -244,30 +245,42 @@ impl Crd {
         let student = unit(self.of_student.forward(student));
         let teacher = unit(self.of_teacher.forward(teacher));
 
-        let known = self.memory.recall();
         let labels = pair.labels.clone().without_autodiff().float();
-        let of_others = known.classes.clone().select(0, negatives.clone());
-        let skip = same(index.clone(), negatives.clone()).bool_or(same(labels.clone(), of_others));
-        let scores = |embedding: &Tensor<2>, bank: &Tensor<2>| {
+        let known = self.memory.recall();
+        let own = Samples {
+            rows: index.clone(),
+            classes: labels.clone(),
+        };
+        let others = Samples {
+            classes: known.classes.clone().select(0, negatives.clone()),
+            rows: negatives,
+        };
+        let noise = Noise::new(self.config.negatives, self.config.samples);
+        let [of_student, of_teacher] = known.banks.clone();
+        let sides = [(&student, of_teacher), (&teacher, of_student)];
+        let mut side = 0;
+        let sides = sides.map(|(embedding, bank)| {
             let embedding = embedding.clone() / self.config.temperature;
             let rows = bank.clone().select(0, index.clone());
-            let others = bank.clone().select(0, negatives.clone());
-            let own = (embedding.clone() * rows).sum_dim(1);
-            [own, embedding.matmul(others.transpose())]
-        };
-        let [of_student, of_teacher] = &known.banks;
-        let sides = [scores(&student, of_teacher), scores(&teacher, of_student)];
-        let samples = self.config.samples;
-        let first = sides.clone().map(|side| constant(side, samples));
-        let constants = known.constants(first);
-        let [one, other] = [0, 1].map(|side| {
-            let constant = constants.clone().narrow(0, side, 1);
-            contrast(sides[side].clone(), Some(skip.clone()), constant, samples)
+            let scores = (embedding.clone() * rows).sum_dim(1).squeeze_dim(1);
+            let contrast = RowContrast {
+                bank,
+                own: own.clone(),
+                others: others.clone(),
+            };
+            let constant = known.constant(side);
+            side += 1;
+            let found = contrast.compare(embedding, scores.clone(), constant, noise.bound);
+            let loss = noise.loss(scores, found.constant.clone(), found.noise.mean());
+            (loss, found.constant)
         });
+        let [(one, of_student), (other, of_teacher)] = sides;
+        drop(known);
         if student.device().is_autodiff() {
+            let constants = Tensor::cat(vec![of_student, of_teacher], 0);
             let rows = [student, teacher];
             self.memory
-                .store(known, constants, &index, labels, rows, self.config.momentum);
+                .store(constants, &index, labels, rows, self.config.momentum);
         }
         Ok(one + other)
     }
@@ -302,12 +315,4 @@ impl Crd {
 /// Integers on the plain device of a tensor.
 fn integers(values: Vec<i64>, like: &Tensor<2>) -> Tensor<1, Int> {
     Tensor::from_ints(values.as_slice(), &like.device().without_autodiff())
-}
-
-/// Which entries of `a` `[rows]` equal which of `b` `[columns]`, `[rows, columns]`.
-fn same<K: Basic>(a: Tensor<1, K>, b: Tensor<1, K>) -> Tensor<2, Bool> {
-    let ([rows], [columns]) = (a.dims(), b.dims());
-    let a: Tensor<2, K> = a.unsqueeze_dim(1);
-    let b: Tensor<2, K> = b.unsqueeze_dim(0);
-    a.expand([rows, columns]).equal(b.expand([rows, columns]))
 }

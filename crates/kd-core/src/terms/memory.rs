@@ -1,8 +1,9 @@
 //! What contrastive distillation remembers of every training sample.
 
-use burn::module::{Module, RunningState};
+use burn::module::Module;
 use burn::tensor::{Device, IndexingUpdateOp, Int, Tensor};
 
+use super::buffer::Buffer;
 use super::unit::unit;
 use crate::draw;
 
@@ -11,12 +12,12 @@ use crate::draw;
 #[derive(Module, Debug)]
 pub(super) struct Memory {
     /// Last embeddings of every sample, `[samples, dim]`, rows of length 1.
-    student: RunningState<Tensor<2>>,
-    teacher: RunningState<Tensor<2>>,
+    student: Buffer<2>,
+    teacher: Buffer<2>,
     /// Class of every sample, −1 before it is seen, `[samples]`.
-    classes: RunningState<Tensor<1>>,
+    classes: Buffer<1>,
     /// 1 after the first batch, then one constant a side, `[3]`.
-    constants: RunningState<Tensor<1>>,
+    constants: Buffer<1>,
 }
 
 /// What was remembered before a batch, on the plain device.
@@ -33,30 +34,31 @@ impl Memory {
     pub fn new(samples: usize, dim: usize, device: &Device) -> Self {
         let bank = || {
             let rows = draw::uniform([samples, dim], 1.0, device).val();
-            RunningState::new(unit(rows).detach())
+            Buffer::new(unit(rows).detach())
         };
         Self {
             student: bank(),
             teacher: bank(),
-            classes: RunningState::new(Tensor::full([samples], -1.0, device)),
-            constants: RunningState::new(Tensor::zeros([3], device)),
+            classes: Buffer::new(Tensor::full([samples], -1.0, device)),
+            constants: Buffer::new(Tensor::zeros([3], device)),
         }
     }
 
     /// Everything as it is before a batch.
     pub fn recall(&self) -> Recalled {
         Recalled {
-            banks: [&self.student, &self.teacher].map(|bank| bank.value_sync().without_autodiff()),
-            classes: self.classes.value_sync().without_autodiff(),
-            constants: self.constants.value_sync().without_autodiff(),
+            banks: [&self.student, &self.teacher].map(|bank| bank.value()),
+            classes: self.classes.value(),
+            constants: self.constants.value(),
         }
     }
 
-    /// Remembers a batch: its constants, and for the samples `index` their labels and the embeddings
+    /// Remembers a batch: its constants `[2]`, and for the samples `index` their labels and the embeddings
     /// `rows` of student and teacher, of which the old ones leave the share `momentum`.
+    ///
+    /// What was [recalled](Self::recall) is dropped by then, or the banks are copied.
     pub fn store(
         &self,
-        known: Recalled,
         constants: Tensor<1>,
         index: &Tensor<1, Int>,
         labels: Tensor<1>,
@@ -64,33 +66,28 @@ impl Memory {
         momentum: f64,
     ) {
         let seen = Tensor::ones([1], &constants.device());
-        self.constants
-            .update(lift(Tensor::cat(vec![seen, constants], 0)));
-        self.classes.update(lift(put(known.classes, index, labels)));
-        let states = [&self.student, &self.teacher];
-        for ((state, bank), new) in states.into_iter().zip(known.banks).zip(rows) {
-            let old = bank.clone().select(0, index.clone()) * momentum;
-            let rows = unit(old + new.without_autodiff() * (1.0 - momentum));
-            state.update(lift(put(bank, index, rows)));
+        let constants = Tensor::cat(vec![seen, constants], 0);
+        self.constants.change(|_| constants);
+        self.classes.change(|classes| put(classes, index, labels));
+        for (buffer, new) in [&self.student, &self.teacher].into_iter().zip(rows) {
+            buffer.change(|bank| {
+                let old = bank.clone().select(0, index.clone()) * momentum;
+                let rows = unit(old + new.without_autodiff() * (1.0 - momentum));
+                put(bank, index, rows)
+            });
         }
     }
 }
 
 impl Recalled {
-    /// The constants of the first batch, or `first` when this is it, `[2]`.
-    pub fn constants(&self, first: [Tensor<1>; 2]) -> Tensor<1> {
-        let seen = self.constants.clone().narrow(0, 0, 1).greater_elem(0.5);
-        let known = self.constants.clone().narrow(0, 1, 2);
-        Tensor::cat(first.to_vec(), 0).mask_where(seen.expand([2]), known)
+    /// 1 after the first batch, and a side's constant, `[2]`.
+    pub fn constant(&self, side: usize) -> Tensor<1> {
+        let part = |place| self.constants.clone().narrow(0, place, 1);
+        Tensor::cat(vec![part(0), part(1 + side)], 0)
     }
 }
 
 /// `rows` in the place of those at `index`.
 fn put<const D: usize>(bank: Tensor<D>, index: &Tensor<1, Int>, rows: Tensor<D>) -> Tensor<D> {
     bank.select_assign(0, index.clone(), rows, IndexingUpdateOp::Assign)
-}
-
-/// A buffer as the module holds it while it trains.
-fn lift<const D: usize>(buffer: Tensor<D>) -> Tensor<D> {
-    Tensor::from_inner(buffer)
 }

@@ -16,6 +16,7 @@ mod adapter;
 pub mod at;
 pub mod bce;
 mod bottleneck;
+mod buffer;
 pub mod byot;
 pub mod cc;
 pub(crate) mod check;

@@ -11,7 +11,7 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use kd_kernels::gram_of_positions;
+use kd_kernels::gram_of_rows;
 use serde::{Deserialize, Serialize};
 
 use super::maps::{LevelPair, last_levels, sum_over, taps};
@@ -46,14 +46,13 @@ pub fn sp(student: Tensor<4>, teacher: Tensor<4>) -> Result<Tensor<1>, Error> {
     Ok((student - teacher).square().mean())
 }
 
-/// Similarities of each sample to all, `[1, batch, batch]`, every row of length 1.
-fn similarity(map: Tensor<4>) -> Tensor<3> {
+/// Similarities of each sample to all, `[batch, batch]`, every row of length 1.
+fn similarity(map: Tensor<4>) -> Tensor<2> {
     let [batch, channels, height, width] = map.dims();
-    // One map whose positions are the samples. In which order it has the features changes nothing; this is
-    // the one in which maps lie in memory.
+    // In which order a sample has its features changes nothing; this is the one in which maps lie in memory.
     let features = map.permute([0, 2, 3, 1]);
-    let features = features.reshape([1, batch, 1, height * width * channels]);
-    unit_products(gram_of_positions(features.permute([0, 3, 1, 2])))
+    let features = features.reshape([batch, height * width * channels]);
+    unit_products(gram_of_rows(features))
 }
 
 /// Parameters of [`Sp`]: none.

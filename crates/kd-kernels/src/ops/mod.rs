@@ -1,6 +1,7 @@
 //! The operations on tensors: a kernel where there is one, else a composition.
 
 mod maps;
+mod samples;
 
 use burn::tensor::Tensor;
 use burn::tensor::activation::relu as rectify;
@@ -12,6 +13,8 @@ pub use maps::{
     gram_of_positions, leading_vectors, leaky_relu, negative_part, one_sided_distance, products,
     rows_as_pixels, squared_distance, standardised_distance, unit_rows,
 };
+
+pub use samples::{Contrasted, RowContrast, Samples, gram_of_rows};
 
 /// Stride, zeros on each side, and groups of a convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
