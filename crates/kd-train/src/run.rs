@@ -2,11 +2,12 @@
 
 mod arms;
 mod caching;
+mod check;
 mod stages;
 mod store;
 mod training;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor};
@@ -33,6 +34,14 @@ pub struct RunOptions {
     /// in the folder `finished` beside the run folder, under a name that follows from all that a training
     /// depends on: networks and weights, objective, budget, seed, data, device and version.
     pub reuse: bool,
+}
+
+impl RunOptions {
+    /// The folder of finished trainings.
+    pub fn finished(&self) -> PathBuf {
+        let beside = self.out.parent().unwrap_or(Path::new(""));
+        beside.join("finished")
+    }
 }
 
 /// Runs a recipe and writes its folder: `recipe.toml` as resolved, `metrics.jsonl`,

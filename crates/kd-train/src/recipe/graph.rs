@@ -140,6 +140,14 @@ impl Recipe {
                     .into(),
             );
         }
+        let cached = self.teacher.as_ref().is_some_and(|t| t.cache.is_some());
+        if cached && !self.trainings().iter().any(|training| training.cached) {
+            return Err(
+                "[teacher.cache] would keep answers for nobody: it serves stages that learn from \
+                 `teacher` alone and not from each other, and there is none; remove the table"
+                    .into(),
+            );
+        }
         Ok(())
     }
 
