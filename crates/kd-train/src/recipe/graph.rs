@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::parse::nearest_name;
+use kd_core::nearest_name;
+
 use super::{Recipe, StageSpec};
 
 /// What stages call the recipe's `[teacher]`.

@@ -18,7 +18,6 @@ use crate::lr::Shape;
 use crate::optimizer::OptimizerConfig;
 
 pub(crate) use self::graph::{STUDENT, TEACHER};
-pub use self::parse::nearest_name;
 pub use self::stage::StageSpec;
 pub use self::trainings::PlannedTraining;
 
