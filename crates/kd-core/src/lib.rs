@@ -81,4 +81,4 @@ pub use pair::{Pair, Step};
 pub use schedule::{Schedule, Varying};
 pub use suggest::nearest_name;
 pub use taps::{Levels, PairTaps, Taps};
-pub use terms::{MethodInfo, Term, TermConfig, methods};
+pub use terms::{Head, HeadConfig, MethodInfo, Term, TermConfig, methods};

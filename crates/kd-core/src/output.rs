@@ -64,6 +64,15 @@ impl<const D: usize> Maps<D> {
             .filter_map(|(level, tensor)| tensor.as_ref().map(|t| (level, t)))
     }
 
+    /// Drops the levels that are not wanted; the others keep their numbers.
+    pub(crate) fn retain(&mut self, wanted: &Levels) {
+        for (level, tensor) in self.levels.iter_mut().enumerate() {
+            if !wanted.contains(level) {
+                *tensor = None;
+            }
+        }
+    }
+
     fn map(self, f: impl Fn(Tensor<D>) -> Tensor<D>) -> Self {
         Self {
             levels: self.levels.into_iter().map(|t| t.map(&f)).collect(),

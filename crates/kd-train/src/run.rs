@@ -45,7 +45,7 @@ impl RunOptions {
 }
 
 /// Runs a recipe and writes its folder: `recipe.toml` as resolved, `metrics.jsonl`,
-/// `student.safetensors` (the student only), `summary.json`, `report.html`, and the best weights
+/// `student.safetensors` (the student as it is deployed), `summary.json`, `report.html`, and the best weights
 /// of every training under `checkpoints/`.
 ///
 /// The validation split selects the epoch that is kept; the test split is read once, at the end.

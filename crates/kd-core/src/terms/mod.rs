@@ -31,6 +31,7 @@ pub mod fsp;
 pub mod ft;
 pub mod gjsd;
 pub mod hard_labels;
+mod head;
 pub mod ickd;
 pub mod kd;
 pub mod kdsvd;
@@ -59,6 +60,8 @@ pub mod tinybert_attention;
 mod unit;
 pub mod vid;
 pub mod wsld;
+
+pub use head::{Head, HeadConfig};
 
 /// What a method's file says of it.
 struct About {
@@ -275,6 +278,16 @@ macro_rules! terms {
             vec![$(method::<$file::$config>(&$file::ABOUT)),+]
         }
     };
+}
+
+impl Term {
+    /// The head that it trains for the student to be deployed with.
+    pub fn head(&self) -> Option<&Head> {
+        match self {
+            Self::SimKd(term) => Some(term.head()),
+            _ => None,
+        }
+    }
 }
 
 terms! {

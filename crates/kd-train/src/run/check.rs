@@ -64,6 +64,14 @@ impl Job<'_> {
             let lessons = (&stage.combine, stage.mutual);
             let teacher = self.shown_to(number, lessons, &seen, &teachers)?;
             let objective = objective.init(student, teacher.as_ref(), &autodiff)?;
+            if stage.mutual && objective.head().is_some() {
+                return Err(Error::Recipe(
+                    "mutual = true: the objective has a term that takes over the classifier of a \
+                     finished teacher (simkd), and those who learn from each other are not finished; \
+                     leave one of the two out"
+                        .into(),
+                ));
+            }
             if let Some(config) = self.cache_config().filter(|_| training.cached) {
                 cache::check(&objective, config.embedding)?;
             }
