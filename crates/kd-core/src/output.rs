@@ -135,6 +135,9 @@ pub struct Output {
     pub tokens: Maps<3>,
     /// Attention probabilities, one a layer, `[batch, heads, tokens, tokens]`.
     pub attentions: Maps<4>,
+    /// What each teacher shows of whom [`Combine`](crate::Combine) made this one; empty for a single
+    /// network.
+    pub members: Vec<Output>,
 }
 
 impl Output {
@@ -148,6 +151,7 @@ impl Output {
             maps_preact: Maps::default(),
             tokens: Maps::default(),
             attentions: Maps::default(),
+            members: Vec::new(),
         }
     }
 
@@ -193,6 +197,7 @@ impl Output {
             maps_preact: self.maps_preact.map(W::take),
             tokens: self.tokens.map(W::take),
             attentions: self.attentions.map(W::take),
+            members: self.members.into_iter().map(Self::moved::<W>).collect(),
         }
     }
 }

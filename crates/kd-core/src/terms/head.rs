@@ -12,6 +12,44 @@ use super::check;
 use super::maps::average;
 use crate::{Classifier, Error, Levels, Output, Taps};
 
+/// Share of the teacher's largest entry by which its embedding may differ from the average of its last map.
+const ROUNDING: f64 = 1e-2;
+
+/// The classifier of a teacher, of which a dry run kept everything, when what it reads is the average of the last map.
+///
+/// # Errors
+/// [`Error::MissingTap`] for what the teacher does not show, and [`Error::Shape`] when its classifier reads
+/// something else.
+pub(super) fn classifier_of_last_map(
+    loss: &'static str,
+    teacher: &Output,
+) -> Result<Classifier, Error> {
+    let map = teacher.maps.get(teacher.maps.len().saturating_sub(1))?;
+    let embedding = teacher.embedding()?;
+    let classifier = teacher.classifier()?;
+    classifier.forward(embedding.clone())?;
+    if !alike(average(map), embedding) {
+        return Err(Error::Shape {
+            loss,
+            problem:
+                "the teacher's classifier does not read the average of its last map: another layer \
+                      stands in between, so that no projected map could be given to it; choose \
+                      another teacher or srrl, which compares what the classifier reads"
+                    .into(),
+        });
+    }
+    Ok(classifier)
+}
+
+/// Whether two embeddings are the same up to rounding.
+fn alike(one: Tensor<2>, other: Tensor<2>) -> bool {
+    if one.dims() != other.dims() {
+        return false;
+    }
+    let largest = |x: Tensor<2>| x.abs().max().into_data().iter::<f64>().fold(0.0, f64::max);
+    largest(one - other.clone()) <= ROUNDING * largest(other)
+}
+
 /// The shape of a [`Head`]: what it is beside its numbers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

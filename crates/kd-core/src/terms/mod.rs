@@ -17,6 +17,7 @@ pub mod at;
 pub mod bce;
 mod bottleneck;
 pub mod byot;
+pub mod camkd;
 pub mod cc;
 pub(crate) mod check;
 pub mod cosine_hidden;
@@ -321,6 +322,7 @@ terms! {
     mgd: Mgd, MgdConfig;
     ickd: Ickd, IckdConfig;
     simkd: SimKd, SimKdConfig;
+    camkd: CaMkd, CaMkdConfig;
     srrl: Srrl, SrrlConfig;
     sp: Sp, SpConfig;
     pkt: Pkt, PktConfig;

@@ -30,7 +30,8 @@ use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::bottleneck::Bottleneck;
-use super::maps::{LevelPair, at_one_size, average, last_levels, taps};
+use super::head::classifier_of_last_map;
+use super::maps::{LevelPair, at_one_size, last_levels, taps};
 use super::{About, Head, HeadConfig, check};
 use crate::{Error, Output, Pair, PairTaps, Step};
 
@@ -47,9 +48,6 @@ pub(super) const ABOUT: About = About {
     teacher: true,
     weight: 1.0,
 };
-
-/// Share of the teacher's largest entry by which its embedding may differ from the average of its last map.
-const ROUNDING: f64 = 1e-2;
 
 /// Mean squared difference of a projected map and the teacher's, both `[batch, channels, height, width]`.
 /// No gradient reaches the teacher.
@@ -82,21 +80,9 @@ impl SimKdConfig {
         let teacher = teacher.ok_or(Error::NoTeacher)?;
         check::same_classes("simkd", student, teacher)?;
         let level = last_levels("simkd", student, teacher)?;
-        let map = teacher.maps.get(level[1])?;
-        let [_, wide, height, width] = map.dims();
+        let [_, wide, height, width] = teacher.maps.get(level[1])?.dims();
         let [_, narrow, ..] = student.maps.get(level[0])?.dims();
-        let embedding = teacher.embedding()?;
-        let classifier = teacher.classifier()?;
-        classifier.forward(embedding.clone())?;
-        if !alike(average(map), embedding) {
-            return Err(Error::Shape {
-                loss: "simkd",
-                problem: "the teacher's classifier does not read the average of its last map: another layer \
-                          stands in between, so that no projected map could be given to it; choose \
-                          another teacher or srrl, which compares what the classifier reads"
-                    .into(),
-            });
-        }
+        let classifier = classifier_of_last_map("simkd", teacher)?;
         let config = HeadConfig {
             level: level[0],
             size: [height, width],
@@ -109,15 +95,6 @@ impl SimKdConfig {
             head: Head::new(config, projector, classifier, device),
         })
     }
-}
-
-/// Whether two embeddings are the same up to rounding.
-fn alike(one: Tensor<2>, other: Tensor<2>) -> bool {
-    if one.dims() != other.dims() {
-        return false;
-    }
-    let largest = |x: Tensor<2>| x.abs().max().into_data().iter::<f64>().fold(0.0, f64::max);
-    largest(one - other.clone()) <= ROUNDING * largest(other)
 }
 
 /// The [`simkd`] loss of the two networks' last maps, with the student's projector.
