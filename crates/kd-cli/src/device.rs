@@ -4,6 +4,7 @@ use std::fmt;
 
 use anyhow::{Result, bail};
 use burn::tensor::Device;
+use kd_core::nearest_name;
 
 /// A backend, and how to reach its devices when it is built in.
 struct Backend {
@@ -213,15 +214,9 @@ fn names(wanted: impl Fn(&Backend) -> bool) -> String {
 
 fn unknown(name: &str) -> String {
     let all = names(|_| true);
-    let nearest = backends()
-        .into_iter()
-        .map(|b| (strsim::jaro_winkler(name, b.name), b.name))
-        .max_by(|a, b| a.0.total_cmp(&b.0));
-    match nearest {
-        Some((score, nearest)) if score > 0.7 => {
-            format!("no such device; did you mean `{nearest}`? There are {all}")
-        }
-        _ => format!("no such device; there are {all}"),
+    match nearest_name(name, backends().into_iter().map(|b| b.name)) {
+        Some(nearest) => format!("no such device; did you mean `{nearest}`? There are {all}"),
+        None => format!("no such device; there are {all}"),
     }
 }
 

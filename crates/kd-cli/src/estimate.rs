@@ -1,13 +1,15 @@
 //! How long a run will take, told before it starts.
 
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Result;
 use burn::tensor::{Device, Tensor};
 use kd_core::Taps;
 use kd_models::{Backbone, Network, NetworkConfig};
-use kd_train::Recipe;
 use kd_train::cache::{Budget, Forecast};
+use kd_train::{Recipe, TrainConfig};
 
 use crate::{device::Selection, format::duration};
 
@@ -26,49 +28,104 @@ pub struct Nominal {
 }
 
 /// A sentence on the time that a recipe will take, from a timed forward pass of each network.
+/// `finished` is the folder of finished trainings, when the run may take some from there.
 ///
 /// # Errors
 /// When a network does not exist.
-pub fn text(recipe: &Recipe, seeds: u32, selection: &Selection, device: &Device) -> Result<String> {
+pub fn text(
+    recipe: &Recipe,
+    seeds: u32,
+    finished: Option<&Path>,
+    selection: &Selection,
+    device: &Device,
+) -> Result<String> {
     let Some(nominal) = nominal(recipe) else {
         return Ok(format!(
             "the time that `{}` takes is not known",
             recipe.data.name
         ));
     };
-    let student = seconds_per_image(&recipe.student.model, &nominal, device)?;
-    let (mut teacher, mut train_teacher) = (0.0, 0.0);
-    if let Some(spec) = &recipe.teacher {
-        teacher = seconds_per_image(&spec.model, &nominal, device)?;
-        if spec.weights.is_none() {
-            let budget = spec.train.as_ref().unwrap_or(&recipe.train);
-            train_teacher = STEP * teacher * pictures(recipe, budget, nominal.train);
+    let mut timed = BTreeMap::new();
+    let mut cost = |model: &str| -> Result<f64> {
+        if let Some(&seconds) = timed.get(model) {
+            return Ok(seconds);
         }
-    }
-    let pictures = pictures(recipe, &recipe.train, nominal.train) * f64::from(seeds);
-    let alone = if recipe.compare && recipe.teacher.is_some() {
-        STEP * student * pictures
-    } else {
-        0.0
+        let seconds = seconds_per_image(model, &nominal, device)?;
+        timed.insert(model.to_owned(), seconds);
+        Ok(seconds)
     };
-    let asked = 1.0 - saved(recipe, seeds, &nominal);
-    let distilled = (STEP * student + teacher * asked) * pictures;
-    let parts: Vec<_> = [
-        ("training the teacher", train_teacher),
-        ("student alone", alone),
-        ("student with its teacher", distilled),
-    ]
-    .into_iter()
-    .filter(|(_, seconds)| *seconds > 0.0)
-    .map(|(what, seconds)| format!("{what} {}", duration(seconds)))
-    .collect();
+    let parts = parts(recipe, seeds, &nominal, &mut cost)?;
+    let total = parts.iter().map(|(_, seconds)| seconds).sum();
+    let spelled: Vec<_> = parts
+        .iter()
+        .map(|(what, seconds)| format!("{what} {}", duration(*seconds)))
+        .collect();
+    let stops = match stops_early(recipe) {
+        true => " at most, as training may stop early",
+        false => "",
+    };
+    let taken = match finished.filter(|folder| folder.is_dir()) {
+        Some(folder) => format!(
+            "\n  trainings that an earlier run finished are taken from {} and cost nothing",
+            folder.display()
+        ),
+        None => String::new(),
+    };
     Ok(format!(
-        "estimated time on {selection}: {} ({})\n  from a timed forward pass of each network, a \
-         training step counted as {STEP}\n  `cargo xtask cifar100 --small` trains a pair that a \
-         CPU can; --epochs, --train-limit and --teacher-weights shorten this one",
-        duration(train_teacher + alone + distilled),
-        parts.join(", ")
+        "estimated time on {selection}: {}{stops} ({})\n  from a timed forward pass of each network, \
+         a training step counted as {STEP}{taken}\n  `cargo xtask cifar100 --small` trains a pair that \
+         a CPU can; --epochs, --train-limit and --teacher-weights shorten this one",
+        duration(total),
+        spelled.join(", ")
     ))
+}
+
+/// Seconds of every training of a run, all seeds of it together, with its name; `cost` says how long a
+/// network's forward pass of one picture takes.
+fn parts(
+    recipe: &Recipe,
+    seeds: u32,
+    nominal: &Nominal,
+    cost: &mut dyn FnMut(&str) -> Result<f64>,
+) -> Result<Vec<(String, f64)>> {
+    let set = training_set(recipe, nominal.train).round();
+    let pictures = |budget: &TrainConfig| set * budget.showings(set as usize);
+    let mut parts = Vec::new();
+    if let Some(spec) = recipe.teacher.as_ref().filter(|t| t.weights.is_none()) {
+        let budget = spec.train.as_ref().unwrap_or(&recipe.train);
+        let seconds = STEP * cost(&spec.model)? * pictures(budget);
+        parts.push(("training the teacher".into(), seconds));
+    }
+    let asked = 1.0 - saved(recipe, seeds, nominal);
+    for training in recipe.trainings() {
+        let mut seconds = 0.0;
+        for model in training.models() {
+            seconds += STEP * cost(model)?;
+        }
+        for name in &training.teachers {
+            let Some(model) = recipe.model_of(name) else {
+                continue;
+            };
+            seconds += cost(model)? * if training.cached { asked } else { 1.0 };
+        }
+        let mut name = training.arm.title();
+        if !training.stage.peers.is_empty() {
+            name.push_str(" and peers");
+        }
+        parts.push((name, seconds * pictures(training.train) * f64::from(seeds)));
+    }
+    Ok(parts)
+}
+
+/// Whether a training may end before its last epoch.
+fn stops_early(recipe: &Recipe) -> bool {
+    let of_teacher = recipe.teacher.iter().filter(|t| t.weights.is_none());
+    let of_teacher = of_teacher.map(|t| t.train.as_ref().unwrap_or(&recipe.train));
+    let trainings = recipe.trainings();
+    let budgets = trainings.iter().map(|training| training.train);
+    budgets
+        .chain(of_teacher)
+        .any(|budget| budget.patience.is_some())
 }
 
 /// Share of the teacher's work that its cache will save, from 0 to 1.
@@ -80,16 +137,6 @@ fn saved(recipe: &Recipe, seeds: u32, nominal: &Nominal) -> f64 {
     let set = training_set(recipe, nominal.train);
     let budget = Budget::new(recipe, seeds as usize, set.round() as usize, size);
     Forecast::new(cache, &recipe.data.augment, &budget).saved
-}
-
-/// Pictures that a budget trains on.
-fn pictures(recipe: &Recipe, budget: &kd_train::TrainConfig, available: usize) -> f64 {
-    let set = training_set(recipe, available);
-    let epoch = match budget.batches_per_epoch {
-        Some(batches) => set.min((batches * budget.batch) as f64),
-        None => set,
-    };
-    epoch * budget.epochs as f64
 }
 
 /// Pictures of the training split.
@@ -132,4 +179,79 @@ fn seconds_per_image(model: &str, nominal: &Nominal, device: &Device) -> Result<
     };
     forward();
     Ok(forward())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A forward pass of one picture: 3 s of the teacher, 2 s of the assistant, 1 s of the student.
+    fn spelled(more: &str, seeds: u32) -> Vec<(String, f64)> {
+        let text = format!(
+            "name = \"x\"\ndata.train_limit = 100\nstudent.model = \"resnet8\"\n\
+             teacher.model = \"resnet20\"\nobjective.kd = {{}}\n{more}\n\
+             [train]\nepochs = 5\nlr.peak = 0.1\n"
+        );
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.toml");
+        std::fs::write(&path, text).unwrap();
+        let recipe = Recipe::load(&path, &[]).unwrap();
+        let mut cost = |model: &str| {
+            Ok(match model {
+                "resnet20" => 3.0,
+                "resnet14" => 2.0,
+                _ => 1.0,
+            })
+        };
+        let nominal = nominal(&recipe).unwrap();
+        parts(&recipe, seeds, &nominal, &mut cost).unwrap()
+    }
+
+    fn named(parts: &[(&str, f64)]) -> Vec<(String, f64)> {
+        parts.iter().map(|(n, s)| ((*n).to_owned(), *s)).collect()
+    }
+
+    #[test]
+    fn every_training_of_every_seed_counts() {
+        let one = spelled("", 1);
+        let want = [
+            ("training the teacher", 500.0 * 4.0 * 3.0),
+            ("student alone", 500.0 * 4.0),
+            ("student distilled", 500.0 * (4.0 + 3.0)),
+        ];
+        assert_eq!(one, named(&want));
+
+        // The teacher is trained once, by its own budget; a stage has its own too.
+        let chain = "teacher.train = { epochs = 2, lr.peak = 0.1 }\n\
+                     student.teachers = [\"teacher\", \"assistant\"]\n\
+                     student.peers = [\"resnet8\"]\n\
+                     [stages.assistant]\nmodel = \"resnet14\"\n\
+                     train = { epochs = 10, batch = 10, batches_per_epoch = 5, lr.peak = 0.1 }";
+        let want = [
+            ("training the teacher", 200.0 * 4.0 * 3.0),
+            ("stage assistant", 3.0 * 500.0 * (4.0 * 2.0 + 3.0)),
+            ("student alone and peers", 3.0 * 500.0 * 8.0),
+            (
+                "student distilled and peers",
+                3.0 * 500.0 * (8.0 + 3.0 + 2.0),
+            ),
+        ];
+        assert_eq!(spelled(chain, 3), named(&want));
+    }
+
+    #[test]
+    fn what_is_not_trained_costs_nothing() {
+        let with_weights = spelled("compare = false\nteacher.weights = \"t.safetensors\"", 1);
+        assert_eq!(
+            with_weights,
+            named(&[("student distilled", 500.0 * (4.0 + 3.0))])
+        );
+        // A picture has one view: the teacher is asked for it once in the five epochs of two seeds.
+        let cached = "compare = false\ndata.augment = \"none\"\n\
+                      teacher.weights = \"t.safetensors\"\nteacher.cache = {}";
+        let found = spelled(cached, 2);
+        let want = 1000.0 * 4.0 + 100.0 * 3.0;
+        assert_eq!(found.len(), 1);
+        assert!((found[0].1 - want).abs() < 1e-6, "{found:?}");
+    }
 }

@@ -10,11 +10,12 @@
 //!   is large: `w_k = (1 − exp(c_k) / Σ_j exp(c_j)) / (K − 1)`. For one teacher it is 1.
 //!
 //! Maps and embeddings of several networks have no common coordinates, so the combined teacher shows
-//! logits only.
+//! logits only. What each of them shows stands beside them in [`Output::members`], for terms that read
+//! several teachers ([`camkd`](crate::terms::camkd)).
 //!
 //! Source: S. You et al., "Learning from Multiple Teacher Networks", KDD 2017 (average); H. Zhang, D. Chen,
 //! C. Wang, "Confidence-Aware Multi-Teacher Knowledge Distillation", ICASSP 2022 (confidence; the weights
-//! of its logit term).
+//! of its logit term, those of its features are [`camkd`](crate::terms::camkd)'s).
 
 use burn::tensor::activation::{log_softmax, softmax};
 use burn::tensor::{Int, Tensor};
@@ -63,7 +64,7 @@ impl Combine {
     }
 
     /// The combined teacher of one batch with `labels` `[batch]`: the only one as it is, or the logits
-    /// `[batch, classes]` of several.
+    /// `[batch, classes]` of several, with these as its members.
     ///
     /// # Errors
     /// [`Error::NoTeacher`] when there is none, [`Error::Shape`] when their logits differ in shape.
@@ -92,13 +93,15 @@ impl Combine {
         let log_weights = self.log_weights(&teachers, labels);
         // [teachers, batch, classes]
         let logs = teachers
-            .into_iter()
-            .map(|teacher| log_softmax(teacher.logits / temperature, 1))
+            .iter()
+            .map(|teacher| log_softmax(teacher.logits.clone() / temperature, 1))
             .collect();
         let logs = Tensor::stack::<3>(logs, 0) + log_weights.unsqueeze_dim(2);
         let max = logs.clone().max_dim(0);
         let mixed = (logs - max.clone()).exp().sum_dim(0).log() + max;
-        Ok(Output::new(mixed.squeeze_dim::<2>(0) * temperature))
+        let mut combined = Output::new(mixed.squeeze_dim::<2>(0) * temperature);
+        combined.members = teachers;
+        Ok(combined)
     }
 
     /// Logarithms of the weights, `[teachers, batch]`.

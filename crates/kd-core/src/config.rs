@@ -141,6 +141,15 @@ impl ObjectiveConfig {
                 .validate("weight")
                 .and_then(|()| entry.term.init(student, teacher, device))
                 .map_err(|e| e.of_term(name))?;
+            if objective.head().is_some() && term.head().is_some() {
+                return Err(Error::Config {
+                    key: format!("objective.{name}"),
+                    value: format!("`{}`", entry.term.name()),
+                    expected:
+                        "a student is deployed with one head, and another term trains one already"
+                            .into(),
+                });
+            }
             objective.push(name.clone(), entry.weight.clone(), term);
         }
         objective.set_balance(self.balance.clone(), device);

@@ -79,5 +79,6 @@ pub use objective::{Component, Evaluation, Objective};
 pub use output::{Classifier, Maps, Output};
 pub use pair::{Pair, Step};
 pub use schedule::{Schedule, Varying};
+pub use suggest::nearest_name;
 pub use taps::{Levels, PairTaps, Taps};
-pub use terms::{MethodInfo, Term, TermConfig, methods};
+pub use terms::{Head, HeadConfig, MethodInfo, Term, TermConfig, methods};

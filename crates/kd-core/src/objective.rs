@@ -7,7 +7,7 @@ use burn::tensor::{Device, Int, Tensor};
 
 use crate::balance::{Balance, uncertainty};
 use crate::suggest::{did_you_mean, listed};
-use crate::{Error, Pair, PairTaps, Schedule, Step, Term};
+use crate::{Error, Head, Pair, PairTaps, Schedule, Step, Term};
 
 /// Terms with their names and weights; built by
 /// [`ObjectiveConfig::init`](crate::ObjectiveConfig::init).
@@ -93,6 +93,14 @@ impl Objective {
     /// Whether a term compares with a teacher.
     pub fn needs_teacher(&self) -> bool {
         self.terms.iter().any(Term::needs_teacher)
+    }
+
+    /// The head that the student is deployed with in the place of its classifier, when a term that counts
+    /// trains one. In evaluation mode when the objective is ([`Module::valid`]).
+    pub fn head(&self) -> Option<&Head> {
+        let silent = Schedule::Constant(0.0);
+        let mut terms = self.labels.iter().zip(&self.terms);
+        terms.find_map(|(label, term)| term.head().filter(|_| label.weight != silent))
     }
 
     /// Names of the terms, in the order of the recipe.

@@ -64,6 +64,15 @@ impl<const D: usize> Maps<D> {
             .filter_map(|(level, tensor)| tensor.as_ref().map(|t| (level, t)))
     }
 
+    /// Drops the levels that are not wanted; the others keep their numbers.
+    pub(crate) fn retain(&mut self, wanted: &Levels) {
+        for (level, tensor) in self.levels.iter_mut().enumerate() {
+            if !wanted.contains(level) {
+                *tensor = None;
+            }
+        }
+    }
+
     fn map(self, f: impl Fn(Tensor<D>) -> Tensor<D>) -> Self {
         Self {
             levels: self.levels.into_iter().map(|t| t.map(&f)).collect(),
@@ -126,6 +135,9 @@ pub struct Output {
     pub tokens: Maps<3>,
     /// Attention probabilities, one a layer, `[batch, heads, tokens, tokens]`.
     pub attentions: Maps<4>,
+    /// What each teacher shows of whom [`Combine`](crate::Combine) made this one; empty for a single
+    /// network.
+    pub members: Vec<Output>,
 }
 
 impl Output {
@@ -139,6 +151,7 @@ impl Output {
             maps_preact: Maps::default(),
             tokens: Maps::default(),
             attentions: Maps::default(),
+            members: Vec::new(),
         }
     }
 
@@ -184,6 +197,7 @@ impl Output {
             maps_preact: self.maps_preact.map(W::take),
             tokens: self.tokens.map(W::take),
             attentions: self.attentions.map(W::take),
+            members: self.members.into_iter().map(Self::moved::<W>).collect(),
         }
     }
 }

@@ -13,6 +13,7 @@ mod logits;
 mod maps;
 mod relations;
 mod resumed;
+mod teachers;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use kd_core::Error;

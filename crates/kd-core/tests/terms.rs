@@ -322,6 +322,7 @@ fn the_catalogue_shows_the_literatures_defaults() {
             "mgd 0.00002 levels=[] mask=0.65 seed=0",
             "ickd 2.5 ",
             "simkd 1 ",
+            "camkd 50 ",
             "srrl 1 feature=1.0 regression=1.0",
             "sp 3000 ",
             "pkt 30000 ",

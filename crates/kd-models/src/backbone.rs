@@ -3,8 +3,9 @@
 use burn::module::{Module, ModuleDisplay};
 use burn::nn::Linear;
 use burn::tensor::Tensor;
-use kd_core::{Classifier, Output, Taps};
+use kd_core::{Classifier, Head, Output, Taps};
 
+use crate::Error;
 use crate::fused::classify;
 
 /// A network that shows its inside.
@@ -18,6 +19,19 @@ pub trait Backbone: Module + ModuleDisplay {
 
     /// Runs a batch and returns its logits together with what `taps` asks for.
     fn forward(&self, input: Self::Input, taps: &Taps) -> Output;
+
+    /// The same network with `head` in the place of its classifier, as it is deployed after a training that
+    /// made one ([`Objective::head`](kd_core::Objective::head)).
+    ///
+    /// A network of your own can do without, as long as its objective trains no head.
+    ///
+    /// # Errors
+    /// [`Error::NoHead`] for a network that can have no other, which is every one that does not say how;
+    /// [`Error::Head`] when this one does not fit.
+    fn with_head(self, head: Head) -> Result<Self, Error> {
+        let _ = head;
+        Err(Error::NoHead)
+    }
 }
 
 /// Collects the levels of a forward pass.

@@ -1,5 +1,7 @@
 //! What a network costs: parameters, multiply-accumulates, bytes.
 
+use std::collections::BTreeMap;
+
 use burn::tensor::Device;
 use serde_json::{Map, Value, json};
 
@@ -7,7 +9,6 @@ use crate::Error;
 use crate::keys::Key;
 use crate::macs::MacCounter;
 use crate::network::{Architecture, Network, NetworkConfig};
-use crate::weights::header;
 
 /// The size of a network, independent of any machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,23 +47,31 @@ impl Network {
                 ),
             });
         }
+        if let Some(head) = &self.head {
+            macs.shrink(head.config().size);
+            let (convolutions, classifier) = head.layers();
+            for conv in convolutions {
+                macs.conv(conv);
+            }
+            macs.linear(classifier);
+        }
         let keys = self.keys();
         let trainable = keys.iter().filter(|key| key.trainable);
         Ok(Cost {
             parameters: trainable.map(Key::count).sum::<usize>() as u64,
             macs: macs.macs(),
-            bytes: file_size(keys),
+            bytes: file_size(self.header(), keys),
         })
     }
 }
 
 /// Size of a safetensors file of f32 tensors: the header's length, the header as JSON padded to
 /// eight bytes, and the values.
-fn file_size(mut keys: Vec<Key>) -> u64 {
+fn file_size(header: BTreeMap<String, String>, mut keys: Vec<Key>) -> u64 {
     const ALIGNMENT: u64 = 8;
     keys.sort_by(|a, b| a.name.cmp(&b.name));
     let mut json = Map::new();
-    json.insert("__metadata__".into(), json!(header()));
+    json.insert("__metadata__".into(), json!(header));
     let mut end = 0;
     for key in keys {
         let start = end;

@@ -58,6 +58,20 @@ pub enum Error {
     /// The weights in a file do not fit the network.
     #[error(transparent)]
     Mismatch(#[from] Box<Mismatch>),
+    /// A network was given a head in the place of its classifier and has no place for one.
+    #[error(
+        "this network cannot be given another head: implement `Backbone::with_head`, or leave out the term \
+         that trains one (simkd)"
+    )]
+    NoHead,
+    /// A head does not fit the network that it is given to.
+    #[error("the head does not fit `{model}`: {problem}")]
+    Head {
+        /// The network.
+        model: String,
+        /// What it lacks.
+        problem: kd_core::Error,
+    },
     /// Weights could not be written.
     #[error("cannot write weights to {}: {problem}", path.display())]
     Save {

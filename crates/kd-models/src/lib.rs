@@ -26,6 +26,7 @@ mod batch_norm;
 mod cost;
 mod error;
 mod fused;
+mod head;
 mod keys;
 mod layers;
 mod macs;

@@ -55,6 +55,12 @@ impl MacCounter {
         self
     }
 
+    /// Averages a larger map down to a size.
+    pub fn shrink(&mut self, size: [usize; 2]) -> &mut Self {
+        self.size = std::array::from_fn(|axis| self.size[axis].min(size[axis]));
+        self
+    }
+
     /// A convolution of a parallel branch that starts at `size`; the main path goes on unchanged.
     pub fn branch(&mut self, size: [usize; 2], conv: &Conv2d) -> &mut Self {
         let main = std::mem::replace(&mut self.size, size);

@@ -2,7 +2,7 @@
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor};
-use kd_core::{Output, Taps};
+use kd_core::{Head, Output, Taps};
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
@@ -54,6 +54,7 @@ impl NetworkConfig {
         }
         Ok(Network {
             family: info.build(self.channels, self.classes, device),
+            head: None,
             config: Self {
                 model: info.name.into(),
                 ..self.clone()
@@ -126,9 +127,14 @@ impl Architecture for Family {
 ///
 /// Cloning shares the running statistics of batch normalisation with the original; a copy of
 /// its own comes from [`Module::valid`] or from [`Network::load`].
+///
+/// It may have a [`Head`] in the place of its own classifier ([`Backbone::with_head`]), which is saved with
+/// it, counted in its cost, and read back from its file.
 #[derive(Module, Debug)]
 pub struct Network {
     pub(crate) family: Family,
+    /// What stands in the place of the family's own classifier.
+    pub(crate) head: Option<Head>,
     #[module(skip)]
     pub(crate) config: NetworkConfig,
 }
@@ -164,7 +170,43 @@ impl Network {
 
     /// Every tensor of the state dict, in the order of the module.
     pub(crate) fn keys(&self) -> Vec<Key> {
-        keys::of(&self.family, |path| self.family.pytorch_key(path))
+        keys::of(self, |path| match path.strip_prefix("family.") {
+            Some(path) => self.family.pytorch_key(path),
+            None => path.to_owned(),
+        })
+    }
+
+    /// The head that stands in the place of its own classifier.
+    pub fn head(&self) -> Option<&Head> {
+        self.head.as_ref()
+    }
+
+    /// Refuses a head that cannot read what the family shows, by trying.
+    pub(crate) fn check_head(&self, head: &Head) -> Result<(), Error> {
+        const SIDE: usize = 32;
+        // In evaluation mode, so that running statistics stay as they are.
+        let (family, head) = (self.family.valid(), head.valid());
+        let device = family.collect_devices(Vec::new()).into_iter().next();
+        let shape = [1, self.config.channels, SIDE, SIDE];
+        let picture = Tensor::zeros(shape, &device.unwrap_or_default());
+        let shown = family.forward(picture, &head.taps());
+        let read = head.read(shown.clone(), &Taps::none());
+        let problem = match read {
+            Ok(read) if read.logits.dims() == shown.logits.dims() => return Ok(()),
+            Ok(_) => kd_core::Error::Shape {
+                loss: "head",
+                problem: format!(
+                    "it knows {} classes, and the network {}",
+                    head.config().classes,
+                    self.config.classes
+                ),
+            },
+            Err(problem) => problem,
+        };
+        Err(Error::Head {
+            model: self.config.model.clone(),
+            problem,
+        })
     }
 }
 
@@ -172,7 +214,20 @@ impl Backbone for Network {
     type Input = Tensor<4>;
 
     fn forward(&self, input: Tensor<4>, taps: &Taps) -> Output {
-        self.family.forward(input, taps)
+        let Some(head) = &self.head else {
+            return self.family.forward(input, taps);
+        };
+        let shown = self.family.forward(input, &head.taps().union(taps.clone()));
+        head.read(shown, taps)
+            .expect("a head is tried before a network gets it")
+    }
+
+    fn with_head(self, head: Head) -> Result<Self, Error> {
+        self.check_head(&head)?;
+        Ok(Self {
+            head: Some(head),
+            ..self
+        })
     }
 }
 

@@ -13,6 +13,7 @@ use burn::store::{
 use burn::tensor::Device;
 
 use crate::Error;
+use crate::head;
 use crate::mismatch::{Mismatch, Shapes};
 use crate::network::{Network, NetworkConfig};
 
@@ -41,11 +42,12 @@ impl Network {
     /// Files: `.safetensors`, and PyTorch's `.pth`, `.pt` and `.th` in any format it has written
     /// (a pickle is parsed, never executed). The state dict may lie at the top or under
     /// `state_dict`, `model` or `net`; a prefix `module.` is dropped, `num_batches_tracked`
-    /// ignored. Otherwise every key must be used and none be missing. Values are converted
+    /// ignored. Otherwise every key must be used and none be missing. A head that the file names is taken, with
+    /// its own keys; without one the network has its own classifier. Values are converted
     /// to the device's float type. Clones of this network keep what they have.
     ///
     /// # Errors
-    /// [`Error::Extension`], [`Error::Open`], [`Error::Format`], [`Error::Mismatch`].
+    /// [`Error::Extension`], [`Error::Open`], [`Error::Format`], [`Error::Mismatch`], [`Error::Head`].
     pub fn load(self, path: impl AsRef<Path>) -> Result<Self, Error> {
         // A validation copy has running statistics of its own; clones share theirs.
         let trains = self.device().is_some_and(|device| device.is_autodiff());
@@ -56,6 +58,7 @@ impl Network {
 
     fn fill(mut self, path: &Path) -> Result<Self, Error> {
         let mut stored = read(path)?;
+        self.head = head::of_file(path, &stored, &self.device().unwrap_or_default())?;
         let shapes: Shapes = stored
             .iter()
             .map(|(name, tensor)| (name.clone(), tensor.shape.iter().copied().collect()))
@@ -73,9 +76,7 @@ impl Network {
             .collect();
         let float = self.device().unwrap_or_default().settings().float_dtype;
         let adapter = PyTorchToBurnAdapter.chain(FloatCastAdapter::to(float.into()));
-        let result = self
-            .family
-            .apply(tensors, None, Some(Box::new(adapter)), true);
+        let result = self.apply(tensors, None, Some(Box::new(adapter)), true);
         // Names and shapes fit by now: what is left are values that could not be read.
         let problems: Vec<String> = result.errors.iter().map(ToString::to_string).collect();
         if !problems.is_empty() || !result.missing.is_empty() {
@@ -83,6 +84,9 @@ impl Network {
                 path: path.to_owned(),
                 problem: problems.join("; "),
             });
+        }
+        if let Some(head) = &self.head {
+            self.check_head(head)?;
         }
         Ok(self)
     }
@@ -95,14 +99,14 @@ impl Network {
     pub fn save(&self, path: impl AsRef<Path>, metadata: &[(String, String)]) -> Result<(), Error> {
         let path = path.as_ref();
         // The validation copy holds the running statistics including the latest batch.
-        let family = self.family.valid();
+        let network = self.valid();
         let names = self.keys().into_iter().map(|key| (key.path, key.name));
         let names = names.collect();
         let mut store = SafetensorsStore::from_file(path)
             .overwrite(true)
             .skip_enum_variants(true)
             .with_to_adapter(Rename(names).chain(BurnToPyTorchAdapter));
-        for (key, value) in header() {
+        for (key, value) in self.header() {
             store = store.metadata(key, value);
         }
         for (key, value) in metadata {
@@ -112,10 +116,24 @@ impl Network {
             path: path.to_owned(),
             problem,
         };
-        family
+        network
             .save_into(&mut store)
             .map_err(|e| failed(e.to_string()))?;
         publish(path).map_err(|e| failed(e.to_string()))
+    }
+}
+
+impl Network {
+    /// Entries of the header of every file that [`Network::save`] writes.
+    pub(crate) fn header(&self) -> BTreeMap<String, String> {
+        let mut entries: BTreeMap<String, String> =
+            SafetensorsStore::default_metadata().into_iter().collect();
+        // Readers of the PyTorch world look for this mark.
+        entries.insert("format".into(), "pt".into());
+        if let Some(head) = &self.head {
+            entries.insert(head::ENTRY.into(), head::spelled(head));
+        }
+        entries
     }
 }
 
@@ -129,15 +147,6 @@ fn publish(path: &Path) -> std::io::Result<()> {
 #[cfg(not(unix))]
 fn publish(_: &Path) -> std::io::Result<()> {
     Ok(())
-}
-
-/// Entries of the header of every file that [`Network::save`] writes.
-pub(crate) fn header() -> BTreeMap<String, String> {
-    let mut entries: BTreeMap<String, String> =
-        SafetensorsStore::default_metadata().into_iter().collect();
-    // Readers of the PyTorch world look for this mark.
-    entries.insert("format".into(), "pt".into());
-    entries
 }
 
 /// Gives tensors the reference's names, by their paths in the module.

@@ -120,6 +120,27 @@ impl<S: Backbone<Input = Tensor<4>>> Learner<S> {
         }
     }
 
+    /// [`Learner::student`] as it is deployed: with the head in the place of its classifier that the
+    /// objective trains, where there is one.
+    ///
+    /// # Errors
+    /// [`Error::Models`] when the network has no place for it.
+    pub fn deployed(&self) -> Result<S, Error> {
+        let student = self.student();
+        if self.objective().head().is_none() {
+            return Ok(student);
+        }
+        let objective = self.objective().valid();
+        let objective = match &self.average {
+            Some(average) => average.apply(objective),
+            None => objective,
+        };
+        match objective.head() {
+            Some(head) => Ok(student.with_head(head.clone())?),
+            None => Ok(student),
+        }
+    }
+
     /// The objective with its adapters.
     pub fn objective(&self) -> &Objective {
         &self.trainee().objective
@@ -276,7 +297,8 @@ impl<S: Backbone<Input = Tensor<4>>> Learner<S> {
         if let Some(trainee) = self.trainee.take() {
             let trainee = self.optimizer.step(lr, trainee, gradients);
             if let Some(average) = &mut self.average {
-                average.update(&trainee.student);
+                // The adapters too: a head among them is deployed with the student.
+                average.update(&trainee);
             }
             self.trainee = Some(trainee);
         }

@@ -35,7 +35,7 @@ pub use evaluate::{EvalOptions, Evaluated, Predictions, evaluate, predict};
 pub use learner::{Examples, Learner, LossValues, Show};
 pub use observe::{Event, Observer, Silent};
 pub use optimizer::OptimizerConfig;
-pub use recipe::{LrConfig, Recipe, StageSpec, TrainConfig, nearest_name};
+pub use recipe::{LrConfig, PlannedTraining, Recipe, StageSpec, TrainConfig};
 pub use records::{ComponentValue, EpochRecord, Record, StepRecord};
 pub use run::{RunOptions, run};
 pub use summary::{

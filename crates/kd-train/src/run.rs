@@ -2,11 +2,12 @@
 
 mod arms;
 mod caching;
+mod check;
 mod stages;
 mod store;
 mod training;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor};
@@ -35,8 +36,16 @@ pub struct RunOptions {
     pub reuse: bool,
 }
 
+impl RunOptions {
+    /// The folder of finished trainings.
+    pub fn finished(&self) -> PathBuf {
+        let beside = self.out.parent().unwrap_or(Path::new(""));
+        beside.join("finished")
+    }
+}
+
 /// Runs a recipe and writes its folder: `recipe.toml` as resolved, `metrics.jsonl`,
-/// `student.safetensors` (the student only), `summary.json`, `report.html`, and the best weights
+/// `student.safetensors` (the student as it is deployed), `summary.json`, `report.html`, and the best weights
 /// of every training under `checkpoints/`.
 ///
 /// The validation split selects the epoch that is kept; the test split is read once, at the end.

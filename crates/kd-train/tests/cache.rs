@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use kd_train::{Arm, Error, Recipe, Record, RunOptions, Silent, Summary, run};
+use kd_train::{Arm, Error, Event, Observer, Recipe, Record, RunOptions, Silent, Summary, run};
 
 /// 52 pictures in batches of 16, 16, 16 and 4; a move by one pixel and a flip have 18 views.
 const RECIPE: &str = r#"name = "cached"
@@ -56,6 +56,16 @@ impl Scratch {
     }
 
     fn start(&self, name: &str, seeds: usize, overrides: &[&str]) -> Result<Run, Error> {
+        self.start_watched(name, seeds, overrides, &mut Silent)
+    }
+
+    fn start_watched(
+        &self,
+        name: &str,
+        seeds: usize,
+        overrides: &[&str],
+        observer: &mut dyn Observer,
+    ) -> Result<Run, Error> {
         let options = RunOptions {
             reuse: false,
             out: self.out(name),
@@ -63,7 +73,7 @@ impl Scratch {
             device_name: "flex".into(),
         };
         let recipe = self.recipe(overrides)?;
-        let summary = run(&recipe, &options, &Device::flex(), &mut Silent)?;
+        let summary = run(&recipe, &options, &Device::flex(), observer)?;
         Ok(Run {
             losses: losses(&options.out),
             summary,
@@ -72,6 +82,20 @@ impl Scratch {
 
     fn run(&self, name: &str, seeds: usize, overrides: &[&str]) -> Run {
         self.start(name, seeds, overrides).unwrap()
+    }
+}
+
+/// Keeps what a run says, and the networks that it starts to train.
+#[derive(Default)]
+struct Notes(Vec<String>);
+
+impl Observer for Notes {
+    fn event(&mut self, event: Event<'_>) {
+        match event {
+            Event::Started { arm, .. } => self.0.push(arm.to_string()),
+            Event::Note(text) => self.0.push(text.into()),
+            _ => {}
+        }
     }
 }
 
@@ -291,6 +315,89 @@ fn what_a_cache_cannot_serve_is_refused_before_anything_is_trained() {
         }
         assert!(!scratch.out("refused").exists());
     }
+}
+
+/// A stage before the student that the cache serves too.
+const STAGE: &str =
+    "stages.first={ model = \"resnet8\", train = { epochs = 3, batch = 16, lr.peak = 0.05 } }";
+
+#[test]
+fn every_stage_that_learns_from_the_teacher_alone_is_served_and_counted() {
+    let scratch = Scratch::new();
+    let mut notes = Notes::default();
+    let beside = "stages.beside={ model = \"resnet8\", peers = [\"resnet8\"], mutual = true }";
+    let overrides = [EXACT, STAGE, beside];
+    let ran = scratch
+        .start_watched("stages", 2, &overrides, &mut notes)
+        .unwrap();
+    // Three epochs of the stage and four of the student, of two seeds; peers who learn from each other ask
+    // nobody.
+    let forecast = notes.0.iter().find(|note| note.contains("showings"));
+    let forecast = forecast.unwrap();
+    let start = "teacher cache: 14 showings of a picture are about ";
+    assert!(forecast.starts_with(start), "{forecast}");
+    let (hits, misses) = ran.asked();
+    assert_eq!(hits + misses, 14 * 52);
+
+    let plain = scratch.run("plain", 2, &[STAGE, beside]);
+    assert_eq!(ran.losses, plain.losses);
+}
+
+#[test]
+fn a_stage_that_a_cache_cannot_serve_is_refused_with_its_name() {
+    let scratch = Scratch::new();
+    let own = "stages.hint={ model = \"resnet8\", objective = { fitnet = {} } }";
+    let shared = "stages.hint={ model = \"resnet8\" }";
+    let no_teacher = "student.teachers=[\"hint\"]";
+    for (overrides, parts) in [
+        (
+            &[EXACT, own][..],
+            &["stages.hint: objective.fitnet needs maps (levels 2) of the teacher"][..],
+        ),
+        (
+            &["teacher.cache={}", shared, no_teacher],
+            &[
+                "stages.hint: objective.rkd needs the teacher's embedding",
+                "teacher.cache.embedding = true",
+            ],
+        ),
+        (
+            &[
+                EXACT,
+                shared,
+                "student.teachers=[\"teacher\", \"hint\"]",
+                "stages.hint.teachers=[]",
+            ],
+            &[
+                "[teacher.cache] would keep answers for nobody",
+                "remove the table",
+            ],
+        ),
+    ] {
+        let mut notes = Notes::default();
+        let Err(error) = scratch.start_watched("refused", 1, overrides, &mut notes) else {
+            panic!("{overrides:?} is accepted");
+        };
+        for part in parts {
+            assert!(error.to_string().contains(part), "{error}, without {part}");
+        }
+        assert!(notes.0.is_empty(), "{:?}", notes.0);
+        assert!(!scratch.out("refused").exists());
+    }
+}
+
+#[test]
+fn a_stage_that_asks_for_more_is_fine_when_the_cache_does_not_serve_it() {
+    let scratch = Scratch::new();
+    let overrides = [
+        EXACT,
+        "stages.first={ model = \"resnet8\" }",
+        "stages.hint={ model = \"resnet8\", teachers = [\"first\"], objective = { fitnet = {} } }",
+        "train.epochs=1",
+    ];
+    let ran = scratch.run("hint", 1, &overrides);
+    let (hits, misses) = ran.asked();
+    assert_eq!(hits + misses, 2 * 52);
 }
 
 #[test]

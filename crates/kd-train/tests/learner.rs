@@ -4,7 +4,7 @@
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use kd_core::{ObjectiveConfig, Step, Taps};
+use kd_core::{Head, ObjectiveConfig, Step, Taps, draw};
 use kd_models::{Backbone, Network, NetworkConfig};
 use kd_train::{Learner, LossValues, TrainConfig};
 use serde_json::{Value, json};
@@ -178,6 +178,50 @@ fn step_with(learner: &mut Learner<Network>, teacher: &Network) -> LossValues {
     learner
         .step(Some(teacher), vec![batch("a")], &STEP, 0.01)
         .unwrap()
+}
+
+#[test]
+fn a_head_is_averaged_with_its_student() {
+    let kernels = |head: &Head| -> Vec<f32> {
+        let (convolutions, _) = head.layers();
+        convolutions
+            .flat_map(|conv| {
+                conv.weight
+                    .val()
+                    .into_data()
+                    .iter::<f32>()
+                    .collect::<Vec<_>>()
+            })
+            .collect()
+    };
+    let objective = json!({ "simkd": { "weight": 1 } });
+    for ema in [None, Some(0.9)] {
+        draw::seed(2);
+        let mut config = plain_sgd();
+        config["ema"] = json!(ema);
+        let mut learner = learner(config, objective.clone());
+        let teacher = learner.student();
+        let before = kernels(learner.objective().valid().head().unwrap());
+        let mut after = Vec::new();
+        for _ in 0..2 {
+            step_with(&mut learner, &teacher);
+            after.push(kernels(learner.objective().valid().head().unwrap()));
+        }
+        assert!(largest_difference(&before, &after[1]) > 1e-4);
+        let deployed = kernels(learner.deployed().unwrap().head().unwrap());
+        let Some(_) = ema else {
+            assert_eq!(deployed, after[1]);
+            continue;
+        };
+        // The decay of the second step is 2/11, and the first leaves the parameters as they are.
+        let mean: Vec<f32> = after[0]
+            .iter()
+            .zip(&after[1])
+            .map(|(first, second)| first * (2.0 / 11.0) + second * (9.0 / 11.0))
+            .collect();
+        assert!(largest_difference(&deployed, &mean) < 1e-6);
+        assert!(largest_difference(&deployed, &after[1]) > 1e-6);
+    }
 }
 
 #[test]

@@ -76,7 +76,7 @@ fn mistake(from: &str, to: &str) -> String {
 #[test]
 fn shipped_recipes_are_valid_and_survive_a_round_trip() {
     let recipes = shipped();
-    assert!(recipes.len() >= 42, "{recipes:?}");
+    assert!(recipes.len() >= 53, "{recipes:?}");
     for path in recipes {
         let recipe = Recipe::load(&path, &[]).unwrap();
         kd_models::find(&recipe.student.model).unwrap();
@@ -89,6 +89,46 @@ fn shipped_recipes_are_valid_and_survive_a_round_trip() {
         recipe.data.validate().unwrap();
         let again = load(&recipe.to_toml().unwrap(), &[]).unwrap();
         assert_eq!(again, recipe, "{}", path.display());
+    }
+}
+
+/// The recipes of the two pairs of CIFAR-100, with their text, folder and file.
+fn of_pairs() -> Vec<(String, String, String)> {
+    let part = |part: &std::ffi::OsStr| part.to_str().unwrap().to_owned();
+    let paths = shipped().into_iter();
+    let of_pair = paths
+        .filter(|path| part(path.parent().unwrap().file_name().unwrap()).contains("resnet32x4-"));
+    let read = |path: PathBuf| {
+        let folder = part(path.parent().unwrap().file_name().unwrap());
+        let text = std::fs::read_to_string(&path).unwrap();
+        (text, folder, part(path.file_stem().unwrap()))
+    };
+    of_pair.map(read).collect()
+}
+
+#[test]
+fn a_recipe_of_a_pair_is_named_after_its_file_and_says_what_is_published() {
+    let recipes = of_pairs();
+    assert_eq!(recipes.len(), 42);
+    for (text, pair, method) in recipes {
+        let name = format!("name = \"cifar100-{method}-{pair}\"\n");
+        assert!(text.contains(&name), "{pair}/{method}: {name}");
+        let says = [
+            "\n# Published: ",
+            "\n# No figure is published",
+            "\n# No published figure is known",
+        ];
+        assert!(
+            says.iter().any(|says| text.contains(says)),
+            "{pair}/{method}"
+        );
+        let student = pair.trim_start_matches("resnet32x4-");
+        for line in [
+            "[teacher]\nmodel = \"resnet32x4\"\n".to_owned(),
+            format!("[student]\nmodel = \"{student}\"\n"),
+        ] {
+            assert!(text.contains(&line), "{pair}/{method}: {line}");
+        }
     }
 }
 

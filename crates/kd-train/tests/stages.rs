@@ -189,6 +189,34 @@ fn one_teacher_teaches_many_students_at_once() {
 }
 
 /// The first loss of mutual learning, worked out from the networks as they are drawn.
+/// A term on maps that reads each of several teachers beside the logits of all.
+#[test]
+fn several_teachers_teach_by_their_maps() {
+    let folder = tempfile::tempdir().unwrap();
+    let overrides = [
+        "stages.second.model=resnet8",
+        "student.teachers=[\"teacher\", \"second\"]",
+        "student.combine={ rule = \"confidence\" }",
+        "objective.camkd={}",
+        "compare=false",
+    ];
+    let ran = start(folder.path(), "several", &overrides, false);
+    // The second learns from the teacher alone, by the same terms.
+    for arm in ["stage:second", "distilled"] {
+        let losses = ran.losses(arm);
+        assert_eq!(losses.len(), 3);
+        assert!(
+            losses.iter().all(|step| step.contains("\"camkd\"")),
+            "{losses:?}"
+        );
+    }
+    let student = ran.summary.arms.iter().find(|a| a.arm == Arm::Distilled);
+    let student = student.unwrap();
+    assert_eq!(student.learned_from, ["teacher", "second"]);
+    // A connector a teacher: 64 channels to 64, with scale, shift and running statistics.
+    assert_eq!(student.adapter_parameters, 2 * (64 * 64 + 4 * 64));
+}
+
 #[test]
 fn students_learn_from_each_other() {
     let folder = tempfile::tempdir().unwrap();

@@ -55,18 +55,20 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         Some(out) => out.clone(),
         None => free_folder(Path::new("runs"), &recipe.name),
     };
-    if arguments.announce_estimate {
-        eprintln!(
-            "{}",
-            estimate::text(&recipe, arguments.seeds, &selection, &device)?
-        );
-    }
     let options = RunOptions {
         out: out.clone(),
         seeds: arguments.seeds as usize,
         device_name: selection.to_string(),
         reuse: !arguments.fresh,
     };
+    if arguments.announce_estimate {
+        let finished = options.reuse.then(|| options.finished());
+        let finished = finished.as_deref();
+        eprintln!(
+            "{}",
+            estimate::text(&recipe, arguments.seeds, finished, &selection, &device)?
+        );
+    }
     let mut watch = Watch::new(arguments.quiet, Interrupt::listen()?);
     let summary = kd_train::run(&recipe, &options, &device, &mut watch)?;
     drop(watch);

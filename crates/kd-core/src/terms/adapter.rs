@@ -25,15 +25,21 @@ pub(super) fn convolution(
     device: &Device,
 ) -> Conv2d {
     let [from, to] = channels;
-    let side = (kernel - 1) / 2;
-    let mut conv = Conv2dConfig::new(channels, [kernel; 2])
-        .with_stride([stride; 2])
-        .with_padding(PaddingConfig2d::Explicit(side, side, side, side))
-        .with_bias(false)
-        .init(device);
+    let mut conv = blank(channels, kernel, stride, device);
     conv.weight = drawn([to, from, kernel, kernel], device);
     conv.bias = bias.then(|| Initializer::Zeros.init([to], device));
     conv
+}
+
+/// [`convolution`] without a bias, with weights of 0 that another takes the place of.
+pub(super) fn blank(channels: [usize; 2], kernel: usize, stride: usize, device: &Device) -> Conv2d {
+    let side = (kernel - 1) / 2;
+    Conv2dConfig::new(channels, [kernel; 2])
+        .with_stride([stride; 2])
+        .with_padding(PaddingConfig2d::Explicit(side, side, side, side))
+        .with_bias(false)
+        .with_initializer(Initializer::Zeros)
+        .init(device)
 }
 
 /// Applies a convolution: every adapter's goes through here.

@@ -6,7 +6,7 @@ use burn::nn::{BatchNorm, BatchNormConfig};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 
-use super::adapter::{built_for, convolution, convolve};
+use super::adapter::{blank, built_for, convolution, convolve};
 use crate::Error;
 
 /// 1×1, 3×3 and 1×1 convolutions without biases, each with batch normalisation and a ReLU.
@@ -26,9 +26,25 @@ impl Bottleneck {
     /// From `channels[0]` to `channels[2]`, with `channels[1]` in between. The 3×3 convolution keeps the
     /// size; with `halvings` there are as many of them, each of stride 2.
     pub fn new(channels: [usize; 3], halvings: usize, device: &Device) -> Self {
+        let conv = |channels, kernel, stride| convolution(channels, kernel, stride, false, device);
+        Self::of(channels, halvings, conv, device)
+    }
+
+    /// As [`Bottleneck::new`] without halvings, with weights of 0: nothing is drawn.
+    pub fn zeros(channels: [usize; 3], device: &Device) -> Self {
+        let conv = |channels, kernel, stride| blank(channels, kernel, stride, device);
+        Self::of(channels, 0, conv, device)
+    }
+
+    fn of(
+        channels: [usize; 3],
+        halvings: usize,
+        conv: impl Fn([usize; 2], usize, usize) -> Conv2d,
+        device: &Device,
+    ) -> Self {
         let [from, inner, to] = channels;
         let layer = |channels: [usize; 2], kernel, stride| Layer {
-            conv: convolution(channels, kernel, stride, false, device),
+            conv: conv(channels, kernel, stride),
             norm: BatchNormConfig::new(channels[1]).init(device),
         };
         let stride = if halvings == 0 { 1 } else { 2 };
@@ -39,6 +55,11 @@ impl Bottleneck {
             channels: from,
             layers,
         }
+    }
+
+    /// Its convolutions, in their order.
+    pub fn convolutions(&self) -> impl Iterator<Item = &Conv2d> {
+        self.layers.iter().map(|layer| &layer.conv)
     }
 
     /// The student's map `[batch, channels, height, width]` with the new channels.

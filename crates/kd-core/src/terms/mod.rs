@@ -18,6 +18,7 @@ pub mod bce;
 mod bottleneck;
 mod buffer;
 pub mod byot;
+pub mod camkd;
 pub mod cc;
 pub(crate) mod check;
 pub mod cosine_hidden;
@@ -32,6 +33,7 @@ pub mod fsp;
 pub mod ft;
 pub mod gjsd;
 pub mod hard_labels;
+mod head;
 pub mod ickd;
 pub mod kd;
 pub mod kdsvd;
@@ -60,6 +62,8 @@ pub mod tinybert_attention;
 mod unit;
 pub mod vid;
 pub mod wsld;
+
+pub use head::{Head, HeadConfig};
 
 /// What a method's file says of it.
 struct About {
@@ -278,6 +282,16 @@ macro_rules! terms {
     };
 }
 
+impl Term {
+    /// The head that it trains for the student to be deployed with.
+    pub fn head(&self) -> Option<&Head> {
+        match self {
+            Self::SimKd(term) => Some(term.head()),
+            _ => None,
+        }
+    }
+}
+
 terms! {
     cross_entropy: CrossEntropy, CrossEntropyConfig;
     kd: Kd, KdConfig;
@@ -309,6 +323,7 @@ terms! {
     mgd: Mgd, MgdConfig;
     ickd: Ickd, IckdConfig;
     simkd: SimKd, SimKdConfig;
+    camkd: CaMkd, CaMkdConfig;
     srrl: Srrl, SrrlConfig;
     sp: Sp, SpConfig;
     pkt: Pkt, PktConfig;

@@ -7,13 +7,16 @@
 //!
 //! `L = mean over every element of (F_s − F_t)²`, in the unit of a squared map.
 //!
-//! **What it trains, and what it does not.** It trains the projector and the student up to its last map,
-//! and never the student's own classifier. The paper's network is the student's backbone, the projector
-//! and the teacher's classifier; its logits are [`SimKd::logits`], for code of your own that keeps the
-//! objective and the teacher's classifier. A run of this toolkit evaluates and saves the student alone,
-//! whose classifier has to be trained beside this term by `cross_entropy` or `kd`: that is a student with
-//! a SimKD feature loss, not the network of the paper, whose published accuracies it cannot be compared
-//! with.
+//! **The deployed network** is that of the paper: the student up to its last map, the projector, and the
+//! teacher's classifier, as a [`Head`] in the place of the student's own classifier. A run evaluates it,
+//! selects its best epoch by it, and saves it; its file names the head, and is read like any other.
+//!
+//! **What it trains** is the projector and the student up to its last map. The teacher's classifier stays as
+//! it is, and the student's own learns nothing from this term. Alone, as in the paper, the term is a whole
+//! objective. Other terms beside it, such as `cross_entropy`, read the logits of the student's own
+//! classifier, which are not those of the deployed network.
+//!
+//! The teacher must be finished: networks that learn from each other are refused.
 //!
 //! The teacher's classifier must read the average of its last map, as that of a ResNet, VGG or
 //! ShuffleNetV1 does. In Wide ResNet, MobileNetV2 and ShuffleNetV2 a layer stands in between: a dry run
@@ -26,11 +29,11 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::adapter::resize;
 use super::bottleneck::Bottleneck;
-use super::maps::{LevelPair, at_one_size, average, last_levels, taps};
-use super::{About, check};
-use crate::{Classifier, Error, Output, Pair, PairTaps, Step};
+use super::head::classifier_of_last_map;
+use super::maps::{LevelPair, at_one_size, last_levels, taps};
+use super::{About, Head, HeadConfig, check};
+use crate::{Error, Output, Pair, PairTaps, Step};
 
 pub(super) const ABOUT: About = About {
     name: "simkd",
@@ -39,15 +42,12 @@ pub(super) const ABOUT: About = About {
     source: "Chen, Mei, Zhang, Wang, Feng, Chen, CVPR 2022",
     needs: "the last feature map of both networks, of any channels and sizes, and the teacher's classifier; owns \
             a projector",
-    when: "When the projector and the teacher's classifier may be part of the deployed network, which needs code of \
-           your own. Here the student is saved alone: combine with cross_entropy or kd, which train its \
-           classifier.",
+    when: "When the student may be larger by the projector: it is evaluated and saved with it and the teacher's \
+           classifier, in the place of its own. Alone, as in the paper, or beside other terms, which read its \
+           own classifier.",
     teacher: true,
     weight: 1.0,
 };
-
-/// Share of the teacher's largest entry by which its embedding may differ from the average of its last map.
-const ROUNDING: f64 = 1e-2;
 
 /// Mean squared difference of a projected map and the teacher's, both `[batch, channels, height, width]`.
 /// No gradient reaches the teacher.
@@ -70,7 +70,7 @@ impl SimKdConfig {
     ///
     /// # Errors
     /// [`Error::NoTeacher`], [`Error::MissingTap`] for what a network does not show, and [`Error::Shape`] when the
-    /// teacher's classifier does not read the average of its last map.
+    /// teacher's classifier does not read the average of its last map, or knows other classes.
     pub fn init(
         &self,
         student: &Output,
@@ -78,37 +78,23 @@ impl SimKdConfig {
         device: &Device,
     ) -> Result<SimKd, Error> {
         let teacher = teacher.ok_or(Error::NoTeacher)?;
+        check::same_classes("simkd", student, teacher)?;
         let level = last_levels("simkd", student, teacher)?;
-        let map = teacher.maps.get(level[1])?;
-        let [_, wide, height, width] = map.dims();
+        let [_, wide, height, width] = teacher.maps.get(level[1])?.dims();
         let [_, narrow, ..] = student.maps.get(level[0])?.dims();
-        let embedding = teacher.embedding()?;
-        teacher.classifier()?.forward(embedding.clone())?;
-        if !alike(average(map), embedding) {
-            return Err(Error::Shape {
-                loss: "simkd",
-                problem: "the teacher's classifier does not read the average of its last map: another layer \
-                          stands in between, so that no projected map could be given to it; choose \
-                          another teacher or srrl, which compares what the classifier reads"
-                    .into(),
-            });
-        }
-        let inner = (wide / 2).max(1);
+        let classifier = classifier_of_last_map("simkd", teacher)?;
+        let config = HeadConfig {
+            level: level[0],
+            size: [height, width],
+            channels: [narrow, (wide / 2).max(1), wide],
+            classes: classifier.weight.dims()[1],
+        };
+        let projector = Bottleneck::new(config.channels, 0, device);
         Ok(SimKd {
             level,
-            size: [height, width],
-            projector: Bottleneck::new([narrow, inner, wide], 0, device),
+            head: Head::new(config, projector, classifier, device),
         })
     }
-}
-
-/// Whether two embeddings are the same up to rounding.
-fn alike(one: Tensor<2>, other: Tensor<2>) -> bool {
-    if one.dims() != other.dims() {
-        return false;
-    }
-    let largest = |x: Tensor<2>| x.abs().max().into_data().iter::<f64>().fold(0.0, f64::max);
-    largest(one - other.clone()) <= ROUNDING * largest(other)
 }
 
 /// The [`simkd`] loss of the two networks' last maps, with the student's projector.
@@ -116,10 +102,7 @@ fn alike(one: Tensor<2>, other: Tensor<2>) -> bool {
 pub struct SimKd {
     #[module(skip)]
     level: LevelPair,
-    /// Height and width of the teacher's map.
-    #[module(skip)]
-    size: [usize; 2],
-    projector: Bottleneck,
+    head: Head,
 }
 
 impl SimKd {
@@ -134,29 +117,15 @@ impl SimKd {
     /// [`Error::NoTeacher`], [`Error::MissingTap`], and [`Error::Shape`] when a map does not have the channels of the
     /// dry run.
     pub fn forward(&self, pair: &Pair, _step: &Step) -> Result<Tensor<1>, Error> {
-        let projected = self.project(pair.student)?;
+        let projected = self.head.project(pair.student)?;
         let teacher = pair.teacher()?.maps.get(self.level[1])?;
         let [projected, teacher] = at_one_size(projected, teacher);
         simkd(projected, teacher)
     }
 
-    /// The logits of the paper's network, `[batch, classes]`: the student's last map through the
-    /// projector, its average through the teacher's classifier.
-    ///
-    /// Of an objective in evaluation mode ([`Module::valid`]) a sample's logits do not depend on its batch.
-    ///
-    /// # Errors
-    /// [`Error::MissingTap`] when the student's last map was not asked for, and [`Error::Shape`] when it does not
-    /// have the channels of the dry run or the classifier is not that teacher's.
-    pub fn logits(&self, student: &Output, classifier: &Classifier) -> Result<Tensor<2>, Error> {
-        classifier.forward(average(self.project(student)?))
-    }
-
-    /// The student's last map, no larger than the teacher's, with the teacher's channels.
-    fn project(&self, student: &Output) -> Result<Tensor<4>, Error> {
-        let map = student.maps.get(self.level[0])?;
-        let [_, _, height, width] = map.dims();
-        let size = [height.min(self.size[0]), width.min(self.size[1])];
-        self.projector.forward("simkd", resize(map, size))
+    /// The head that the student is deployed with: the projector, as it is now, and the teacher's
+    /// classifier.
+    pub fn head(&self) -> &Head {
+        &self.head
     }
 }

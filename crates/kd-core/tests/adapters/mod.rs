@@ -218,6 +218,7 @@ fn gradients_are_slopes() {
         "ofakd",
         "byot",
         "simkd",
+        "camkd",
         "srrl",
     ] {
         draw::seed(3);
@@ -289,6 +290,7 @@ fn stepped(output: &Output, step: impl Fn(String, Tensor<1>) -> Tensor<1>) -> Ou
         maps_preact: all(&output.maps_preact, "preact", &step),
         tokens: all(&output.tokens, "tokens", &step),
         attentions: all(&output.attentions, "attention", &step),
+        members: Vec::new(),
     }
 }
 

@@ -5,7 +5,10 @@ use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 use kd_core::terms::simkd::{SimKd, SimKdConfig};
 use kd_core::terms::srrl::{SrrlConfig, srrl};
-use kd_core::{Classifier, Error, Levels, Maps, Output, Pair, Step, Taps, TermConfig, draw};
+use kd_core::{
+    Classifier, Error, HeadConfig, Levels, Maps, ObjectiveConfig, Output, Pair, Step, Taps,
+    TermConfig, draw,
+};
 
 use crate::{classes_of, device, leaf};
 
@@ -159,12 +162,27 @@ fn only_srrl_asks_for_the_classifier_at_every_step() {
 }
 
 #[test]
-fn the_projected_map_is_what_the_papers_classifier_reads() {
+fn the_projected_map_is_what_the_teachers_classifier_reads() {
     // Of maps of one position the average is the map: against a teacher of zeros the loss is the mean square
     // of what a classifier that passes its input through gives.
-    let term = projector([4, 1], [6, 1]);
-    let student = network([4, 1], 5, 0.3);
-    let mut silent = network([6, 1], 5, 0.9);
+    let (mut student, mut teacher) = (network([4, 1], 5, 0.3), network([6, 1], 5, 0.9));
+    let own = teacher.classifier().unwrap();
+    let init = |student: &Output, teacher: &Output| {
+        draw::seed(6);
+        let config = SimKdConfig::default();
+        config.init(student, Some(teacher), &device()).unwrap()
+    };
+    let reading = init(&student, &teacher);
+    teacher.classifier = Some(Classifier {
+        weight: Tensor::eye(6, &device()),
+        bias: Tensor::zeros([6], &device()),
+    });
+    for network in [&mut student, &mut teacher] {
+        network.logits = Tensor::zeros([5, 6], &device());
+    }
+    let passing = init(&student, &teacher);
+
+    let mut silent = teacher;
     silent.maps = Maps::default();
     silent
         .maps
@@ -175,26 +193,71 @@ fn the_projected_map_is_what_the_papers_classifier_reads() {
         labels: &classes_of(&[0; 5]),
         indices: None,
     };
-    let loss: f32 = term.forward(&pair, &STEP).unwrap().into_scalar();
-    let passing = Classifier {
-        weight: Tensor::eye(6, &device()),
-        bias: Tensor::zeros([6], &device()),
-    };
-    let passed = term.logits(&student, &passing).unwrap();
-    let squares: f32 = passed.clone().square().mean().into_scalar();
+    let loss: f32 = passing.forward(&pair, &STEP).unwrap().into_scalar();
+    let passed = passing.head().read(student.clone(), &Taps::all()).unwrap();
+    let squares: f32 = passed.logits.clone().square().mean().into_scalar();
     assert!(
         loss > 0.0 && (loss - squares).abs() < 1e-6,
         "{loss} {squares}"
     );
+    assert_eq!(numbers(passed.embedding().unwrap()), numbers(passed.logits));
 
-    let classifier = silent.classifier().unwrap();
-    let expected =
-        numbers(passed.matmul(classifier.weight.clone()) + classifier.bias.clone().unsqueeze());
-    let found = numbers(term.logits(&student, &classifier).unwrap());
-    for (found, expected) in found.into_iter().zip(expected) {
+    // The same projector under the teacher's own classifier.
+    let embedding = passed.embedding.unwrap();
+    let expected = numbers(embedding.matmul(own.weight.clone()) + own.bias.clone().unsqueeze());
+    let read = reading.head().read(student, &Taps::none()).unwrap();
+    assert!(read.embedding.is_none() && read.classifier.is_none() && read.maps.get(0).is_err());
+    for (found, expected) in numbers(read.logits).into_iter().zip(expected) {
         assert!((found - expected).abs() < 1e-5, "{found} {expected}");
     }
-    assert!(term.logits(&network([5, 1], 2, 0.1), &classifier).is_err());
+    let shown = reading.head().classifier();
+    assert_eq!(numbers(shown.weight), numbers(own.weight));
+    assert_eq!(numbers(shown.bias), numbers(own.bias));
+    let wider = reading.head().read(network([5, 1], 2, 0.1), &Taps::none());
+    assert!(wider.is_err());
+}
+
+#[test]
+fn a_student_is_deployed_with_one_head_that_counts() {
+    let (student, teacher) = (network([4, 6], 2, 0.1), network([6, 3], 2, 0.9));
+    let init = |terms: &str| {
+        let config: ObjectiveConfig = serde_json::from_str(terms).unwrap();
+        config.init(&student, Some(&teacher), &device())
+    };
+    let one = init(r#"{ "cross_entropy": {}, "simkd": {} }"#).unwrap();
+    let config = one.head().unwrap().config();
+    let wanted = HeadConfig {
+        level: 0,
+        size: [3, 3],
+        channels: [4, 3, 6],
+        classes: 3,
+    };
+    assert_eq!(*config, wanted);
+    for without in [
+        r#"{ "cross_entropy": {} }"#,
+        r#"{ "cross_entropy": {}, "simkd": { "weight": 0 } }"#,
+    ] {
+        assert!(init(without).unwrap().head().is_none());
+    }
+    let problem = init(r#"{ "simkd": {}, "again": { "term": "simkd" } }"#).unwrap_err();
+    let message = problem.to_string();
+    assert!(
+        message.starts_with("objective.again = `simkd`: a student is deployed with one head"),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_head_of_nothing_is_refused() {
+    for (channels, classes) in [([4, 0, 6], 3), ([4, 3, 6], 0)] {
+        let config = HeadConfig {
+            level: 0,
+            size: [3, 3],
+            channels,
+            classes,
+        };
+        assert!(config.init(&device()).is_err());
+    }
 }
 
 #[test]
@@ -220,10 +283,9 @@ fn in_evaluation_a_samples_logits_are_its_own() {
         alone.maps.push(&map, &Levels::All);
         alone
     };
-    let classifier = teacher.classifier().unwrap();
-    let classifier = Classifier {
-        weight: classifier.weight.inner(),
-        bias: classifier.bias.inner(),
+    let read = |output: Output| {
+        let head = evaluated.head();
+        numbers(head.read(output, &Taps::none()).unwrap().logits)
     };
     let mut whole = Output::new(Tensor::zeros(
         [3, 3],
@@ -232,13 +294,9 @@ fn in_evaluation_a_samples_logits_are_its_own() {
     whole
         .maps
         .push(&student.maps.get(0).unwrap().inner(), &Levels::All);
-    let together = numbers(evaluated.logits(&whole, &classifier).unwrap());
+    let together = read(whole);
     for row in 0..3 {
-        let alone = numbers(
-            evaluated
-                .logits(&plain(&student, row), &classifier)
-                .unwrap(),
-        );
+        let alone = read(plain(&student, row));
         for (alone, together) in alone.iter().zip(&together[3 * row..]) {
             assert!((alone - together).abs() < 1e-5, "{alone} {together}");
         }

@@ -3,6 +3,7 @@
 use burn::tensor::{DType, Int, Tensor, TensorData};
 use kd_core::terms::ab::ab;
 use kd_core::terms::byot::{ByotConfig, byot};
+use kd_core::terms::camkd::camkd;
 use kd_core::terms::cosine_hidden::cosine_hidden;
 use kd_core::terms::cwd::cwd;
 use kd_core::terms::fitnet::fitnet;
@@ -75,6 +76,7 @@ const TABLE: &[Row] = &[
     row("mgd", mgd, 1e15, true),
     row("ickd", ickd, 1e18, true),
     row("simkd", simkd, 1e15, true),
+    row("camkd", one_teacher, 1e15, true),
     row("srrl", read_alike, 1e15, true),
     row("byot", exit_features, 1e15, true),
     row(
@@ -110,6 +112,14 @@ fn exit_features(features: Tensor<4>, last: Tensor<4>) -> Result<Tensor<1>, Erro
         ..ByotConfig::default()
     };
     byot([logits.clone(), logits], [features, last], labels, &config)
+}
+
+/// A single teacher, whatever it says.
+fn one_teacher(projected: Tensor<4>, teacher: Tensor<4>) -> Result<Tensor<1>, Error> {
+    let [batch, ..] = projected.dims();
+    let said = Tensor::zeros([batch, 3], (&device(), projected.dtype()));
+    let labels = Tensor::<1, Int>::zeros([batch], &device());
+    camkd(vec![projected], vec![teacher], vec![said], &labels)
 }
 
 /// Maps as embeddings, and the teacher's logits.

@@ -15,22 +15,20 @@ const BESIDE: f64 = 16.0;
 /// What the students of a run are shown.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Budget {
-    /// How often each of them is shown to a student that has a teacher: the epochs of all seeds.
+    /// How often each of them is shown in trainings that the cache serves, of all seeds together.
     pub shown: f64,
     /// Height and width of a picture.
     pub size: (usize, usize),
 }
 
 impl Budget {
-    /// What a recipe shows to its distilled students.
+    /// What a recipe shows in all trainings that its cache serves.
     pub fn new(recipe: &Recipe, seeds: usize, pictures: usize, size: (usize, usize)) -> Self {
-        let train = &recipe.train;
-        let share = match train.batches_per_epoch {
-            Some(batches) => (batches * train.batch) as f64 / pictures.max(1) as f64,
-            None => 1.0,
-        };
+        let trainings = recipe.trainings();
+        let served = trainings.iter().filter(|training| training.cached);
+        let shown: f64 = served.map(|t| t.train.showings(pictures)).sum();
         Self {
-            shown: (train.epochs * seeds) as f64 * share.min(1.0),
+            shown: shown * seeds as f64,
             size,
         }
     }

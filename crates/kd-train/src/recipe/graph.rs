@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::parse::nearest_name;
+use kd_core::nearest_name;
+
 use super::{Recipe, StageSpec};
 
 /// What stages call the recipe's `[teacher]`.
@@ -137,6 +138,14 @@ impl Recipe {
             return Err(
                 "there is a [teacher], but no stage learns from it: name it in `teachers`, or remove \
                  the table"
+                    .into(),
+            );
+        }
+        let cached = self.teacher.as_ref().is_some_and(|t| t.cache.is_some());
+        if cached && !self.trainings().iter().any(|training| training.cached) {
+            return Err(
+                "[teacher.cache] would keep answers for nobody: it serves stages that learn from \
+                 `teacher` alone and not from each other, and there is none; remove the table"
                     .into(),
             );
         }

@@ -3,6 +3,7 @@
 mod graph;
 mod parse;
 mod stage;
+mod trainings;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,8 +18,8 @@ use crate::lr::Shape;
 use crate::optimizer::OptimizerConfig;
 
 pub(crate) use self::graph::{STUDENT, TEACHER};
-pub use self::parse::nearest_name;
 pub use self::stage::StageSpec;
+pub use self::trainings::PlannedTraining;
 
 /// A run, from data to objective. Unknown keys are errors; [`Recipe::to_toml`] writes all of them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use kd_core::nearest_name;
 use toml::{Table, Value};
 
 use super::Recipe;
@@ -155,15 +156,6 @@ fn key_position(text: &str, start: usize, key: &str) -> Option<usize> {
         offset += line.len();
     }
     None
-}
-
-/// The name that a mistyped one most likely means; none when no name is near.
-pub fn nearest_name<'a>(given: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    names
-        .map(|name| (strsim::jaro_winkler(given, name), name))
-        .filter(|(likeness, _)| *likeness > 0.7)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, name)| name)
 }
 
 /// Adds the nearest valid name to an "unknown field" or "unknown variant" message.

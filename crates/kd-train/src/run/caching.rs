@@ -1,19 +1,19 @@
-//! The teacher cache of a run: checked before, opened once, shared by all seeds.
+//! The teacher cache of a run: forecast before, opened once, shared by all seeds and stages.
 
 use std::num::NonZeroU64;
 use std::path::Path;
 
-use burn::module::Module;
+use kd_core::Output;
 use kd_models::Network;
 
 use super::Job;
-use crate::cache::{self, Budget, CacheConfig, Forecast, Identity, Place, TeacherCache, Views};
+use crate::cache::{Budget, CacheConfig, Forecast, Identity, Place, TeacherCache, Views};
 use crate::report::words::{count, prefixed};
 use crate::summary::CacheSummary;
 use crate::{Error, Event, Observer};
 
 impl Job<'_> {
-    fn cache_config(&self) -> Option<&CacheConfig> {
+    pub(super) fn cache_config(&self) -> Option<&CacheConfig> {
         self.recipe.teacher.as_ref()?.cache.as_ref()
     }
 
@@ -25,32 +25,22 @@ impl Job<'_> {
         }
     }
 
-    /// Refuses a cache that cannot serve the objective, and says what is to be expected of it, before
-    /// hours are spent on the teacher: untrained networks have the same shapes.
-    pub(super) fn check_cache(
+    /// Says what is to be expected of the cache, of a teacher that shows `teacher`.
+    pub(super) fn forecast_cache(
         &self,
         seeds: usize,
+        teacher: &Output,
         observer: &mut dyn Observer,
     ) -> Result<(), Error> {
-        let (Some(spec), Some(config)) = (&self.recipe.teacher, self.cache_config()) else {
+        let Some(config) = self.cache_config() else {
             return Ok(());
         };
-        let show = |model: &str| -> Result<_, Error> {
-            let network = Network::new(&self.network(model), self.device)?;
-            Ok(self.dry_run(&network.valid()))
-        };
-        let (student, teacher) = (show(&self.recipe.student.model)?, show(&spec.model)?);
         let images = &self.dataset.train;
         let pictures = self.splits.train.len();
-        let autodiff = self.device.clone().autodiff();
-        let objective = self.recipe.objective.clone().with_samples(pictures);
-        let objective = objective.init(&student, Some(&teacher), &autodiff)?;
-        cache::check(&objective, config.embedding)?;
-
         let budget = Budget::new(self.recipe, seeds, pictures, (images.height, images.width));
         let forecast = Forecast::new(config, &self.recipe.data.augment, &budget);
         let [_, classes] = teacher.logits.dims();
-        let embedding = teacher.embedding.map_or(0, |e| e.dims()[1]);
+        let embedding = teacher.embedding.as_ref().map_or(0, |e| e.dims()[1]);
         let bytes = forecast.bytes(config, pictures, classes, embedding)?;
         observer.event(Event::Note(&format!(
             "teacher cache: {:.0} showings of a picture are about {:.1} different views, which saves \

@@ -4,14 +4,12 @@
 use std::collections::BTreeMap;
 
 use burn::module::Module;
-use kd_core::Output;
 use kd_models::Network;
 
 use super::training::{Contender, Novice, Plan, Start};
 use super::{Job, RunOptions, caching};
-use crate::cache::TeacherCache;
 use crate::folder::Folder;
-use crate::recipe::{STUDENT, StageSpec, TEACHER};
+use crate::recipe::{PlannedTraining, STUDENT, StageSpec, TEACHER};
 use crate::summary::CacheSummary;
 use crate::{Arm, Error, Event, Observer, Recipe};
 
@@ -62,8 +60,7 @@ impl Job<'_> {
         observer: &mut dyn Observer,
     ) -> Result<AllTrained, Error> {
         let recipe = self.recipe;
-        self.check()?;
-        self.check_cache(options.seeds, observer)?;
+        self.check(options.seeds, observer)?;
         let teacher = self.teacher(folder, observer)?;
         let mut cache = match &teacher {
             Some(teacher) => self.open_cache(&teacher.network, &options.out, observer)?,
@@ -75,88 +72,25 @@ impl Job<'_> {
             if let Some(teacher) = &teacher {
                 done.insert(TEACHER.into(), teacher.network.clone());
             }
-            for name in recipe.order() {
-                let stage = &recipe.stages[&name];
-                let arm = Arm::Stage(name.clone());
-                let plan = self.plan(stage, arm, seed, &done);
-                let cache = self.cache_for(stage, &mut cache);
-                let trained = self.train(&plan, cache, folder, observer)?;
-                for contender in trained {
-                    if contender.arm == Arm::Stage(name.clone()) {
+            for training in recipe.trainings() {
+                let plan = match training.alone {
+                    true => self.alone(&training, seed, &done),
+                    false => self.plan(&training, seed, &done),
+                };
+                let cache = cache.as_mut().filter(|_| training.cached);
+                for contender in self.train(&plan, cache, folder, observer)? {
+                    if let Arm::Stage(name) = &contender.arm {
                         done.insert(name.clone(), contender.network.clone());
                     }
                     students.push(contender);
                 }
             }
-            let student = &recipe.student;
-            if recipe.compare && recipe.distils() {
-                let plan = self.alone(seed, &done);
-                students.extend(self.train(&plan, None, folder, observer)?);
-            }
-            let arm = match recipe.distils() {
-                true => Arm::Distilled,
-                false => Arm::Alone,
-            };
-            let plan = self.plan(student, arm, seed, &done);
-            let cache = self.cache_for(student, &mut cache);
-            students.extend(self.train(&plan, cache, folder, observer)?);
         }
         Ok(AllTrained {
             teacher,
             students,
             cache: cache.as_ref().map(caching::summarise),
         })
-    }
-
-    /// Weights, names and objectives are checked before hours are spent on the first training.
-    fn check(&self) -> Result<(), Error> {
-        let recipe = self.recipe;
-        for stage in recipe.stages.values().chain([&recipe.student]) {
-            match &stage.weights {
-                Some(path) => {
-                    Network::from_file(&self.network(&stage.model), path, self.device)?;
-                }
-                None => {
-                    kd_models::find(&stage.model)?;
-                }
-            }
-        }
-        let autodiff = self.device.clone().autodiff();
-        let show = |model: &str| -> Result<Output, Error> {
-            let network = Network::new(&self.network(model), self.device)?;
-            Ok(self.dry_run(&network.valid()))
-        };
-        // Untrained networks have the same shapes.
-        let mut shapes = BTreeMap::new();
-        if let Some(teacher) = &recipe.teacher {
-            shapes.insert(TEACHER.to_string(), show(&teacher.model)?);
-        }
-        let order = recipe.order();
-        let names = order.iter().map(String::as_str).chain([STUDENT]);
-        for name in names {
-            let stage = recipe.stages.get(name).unwrap_or(&recipe.student);
-            let mut seen = vec![show(&stage.model)?];
-            for peer in &stage.peers {
-                seen.push(show(peer)?);
-            }
-            let teachers = recipe.teachers_of(stage);
-            let shown: Vec<Output> = teachers.iter().map(|name| shapes[name].clone()).collect();
-            let objective = recipe
-                .objective_of(stage)
-                .with_samples(self.splits.train.len());
-            for number in 0..seen.len() {
-                let lessons = (&stage.combine, stage.mutual);
-                let teacher = self.shown_to(number, lessons, &seen, &shown)?;
-                objective
-                    .init(&seen[number], teacher.as_ref(), &autodiff)
-                    .map_err(|problem| match name {
-                        STUDENT => problem.into(),
-                        name => Error::Recipe(format!("stages.{name}: {problem}")),
-                    })?;
-            }
-            shapes.insert(name.to_string(), seen.swap_remove(0));
-        }
-        Ok(())
     }
 
     /// The recipe's teacher: loaded, or trained on labels.
@@ -204,7 +138,14 @@ impl Job<'_> {
     }
 
     /// The training of a stage.
-    fn plan<'a>(&'a self, stage: &'a StageSpec, arm: Arm, seed: u64, done: &'a Done) -> Plan<'a> {
+    fn plan<'a>(&'a self, training: &PlannedTraining<'a>, seed: u64, done: &'a Done) -> Plan<'a> {
+        let PlannedTraining {
+            stage,
+            arm,
+            teachers,
+            train,
+            ..
+        } = training.clone();
         let start = match (&stage.start, &stage.weights) {
             (Some(name), _) => Start::Network(&done[name]),
             (None, Some(path)) => Start::File(path),
@@ -227,12 +168,6 @@ impl Job<'_> {
             .into_iter()
             .chain(peers.iter().map(|p| &p.0))
             .collect();
-        let objective = self.recipe.objective_of(stage);
-        // Nobody is asked in vain.
-        let teachers = match objective.needs_teacher() {
-            true => self.recipe.teachers_of(stage),
-            false => Vec::new(),
-        };
         let learns_from = |own: &String| -> Vec<String> {
             let others = together.iter().filter(|name| stage.mutual && **name != own);
             let others = others.map(|name| name.to_string());
@@ -255,8 +190,8 @@ impl Job<'_> {
         Plan {
             seed,
             novices,
-            objective,
-            config: self.recipe.train_of(stage),
+            objective: self.recipe.objective_of(stage),
+            config: train,
             teachers: teachers.iter().map(|name| &done[name]).collect(),
             combine: stage.combine,
             mutual: stage.mutual,
@@ -267,10 +202,10 @@ impl Job<'_> {
     }
 
     /// The student, and its peers, on labels alone: what distillation is compared with.
-    fn alone<'a>(&'a self, seed: u64, done: &'a Done) -> Plan<'a> {
-        let plan = self.plan(&self.recipe.student, Arm::Alone, seed, done);
+    fn alone<'a>(&'a self, training: &PlannedTraining<'a>, seed: u64, done: &'a Done) -> Plan<'a> {
+        let plan = self.plan(training, seed, done);
         let mut novices = plan.novices;
-        if self.recipe.student.start.is_some() {
+        if training.stage.start.is_some() {
             novices[0].start = Start::Fresh;
         }
         for novice in &mut novices {
@@ -283,16 +218,6 @@ impl Job<'_> {
             mutual: false,
             ..plan
         }
-    }
-
-    /// The cache, for a stage that learns from the teacher alone.
-    fn cache_for<'a>(
-        &self,
-        stage: &StageSpec,
-        cache: &'a mut Option<TeacherCache>,
-    ) -> Option<&'a mut TeacherCache> {
-        let alone = self.recipe.teachers_of(stage) == [TEACHER] && !stage.mutual;
-        cache.as_mut().filter(|_| alone)
     }
 }
 

@@ -88,11 +88,7 @@ fn weights(number: usize) -> String {
 impl Store {
     pub fn new(options: &RunOptions) -> Self {
         Self {
-            folder: options
-                .out
-                .parent()
-                .unwrap_or(Path::new(""))
-                .join("finished"),
+            folder: options.finished(),
             reuse: options.reuse,
             device: options.device_name.clone(),
         }

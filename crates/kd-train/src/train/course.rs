@@ -133,7 +133,7 @@ where
         observer: &mut dyn Observer,
     ) -> Result<(), Error> {
         for member in &mut self.cohort.members {
-            let student = member.learner.student();
+            let student = member.learner.deployed()?;
             let accuracy = self
                 .validation
                 .map(|loader| predict(&student, loader, self.device).accuracy());

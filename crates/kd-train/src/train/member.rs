@@ -37,9 +37,11 @@ impl<S: Backbone<Input = Tensor<4>>> Member<S> {
         config: &TrainConfig,
         keeper: &mut dyn Keeper<S>,
     ) -> Result<Self, Error> {
-        let adapter_parameters = pupil.objective.num_params() as u64;
+        // What is deployed with the student is counted with it.
+        let deployed = pupil.objective.head().map_or(0, |head| head.num_params());
+        let adapter_parameters = (pupil.objective.num_params() - deployed) as u64;
         let learner = Learner::new(pupil.student, pupil.objective, config);
-        let best = Best::new(learner.student());
+        let best = Best::new(learner.deployed()?);
         Ok(Self {
             checkpoint: keeper.keep(&pupil.arm, &best.student)?,
             arm: pupil.arm,

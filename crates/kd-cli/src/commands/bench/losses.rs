@@ -229,5 +229,6 @@ fn with_gradients(output: Output) -> Output {
         maps_preact: leaves(&output.maps_preact),
         tokens: leaves(&output.tokens),
         attentions: leaves(&output.attentions),
+        members: output.members,
     }
 }

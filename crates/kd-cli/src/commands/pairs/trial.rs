@@ -78,10 +78,10 @@ impl Trial {
         }
     }
 
-    /// What a loss reads that these networks do not have: those for transformers tokens, SimKD a teacher
-    /// whose classifier could be given the student's map.
+    /// What a loss reads that these networks do not have: those for transformers tokens, SimKD and CA-MKD a
+    /// teacher whose classifier could be given the student's map.
     fn lacks(&self, name: &str) -> Option<String> {
-        if name == "simkd" && self.learner(json!({ name: {} })).is_err() {
+        if ["simkd", "camkd"].contains(&name) && self.learner(json!({ name: {} })).is_err() {
             let reason = "reads the teacher's last map with its classifier, and here another layer of \
                           the teacher stands in between";
             return Some(reason.into());

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use kd_train::{Error, Recipe, nearest_name};
+use kd_core::nearest_name;
+use kd_train::{Error, Recipe};
 use serde::Deserialize;
 use toml::{Table, Value};
 
