@@ -16,7 +16,7 @@ use crate::commands::bench::timing;
 /// How long the loader is measured, at least.
 const LOADER: Duration = Duration::from_secs(2);
 /// Batches that a network is timed on, after one that is not counted.
-const REPEAT: u32 = 10;
+const REPEAT: u32 = 30;
 
 /// Images per second of the parts of an epoch.
 pub struct Parts {
