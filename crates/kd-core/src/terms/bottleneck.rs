@@ -3,10 +3,9 @@
 use burn::module::Module;
 use burn::nn::conv::Conv2d;
 use burn::nn::{BatchNorm, BatchNormConfig};
-use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 
-use super::adapter::{blank, built_for, convolution, convolve};
+use super::adapter::{blank, built_for, convolution, convolve, normalise};
 use crate::Error;
 
 /// 1×1, 3×3 and 1×1 convolutions without biases, each with batch normalisation and a ReLU.
@@ -67,7 +66,7 @@ impl Bottleneck {
         built_for(loss, "student", self.channels, &map.dims())?;
         let layers = self.layers.iter();
         Ok(layers.fold(map, |map, layer| {
-            relu(layer.norm.forward(convolve(&layer.conv, map)))
+            normalise(&layer.norm, convolve(&layer.conv, map), true)
         }))
     }
 }

@@ -27,6 +27,7 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
+use kd_kernels::squared_distance;
 use serde::{Deserialize, Serialize};
 
 use super::bottleneck::Bottleneck;
@@ -56,7 +57,8 @@ pub(super) const ABOUT: About = About {
 /// [`Error::Shape`] when the shapes differ or the batch is empty.
 pub fn simkd(projected: Tensor<4>, teacher: Tensor<4>) -> Result<Tensor<1>, Error> {
     check::same_shape("simkd", &projected, &teacher)?;
-    Ok((projected - teacher.detach()).square().mean())
+    // Means by channel first, which are of one size each.
+    Ok(squared_distance(projected, teacher).mean())
 }
 
 /// Parameters of [`SimKd`]: none.
