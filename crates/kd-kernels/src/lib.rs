@@ -35,6 +35,8 @@ mod energy;
 mod exponential;
 #[cfg(feature = "flex")]
 mod flex;
+#[cfg(feature = "flex")]
+mod flow;
 #[cfg(all(test, feature = "flex"))]
 mod guarded;
 #[cfg(feature = "flex")]
@@ -53,9 +55,13 @@ mod pool;
 #[cfg(feature = "flex")]
 mod products;
 #[cfg(feature = "flex")]
+mod relation;
+#[cfg(feature = "flex")]
 mod scratch;
 #[cfg(feature = "flex")]
 mod simd;
+#[cfg(feature = "flex")]
+mod tile;
 #[cfg(feature = "flex")]
 mod transpose;
 #[cfg(feature = "flex")]
@@ -65,10 +71,11 @@ pub use memory::keep_freed_memory;
 pub use mode::{BadMode, Mode, mode};
 pub use ops::{
     ConvOptions, Normalized, add, affine, average_pool, batch_norm, blend, boundary_distance,
-    channels, conv2d, conv2d_fused, divergence_over_positions, energy, global_average,
-    gram_of_channels, gram_of_positions, interleave, leading_vectors, leaky_relu, linear,
-    negative_part, one_sided_distance, products, rows_as_pixels, squared_distance,
-    standardised_distance, unit_rows,
+    channels, conv2d, conv2d_fused, correlation_distance, divergence_over_positions, energy,
+    flow_distance, global_average, gram_of_channels, gram_of_positions, interleave,
+    leading_vectors, leaky_relu, linear, negative_part, one_sided_distance, products,
+    rows_as_pixels, selectivity_distance, squared_distance, standardised_distance, turn_distance,
+    unit_rows,
 };
 
 #[cfg(feature = "flex")]

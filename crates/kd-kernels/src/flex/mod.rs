@@ -2,6 +2,7 @@
 
 mod autodiff;
 pub(crate) mod maps;
+pub(crate) mod relations;
 mod tensor;
 
 use burn::backend::tensor::FloatTensor;

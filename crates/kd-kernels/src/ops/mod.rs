@@ -1,6 +1,7 @@
 //! The operations on tensors: a kernel where there is one, else a composition.
 
 mod maps;
+mod relations;
 
 use burn::tensor::Tensor;
 use burn::tensor::activation::relu as rectify;
@@ -12,6 +13,7 @@ pub use maps::{
     gram_of_positions, leading_vectors, leaky_relu, negative_part, one_sided_distance, products,
     rows_as_pixels, squared_distance, standardised_distance, unit_rows,
 };
+pub use relations::{correlation_distance, flow_distance, selectivity_distance, turn_distance};
 
 /// Stride, zeros on each side, and groups of a convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -56,6 +56,7 @@ macro_rules! register {
 }
 
 mod maps;
+mod relations;
 
 /// `new`, plus what was there.
 fn plus<B: KernelGrads>(new: FloatTensor<B>, earlier: Option<FloatTensor<B>>) -> FloatTensor<B> {
