@@ -56,6 +56,15 @@ impl<'a> Images<'a> {
         &self.data[pixel * self.pitch..][..self.size.channels]
     }
 
+    /// Where a picture begins.
+    ///
+    /// # Panics
+    /// When there is no such picture.
+    #[inline(always)]
+    pub fn picture(&self, picture: usize) -> *const f32 {
+        self.data[picture * self.image_pitch()..].as_ptr()
+    }
+
     /// Values from a picture to the next.
     pub fn image_pitch(&self) -> usize {
         self.size.area() * self.pitch

@@ -70,13 +70,58 @@ struct Find<'a> {
 
 /// `to = Gᵀ v`, which is `G v`.
 #[inline(always)]
-fn multiply(matrix: &[f32], v: &[f32], to: &mut [f32]) {
-    to.fill(0.0);
-    for (v, row) in v.iter().zip(matrix.chunks_exact(to.len())) {
-        for (to, g) in to.iter_mut().zip(row) {
-            *to += v * g;
+fn multiply<S: Simd>(matrix: &[f32], v: &[f32], to: &mut [f32]) {
+    /// Registers of sums that pass over the rows together.
+    const WIDE: usize = 8;
+    let size = to.len();
+    assert!(v.len() == size && matrix.len() == size * size);
+    let mut first = 0;
+    while first < size {
+        let left = size - first;
+        // SAFETY: the matrix and both vectors are as large as was asserted.
+        unsafe {
+            let (from, to) = (matrix.as_ptr().add(first), to.as_mut_ptr().add(first));
+            first += match left.div_ceil(S::LANES) {
+                WIDE.. => columns::<S, WIDE>(from, v, to, left),
+                4.. => columns::<S, 4>(from, v, to, left),
+                _ => columns::<S, 1>(from, v, to, left),
+            };
         }
     }
+}
+
+/// Some registers of columns of [`multiply`], and how many columns these are at most.
+///
+/// # Safety
+/// At `matrix` and `to` there are `left` columns, and a row of the matrix for each entry of `v`.
+#[inline(always)]
+unsafe fn columns<S: Simd, const Z: usize>(
+    matrix: *const f32,
+    v: &[f32],
+    to: *mut f32,
+    left: usize,
+) -> usize {
+    let full = left >= Z * S::LANES;
+    let size = v.len();
+    // SAFETY: the caller's promise; only the last register may be partly there.
+    unsafe {
+        let mut sums = [S::zero(); Z];
+        for row in 0..size {
+            let factor = S::splat(v[row]);
+            for z in 0..Z {
+                let from = matrix.add(row * size + z * S::LANES);
+                let g = match full {
+                    true => S::load(from),
+                    false => S::load_up_to(from, left - z * S::LANES),
+                };
+                sums[z] = S::fma(factor, g, sums[z]);
+            }
+        }
+        for z in 0..Z {
+            S::store_up_to(to.add(z * S::LANES), sums[z], left - z * S::LANES);
+        }
+    }
+    Z * S::LANES
 }
 
 impl Kernel for Find<'_> {
@@ -90,7 +135,7 @@ impl Kernel for Find<'_> {
             zero,
         } = self.iterations;
         for step in 0..search + steps {
-            multiply(self.matrix, &v, &mut product);
+            multiply::<S>(self.matrix, &v, &mut product);
             let larger = |a: f32, b: &f32| if b.abs() <= a { a } else { b.abs() };
             let largest = product.iter().fold(0.0, larger);
             let factor = match largest <= zero {
@@ -158,7 +203,7 @@ impl Kernel for Slopes<'_> {
                     *to += g * v;
                 }
             }
-            multiply(self.matrix, &of_product, &mut grad);
+            multiply::<S>(self.matrix, &of_product, &mut grad);
         }
     }
 }

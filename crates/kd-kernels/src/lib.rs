@@ -37,6 +37,8 @@ mod energy;
 mod exponential;
 #[cfg(feature = "flex")]
 mod flex;
+#[cfg(feature = "flex")]
+mod flow;
 #[cfg(all(test, feature = "flex"))]
 mod guarded;
 #[cfg(feature = "flex")]
@@ -55,11 +57,15 @@ mod pool;
 #[cfg(feature = "flex")]
 mod products;
 #[cfg(feature = "flex")]
+mod relation;
+#[cfg(feature = "flex")]
 mod rows;
 #[cfg(feature = "flex")]
 mod scratch;
 #[cfg(feature = "flex")]
 mod simd;
+#[cfg(feature = "flex")]
+mod tile;
 #[cfg(feature = "flex")]
 mod transpose;
 #[cfg(feature = "flex")]
@@ -69,11 +75,11 @@ pub use memory::keep_freed_memory;
 pub use mode::{BadMode, Mode, mode};
 pub use ops::{
     Contrasted, ConvOptions, Normalized, RowContrast, Samples, add, affine, average_pool,
-    batch_norm, blend, boundary_distance, channels, conv2d, conv2d_fused,
-    divergence_over_positions, energy, global_average, gram_of_channels, gram_of_positions,
-    gram_of_rows, interleave, leading_vectors, leaky_relu, linear, negative_part,
-    one_sided_distance, products, rows_as_pixels, squared_distance, standardised_distance,
-    unit_rows,
+    batch_norm, blend, boundary_distance, channels, conv2d, conv2d_fused, correlation_distance,
+    divergence_over_positions, energy, flow_distance, global_average, gram_of_channels,
+    gram_of_positions, gram_of_rows, interleave, leading_vectors, leaky_relu, linear,
+    negative_part, one_sided_distance, products, rows_as_pixels, selectivity_distance,
+    squared_distance, standardised_distance, turn_distance, unit_rows,
 };
 
 #[cfg(feature = "flex")]

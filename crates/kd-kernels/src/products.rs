@@ -1,74 +1,46 @@
-//! Products of the channels of two maps, picture by picture: small matrices for which a tile of sums stays in
-//! registers while all positions pass by.
+//! Products of the channels, or the positions, of maps, picture by picture.
+
+use std::ops::Range;
 
 use rayon::prelude::*;
 
 use crate::images::{Images, Target};
+use crate::scratch;
 use crate::simd::{Isa, Kernel, Simd};
+use crate::tile::{self, Panels, RUN, packed};
 
-/// Positions taken at a time, so that they stay in a cache while all tiles pass over them.
-const RUN: usize = 128;
-/// Registers of columns in a tile.
-const WIDE: usize = 2;
+/// What a Gram matrix compares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Along {
+    /// Channels, by their products over positions.
+    Channels,
+    /// Positions, by their products over channels.
+    Positions,
+}
+
+/// Values of a matrix for each picture, which `work(picture, matrix)` writes, every one.
+fn matrices(batch: usize, len: usize, work: impl Fn(usize, *mut f32) + Sync) -> Vec<f32> {
+    let mut values = vec![0.0f32; batch * len];
+    let pictures = values.par_chunks_mut(len.max(1)).enumerate();
+    pictures.for_each(|(picture, matrix)| work(picture, matrix.as_mut_ptr()));
+    values
+}
 
 /// `scale · Σ_positions a_i · b_j` of each picture, `[batch, channels of a, channels of b]`.
 pub(crate) fn outer(isa: Isa, a: Images, b: Images, scale: f32) -> Vec<f32> {
     let places = |x: Images| (x.size.batch, x.size.height, x.size.width);
     assert_eq!(places(a), places(b), "only maps of one size have products");
-    run(isa, a, b, scale, false)
-}
-
-/// [`outer`] of a map with itself, for little more than half of the work.
-pub(crate) fn gram(isa: Isa, x: Images, scale: f32) -> Vec<f32> {
-    run(isa, x, x, scale, true)
-}
-
-fn run(isa: Isa, a: Images, b: Images, scale: f32, symmetric: bool) -> Vec<f32> {
-    let (rows, columns) = (a.size.channels, b.size.channels);
-    let mut products = vec![0.0f32; a.size.batch * rows * columns];
-    products
-        .par_chunks_mut((rows * columns).max(1))
-        .enumerate()
-        .for_each(|(picture, sums)| {
-            isa.run(Outer {
-                a: &a,
-                b: &b,
-                picture,
-                scale,
-                symmetric,
-                sums: &mut *sums,
-            });
-            if symmetric {
-                for row in 1..rows {
-                    for column in 0..row {
-                        sums[row * columns + column] = sums[column * columns + row];
-                    }
-                }
-            }
+    let len = a.size.channels * b.size.channels;
+    matrices(a.size.batch, len, |picture, to| {
+        let [a, b] = [&a, &b];
+        isa.run(Outer {
+            a,
+            b,
+            picture,
+            scale,
+            to,
         });
-    products
-}
-
-/// `M + Mᵀ` of matrices `[batch, size, size]`.
-pub(crate) fn plus_transposed(matrices: &[f32], size: usize) -> Vec<f32> {
-    /// Rows and columns of a block that is turned at once.
-    const BLOCK: usize = 16;
-    let mut sums = matrices.to_vec();
-    let square = (size * size).max(1);
-    sums.par_chunks_mut(square)
-        .zip(matrices.par_chunks(square))
-        .for_each(|(sums, matrix)| {
-            for first in (0..size).step_by(BLOCK) {
-                for column in (0..size).step_by(BLOCK) {
-                    for row in first..(first + BLOCK).min(size) {
-                        for column in column..(column + BLOCK).min(size) {
-                            sums[row * size + column] += matrix[column * size + row];
-                        }
-                    }
-                }
-            }
-        });
-    sums
+    })
 }
 
 struct Outer<'a> {
@@ -76,58 +48,132 @@ struct Outer<'a> {
     b: &'a Images<'a>,
     picture: usize,
     scale: f32,
-    /// Whether only what is on and above the diagonal is asked for.
-    symmetric: bool,
-    sums: &'a mut [f32],
+    to: *mut f32,
 }
 
 impl Kernel for Outer<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        // SAFETY: the pixels are there in both images, and the sums for all pairs of channels.
-        unsafe {
-            match S::LANES {
-                16 => self.all::<S, 8>(),
-                8 => self.all::<S, 6>(),
-                _ => self.all::<S, 4>(),
+        let area = self.a.size.area();
+        let len = |x: &Images| packed(S::LANES, RUN.min(area), x.size.channels);
+        let mut memory = scratch::lend(len(self.a) + len(self.b));
+        let memory = memory.aligned();
+        for run in runs(area) {
+            // SAFETY: the pixels are there in both maps, and the sums for all pairs of channels.
+            unsafe {
+                let a = pixels::<S>(self.a, self.picture, run.clone(), memory);
+                let room = memory.add(len(self.a));
+                let b = pixels::<S>(self.b, self.picture, run.clone(), room);
+                tile::outer::<S>(a, b, self.scale, false, run.start > 0, self.to);
             }
         }
     }
 }
 
-impl Outer<'_> {
+/// Positions that are packed and used while they are in a cache.
+pub(crate) fn runs(area: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..area)
+        .step_by(RUN)
+        .map(move |first| first..(first + RUN).min(area))
+}
+
+/// Pixels of a picture as the rows of panels.
+///
+/// # Safety
+/// The pixels are there, and room for them.
+#[inline(always)]
+pub(crate) unsafe fn pixels<S: Simd>(
+    x: &Images,
+    picture: usize,
+    run: Range<usize>,
+    to: *mut f32,
+) -> Panels {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let from = x.picture(picture).add(run.start * x.pitch);
+        Panels::of_rows::<S>(from, x.pitch, [run.len(), x.size.channels], to)
+    }
+}
+
+/// Products of a map's channels, or positions, with each other, times `scale`, `[batch, size, size]`.
+pub(crate) fn gram(isa: Isa, x: Images, along: Along, scale: f32) -> Vec<f32> {
+    let size = along.size(&x);
+    matrices(x.size.batch, size * size, |picture, to| {
+        let x = &x;
+        isa.run(Gram {
+            x,
+            along,
+            picture,
+            scale,
+            to,
+        });
+    })
+}
+
+impl Along {
+    /// How many there are.
+    fn size(self, x: &Images) -> usize {
+        match self {
+            Self::Channels => x.size.channels,
+            Self::Positions => x.size.area(),
+        }
+    }
+}
+
+struct Gram<'a> {
+    x: &'a Images<'a>,
+    along: Along,
+    picture: usize,
+    scale: f32,
+    to: *mut f32,
+}
+
+impl Kernel for Gram<'_> {
     #[inline(always)]
-    unsafe fn all<S: Simd, const R: usize>(self) {
-        let sums = self.sums.as_mut_ptr();
-        let area = self.a.size.area();
-        let (rows, columns) = (self.a.size.channels, self.b.size.channels);
-        for first in (0..area).step_by(RUN) {
-            let count = (area - first).min(RUN);
-            let pixel = self.picture * area + first;
-            for column in (0..columns).step_by(WIDE * S::LANES) {
-                for row in (0..rows).step_by(R) {
-                    if self.symmetric && column + WIDE * S::LANES <= row {
-                        continue;
-                    }
-                    // SAFETY: as in `run`; the last tile repeats its last row and does not store it.
-                    unsafe {
-                        let tile = Tile {
-                            a: self.a.data.as_ptr().add(pixel * self.a.pitch),
-                            a_step: self.a.pitch,
-                            a_rows: 1,
-                            b: self.b.data.as_ptr().add(pixel * self.b.pitch + column),
-                            b_step: self.b.pitch,
-                            count,
-                            row,
-                            rows,
-                            left: columns - column,
-                            scale: self.scale,
-                        };
-                        let to = sums.add(column);
-                        tile.run::<S, R>(to, columns, true);
-                    }
+    unsafe fn run<S: Simd>(self) {
+        let (x, size) = (self.x, self.along.size(self.x));
+        let terms = match self.along {
+            Along::Channels => RUN.min(x.size.area()),
+            Along::Positions => x.size.channels,
+        };
+        let mut memory = scratch::lend(packed(S::LANES, terms, size));
+        let memory = memory.aligned();
+        // SAFETY: the pixels are there, and the sums for all pairs.
+        unsafe {
+            match self.along {
+                Along::Channels => {
+                    let picture = self.picture;
+                    gram_of_channels::<S>(x, picture, self.scale, memory, self.to);
+                }
+                Along::Positions => {
+                    let from = x.picture(self.picture);
+                    let shape = [terms, size];
+                    let x = Panels::of_columns::<S>(from, x.pitch, shape, |_| 1.0, memory);
+                    tile::outer::<S>(x, x, self.scale, true, false, self.to);
                 }
             }
+            tile::mirror(self.to, size);
+        }
+    }
+}
+
+/// What is on and above the diagonal of a picture's [`gram`], and perhaps more.
+///
+/// # Safety
+/// The pixels are there, `room` for a run of them in panels, and `to`.
+#[inline(always)]
+pub(crate) unsafe fn gram_of_channels<S: Simd>(
+    x: &Images,
+    picture: usize,
+    scale: f32,
+    room: *mut f32,
+    to: *mut f32,
+) {
+    for run in runs(x.size.area()) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let x = pixels::<S>(x, picture, run.clone(), room);
+            tile::outer::<S>(x, x, scale, true, run.start > 0, to);
         }
     }
 }
@@ -149,7 +195,7 @@ pub(crate) fn apply(isa: Isa, x: Images, matrices: &[f32], columns: usize, scale
             columns,
             scale,
             // SAFETY: each task writes its own picture.
-            y: Target(unsafe { y.at(picture * area * columns) }),
+            y: unsafe { y.at(picture * area * columns) },
         });
     });
 }
@@ -160,129 +206,101 @@ struct Apply<'a> {
     matrix: &'a [f32],
     columns: usize,
     scale: f32,
-    y: Target,
+    y: *mut f32,
 }
 
 impl Kernel for Apply<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
+        let (x, columns) = (self.x, self.columns);
+        let shape = [x.size.channels, columns];
+        let mut memory = scratch::lend(packed(S::LANES, shape[0], columns));
         // SAFETY: the pixels are there, the matrix has a row for each channel, and `y` a row for each pixel.
         unsafe {
-            match S::LANES {
-                16 => self.all::<S, 8>(),
-                8 => self.all::<S, 6>(),
-                _ => self.all::<S, 4>(),
-            }
+            let m = Panels::of_rows::<S>(self.matrix.as_ptr(), columns, shape, memory.aligned());
+            let from = x.picture(self.picture);
+            tile::apply::<S>(from, x.pitch, x.size.area(), m, self.scale, false, self.y);
         }
     }
 }
 
-impl Apply<'_> {
-    #[inline(always)]
-    unsafe fn all<S: Simd, const R: usize>(self) {
-        let area = self.x.size.area();
-        for column in (0..self.columns).step_by(WIDE * S::LANES) {
-            for row in (0..area).step_by(R) {
-                // SAFETY: as in `run`; the last tile repeats its last row and does not store it.
-                unsafe {
-                    let first = self.picture * area * self.x.pitch;
-                    let tile = Tile {
-                        a: self.x.data.as_ptr().add(first),
-                        a_step: 1,
-                        a_rows: self.x.pitch,
-                        b: self.matrix.as_ptr().add(column),
-                        b_step: self.columns,
-                        count: self.x.size.channels,
-                        row,
-                        rows: area,
-                        left: self.columns - column,
-                        scale: self.scale,
-                    };
-                    tile.run::<S, R>(self.y.at(column), self.columns, false);
-                }
-            }
-        }
-    }
+/// The gradient of a map, given that of its [`gram`] of the same scale, written over `dx`, which is dense.
+pub(crate) fn gram_grad(isa: Isa, x: Images, along: Along, grad: &[f32], scale: f32, dx: Target) {
+    let size = along.size(&x);
+    assert_eq!(
+        grad.len(),
+        x.size.batch * size * size,
+        "one matrix a picture"
+    );
+    (0..x.size.batch).into_par_iter().for_each(|picture| {
+        isa.run(GramGrad {
+            x: &x,
+            along,
+            picture,
+            grad: &grad[picture * size * size..][..size * size],
+            scale,
+            // SAFETY: each task writes its own picture.
+            dx: unsafe { dx.at(picture * x.size.area() * x.size.channels) },
+        });
+    });
 }
 
-/// `Σ_k a[k · a_step + row · a_rows] · b[k · b_step + column]` for some rows and two registers of columns.
-struct Tile {
-    a: *const f32,
-    a_step: usize,
-    a_rows: usize,
-    b: *const f32,
-    b_step: usize,
-    count: usize,
-    row: usize,
-    rows: usize,
-    /// Columns that are there.
-    left: usize,
-    /// What the sums are multiplied by.
+struct GramGrad<'a> {
+    x: &'a Images<'a>,
+    along: Along,
+    picture: usize,
+    grad: &'a [f32],
     scale: f32,
+    dx: *mut f32,
 }
 
-impl Tile {
-    /// Writes the sums to rows of `to`, `pitch` apart, or adds them to what is there.
-    ///
-    /// # Safety
-    /// All that the tile reads and writes is there, and nobody else's meanwhile.
+impl Kernel for GramGrad<'_> {
     #[inline(always)]
-    unsafe fn run<S: Simd, const R: usize>(self, to: *mut f32, pitch: usize, more: bool) {
-        // SAFETY: the caller's promise.
+    unsafe fn run<S: Simd>(self) {
+        let (x, size) = (self.x, self.along.size(self.x));
+        let square = (size * size).next_multiple_of(S::LANES);
+        let (rows, columns) = match self.along {
+            Along::Channels => (size, size),
+            Along::Positions => (size, x.size.channels),
+        };
+        let mut memory = scratch::lend(square + packed(S::LANES, rows, columns));
+        let both = memory.aligned();
+        // SAFETY: the pixels and matrices are there, and `dx` has a row for each pixel.
         unsafe {
-            if self.left > S::LANES {
-                self.wide::<S, R, WIDE>(to, pitch, more);
-            } else {
-                self.wide::<S, R, 1>(to, pitch, more);
+            plus_transposed(self.grad.as_ptr(), size, both);
+            let (room, from) = (both.add(square), x.picture(self.picture));
+            match self.along {
+                Along::Channels => {
+                    let m = Panels::of_rows::<S>(both, size, [size, size], room);
+                    let area = x.size.area();
+                    tile::apply::<S>(from, x.pitch, area, m, self.scale, false, self.dx);
+                }
+                Along::Positions => {
+                    let m = pixels::<S>(x, self.picture, 0..size, room);
+                    tile::apply::<S>(both, size, size, m, self.scale, false, self.dx);
+                }
             }
         }
     }
+}
 
-    #[inline(always)]
-    unsafe fn wide<S: Simd, const R: usize, const Z: usize>(
-        self,
-        to: *mut f32,
-        pitch: usize,
-        more: bool,
-    ) {
-        // SAFETY: as in `run`.
-        unsafe {
-            let mut a = [self.a; R];
-            for r in 0..R {
-                let row = (self.row + r).min(self.rows - 1);
-                a[r] = self.a.add(row * self.a_rows);
-            }
-            let full = self.left >= Z * S::LANES;
-            let mut sums = [[S::zero(); Z]; R];
-            for k in 0..self.count {
-                let mut b = [S::zero(); Z];
-                for z in 0..Z {
-                    let from = self.b.add(k * self.b_step + z * S::LANES);
-                    b[z] = if full {
-                        S::load(from)
-                    } else {
-                        S::load_up_to(from, self.left - z * S::LANES)
-                    };
-                }
-                for r in 0..R {
-                    let value = S::splat(*a[r].add(k * self.a_step));
-                    for z in 0..Z {
-                        sums[r][z] = S::fma(value, b[z], sums[r][z]);
-                    }
-                }
-            }
-            let valid = (self.rows - self.row).min(R);
-            let scale = S::splat(self.scale);
-            for r in 0..R {
-                if r < valid {
-                    for z in 0..Z {
-                        let left = self.left - z * S::LANES;
-                        let to = to.add((self.row + r) * pitch + z * S::LANES);
-                        let mut sum = S::mul(sums[r][z], scale);
-                        if more {
-                            sum = S::add(sum, S::load_up_to(to, left));
-                        }
-                        S::store_up_to(to, sum, left);
+/// Writes `M + Mᵀ` of a matrix `[size, size]` over `to`.
+///
+/// # Safety
+/// Both are there.
+#[inline(always)]
+pub(crate) unsafe fn plus_transposed(matrix: *const f32, size: usize, to: *mut f32) {
+    /// Rows and columns of a block that is turned at once.
+    const BLOCK: usize = 16;
+    for first in (0..size).step_by(BLOCK) {
+        for second in (0..size).step_by(BLOCK) {
+            for row in first..(first + BLOCK).min(size) {
+                for column in second..(second + BLOCK).min(size) {
+                    // SAFETY: both are below `size`.
+                    unsafe {
+                        let sum =
+                            *matrix.add(row * size + column) + *matrix.add(column * size + row);
+                        *to.add(row * size + column) = sum;
                     }
                 }
             }

@@ -12,7 +12,7 @@ const VALUES: usize = 1 << 14;
 
 /// `Σ f(x, y)` over both rows.
 #[inline(always)]
-fn sum(x: &[f32], y: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
+pub(crate) fn sum(x: &[f32], y: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
     let ((x, x_rest), (y, y_rest)) = (x.as_chunks::<LANES>(), y.as_chunks::<LANES>());
     let mut sums = [0.0f32; LANES];
     for (x, y) in x.iter().zip(y) {
@@ -26,7 +26,7 @@ fn sum(x: &[f32], y: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
 
 /// The largest size of an entry; NaN where there is one.
 #[inline(always)]
-fn largest(row: &[f32]) -> f32 {
+pub(crate) fn largest(row: &[f32]) -> f32 {
     let (blocks, rest) = row.as_chunks::<LANES>();
     let mut found = [0.0f32; LANES];
     let larger = |a: f32, b: f32| if b.abs() <= a { a } else { b.abs() };

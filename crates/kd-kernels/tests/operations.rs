@@ -8,6 +8,7 @@ mod compared;
 mod gradients;
 mod independence;
 mod maps;
+mod relations;
 mod samples;
 mod views;
 

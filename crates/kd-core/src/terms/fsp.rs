@@ -16,7 +16,7 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use kd_kernels::{products, rows_as_pixels, squared_distance};
+use kd_kernels::flow_distance;
 use serde::{Deserialize, Serialize};
 
 use super::adapter::Adapted;
@@ -49,15 +49,10 @@ pub fn fsp(student: [Tensor<4>; 2], teacher: [Tensor<4>; 2]) -> Result<Tensor<1>
         check::same_channels("fsp", student, teacher)?;
     }
     check::same_batch("fsp", &student[0], &student[1])?;
-    let [student, teacher] =
-        [student, teacher.map(Tensor::detach)].map(|maps| rows_as_pixels(flow(maps)));
-    Ok(squared_distance(student, teacher).mean())
-}
-
-/// Products of two maps' channels, averaged over positions, `[batch, c, d]`.
-fn flow([from, to]: [Tensor<4>; 2]) -> Tensor<3> {
+    let ([from, to], [taught_from, taught_to]) = (student, teacher);
     let [from, to] = at_one_size(from, to);
-    products(from, to)
+    let taught = at_one_size(taught_from.detach(), taught_to.detach());
+    Ok(flow_distance([from, to], taught).mean())
 }
 
 /// Parameters of [`Fsp`].

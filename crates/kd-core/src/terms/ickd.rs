@@ -13,12 +13,12 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use kd_kernels::{gram_of_channels, rows_as_pixels, squared_distance};
+use kd_kernels::correlation_distance;
 use serde::{Deserialize, Serialize};
 
 use super::adapter::Connector;
 use super::maps::{LevelPair, last_levels, taps};
-use super::unit::{for_products, unit_products};
+use super::unit::{ZERO, for_products};
 use super::{About, check};
 use crate::{Error, Output, Pair, PairTaps, Step};
 
@@ -42,9 +42,8 @@ pub(super) const ABOUT: About = About {
 pub fn ickd(student: Tensor<4>, teacher: Tensor<4>) -> Result<Tensor<1>, Error> {
     check::same_batch("ickd", &student, &teacher)?;
     check::same_channels("ickd", &student, &teacher)?;
-    let [student, teacher] = [student, teacher.detach()]
-        .map(|map| rows_as_pixels(unit_products(gram_of_channels(for_products(map)))));
-    Ok(squared_distance(student, teacher).sum())
+    let [student, teacher] = [student, teacher.detach()].map(for_products);
+    Ok(correlation_distance(student, teacher, ZERO * ZERO).mean())
 }
 
 /// Parameters of [`Ickd`]: none.

@@ -17,9 +17,7 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use kd_kernels::{
-    gram_of_channels, gram_of_positions, leading_vectors, rows_as_pixels, squared_distance,
-};
+use kd_kernels::{gram_of_channels, gram_of_positions, leading_vectors, turn_distance};
 use serde::{Deserialize, Serialize};
 
 use super::adapter::Adapted;
@@ -70,15 +68,8 @@ fn vectors(student: Tensor<4>, teacher: Tensor<4>) -> Result<(Tensor<2>, Tensor<
 
 /// The loss from the vectors `[batch, channels]` of two levels of each network.
 fn compare(student: [Tensor<2>; 2], teacher: [Tensor<2>; 2]) -> Tensor<1> {
-    let [student, teacher] = [student, teacher].map(turn);
-    let [_, rows, _] = student.dims();
-    squared_distance(rows_as_pixels(student), rows_as_pixels(teacher)).sum() * rows as f64
-}
-
-/// `exp(−(v_i − u_j)² / 8)` of vectors `u` and `v`, `[batch, channels of v, channels of u]`.
-fn turn([from, to]: [Tensor<2>; 2]) -> Tensor<3> {
-    let difference = to.unsqueeze_dim::<3>(2) - from.unsqueeze_dim::<3>(1);
-    (difference.square() * -0.125).exp()
+    let [from, to] = [&student[0], &student[1]].map(|vectors| vectors.dims()[1]);
+    turn_distance(student, teacher).mean() * (from * to) as f64
 }
 
 /// First right singular vectors `[batch, channels]`, turned to those of `like`.

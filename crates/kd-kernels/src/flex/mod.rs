@@ -2,6 +2,7 @@
 
 mod autodiff;
 pub(crate) mod maps;
+pub(crate) mod relations;
 pub(crate) mod samples;
 mod tensor;
 

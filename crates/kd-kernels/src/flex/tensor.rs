@@ -47,26 +47,6 @@ impl Map {
     }
 }
 
-impl Map {
-    /// The map as matrices `[batch, positions, channels]`, without a copy.
-    pub fn matrices(self) -> FlexTensor {
-        let (size, pitch) = (self.size, self.pitch);
-        let strides = [size.area() * pitch, pitch, 1];
-        let layout = Layout::new(
-            Shape::from(vec![size.batch, size.area(), size.channels]),
-            strides.map(|stride| stride as isize).to_vec(),
-            self.tensor.layout().start_offset(),
-        );
-        self.tensor.with_layout(layout)
-    }
-}
-
-/// Matrices `[batch, positions, channels]`, as a product gives them, as a map.
-pub(super) fn from_matrices(matrices: FlexTensor, size: Size) -> FlexTensor {
-    let strides = strides(size);
-    matrices.with_layout(Layout::new(shape(size), strides, 0))
-}
-
 fn shape(size: Size) -> Shape {
     Shape::from(vec![size.batch, size.channels, size.height, size.width])
 }

@@ -10,7 +10,7 @@ use super::fast;
 #[cfg(feature = "flex")]
 use crate::distance::Rule;
 #[cfg(feature = "flex")]
-use crate::flex::maps::Along;
+use crate::products::Along;
 
 /// As `kernel!`, for the operations of this file.
 macro_rules! map_kernel {

@@ -1,6 +1,7 @@
 //! The operations on tensors: a kernel where there is one, else a composition.
 
 mod maps;
+mod relations;
 mod samples;
 
 use burn::tensor::Tensor;
@@ -13,6 +14,7 @@ pub use maps::{
     gram_of_positions, leading_vectors, leaky_relu, negative_part, one_sided_distance, products,
     rows_as_pixels, squared_distance, standardised_distance, unit_rows,
 };
+pub use relations::{correlation_distance, flow_distance, selectivity_distance, turn_distance};
 
 pub use samples::{Contrasted, RowContrast, Samples, gram_of_rows};
 

@@ -73,6 +73,28 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     }
 }
 
+/// `$call` with the constant `$rows`: how many rows of two registers of sums the registers of a processor hold,
+/// beside what they are summed from, given the lanes of one.
+macro_rules! with_tile_rows {
+    ($lanes:expr, |$rows:ident| $call:expr) => {
+        match $lanes {
+            16 => {
+                const $rows: usize = 8;
+                $call
+            }
+            8 => {
+                const $rows: usize = 6;
+                $call
+            }
+            _ => {
+                const $rows: usize = 4;
+                $call
+            }
+        }
+    };
+}
+pub(crate) use with_tile_rows;
+
 /// A piece of work written once for every vector type. Implementations mark `run` as
 /// `#[inline(always)]`, so that it is compiled with the instructions of its caller.
 pub(crate) trait Kernel {

@@ -10,10 +10,11 @@ use burn::backend::{Autodiff, AutodiffBackend};
 use super::{mark, plus, shape4, take};
 use crate::distance::Rule;
 use crate::divergence::Softmax;
-use crate::flex::maps::{Along, MapGrads, MapOps};
+use crate::flex::maps::{MapGrads, MapOps};
 use crate::flex::{KernelGrads, Maybe};
 use crate::leading::{Iterations, Trace};
 use crate::pearson;
+use crate::products::Along;
 
 /// Defines an operation with one parent, whose gradient is `$gradient` of the output's and the state.
 macro_rules! of_one_parent {

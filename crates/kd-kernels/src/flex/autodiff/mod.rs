@@ -56,6 +56,7 @@ macro_rules! register {
 }
 
 mod maps;
+mod relations;
 mod samples;
 
 /// `new`, plus what was there.

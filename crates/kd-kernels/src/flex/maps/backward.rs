@@ -1,17 +1,17 @@
 //! Their gradients, and operations that keep something for them.
 
-use burn::backend::ops::FloatTensorOps;
 use burn::backend::{Flex, TensorMetadata};
 use burn_flex::FlexTensor;
 
-use super::{Along, MapGrads, compare, inverse};
+use super::{MapGrads, compare, inverse, share};
 use crate::blend::{self, Blend};
 use crate::distance::{self, Rule};
 use crate::divergence::{self, Softmax};
-use crate::flex::tensor::{Dense, Map, build, dense, from_matrices, size, values};
+use crate::flex::tensor::{Dense, Map, build, dense, values};
 use crate::images::Size;
 use crate::leading::{self, Iterations, Trace};
-use crate::{channels, energy, isa, pearson, pool, products, unit};
+use crate::products::{self, Along};
+use crate::{channels, energy, isa, pearson, pool, unit};
 
 /// A map whose pixels are those of `x` times `matrices` `[batch, channels of x, channels]`, by the number of
 /// positions: the gradient of a factor of [`outer`].
@@ -19,7 +19,7 @@ fn apply(x: FlexTensor, matrices: FlexTensor, channels: usize) -> FlexTensor {
     let x = Map::new(x);
     let x = x.images();
     let output = Size { channels, ..x.size };
-    let scale = inverse(x.size.area()) as f32;
+    let scale = inverse(x.size.area());
     let matrices = Dense::new(matrices);
     build(output, |y| {
         products::apply(isa(), x, matrices.values(), channels, scale, y);
@@ -101,17 +101,11 @@ impl MapGrads for Flex {
     }
 
     fn gram_grad(x: FlexTensor, along: Along, grad: FlexTensor) -> FlexTensor {
-        let size = size(x.layout());
-        let shape = grad.shape();
-        let both = products::plus_transposed(Dense::new(grad).values(), shape[1]);
-        let both = dense(both, shape);
-        match along {
-            Along::Channels => apply(x, both, size.channels),
-            Along::Positions => {
-                let scaled = Flex::float_mul_scalar(both, inverse(size.channels).into());
-                from_matrices(Flex::float_matmul(scaled, Map::new(x).matrices()), size)
-            }
-        }
+        let (x, grad) = (Map::new(x), Dense::new(grad));
+        let x = x.images();
+        build(x.size, |dx| {
+            products::gram_grad(isa(), x, along, grad.values(), share(x, along), dx);
+        })
     }
 
     fn average_pool_grad(grad: FlexTensor, input: [usize; 4]) -> FlexTensor {

@@ -1,28 +1,24 @@
 //! The operations.
 
 use burn::backend::Flex;
-use burn::backend::ops::FloatTensorOps;
 use burn_flex::FlexTensor;
 
-use super::{Along, MapGrads, MapOps, compare, inverse};
+use super::{MapGrads, MapOps, compare, inverse, share};
 use crate::blend::{self, Blend};
 use crate::distance::{self, Rule};
 use crate::flex::Maybe;
 use crate::flex::tensor::{Map, build, dense, values};
 use crate::images::Size;
 use crate::leading::Iterations;
-use crate::{channels, energy, isa, pool, products};
+use crate::products::{self, Along};
+use crate::{channels, energy, isa, pool};
 
 /// Means over positions of products of channels.
 fn outer(a: &Map, b: &Map) -> FlexTensor {
     let (a, b) = (a.images(), b.images());
     let shape = [a.size.batch, a.size.channels, b.size.channels];
-    let scale = inverse(a.size.area()) as f32;
+    let scale = inverse(a.size.area());
     dense(products::outer(isa(), a, b, scale), shape)
-}
-
-fn transposed(matrices: FlexTensor) -> FlexTensor {
-    Flex::float_swap_dims(matrices, 1, 2)
 }
 
 impl MapOps for Flex {
@@ -65,19 +61,13 @@ impl MapOps for Flex {
 
     fn kernel_gram(x: FlexTensor, along: Along) -> FlexTensor {
         let x = Map::new(x);
-        match along {
-            Along::Channels => {
-                let x = x.images();
-                let shape = [x.size.batch, x.size.channels, x.size.channels];
-                let scale = inverse(x.size.area()) as f32;
-                dense(products::gram(isa(), x, scale), shape)
-            }
-            Along::Positions => {
-                let scale = inverse(x.images().size.channels);
-                let x = x.matrices();
-                Flex::float_mul_scalar(Flex::float_matmul(x.clone(), transposed(x)), scale.into())
-            }
-        }
+        let x = x.images();
+        let products = products::gram(isa(), x, along, share(x, along));
+        let size = match along {
+            Along::Channels => x.size.channels,
+            Along::Positions => x.size.area(),
+        };
+        dense(products, [x.size.batch, size, size])
     }
 
     fn kernel_average_pool(x: FlexTensor, [height, width]: [usize; 2]) -> FlexTensor {

@@ -11,17 +11,10 @@ use super::Maybe;
 use super::tensor::{Dense, Map};
 use crate::distance::{Compared, Rule};
 use crate::divergence::Softmax;
+use crate::images::Images;
 use crate::leading::{Iterations, Trace};
 use crate::pearson;
-
-/// What a Gram matrix compares.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Along {
-    /// Channels, by their products over positions.
-    Channels,
-    /// Positions, by their products over channels.
-    Positions,
-}
+use crate::products::Along;
 
 /// Operations that have gradients. No gradient reaches a `target`.
 #[backend_extension(Flex, Autodiff)]
@@ -181,6 +174,14 @@ fn compare<R>(
     })
 }
 
-fn inverse(count: usize) -> f64 {
-    1.0 / count as f64
+/// What a sum of products is multiplied by to be a mean.
+fn share(x: Images, along: Along) -> f32 {
+    match along {
+        Along::Channels => inverse(x.size.area()),
+        Along::Positions => inverse(x.size.channels),
+    }
+}
+
+fn inverse(count: usize) -> f32 {
+    (1.0 / count as f64) as f32
 }
