@@ -125,31 +125,36 @@ impl Gate<'_> {
             line
         }
     }
+}
 
-    /// The gradient that the gate lets through, of the channels of register `z` from `channel` on, where
-    /// the input is `x`.
+impl Saved<'_> {
+    /// Input, and gradient behind the gate, of the channels of register `z` of a block, which begin at `channel`.
     ///
     /// # Safety
-    /// Pixel and channel are there.
+    /// Pixel and channel are there, and `left` channels from it on.
     #[inline(always)]
-    unsafe fn passed<S: Simd, const Z: usize>(
+    unsafe fn read<S: Simd, const Z: usize>(
         &self,
+        grad: &Images,
         line: &Line<S::V, Z>,
-        (z, x, grad): (usize, S::V, S::V),
-        (pixel, channel, left): (usize, usize, usize),
-    ) -> S::V {
+        z: usize,
+        [pixel, channel, left]: [usize; 3],
+    ) -> (S::V, S::V) {
         // SAFETY: the caller's promise.
         unsafe {
-            match self {
+            let at = |images: &Images| {
+                let from = images.data.as_ptr().add(pixel * images.pitch + channel);
+                S::load_up_to(from, left)
+            };
+            let (x, grad) = (at(&self.x), at(grad));
+            let grad = match &self.gate {
                 Gate::Open => grad,
-                Gate::Output(output) => {
-                    let at = output.data.as_ptr().add(pixel * output.pitch + channel);
-                    S::where_positive(S::load_up_to(at, left), grad)
-                }
+                Gate::Output(output) => S::where_positive(at(output), grad),
                 Gate::Line { .. } => {
                     S::where_positive(S::fma(x, line.scale[z], line.shift[z]), grad)
                 }
-            }
+            };
+            (x, grad)
         }
     }
 }
@@ -166,7 +171,6 @@ impl Sums<'_> {
     #[inline(always)]
     unsafe fn block<S: Simd, const Z: usize>(&mut self, channel: usize) {
         let left = self.plain.len() - channel;
-        let x = &self.saved.x;
         // SAFETY: as in `run`.
         unsafe {
             let mut mean = [S::zero(); Z];
@@ -182,11 +186,8 @@ impl Sums<'_> {
             for pixel in self.first..self.first + self.count {
                 for z in 0..Z {
                     let at = channel + z * S::LANES;
-                    let value = S::load_up_to(x.data.as_ptr().add(pixel * x.pitch + at), left);
-                    let from = self.grad.data.as_ptr().add(pixel * self.grad.pitch + at);
-                    let g = S::load_up_to(from, left);
-                    let place = (pixel, at, left);
-                    let g = self.saved.gate.passed::<S, Z>(&line, (z, value, g), place);
+                    let place = [pixel, at, left];
+                    let (value, g) = self.saved.read::<S, Z>(self.grad, &line, z, place);
                     plain[z] = S::add(plain[z], g);
                     scaled[z] = S::fma(g, S::sub(value, mean[z]), scaled[z]);
                 }
@@ -224,7 +225,6 @@ impl Apply<'_> {
     unsafe fn block<S: Simd, const Z: usize>(&self, channel: usize) {
         let channels = self.grad.size.channels;
         let left = channels - channel;
-        let x = &self.saved.x;
         // SAFETY: as in `run`.
         unsafe {
             let mut factors = [[S::zero(); Z]; 3];
@@ -240,11 +240,8 @@ impl Apply<'_> {
             for pixel in self.first..self.first + self.count {
                 for z in 0..Z {
                     let at = channel + z * S::LANES;
-                    let value = S::load_up_to(x.data.as_ptr().add(pixel * x.pitch + at), left);
-                    let from = self.grad.data.as_ptr().add(pixel * self.grad.pitch + at);
-                    let g = S::load_up_to(from, left);
-                    let place = (pixel, at, left);
-                    let g = self.saved.gate.passed::<S, Z>(&line, (z, value, g), place);
+                    let place = [pixel, at, left];
+                    let (value, g) = self.saved.read::<S, Z>(self.grad, &line, z, place);
                     let tail = S::fma(S::sub(value, mean[z]), factors[1][z], factors[2][z]);
                     let to = pixel * channels + at;
                     S::store_up_to(self.dx.at(to), S::fma(g, factors[0][z], tail), left);
