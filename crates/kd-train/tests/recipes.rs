@@ -76,7 +76,7 @@ fn mistake(from: &str, to: &str) -> String {
 #[test]
 fn shipped_recipes_are_valid_and_survive_a_round_trip() {
     let recipes = shipped();
-    assert!(recipes.len() >= 53, "{recipes:?}");
+    assert!(recipes.len() >= 54, "{recipes:?}");
     for path in recipes {
         let recipe = Recipe::load(&path, &[]).unwrap();
         kd_models::find(&recipe.student.model).unwrap();
@@ -109,7 +109,7 @@ fn of_pairs() -> Vec<(String, String, String)> {
 #[test]
 fn a_recipe_of_a_pair_is_named_after_its_file_and_says_what_is_published() {
     let recipes = of_pairs();
-    assert_eq!(recipes.len(), 42);
+    assert!(recipes.len() >= 43, "{}", recipes.len());
     for (text, pair, method) in recipes {
         let name = format!("name = \"cifar100-{method}-{pair}\"\n");
         assert!(text.contains(&name), "{pair}/{method}: {name}");
