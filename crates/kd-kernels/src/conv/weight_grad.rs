@@ -8,7 +8,7 @@ use super::pack::{Block, blocks};
 use super::padded::Padding;
 use crate::images::{Images, Target};
 use crate::scratch;
-use crate::simd::{Isa, Kernel, Simd};
+use crate::simd::{Isa, Kernel, Simd, with_tile_rows};
 
 /// Most parts that a batch is divided into. It does not depend on the number of threads, so
 /// neither do the sums.
@@ -156,13 +156,7 @@ impl Kernel for Tiles<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
         // SAFETY: the plan's offsets lie within the padded picture and the gradient.
-        unsafe {
-            match S::LANES {
-                16 => self.all::<S, 8, 16>(),
-                8 => self.all::<S, 6, 12>(),
-                _ => self.all::<S, 4, 8>(),
-            }
-        }
+        unsafe { with_tile_rows!(S::LANES, |R| self.all::<S, R, { 2 * R }>()) }
     }
 }
 

@@ -4,6 +4,9 @@
 //! tiles are transformed together, then multiplied by the transformed weights as `(m+2)²` small
 //! matrix products, then transformed back; all of it stays in the cache.
 
+mod tiles;
+mod weights;
+
 use std::marker::PhantomData;
 
 use rayon::prelude::*;
@@ -11,53 +14,15 @@ use rayon::prelude::*;
 use super::filter::{Filter, Four, MOST_IN, MOST_OUT};
 use super::pack::{Block, Packed};
 use super::{Epilogue, Geometry};
-use crate::images::{Images, Size, Target};
+use crate::images::{Images, Target};
 use crate::scratch;
-use crate::simd::{Isa, Kernel, Simd};
+use crate::simd::{Isa, Kernel, Simd, with_tile_rows};
+
+pub(super) use self::tiles::{Tiling, input_tile};
+use self::weights::transform_weights;
 
 /// Values that the transformed tiles of a task may take: about half of a second-level cache.
 const WORK: usize = 150_000;
-
-/// The tiles of a convolution.
-#[derive(Clone, Copy)]
-pub(super) struct Tiling {
-    pub input: Size,
-    pub output: Size,
-    pub padding: [usize; 2],
-    /// Output pixels of a tile along an axis.
-    tile: usize,
-    rows: usize,
-    columns: usize,
-}
-
-impl Tiling {
-    pub fn new<F: Filter>(input: Size, output: Size, padding: [usize; 2]) -> Self {
-        let tile = F::OUT;
-        Self {
-            input,
-            output,
-            padding,
-            tile,
-            rows: output.height.div_ceil(tile),
-            columns: output.width.div_ceil(tile),
-        }
-    }
-
-    pub fn count(&self) -> usize {
-        self.input.batch * self.rows * self.columns
-    }
-
-    /// Picture, and the first output row and column of a tile.
-    #[inline(always)]
-    pub fn place(&self, tile: usize) -> (usize, usize, usize) {
-        let (rest, column) = (tile / self.columns, tile % self.columns);
-        (
-            rest / self.rows,
-            rest % self.rows * self.tile,
-            column * self.tile,
-        )
-    }
-}
 
 /// `y = x ∗ w`, written over `y`, which is dense.
 pub(crate) fn forward<F: Filter>(
@@ -137,78 +102,6 @@ fn run<F: Filter>(
     });
 }
 
-/// `G g Gᵀ` of every pair of channels, each point packed by itself.
-fn transform_weights<F: Filter>(
-    isa: Isa,
-    inputs: usize,
-    outputs: usize,
-    taps: impl Fn(usize, usize) -> [f32; 9] + Sync,
-) -> Packed {
-    // Rows are (point, input), so that a block of outputs holds all of its points.
-    Packed::fill(F::POINTS * inputs, outputs, isa.lanes(), |block, to| {
-        isa.run(Weights {
-            filter: PhantomData::<F>,
-            inputs,
-            stride: block.registers * isa.lanes(),
-            block,
-            taps: &taps,
-            to,
-        });
-    })
-}
-
-/// The transformed weights of a block of outputs.
-struct Weights<'a, F, T> {
-    filter: PhantomData<F>,
-    inputs: usize,
-    stride: usize,
-    block: Block,
-    taps: &'a T,
-    to: &'a mut [f32],
-}
-
-/// Columns of the widest block.
-const COLUMNS: usize = super::pack::WIDE * 16;
-
-impl<F: Filter, T: Fn(usize, usize) -> [f32; 9]> Kernel for Weights<'_, F, T> {
-    /// In double precision, and over arrays of columns that the compiler can vectorise.
-    #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
-        let mut g = [[0.0f64; COLUMNS]; 9];
-        let mut half = [[[0.0f64; COLUMNS]; MOST_IN]; 3];
-        for input in 0..self.inputs {
-            for column in 0..self.block.columns {
-                let taps = (self.taps)(self.block.first + column, input);
-                for tap in 0..9 {
-                    g[tap][column] = f64::from(taps[tap]);
-                }
-            }
-            for j in 0..3 {
-                for column in 0..COLUMNS {
-                    let points = F::taps([g[j][column], g[3 + j][column], g[6 + j][column]]);
-                    for i in 0..F::IN {
-                        half[j][i][column] = points[i];
-                    }
-                }
-            }
-            for i in 0..F::IN {
-                let mut row = [[0.0f32; COLUMNS]; MOST_IN];
-                for column in 0..COLUMNS {
-                    let points =
-                        F::taps([half[0][i][column], half[1][i][column], half[2][i][column]]);
-                    for j in 0..F::IN {
-                        row[j][column] = points[j] as f32;
-                    }
-                }
-                for j in 0..F::IN {
-                    let start = ((i * F::IN + j) * self.inputs + input) * self.stride;
-                    self.to[start..][..self.stride].copy_from_slice(&row[j][..self.stride]);
-                }
-            }
-        }
-    }
-}
-
 /// The tiles of a task.
 struct Group<'a, F> {
     filter: PhantomData<F>,
@@ -242,93 +135,9 @@ impl<F: Filter> Kernel for Group<'_, F> {
                     self.strides[0],
                 );
             }
-            match S::LANES {
-                16 => self.multiply::<S, 8, 16>(),
-                8 => self.multiply::<S, 6, 12>(),
-                _ => self.multiply::<S, 4, 8>(),
-            }
+            with_tile_rows!(S::LANES, |R| self.multiply::<S, R, { 2 * R }>());
             for index in 0..self.count {
                 self.output_tile::<S>(index);
-            }
-        }
-    }
-}
-
-/// Writes `Bᵀ d B` of a tile, all its channels, each point `stride` values after the one before.
-///
-/// # Safety
-/// The tile is one of the tiling's, `to` holds its points.
-#[inline(always)]
-pub(super) unsafe fn input_tile<S: Simd, F: Filter>(
-    tiling: &Tiling,
-    input: &Images,
-    zeros: &[f32],
-    tile: usize,
-    to: *mut f32,
-    stride: usize,
-) {
-    let size = tiling.input;
-    let (image, row, column) = tiling.place(tile);
-    let top = row as isize - tiling.padding[0] as isize;
-    let left = column as isize - tiling.padding[1] as isize;
-    let inside = top >= 0
-        && left >= 0
-        && top as usize + F::IN <= size.height
-        && left as usize + F::IN <= size.width;
-    let image = image * size.area();
-    let data = input.data.as_ptr();
-    // SAFETY: addresses of pixels of the picture, or of the zeros.
-    unsafe {
-        if inside {
-            let base = data.add((image + top as usize * size.width + left as usize) * input.pitch);
-            let down = size.width * input.pitch;
-            let at = |i: usize, j: usize| base.add(i * down + j * input.pitch);
-            input_channels::<S, F>(size.channels, at, to, stride);
-        } else {
-            let mut table = [zeros.as_ptr(); MOST_IN * MOST_IN];
-            for i in 0..F::IN {
-                for j in 0..F::IN {
-                    let (y, x) = (top + i as isize, left + j as isize);
-                    if (0..size.height as isize).contains(&y)
-                        && (0..size.width as isize).contains(&x)
-                    {
-                        let pixel = image + y as usize * size.width + x as usize;
-                        table[i * F::IN + j] = data.add(pixel * input.pitch);
-                    }
-                }
-            }
-            input_channels::<S, F>(size.channels, |i, j| table[i * F::IN + j], to, stride);
-        }
-    }
-}
-
-#[inline(always)]
-unsafe fn input_channels<S: Simd, F: Filter>(
-    channels: usize,
-    at: impl Fn(usize, usize) -> *const f32,
-    to: *mut f32,
-    stride: usize,
-) {
-    for channel in (0..channels).step_by(S::LANES) {
-        let left = channels - channel;
-        // SAFETY: as in `input_tile`.
-        unsafe {
-            let mut half = [[S::zero(); MOST_IN]; MOST_IN];
-            for j in 0..F::IN {
-                let mut d = [S::zero(); MOST_IN];
-                for i in 0..F::IN {
-                    d[i] = S::load_up_to(at(i, j).add(channel), left);
-                }
-                let d = F::input::<S>(d);
-                for i in 0..F::IN {
-                    half[i][j] = d[i];
-                }
-            }
-            for i in 0..F::IN {
-                let row = F::input::<S>(half[i]);
-                for j in 0..F::IN {
-                    S::store(to.add((i * F::IN + j) * stride + channel), row[j]);
-                }
             }
         }
     }

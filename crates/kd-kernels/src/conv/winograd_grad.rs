@@ -11,7 +11,7 @@ use super::pack::{Block, blocks};
 use super::winograd::{Tiling, input_tile};
 use crate::images::{Images, Target};
 use crate::scratch;
-use crate::simd::{Isa, Kernel, Simd};
+use crate::simd::{Isa, Kernel, Simd, with_tile_rows};
 
 /// Products of a tile.
 const POINTS: usize = Four::POINTS;
@@ -231,13 +231,7 @@ impl Kernel for Multiply<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
         // SAFETY: the buffers hold `count` tiles, the sums all points.
-        unsafe {
-            match S::LANES {
-                16 => self.all::<S, 8, 16>(),
-                8 => self.all::<S, 6, 12>(),
-                _ => self.all::<S, 4, 8>(),
-            }
-        }
+        unsafe { with_tile_rows!(S::LANES, |R| self.all::<S, R, { 2 * R }>()) }
     }
 }
 

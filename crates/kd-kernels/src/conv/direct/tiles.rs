@@ -4,7 +4,7 @@ use super::Pass;
 use crate::conv::Epilogue;
 use crate::conv::pack::Block;
 use crate::images::Target;
-use crate::simd::{Kernel, Simd};
+use crate::simd::{Kernel, Simd, with_tile_rows};
 
 /// Where the values and the outputs of pixel `i` are.
 #[derive(Clone, Copy)]
@@ -31,13 +31,7 @@ impl Kernel for Tiles<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
         // SAFETY: the plan's offsets lie within the padded picture and the output.
-        unsafe {
-            match S::LANES {
-                16 => self.all::<S, 8, 16>(),
-                8 => self.all::<S, 6, 12>(),
-                _ => self.all::<S, 4, 8>(),
-            }
-        }
+        unsafe { with_tile_rows!(S::LANES, |R| self.all::<S, R, { 2 * R }>()) }
     }
 }
 
