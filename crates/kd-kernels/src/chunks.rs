@@ -55,3 +55,19 @@ pub(crate) fn partial(
         });
     partial
 }
+
+/// A value of each picture, and `len` numbers for its gradient, which `work(picture, value, numbers)` makes of
+/// zeros.
+pub(crate) fn pictures(
+    batch: usize,
+    len: usize,
+    work: impl Fn(usize, &mut f32, &mut [f32]) + Sync,
+) -> (Vec<f32>, Vec<f32>) {
+    let (mut values, mut numbers) = (vec![0.0f32; batch], vec![0.0f32; batch * len]);
+    values
+        .par_iter_mut()
+        .zip(numbers.par_chunks_mut(len.max(1)))
+        .enumerate()
+        .for_each(|(picture, (value, numbers))| work(picture, value, numbers));
+    (values, numbers)
+}

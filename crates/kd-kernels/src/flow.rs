@@ -2,6 +2,7 @@
 
 use rayon::prelude::*;
 
+use crate::chunks;
 use crate::exponential::exp_of_negative;
 use crate::images::{Images, Size, Target};
 use crate::products::{pixels, runs};
@@ -60,9 +61,7 @@ pub(crate) fn distance(isa: Isa, maps: Maps, flow: Flow) -> (Vec<f32>, Vec<f32>)
     let fit = target == channels && maps.target[0].size.batch == batch;
     assert!(fit, "only networks whose maps fit are compared");
     let len = saved(flow, channels);
-    let (mut values, mut saved) = (vec![0.0f32; batch], vec![0.0f32; batch * len]);
-    let pictures = values.par_iter_mut().zip(saved.par_chunks_mut(len));
-    pictures.enumerate().for_each(|(picture, (value, saved))| {
+    chunks::pictures(batch, len, |picture, value, saved| {
         isa.run(Distance {
             maps: &maps,
             channels,
@@ -71,8 +70,7 @@ pub(crate) fn distance(isa: Isa, maps: Maps, flow: Flow) -> (Vec<f32>, Vec<f32>)
             value,
             saved,
         });
-    });
-    (values, saved)
+    })
 }
 
 struct Distance<'a> {

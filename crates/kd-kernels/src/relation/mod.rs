@@ -5,6 +5,7 @@ mod selectivity;
 
 use rayon::prelude::*;
 
+use crate::chunks;
 use crate::images::{Images, Size, Target};
 use crate::simd::{Isa, Kernel, Simd};
 
@@ -55,9 +56,7 @@ pub(crate) fn distance(isa: Isa, maps: Maps, relation: Relation) -> (Vec<f32>, V
     maps.check(relation);
     let batch = maps.student.size.batch;
     let len = relation.saved(isa.lanes(), maps.student.size, maps.target.size);
-    let (mut values, mut saved) = (vec![0.0f32; batch], vec![0.0f32; batch * len]);
-    let pictures = values.par_iter_mut().zip(saved.par_chunks_mut(len));
-    pictures.enumerate().for_each(|(picture, (value, saved))| {
+    chunks::pictures(batch, len, |picture, value, saved| {
         isa.run(Distance {
             maps: &maps,
             relation,
@@ -65,8 +64,7 @@ pub(crate) fn distance(isa: Isa, maps: Maps, relation: Relation) -> (Vec<f32>, V
             value,
             saved,
         });
-    });
-    (values, saved)
+    })
 }
 
 struct Distance<'a> {
