@@ -153,6 +153,7 @@ mod tests {
             "{page}"
         );
         assert!(page.contains("href=\"at/report.html\""), "{page}");
+        assert!(page.contains("higher: <code>kd</code>;"), "{page}");
         // A dot a seed, of the student alone and of two variants.
         assert_eq!(page.matches("<circle").count(), 9);
         for outside in ["http://", "https://", "src=", "<script", "NaN"] {
