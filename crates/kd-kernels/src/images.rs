@@ -10,6 +10,16 @@ pub(crate) struct Size {
 }
 
 impl Size {
+    /// Of a tensor `[batch, channels, height, width]`.
+    pub fn of([batch, channels, height, width]: [usize; 4]) -> Self {
+        Self {
+            batch,
+            height,
+            width,
+            channels,
+        }
+    }
+
     pub fn pixels(self) -> usize {
         self.batch * self.height * self.width
     }

@@ -19,13 +19,7 @@ impl KernelGrads for Flex {
         options: ConvOptions,
         earlier: Option<FlexTensor>,
     ) -> FlexTensor {
-        let [batch, channels, height, width] = input;
-        let input = Size {
-            batch,
-            height,
-            width,
-            channels,
-        };
+        let input = Size::of(input);
         let geometry = geometry(input, shape4(&weight), options);
         let (grad, weight) = (Map::new(grad), Dense::new(weight));
         let earlier = earlier.map(Map::new);
@@ -168,14 +162,8 @@ impl KernelGrads for Flex {
     }
 
     fn global_average_grad(grad: FlexTensor, input: [usize; 4]) -> FlexTensor {
-        let [batch, channels, height, width] = input;
         let grad = Dense::new(grad);
-        let output = Size {
-            batch,
-            height,
-            width,
-            channels,
-        };
+        let output = Size::of(input);
         build(output, |dx| channels::spread(grad.values(), output, dx))
     }
 

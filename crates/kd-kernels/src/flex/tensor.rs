@@ -65,12 +65,7 @@ fn strides(size: Size) -> Vec<isize> {
 /// Height, width and the like of a map.
 pub(super) fn size(layout: &Layout) -> Size {
     let shape = layout.shape();
-    Size {
-        batch: shape[0],
-        channels: shape[1],
-        height: shape[2],
-        width: shape[3],
-    }
+    Size::of([shape[0], shape[1], shape[2], shape[3]])
 }
 
 /// Values from a pixel to the next, when the channels of every pixel lie together.

@@ -109,13 +109,7 @@ impl MapGrads for Flex {
     }
 
     fn average_pool_grad(grad: FlexTensor, input: [usize; 4]) -> FlexTensor {
-        let [batch, channels, height, width] = input;
-        let input = Size {
-            batch,
-            height,
-            width,
-            channels,
-        };
+        let input = Size::of(input);
         let grad = Map::new(grad);
         build(input, |dx| pool::grad(isa(), grad.images(), input, dx))
     }
