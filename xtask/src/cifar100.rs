@@ -16,7 +16,8 @@ pub struct Arguments {
     /// Compare KD with KD and RKD, over two seeds of 15 epochs, instead of a single run.
     #[arg(long, requires = "small")]
     study: bool,
-    /// Folder with the CIFAR-100 archive or its files [default: download to data/].
+    /// Folder with the CIFAR-100 archive or its files [default: the environment's KD_DATA, or data/,
+    /// where they are downloaded to].
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// Epochs to train [default: the recipe's].

@@ -9,7 +9,7 @@ use burn::tensor::{Device, Tensor};
 use kd_core::Taps;
 use kd_models::{Backbone, Network, NetworkConfig};
 use kd_train::cache::{Budget, Forecast};
-use kd_train::{Recipe, TrainConfig};
+use kd_train::{DataShape, Recipe, TrainConfig};
 
 use crate::{device::Selection, format::duration};
 
@@ -18,14 +18,6 @@ use crate::{device::Selection, format::duration};
 const STEP: f64 = 4.0;
 /// Pictures in a timed batch: enough to fill the cores, few enough for a network of gigaMACs.
 const BATCH: usize = 8;
-
-/// Shape and number of the pictures of a set, known without reading it.
-pub struct Nominal {
-    pub channels: usize,
-    pub size: usize,
-    pub classes: usize,
-    pub train: usize,
-}
 
 /// A sentence on the time that a recipe will take, from a timed forward pass of each network.
 /// `finished` is the folder of finished trainings, when the run may take some from there.
@@ -39,7 +31,7 @@ pub fn text(
     selection: &Selection,
     device: &Device,
 ) -> Result<String> {
-    let Some(nominal) = nominal(recipe) else {
+    let Some(data) = data_shape(recipe) else {
         return Ok(format!(
             "the time that `{}` takes is not known",
             recipe.data.name
@@ -50,11 +42,11 @@ pub fn text(
         if let Some(&seconds) = timed.get(model) {
             return Ok(seconds);
         }
-        let seconds = seconds_per_image(model, &nominal, device)?;
+        let seconds = seconds_per_image(model, &data, device)?;
         timed.insert(model.to_owned(), seconds);
         Ok(seconds)
     };
-    let parts = parts(recipe, seeds, &nominal, &mut cost)?;
+    let parts = parts(recipe, seeds, &data, &mut cost)?;
     let total = parts.iter().map(|(_, seconds)| seconds).sum();
     let spelled: Vec<_> = parts
         .iter()
@@ -85,18 +77,17 @@ pub fn text(
 fn parts(
     recipe: &Recipe,
     seeds: u32,
-    nominal: &Nominal,
+    data: &DataShape,
     cost: &mut dyn FnMut(&str) -> Result<f64>,
 ) -> Result<Vec<(String, f64)>> {
-    let set = training_set(recipe, nominal.train).round();
-    let pictures = |budget: &TrainConfig| set * budget.showings(set as usize);
+    let pictures = |budget: &TrainConfig| data.train as f64 * budget.showings(data.train);
     let mut parts = Vec::new();
     if let Some(spec) = recipe.teacher.as_ref().filter(|t| t.weights.is_none()) {
         let budget = spec.train.as_ref().unwrap_or(&recipe.train);
         let seconds = STEP * cost(&spec.model)? * pictures(budget);
         parts.push(("training the teacher".into(), seconds));
     }
-    let asked = 1.0 - saved(recipe, seeds, nominal);
+    let asked = 1.0 - saved(recipe, seeds, data);
     for training in recipe.trainings() {
         let mut seconds = 0.0;
         for model in training.models() {
@@ -129,46 +120,42 @@ fn stops_early(recipe: &Recipe) -> bool {
 }
 
 /// Share of the teacher's work that its cache will save, from 0 to 1.
-fn saved(recipe: &Recipe, seeds: u32, nominal: &Nominal) -> f64 {
+fn saved(recipe: &Recipe, seeds: u32, data: &DataShape) -> f64 {
     let Some(cache) = recipe.teacher.as_ref().and_then(|t| t.cache.as_ref()) else {
         return 0.0;
     };
-    let size = (nominal.size, nominal.size);
-    let set = training_set(recipe, nominal.train);
-    let budget = Budget::new(recipe, seeds as usize, set.round() as usize, size);
+    let size = (data.height, data.width);
+    let budget = Budget::new(recipe, seeds as usize, data.train, size);
     Forecast::new(cache, &recipe.data.augment, &budget).saved
 }
 
-/// Pictures of the training split.
-fn training_set(recipe: &Recipe, available: usize) -> f64 {
-    let data = &recipe.data;
-    match data.train_limit {
-        Some(limit) => limit.min(available) as f64,
-        None => available as f64 * (1.0 - data.validation),
-    }
-}
-
 /// What is known of a recipe's data beforehand; none for pictures of the user's own.
-pub fn nominal(recipe: &Recipe) -> Option<Nominal> {
-    let (channels, size, classes, train) = match recipe.data.name.as_str() {
-        "cifar10" => (3, 32, 10, 50_000),
+pub fn data_shape(recipe: &Recipe) -> Option<DataShape> {
+    let data = &recipe.data;
+    let (channels, size, classes, available) = match data.name.as_str() {
+        "cifar10" => (3, 32, 10, 50_000_usize),
         "cifar100" => (3, 32, 100, 50_000),
         "mnist" | "fashion_mnist" => (1, 28, 10, 60_000),
         "fashion_mnist_small" => (1, 28, 10, 10_000),
         _ => return None,
     };
-    Some(Nominal {
-        channels,
-        size,
+    let train = match data.train_limit {
+        Some(limit) => limit.min(available),
+        None => (available as f64 * (1.0 - data.validation)).round() as usize,
+    };
+    Some(DataShape {
         classes,
+        channels,
+        height: size,
+        width: size,
         train,
     })
 }
 
-fn seconds_per_image(model: &str, nominal: &Nominal, device: &Device) -> Result<f64> {
-    let config = NetworkConfig::new(model, nominal.classes, nominal.channels);
+fn seconds_per_image(model: &str, data: &DataShape, device: &Device) -> Result<f64> {
+    let config = NetworkConfig::new(model, data.classes, data.channels);
     let network = Network::new(&config, device)?;
-    let shape = [BATCH, nominal.channels, nominal.size, nominal.size];
+    let shape = [BATCH, data.channels, data.height, data.width];
     let images = Tensor::<4>::zeros(shape, device);
     let forward = || {
         let start = Instant::now();
@@ -203,8 +190,8 @@ mod tests {
                 _ => 1.0,
             })
         };
-        let nominal = nominal(&recipe).unwrap();
-        parts(&recipe, seeds, &nominal, &mut cost).unwrap()
+        let data = data_shape(&recipe).unwrap();
+        parts(&recipe, seeds, &data, &mut cost).unwrap()
     }
 
     fn named(parts: &[(&str, f64)]) -> Vec<(String, f64)> {

@@ -121,6 +121,24 @@ fn data_of_an_unknown_name_get_the_nearest() {
 }
 
 #[test]
+fn data_are_looked_for_where_the_environment_says() {
+    let overrides = ["data.name=cifar10", "data.download=false"];
+    let mut arguments = vec!["train", "tiny.toml"];
+    arguments.extend(overrides.iter().flat_map(|o| ["--set", o]));
+    let looked_in = |arguments: &[&str], place: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("tiny.toml"), TINY).unwrap();
+        let mut command = kd(folder.path(), arguments);
+        command.env("KD_DATA", "sets");
+        let place = format!("looked for: {place}/cifar-10-batches-bin");
+        fails(&finish(command), 3, &[&place, "KD_DATA"]);
+    };
+    looked_in(&arguments, "sets");
+    arguments.extend(["--set", "data.dir=mine"]);
+    looked_in(&arguments, "mine");
+}
+
+#[test]
 fn an_image_folder_without_pictures_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("tiny.toml"), TINY).unwrap();

@@ -1,6 +1,6 @@
 //! The recipe's `[data]`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +15,8 @@ pub struct DataConfig {
     /// is built in (the default).
     pub name: String,
     /// The folder that holds the archive or its extracted folder (or where a download goes), the
-    /// archive itself, or the image folder. Default: `data`.
+    /// archive itself, or the image folder. Default: what the environment's `KD_DATA` names, or
+    /// `data`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dir: Option<PathBuf>,
     /// Whether absent data may be fetched; only CIFAR-10 and CIFAR-100 can be. Default: true.
@@ -58,9 +59,11 @@ impl Default for DataConfig {
 }
 
 impl DataConfig {
-    /// Where data are looked for.
-    pub fn dir(&self) -> &Path {
-        self.dir.as_deref().unwrap_or(Path::new("data"))
+    /// Where data are looked for: `dir`, or what the environment's `KD_DATA` names, or `data`.
+    pub fn dir(&self) -> PathBuf {
+        let named = || std::env::var_os("KD_DATA").filter(|value| !value.is_empty());
+        let dir = self.dir.clone().or_else(|| named().map(PathBuf::from));
+        dir.unwrap_or_else(|| "data".into())
     }
 
     /// Checks what can be checked without reading data.

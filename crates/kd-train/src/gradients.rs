@@ -1,4 +1,4 @@
-//! Walks over a module's parameters together with their gradients.
+//! Walks over a module's trainable parameters and their gradients.
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
@@ -57,6 +57,25 @@ pub(crate) fn scale<M: Module>(
     let mut visitor = Scale { gradients, factor };
     module.visit(&mut visitor);
     visitor.gradients
+}
+
+struct Count(u64);
+
+impl ModuleVisitor for Count {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let value = param.val();
+        if value.is_require_grad() {
+            self.0 += value.shape().num_elements() as u64;
+        }
+    }
+}
+
+/// How many numbers of a module are trained: no running statistics, no memory banks, nothing that
+/// belongs to the teacher.
+pub(crate) fn trainable_parameters<M: Module>(module: &M) -> u64 {
+    let mut count = Count(0);
+    module.visit(&mut count);
+    count.0
 }
 
 /// An exponential moving average of a module's trainable parameters.

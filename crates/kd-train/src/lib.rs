@@ -4,6 +4,7 @@
 //! - [`Learner`]: one optimiser step of a student, with or without a teacher;
 //! - [`train`]: the loop over epochs, with validation, checkpoints and early stopping;
 //! - [`run`]: teacher, student alone and student distilled, measured and written to a run folder;
+//! - [`check`]: what is wrong with a recipe, found before anything trains;
 //! - [`cache`]: the teacher's answers, kept so that it is asked once a view;
 //! - [`report::write`]: `report.html` from a run folder.
 //!
@@ -12,6 +13,7 @@
 
 mod arm;
 pub mod cache;
+mod check;
 mod error;
 mod evaluate;
 mod folder;
@@ -30,6 +32,7 @@ mod temperature;
 mod train;
 
 pub use arm::{Arm, UnknownArm};
+pub use check::{DataShape, check};
 pub use error::Error;
 pub use evaluate::{EvalOptions, Evaluated, Predictions, evaluate, predict};
 pub use learner::{Examples, Learner, LossValues, Show};

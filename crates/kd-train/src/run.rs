@@ -2,7 +2,6 @@
 
 mod arms;
 mod caching;
-mod check;
 mod stages;
 mod store;
 mod training;
@@ -10,13 +9,12 @@ mod training;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use burn::tensor::{Device, Tensor};
-use kd_core::{Output, Taps};
+use burn::tensor::Device;
 use kd_data::{Augment, Dataset, Images, Loader, LoaderConfig, Splits};
-use kd_models::{Backbone, Network, NetworkConfig};
 
 use self::arms::{Measured, measure, measure_ensemble, summarise_gain};
 use self::store::Store;
+use crate::check::DataShape;
 use crate::folder::Folder;
 use crate::summary::{DataSummary, Summary};
 use crate::{Arm, Error, Event, Observer, Recipe, report, temperature};
@@ -82,6 +80,7 @@ fn fill(
         recipe,
         dataset: &dataset,
         splits: &splits,
+        shape: DataShape::new(&dataset, &splits),
         device,
         store: Store::new(options),
     };
@@ -146,19 +145,12 @@ struct Job<'a> {
     recipe: &'a Recipe,
     dataset: &'a Dataset,
     splits: &'a Splits,
+    shape: DataShape,
     device: &'a Device,
     store: Store,
 }
 
 impl Job<'_> {
-    fn network(&self, model: &str) -> NetworkConfig {
-        NetworkConfig::new(
-            model,
-            self.dataset.classes.len(),
-            self.dataset.train.channels,
-        )
-    }
-
     fn loader(
         &self,
         images: &Arc<Images>,
@@ -179,12 +171,5 @@ impl Job<'_> {
             drop_last: false,
         };
         Ok(Loader::new(images.clone(), indices.to_vec(), config)?)
-    }
-
-    /// What a network shows of two black pictures; shapes are read from it.
-    fn dry_run(&self, network: &Network) -> Output {
-        let images = &self.dataset.train;
-        let shape = [2, images.channels, images.height, images.width];
-        network.forward(Tensor::zeros(shape, self.device), &Taps::all())
     }
 }

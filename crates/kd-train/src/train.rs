@@ -65,7 +65,7 @@ pub struct Trained<S> {
     pub seconds: f64,
     /// Pictures trained on per second.
     pub images_per_second: f64,
-    /// Parameters of the objective's adapters.
+    /// Trained parameters of the objective's adapters.
     pub adapter_parameters: u64,
 }
 

@@ -1,4 +1,4 @@
-//! An answer of the teacher cache does not depend on which pictures were asked for together.
+//! An answer of the teacher cache does not depend on which pictures were asked for together, or how often.
 
 #![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
 
@@ -52,12 +52,15 @@ fn a_picture_asked_for_alone_gets_the_answer_of_the_batch() {
     let identity = Identity::new(&config, &teacher, "m", &dataset, augment, &device).unwrap();
     let mut cache = TeacherCache::open(identity, None).unwrap();
     let rows = |from: usize, to: usize| batch.images(&device).narrow(0, from, to - from);
-    for (from, to) in [(0, 2), (0, 3), (2, 7), (0, 8)] {
+    let twice = Tensor::cat(vec![rows(0, 2), rows(0, 2)], 0);
+    let of_both = [&pictures[..2], &pictures[..2]].concat();
+    cache.output(&teacher, twice, &of_both).unwrap();
+    for (from, to) in [(0, 3), (2, 7), (0, 8)] {
         cache
             .output(&teacher, rows(from, to), &pictures[from..to])
             .unwrap();
     }
-    assert_eq!((cache.asked().misses, cache.asked().hits), (8, 10));
+    assert_eq!((cache.asked().misses, cache.asked().hits), (8, 12));
     let got = cache.output(&teacher, rows(0, 8), &pictures).unwrap();
     let bits =
         |t: Tensor<2>| -> Vec<u32> { t.into_data().iter::<f32>().map(f32::to_bits).collect() };

@@ -164,6 +164,21 @@ fn a_run_leaves_a_folder_that_explains_itself() {
     assert!(refused.contains("already holds a run"), "{refused}");
 }
 
+/// What the report calls adapters is what is trained: not CRD's banks, a row a training picture.
+#[test]
+fn memory_is_not_counted_as_adapters() {
+    let folder = tempfile::tempdir().unwrap();
+    let overrides = [
+        "compare=false",
+        "train.epochs=1",
+        "objective={crd = {dim = 8, negatives = 4}}",
+    ];
+    let summary = start(&overrides, &folder.path().join("crd"), &mut Silent).unwrap();
+    let distilled = summary.arms.iter().find(|a| a.arm == Arm::Distilled);
+    // An embedding of 64 channels in 8 dimensions for each network.
+    assert_eq!(distilled.unwrap().adapter_parameters, 2 * (64 * 8 + 8));
+}
+
 /// Measuring the gradient of every component changes no bit, and finds the gradient of the step.
 #[test]
 fn gradients_are_measured_beside_the_training() {

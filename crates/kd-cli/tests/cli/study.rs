@@ -176,6 +176,25 @@ fn a_mistake_names_the_file_the_variant_and_the_key() {
         &["variant `at`", "objective.fitnet", "9"],
     );
     refused(
+        "at.weight = 10.0",
+        "at.weight = 10.0\n[variants.at.stages.first]\nmodel = \"resnet14\"\n\
+         objective.hint.level = 9",
+        &["variant `at`: stages.first: objective.hint: unknown term"],
+    );
+    refused(
+        "at.weight = 10.0",
+        "at.weight = 10.0\n[variants.at.stages.first]\nmodel = \"resnet14\"\n\
+         weights = \"none.safetensors\"\n[variants.at.student]\nmodel = \"resnet8\"\n\
+         teachers = [\"first\"]",
+        &["variant `at`", "none.safetensors"],
+    );
+    refused(
+        "at.weight = 10.0",
+        "at.weight = 10.0\n[variants.at.student]\nmodel = \"resnet8\"\n\
+         weights = \"none.safetensors\"",
+        &["variant `at`", "none.safetensors"],
+    );
+    refused(
         "[variants.kd]",
         "[variants.\"a/b\"]",
         &["variant `a/b`", "folder"],

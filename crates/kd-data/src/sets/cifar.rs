@@ -29,7 +29,7 @@ fn read_from(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Raw, Error> {
     let mut looked = Vec::new();
-    let found = find(cifar, config.dir(), parts, &mut looked, progress)?;
+    let found = find(cifar, &config.dir(), parts, &mut looked, progress)?;
     let (layout, files) = match found {
         Some(found) => found,
         None => fetch_archive(cifar, config, parts, fetch, looked, progress)?,
@@ -129,7 +129,7 @@ fn fetch_archive<'a>(
         looked,
         download,
         cure: format!(
-            "put {} (from {url}) or {} into {}, or set data.dir to the folder or archive you have",
+            "put {} (from {url}) or {} into {}, or set data.dir (or the environment's KD_DATA) to the folder or archive you have",
             layout.archive,
             cifar.python.archive,
             dir.display()

@@ -28,7 +28,7 @@ pub(super) fn read(
         .find(|p| p.is_dir());
     let (Some(test_folder), true) = (test_folder, train_folder.is_dir() || parts == Parts::Test)
     else {
-        return Err(missing(root));
+        return Err(missing(&root));
     };
     // Labels follow from the training folder where there is one, so that both parts agree.
     let class_folder = if train_folder.is_dir() {

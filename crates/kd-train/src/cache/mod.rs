@@ -14,7 +14,7 @@ mod layout;
 mod memory;
 mod serves;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use burn::tensor::{Int, Tensor, TensorData};
@@ -131,8 +131,10 @@ impl TeacherCache {
                 *index as u64 * self.views + self.identity.augment.number(size, view)
             })
             .collect();
+        // A batch may hold a view twice.
+        let mut new = HashSet::new();
         let missing: Vec<usize> = (0..keys.len())
-            .filter(|&row| !self.numbers.contains_key(&keys[row]))
+            .filter(|&row| !self.numbers.contains_key(&keys[row]) && new.insert(keys[row]))
             .collect();
         if !missing.is_empty() {
             self.ask(teacher, images, &keys, &missing)?;

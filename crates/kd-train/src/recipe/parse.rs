@@ -42,10 +42,20 @@ pub(super) fn load(path: &Path, overrides: &[String]) -> Result<Recipe, Error> {
                 "{} with --set {}: {}",
                 path.display(),
                 overrides.join(" --set "),
-                with_hint(&message(&e))
+                in_stage(&e, &with_hint(&message(&e)))
             )),
         }
     })
+}
+
+/// Says in which stage a mistake is that has no line: the keys there are those of a recipe.
+fn in_stage(error: &toml::de::Error, message: &str) -> String {
+    let shown = error.to_string();
+    let keys = shown.rsplit_once("\nin `stages.").map(|(_, keys)| keys);
+    match keys.and_then(|keys| keys.split(['.', '`']).next()) {
+        Some(stage) => format!("stages.{stage}: {message}"),
+        None => message.into(),
+    }
 }
 
 fn message(error: &toml::de::Error) -> String {

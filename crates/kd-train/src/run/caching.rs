@@ -3,11 +3,12 @@
 use std::num::NonZeroU64;
 use std::path::Path;
 
-use kd_core::Output;
+use burn::module::Module;
 use kd_models::Network;
 
 use super::Job;
 use crate::cache::{Budget, CacheConfig, Forecast, Identity, Place, TeacherCache, Views};
+use crate::recipe::TEACHER;
 use crate::report::words::{count, prefixed};
 use crate::summary::CacheSummary;
 use crate::{Error, Event, Observer};
@@ -25,19 +26,25 @@ impl Job<'_> {
         }
     }
 
-    /// Says what is to be expected of the cache, of a teacher that shows `teacher`.
+    /// Says what is to be expected of the cache.
     pub(super) fn forecast_cache(
         &self,
         seeds: usize,
-        teacher: &Output,
         observer: &mut dyn Observer,
     ) -> Result<(), Error> {
-        let Some(config) = self.cache_config() else {
+        let (Some(config), Some(model)) = (self.cache_config(), self.recipe.model_of(TEACHER))
+        else {
             return Ok(());
         };
-        let images = &self.dataset.train;
-        let pictures = self.splits.train.len();
-        let budget = Budget::new(self.recipe, seeds, pictures, (images.height, images.width));
+        let network = Network::new(&self.shape.network(model), self.device)?;
+        let teacher = self.shape.dry_run(&network.valid(), self.device);
+        let pictures = self.shape.train;
+        let budget = Budget::new(
+            self.recipe,
+            seeds,
+            pictures,
+            (self.shape.height, self.shape.width),
+        );
         let forecast = Forecast::new(config, &self.recipe.data.augment, &budget);
         let [_, classes] = teacher.logits.dims();
         let embedding = teacher.embedding.as_ref().map_or(0, |e| e.dims()[1]);

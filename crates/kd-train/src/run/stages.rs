@@ -8,6 +8,7 @@ use kd_models::Network;
 
 use super::training::{Contender, Novice, Plan, Start};
 use super::{Job, RunOptions, caching};
+use crate::check::check;
 use crate::folder::Folder;
 use crate::recipe::{PlannedTraining, STUDENT, StageSpec, TEACHER};
 use crate::summary::CacheSummary;
@@ -60,7 +61,8 @@ impl Job<'_> {
         observer: &mut dyn Observer,
     ) -> Result<AllTrained, Error> {
         let recipe = self.recipe;
-        self.check(options.seeds, observer)?;
+        check(recipe, &self.shape, self.device)?;
+        self.forecast_cache(options.seeds, observer)?;
         let teacher = self.teacher(folder, observer)?;
         let mut cache = match &teacher {
             Some(teacher) => self.open_cache(&teacher.network, &options.out, observer)?,
@@ -104,7 +106,7 @@ impl Job<'_> {
             return Ok(None);
         };
         if let Some(path) = &spec.weights {
-            let network = Network::from_file(&self.network(&spec.model), path, self.device)?;
+            let network = Network::from_file(&self.shape.network(&spec.model), path, self.device)?;
             return Ok(Some(Contender {
                 arm: Arm::Teacher,
                 seed: None,

@@ -163,7 +163,7 @@ impl Store {
         let mut contenders = Vec::new();
         for (number, (kept, novice)) in kept.into_iter().zip(&plan.novices).enumerate() {
             let path = folder.join(weights(number));
-            let network = Network::from_file(&job.network(novice.model), path, job.device)?;
+            let network = Network::from_file(&job.shape.network(novice.model), path, job.device)?;
             contenders.push(Contender {
                 arm: novice.arm.clone(),
                 seed: Some(plan.seed),

@@ -4,13 +4,14 @@ use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 
 use burn::module::Module;
-use kd_core::{Combine, ObjectiveConfig, Output, draw};
+use kd_core::{Combine, ObjectiveConfig, draw};
 use kd_models::Network;
 use serde_json::{Value, json};
 
 use super::Job;
 use super::store::Finished;
 use crate::cache::{TeacherCache, identity};
+use crate::check::Shown;
 use crate::folder::Folder;
 use crate::records::Record;
 use crate::train::{Keeper, Lessons, Pupil, Trained, Training, train, usable_batches};
@@ -94,7 +95,7 @@ impl Job<'_> {
             .novices
             .iter()
             .map(|novice| {
-                let config = self.network(novice.model);
+                let config = self.shape.network(novice.model);
                 Ok(match novice.start {
                     Start::Fresh => Network::new(&config, &autodiff)?,
                     Start::File(path) => Network::from_file(&config, path, &autodiff)?,
@@ -166,17 +167,21 @@ impl Job<'_> {
         folder: &mut Folder,
         observer: &mut dyn Observer,
     ) -> Result<(Vec<Trained<Network>>, Vec<Record>), Error> {
-        let autodiff = self.device.clone().autodiff();
-        let seen: Vec<Output> = networks.iter().map(|n| self.dry_run(&n.valid())).collect();
-        let shown: Vec<Output> = plan.teachers.iter().map(|t| self.dry_run(t)).collect();
-        let objective = plan.objective.clone().with_samples(self.splits.train.len());
+        let show = |network: &Network| self.shape.dry_run(network, self.device);
+        let shown = Shown {
+            students: networks.iter().map(|n| show(&n.valid())).collect(),
+            teachers: plan.teachers.iter().map(|t| show(t)).collect(),
+        };
+        let objective = plan.objective.clone().with_samples(self.shape.train);
+        let objectives = shown.objectives(&objective, &plan.combine, plan.mutual, self.device)?;
         let mut pupils = Vec::new();
-        for (number, (student, novice)) in networks.into_iter().zip(&plan.novices).enumerate() {
-            let teacher = self.shown_to(number, (&plan.combine, plan.mutual), &seen, &shown)?;
+        for ((student, objective), novice) in
+            networks.into_iter().zip(objectives).zip(&plan.novices)
+        {
             pupils.push(Pupil {
                 arm: novice.arm.clone(),
                 student,
-                objective: objective.init(&seen[number], teacher.as_ref(), &autodiff)?,
+                objective,
             });
         }
         let data = &self.dataset.train;
@@ -218,26 +223,6 @@ impl Job<'_> {
         };
         let trained = train(training, &mut keeper, observer)?;
         Ok((trained, keeper.records))
-    }
-
-    /// What the teachers of a network show in a dry run; none when it has none.
-    pub(super) fn shown_to(
-        &self,
-        number: usize,
-        (combine, mutual): (&Combine, bool),
-        seen: &[Output],
-        shown: &[Output],
-    ) -> Result<Option<Output>, Error> {
-        let mut teachers = shown.to_vec();
-        if mutual {
-            let others = seen.iter().enumerate().filter(|(i, _)| *i != number);
-            teachers.extend(others.map(|(_, output)| output.clone()));
-        }
-        if teachers.is_empty() {
-            return Ok(None);
-        }
-        let labels = burn::tensor::Tensor::from_ints([0, 0], self.device);
-        Ok(Some(combine.apply(teachers, &labels)?))
     }
 }
 

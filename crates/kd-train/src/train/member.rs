@@ -10,6 +10,7 @@ use kd_models::Backbone;
 
 use super::best::Best;
 use super::{Keeper, Pupil, Trained};
+use crate::gradients::trainable_parameters;
 use crate::learner::{Learner, LossValues};
 use crate::{Arm, Error, TrainConfig};
 
@@ -38,8 +39,9 @@ impl<S: Backbone<Input = Tensor<4>>> Member<S> {
         keeper: &mut dyn Keeper<S>,
     ) -> Result<Self, Error> {
         // What is deployed with the student is counted with it.
-        let deployed = pupil.objective.head().map_or(0, |head| head.num_params());
-        let adapter_parameters = (pupil.objective.num_params() - deployed) as u64;
+        let head = pupil.objective.head();
+        let deployed = head.map_or(0, trainable_parameters);
+        let adapter_parameters = trainable_parameters(&pupil.objective) - deployed;
         let learner = Learner::new(pupil.student, pupil.objective, config);
         let best = Best::new(learner.deployed()?);
         Ok(Self {

@@ -54,8 +54,8 @@ fn three() -> usize {
 }
 
 /// Tables that stand for one choice, whose keys depend on it: a variant's takes the place of the
-/// recipe's, where the keys of other tables replace those of the same name.
-const CHOICES: [&str; 7] = [
+/// recipe's, where the keys of other tables replace those of the same name; `*` is any name.
+const CHOICES: [&str; 10] = [
     "objective",
     "data.augment",
     "data.normalize",
@@ -63,10 +63,28 @@ const CHOICES: [&str; 7] = [
     "train.lr.shape",
     "teacher.train.optimizer",
     "teacher.train.lr.shape",
+    "stages.*.objective",
+    "stages.*.train.optimizer",
+    "stages.*.train.lr.shape",
 ];
 
-/// Keys that hold a path relative to the file.
-const PATHS: [&str; 3] = ["teacher.weights", "teacher.cache.path", "student.weights"];
+/// Keys that hold a path relative to the file; `*` is any name.
+const PATHS: [&str; 4] = [
+    "teacher.weights",
+    "teacher.cache.path",
+    "student.weights",
+    "stages.*.weights",
+];
+
+/// Whether a key is one of `patterns`.
+fn is_one(key: &str, patterns: &[&str]) -> bool {
+    let parts: Vec<_> = key.split('.').collect();
+    patterns.iter().any(|pattern| {
+        let wanted: Vec<_> = pattern.split('.').collect();
+        let mut pairs = wanted.iter().zip(&parts);
+        wanted.len() == parts.len() && pairs.all(|(want, part)| *want == "*" || want == part)
+    })
+}
 
 /// Reads a study.
 ///
@@ -174,12 +192,12 @@ fn overrides(changes: &Table, folder: &Path) -> Result<Vec<String>> {
                 above => format!("{above}.{key}"),
             };
             match value {
-                Value::Table(inner) if !inner.is_empty() && !CHOICES.contains(&key.as_str()) => {
+                Value::Table(inner) if !inner.is_empty() && !is_one(&key, &CHOICES) => {
                     collect(inner, &key, folder, found)?;
                 }
                 // As with `--set`, an empty value takes the key out.
                 Value::String(text) if text.is_empty() => found.push(format!("{key}=")),
-                Value::String(text) if PATHS.contains(&key.as_str()) => {
+                Value::String(text) if is_one(&key, &PATHS) => {
                     let file = std::path::absolute(folder.join(text))
                         .with_context(|| format!("resolve the path {text}"))?;
                     let file = Value::String(file.to_string_lossy().into_owned());
@@ -225,4 +243,24 @@ fn in_variant(
         .or_else(|| message.strip_prefix("--set "))
         .unwrap_or(message);
     wrong(message.into()).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_relative_to_the_study_and_a_choice_is_taken_whole() {
+        let table = "teacher.weights = \"t.pth\"\n\
+                     [stages.first]\nweights = \"a.pth\"\nobjective.kd.weight = 1.0\n";
+        let found = overrides(&toml::from_str(table).unwrap(), Path::new("/studies")).unwrap();
+        assert_eq!(
+            found,
+            [
+                "teacher.weights=\"/studies/t.pth\"",
+                "stages.first.weights=\"/studies/a.pth\"",
+                "stages.first.objective={ kd = { weight = 1.0 } }",
+            ]
+        );
+    }
 }

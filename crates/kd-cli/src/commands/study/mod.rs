@@ -80,7 +80,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         .collect::<Result<Vec<_>>>()?;
     let selection = arguments.device.selection()?;
     let device = selection.open()?;
-    check::objectives(&study, &device)?;
+    check::variants(&study, &device)?;
     std::fs::create_dir_all(&out).with_context(|| format!("create {}", out.display()))?;
     let mut runner = Runner {
         study: &study,
