@@ -330,11 +330,11 @@ fn the_books_catalogue_of_methods_is_what_kd_says() {
 fn converted_weights_measure_the_same_and_nothing_is_written_over() {
     let weights = concat!(
         env!("CARGO_MANIFEST_DIR"),
-        "/../../recipes/weights/cifar100_resnet32.safetensors"
+        "/../../recipes/weights/cifar100_resnet56.safetensors"
     );
     let folder = tempfile::tempdir().expect("a folder");
     let convert = |output: &str| {
-        let network = ["--model", "resnet32", "--classes", "100"];
+        let network = ["--model", "resnet56", "--classes", "100"];
         let arguments = [["convert", weights, output].as_slice(), &network].concat();
         finish(kd(folder.path(), &arguments))
     };

@@ -55,9 +55,12 @@ impl DataShape {
 /// # Errors
 /// What the first wrong training would fail with, with the name of its stage.
 pub fn check(recipe: &Recipe, data: &DataShape, device: &Device) -> Result<(), Error> {
-    for stage in recipe.stages.values().chain([&recipe.student]) {
-        if let Some(path) = &stage.weights {
-            Network::from_file(&data.network(&stage.model), path, device)?;
+    let stages = recipe.stages.values().chain([&recipe.student]);
+    let stages = stages.map(|stage| (&stage.model, &stage.weights));
+    let teacher = recipe.teacher.iter().map(|t| (&t.model, &t.weights));
+    for (model, weights) in stages.chain(teacher) {
+        if let Some(path) = weights {
+            Network::from_file(&data.network(model), path, device)?;
         }
     }
     let mut check = Check {

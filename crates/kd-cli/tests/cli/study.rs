@@ -190,6 +190,11 @@ fn a_mistake_names_the_file_the_variant_and_the_key() {
     );
     refused(
         "at.weight = 10.0",
+        "at.weight = 10.0\n[variants.at.teacher]\nweights = \"none.safetensors\"",
+        &["variant `at`", "none.safetensors"],
+    );
+    refused(
+        "at.weight = 10.0",
         "at.weight = 10.0\n[variants.at.student]\nmodel = \"resnet8\"\n\
          weights = \"none.safetensors\"",
         &["variant `at`", "none.safetensors"],

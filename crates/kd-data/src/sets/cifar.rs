@@ -129,7 +129,8 @@ fn fetch_archive<'a>(
         looked,
         download,
         cure: format!(
-            "put {} (from {url}) or {} into {}, or set data.dir (or the environment's KD_DATA) to the folder or archive you have",
+            "put {} (from {url}) or {} into {}, or set data.dir (or the environment's KD_DATA) to the folder or \
+             archive you have",
             layout.archive,
             cifar.python.archive,
             dir.display()

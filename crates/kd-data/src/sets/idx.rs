@@ -58,7 +58,8 @@ pub(super) fn read(
         });
     }
     let mut cure = format!(
-        "put {} (plain or .gz, from {page}) into {} or set data.dir (or the environment's KD_DATA) to the folder that has them",
+        "put {} (plain or .gz, from {page}) into {} or set data.dir (or the environment's KD_DATA) to the folder \
+         that has them",
         needed.join(", "),
         dir.display()
     );
