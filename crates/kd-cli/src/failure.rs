@@ -86,7 +86,7 @@ mod tests {
         let stopped = Error::Stopped {
             epoch: 1,
             step: 2,
-            checkpoint: "runs".into(),
+            checkpoint: None,
         };
         assert_eq!(code(&stopped.into()), INTERRUPTED);
         assert_eq!(code(&Error::Recipe("typo".into()).into()), BAD_INPUT);

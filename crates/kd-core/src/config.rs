@@ -138,7 +138,7 @@ impl ObjectiveConfig {
         for (name, entry) in &self.terms {
             let term = entry
                 .weight
-                .validate("weight")
+                .validate_not_negative("weight")
                 .and_then(|()| entry.term.init(student, teacher, device))
                 .map_err(|e| e.of_term(name))?;
             if objective.head().is_some() && term.head().is_some() {
@@ -184,10 +184,7 @@ impl ObjectiveConfig {
                         ),
                     ));
                 }
-                self.terms.iter().try_for_each(|(name, entry)| {
-                    let valid = entry.weight.validate_not_negative("weight");
-                    valid.map_err(|e| e.of_term(name))
-                })
+                Ok(())
             }
             Balance::GradientNorm(_) => {
                 match is(|term| matches!(term, TermConfig::CrossEntropy(_))) {

@@ -15,7 +15,7 @@ mod relations;
 mod resumed;
 mod teachers;
 
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use kd_core::Error;
 use kd_core::terms::cross_entropy::cross_entropy;
 use kd_core::terms::dkd::{DkdConfig, dkd};
@@ -58,6 +58,38 @@ fn assert_finite((value, gradient): &(f32, Vec<f32>)) {
         gradient.iter().all(|g| g.is_finite()),
         "gradient {gradient:?}"
     );
+}
+
+/// Ordinary numbers of some size in some precision, no two of them alike.
+fn wave<const D: usize>(shape: [usize; D], phase: f32, size: f32, dtype: DType) -> Tensor<D> {
+    let count: usize = shape.iter().product();
+    let values: Vec<f32> = (0..count)
+        .map(|i| size * (1.7 * i as f32 + phase).sin())
+        .collect();
+    Tensor::from_data(TensorData::new(values, shape), (&device(), dtype)).require_grad()
+}
+
+/// A loss in half precision, with its student's leaf, has finite gradients, the type of its input, and the value
+/// that it has in single precision, as far as the digits go.
+fn assert_half<const D: usize>(name: &str, loss: impl Fn(DType) -> (Tensor<D>, Tensor<1>)) {
+    let of = |dtype| {
+        let (student, value) = loss(dtype);
+        let gradients = value.backward();
+        let gradient = student.grad(&gradients).unwrap().into_data();
+        assert!(
+            gradient.iter::<f32>().all(|g| g.is_finite()),
+            "{name} {dtype:?}"
+        );
+        assert_eq!(value.dtype(), dtype, "{name}");
+        value.into_data().iter::<f32>().next().unwrap()
+    };
+    let precise = of(DType::F32);
+    for (dtype, share) in [(DType::F16, 0.02), (DType::BF16, 0.1)] {
+        let value = of(dtype);
+        // A divergence near 0 is a sum that cancels: its digits are those of what cancelled.
+        let off = (value - precise).abs() / precise.abs().max(0.01);
+        assert!(off < share, "{name} {dtype:?}: {value} for {precise}");
+    }
 }
 
 /// Rows in reverse order.

@@ -191,6 +191,10 @@ fn values_out_of_range_name_their_key() {
             r#"{"rkd":{"distance":0,"angle":0}}"#,
             "objective.rkd.distance = 0, and angle = 0",
         ),
+        (
+            r#"{"kd":{"weight":-0.9}}"#,
+            "objective.kd.weight = -0.9: must be a number of at least 0",
+        ),
     ] {
         let message = message(text);
         assert!(message.starts_with(start), "{message}");
@@ -206,7 +210,7 @@ fn values_out_of_range_name_their_key() {
         Error::Config {
             key: "objective.kd.weight".into(),
             value: "inf".into(),
-            expected: "must be a finite number".into()
+            expected: "must be a number of at least 0 at every epoch".into()
         }
     );
 }
@@ -296,7 +300,7 @@ fn the_catalogue_shows_the_literatures_defaults() {
             "kd 0.9 temperature=4.0",
             "dkd 1 alpha=1.0 beta=8.0 temperature=4.0",
             "lskd 9 temperature=2.0",
-            "mlkd 1 temperatures=[2.0,3.0,4.0,5.0,6.0] mask=\"none\"",
+            "mlkd 0.9 temperatures=[2.0,3.0,4.0,5.0,6.0] mask=\"none\"",
             "ctkd 0.9 start=1.0 range=20.0 reversal=1.0 ramp=10",
             "wsld 2.5 temperature=2.0",
             "dist 1 beta=1.0 gamma=1.0 temperature=1.0",
@@ -327,7 +331,7 @@ fn the_catalogue_shows_the_literatures_defaults() {
             "sp 3000 ",
             "pkt 30000 ",
             "rkd 1 distance=25.0 angle=50.0",
-            "cc 0.02 kernel=\"rbf\" gamma=0.4 order=2",
+            "cc 100 kernel=\"rbf\" gamma=0.4 order=2",
             "crd 0.8 dim=128 negatives=16384 temperature=0.07 momentum=0.5 samples=0 seed=0",
             "cosine_hidden 1 levels=[]",
             "minilm_relation 1 levels=[] relation_heads=48",

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use kd_core::{Combine, Objective, ObjectiveConfig, Output, Taps};
+use kd_core::{Combine, Objective, ObjectiveConfig, Output, Taps, TermConfig};
 use kd_data::{Dataset, Splits};
 use kd_models::{Backbone, Network, NetworkConfig};
 
-use crate::recipe::{PlannedTraining, TEACHER};
+use crate::recipe::{PlannedTraining, STUDENT, TEACHER};
 use crate::{Arm, Error, Recipe, cache};
 
 /// What networks and objectives must know of the data.
@@ -55,13 +55,24 @@ impl DataShape {
 /// # Errors
 /// What the first wrong training would fail with, with the name of its stage.
 pub fn check(recipe: &Recipe, data: &DataShape, device: &Device) -> Result<(), Error> {
-    let stages = recipe.stages.values().chain([&recipe.student]);
-    let stages = stages.map(|stage| (&stage.model, &stage.weights));
-    let teacher = recipe.teacher.iter().map(|t| (&t.model, &t.weights));
-    for (model, weights) in stages.chain(teacher) {
-        if let Some(path) = weights {
-            Network::from_file(&data.network(model), path, device)?;
-        }
+    let stages = recipe.stages.iter();
+    let stages = stages.map(|(name, stage)| (format!("stages.{name}"), stage));
+    let stages = stages.chain([(STUDENT.into(), &recipe.student)]);
+    let stages = stages.map(|(name, stage)| (name, &stage.model, &stage.weights));
+    let teacher = recipe.teacher.iter();
+    let teacher = teacher.map(|t| (TEACHER.into(), &t.model, &t.weights));
+    for (name, model, weights) in stages.chain(teacher) {
+        let config = data.network(model);
+        let network = match weights {
+            Some(path) => Network::from_file(&config, path, device),
+            None => Network::new(&config, device),
+        };
+        let key = if weights.is_some() {
+            "weights"
+        } else {
+            "model"
+        };
+        network.map_err(|problem| Error::Recipe(format!("{name}.{key}: {problem}")))?;
     }
     let mut check = Check {
         recipe,
@@ -109,6 +120,16 @@ impl Check<'_> {
             )?,
         };
         let objective = recipe.objective_of(stage).with_samples(self.data.train);
+        for (name, entry) in &objective.terms {
+            if let TermConfig::Crd(crd) = &entry.term
+                && crd.samples < self.data.train
+            {
+                return Err(Error::Recipe(format!(
+                    "objective.{name}.samples = {}: the training split has {} pictures; leave the key out",
+                    crd.samples, self.data.train
+                )));
+            }
+        }
         let objectives =
             pupils.objectives(&objective, &stage.combine, stage.mutual, self.device)?;
         for objective in &objectives {
@@ -165,6 +186,7 @@ impl Shown {
                     let others = peers.filter(|(other, _)| *other != number);
                     teachers.extend(others.map(|(_, output)| output.clone()));
                 }
+                let several = teachers.len() > 1;
                 let teacher = match teachers.is_empty() {
                     true => None,
                     false => {
@@ -172,7 +194,14 @@ impl Shown {
                         Some(combine.apply(teachers, &labels)?)
                     }
                 };
-                Ok(config.init(student, teacher.as_ref(), &autodiff)?)
+                let objective = config.init(student, teacher.as_ref(), &autodiff);
+                objective.map_err(|problem| match several {
+                    false => problem.into(),
+                    true => Error::Recipe(format!(
+                        "{problem}. (There are several teachers, of which only the logits are combined: \
+                         terms that compare anything else need a single one, except `camkd`.)"
+                    )),
+                })
             })
             .collect()
     }

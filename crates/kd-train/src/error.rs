@@ -1,6 +1,6 @@
 //! What can go wrong between a recipe and its results.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// An error of this crate.
 #[derive(Debug, thiserror::Error)]
@@ -28,9 +28,9 @@ pub enum Error {
     },
     /// The loss stopped being a number.
     #[error(
-        "the loss is not finite at epoch {epoch}, step {step}: component `{component}` is {value}. \
-         The last good checkpoint is kept at {}. Lower the learning rate, set `train.clip_norm`, \
-         or check that component's weight", checkpoint.display()
+        "the loss is not finite in epoch {epoch}, at step {step}: component `{component}` is {value}; {}. \
+         Lower the learning rate, set `train.clip_norm`, or check that component's weight",
+        kept(checkpoint.as_deref())
     )]
     NotFinite {
         /// Name of the component.
@@ -39,20 +39,20 @@ pub enum Error {
         value: f64,
         /// Epoch, from 1.
         epoch: usize,
-        /// Optimiser step, from 0.
+        /// Optimiser step, from 1.
         step: usize,
-        /// Where the last good weights are.
-        checkpoint: PathBuf,
+        /// Where the weights of the best finished epoch are; none when no epoch was finished.
+        checkpoint: Option<PathBuf>,
     },
     /// The run was asked to stop.
-    #[error("stopped in epoch {epoch}, after step {step}; the best finished epoch is kept at {}", checkpoint.display())]
+    #[error("stopped in epoch {epoch}, after step {step}; {}", kept(checkpoint.as_deref()))]
     Stopped {
         /// Epoch, from 1.
         epoch: usize,
         /// Optimiser steps that were taken.
         step: usize,
-        /// Where the best weights so far are.
-        checkpoint: PathBuf,
+        /// Where the weights of the best finished epoch are; none when no epoch was finished.
+        checkpoint: Option<PathBuf>,
     },
     /// The report could not be made.
     #[error("report: {0}")]
@@ -66,4 +66,11 @@ pub enum Error {
     /// A network or its weights are wrong.
     #[error(transparent)]
     Models(#[from] kd_models::Error),
+}
+
+fn kept(checkpoint: Option<&Path>) -> String {
+    match checkpoint {
+        Some(path) => format!("the best finished epoch is kept at {}", path.display()),
+        None => "no epoch of this training was finished".into(),
+    }
 }

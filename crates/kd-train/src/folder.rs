@@ -9,6 +9,16 @@ use serde::Serialize;
 use crate::Error;
 use crate::records::Record;
 
+const METRICS: &str = "metrics.jsonl";
+
+/// What a run writes beside its metrics and checkpoints.
+const WRITTEN: [&str; 4] = [
+    "recipe.toml",
+    "student.safetensors",
+    "summary.json",
+    "report.html",
+];
+
 /// A run's folder, created empty, with its metrics open for appending.
 pub(crate) struct Folder {
     path: PathBuf,
@@ -26,18 +36,28 @@ impl Folder {
     /// # Errors
     /// [`Error::Format`] when it already holds a run, [`Error::Io`] when it cannot be written.
     pub(crate) fn create(path: &Path) -> Result<Self, Error> {
-        if path.join("metrics.jsonl").exists() {
-            return Err(Error::Format {
-                path: path.into(),
-                problem:
-                    "already holds a run; choose another folder with --out, or remove this one"
-                        .into(),
-            });
+        let taken = |problem: String| Error::Format {
+            path: path.into(),
+            problem: format!("{problem}; choose another folder with --out"),
+        };
+        let run = || taken("already holds a run".into());
+        if path.join(METRICS).exists() {
+            return Err(run());
+        }
+        // Such as the recipe itself, which the run's would take the place of.
+        if let Some(name) = WRITTEN.iter().find(|name| path.join(name).exists()) {
+            return Err(taken(format!(
+                "has a file `{name}`, which the run would write over"
+            )));
         }
         let checkpoints = path.join("checkpoints");
         std::fs::create_dir_all(&checkpoints).map_err(io("create the run folder", path))?;
-        let file = path.join("metrics.jsonl");
-        let metrics = File::create(&file).map_err(io("create", &file))?;
+        let file = path.join(METRICS);
+        let metrics = File::create_new(&file).map_err(|e| match e.kind() {
+            // Another run was faster.
+            std::io::ErrorKind::AlreadyExists => run(),
+            _ => io("create", &file)(e),
+        })?;
         Ok(Self {
             path: path.into(),
             metrics,
@@ -47,9 +67,10 @@ impl Folder {
     /// Removes what [`Folder::create`] and the recipe left, when a run ended before any training
     /// began: a mistake in a recipe should not cost the user a folder's name.
     pub(crate) fn discard_unused(&self) {
+        let begun = self.metrics.metadata().is_ok_and(|m| m.len() > 0);
         // Fails when weights were kept, and then everything stays.
-        if std::fs::remove_dir(self.path.join("checkpoints")).is_ok() {
-            for file in ["metrics.jsonl", "recipe.toml"] {
+        if !begun && std::fs::remove_dir(self.path.join("checkpoints")).is_ok() {
+            for file in [METRICS, "recipe.toml"] {
                 let _ = std::fs::remove_file(self.path.join(file));
             }
             // Fails when the user has files of their own in it.
@@ -66,7 +87,7 @@ impl Folder {
 
     /// Appends a line to `metrics.jsonl`.
     pub(crate) fn record(&mut self, record: &Record) -> Result<(), Error> {
-        let path = self.path.join("metrics.jsonl");
+        let path = self.path.join(METRICS);
         let mut line = to_json(&path, record, false)?;
         line.push('\n');
         self.metrics

@@ -190,13 +190,16 @@ impl<S: Backbone<Input = Tensor<4>>> Learner<S> {
         for (number, batch) in batches.into_iter().enumerate() {
             let shown = show(number, batch.images.clone().inner(), &taps.teacher)?;
             let shown = shown.map(Output::lift);
-            let output = self.forward(batch.images, &taps.student);
+            let output = self.forward(batch.images.clone(), &taps.student);
             let pair = Pair {
                 student: &output,
                 teacher: shown.as_ref(),
                 labels: &batch.labels,
                 indices: batch.places.as_deref(),
             };
+            if number == 0 {
+                self.measure(false, &batch.images, &pair, step)?;
+            }
             self.gather(&pair, step, share)?;
         }
         Ok(self.finish(share, lr))

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::Arm;
 use crate::cache::Asked;
@@ -27,10 +27,24 @@ impl Record {
     }
 }
 
+/// JSON has no number that is not finite: it is written as `null`.
+pub(crate) fn nan_from_null<'de, D: Deserializer<'de>>(value: D) -> Result<f64, D::Error> {
+    Ok(Option::deserialize(value)?.unwrap_or(f64::NAN))
+}
+
+fn nans_from_nulls<'de, D: Deserializer<'de>>(
+    values: D,
+) -> Result<BTreeMap<String, f64>, D::Error> {
+    let values: BTreeMap<String, Option<f64>> = BTreeMap::deserialize(values)?;
+    let values = values.into_iter();
+    Ok(values.map(|(k, v)| (k, v.unwrap_or(f64::NAN))).collect())
+}
+
 /// One component of the loss: its unweighted value and the weight it had.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ComponentValue {
     /// Value before weighting.
+    #[serde(deserialize_with = "nan_from_null")]
     pub value: f64,
     /// Weight at that step.
     pub weight: f64,
@@ -76,6 +90,7 @@ pub struct EpochRecord {
     /// Mean weighted loss over the epoch.
     pub loss: f64,
     /// Mean unweighted components over the epoch.
+    #[serde(deserialize_with = "nans_from_nulls")]
     pub components: BTreeMap<String, f64>,
     /// Learning rate of the last step.
     pub lr: f64,

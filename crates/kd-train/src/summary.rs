@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::Arm;
+use crate::records::nan_from_null;
 
 /// The result of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -102,8 +103,10 @@ pub struct Accuracy {
     /// Percent of pictures whose class is among the five highest.
     pub top5: f64,
     /// Mean cross-entropy.
+    #[serde(deserialize_with = "nan_from_null")]
     pub loss: f64,
     /// Expected calibration error over 15 bins of confidence, in percent.
+    #[serde(deserialize_with = "nan_from_null")]
     pub ece: f64,
     /// Top-1 of each class, in percent; none for a class without pictures.
     pub per_class: Vec<Option<f64>>,

@@ -120,7 +120,7 @@ where
     let batches = usable_batches(train, config);
     let members = pupils.into_iter();
     let members = members
-        .map(|pupil| Member::new(pupil, config, keeper))
+        .map(|pupil| Member::new(pupil, config))
         .collect::<Result<_, Error>>()?;
     let mut course = Course {
         cohort: Cohort { members, lessons },

@@ -287,6 +287,34 @@ fn a_recipe_without_a_teacher_trains_the_student() {
     assert!(out.join("student.safetensors").exists());
 }
 
+/// A term that needs no teacher is trained, and compared with the student on labels alone.
+#[test]
+fn a_student_can_be_its_own_teacher() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let overrides = [
+        "teacher=",
+        "objective={cross_entropy = {weight = 0.5}, byot = {}}",
+        "train.epochs=1",
+        "train.log_every=1",
+    ];
+    start(&overrides, &out, &mut Silent).unwrap();
+    let weights = |arm: Arm| -> Vec<(String, f64)> {
+        let records = records(&out).into_iter();
+        let mut steps = records.filter_map(|record| match record {
+            Record::Step(step) if step.arm == arm => Some(step),
+            _ => None,
+        });
+        let components = steps.next().unwrap().components.into_iter();
+        components.map(|(name, c)| (name, c.weight)).collect()
+    };
+    assert_eq!(weights(Arm::Alone), [("cross_entropy".into(), 1.0)]);
+    assert_eq!(
+        weights(Arm::Distilled),
+        [("byot".into(), 1.0), ("cross_entropy".into(), 0.5)]
+    );
+}
+
 #[test]
 fn a_loss_that_explodes_names_its_component_and_keeps_the_last_good_weights() {
     let folder = tempfile::tempdir().unwrap();
@@ -303,9 +331,28 @@ fn a_loss_that_explodes_names_its_component_and_keeps_the_last_good_weights() {
     };
     assert_eq!(component, "cross_entropy");
     assert_eq!(*epoch, 1);
+    assert_eq!(*checkpoint, None);
+    let text = error.to_string();
+    assert!(
+        text.contains("no epoch of this training was finished"),
+        "{text}"
+    );
+    assert!(text.contains("Lower the learning rate"), "{text}");
+
+    // The teacher's only epoch is finished, the student's first is, its second is not.
+    let out = folder.path().join("later");
+    let overrides = ["train.lr.shape={name = \"multi_step\", milestones = [1], factor = 1e30}"];
+    let error = start(&overrides, &out, &mut Silent).unwrap_err();
+    let Error::NotFinite {
+        checkpoint: Some(checkpoint),
+        epoch: 2,
+        ..
+    } = &error
+    else {
+        panic!("{error}");
+    };
     let config = NetworkConfig::new("resnet8", 10, 1);
     Network::from_file(&config, checkpoint, &Device::flex()).unwrap();
-    assert!(error.to_string().contains("Lower the learning rate"));
 }
 
 /// Asks to stop after a number of steps.
@@ -340,7 +387,8 @@ fn an_observer_can_stop_a_run() {
     };
     // Two steps of the teacher, then two of the student alone were taken.
     assert_eq!((*epoch, *step), (1, 2));
-    assert!(checkpoint.exists());
+    assert_eq!(*checkpoint, None);
+    assert!(out.join("metrics.jsonl").exists());
     assert!(!out.join("summary.json").exists());
 }
 
@@ -369,7 +417,16 @@ fn a_mistake_costs_no_folder() {
     assert!(error.to_string().contains("resnet9"), "{error}");
     assert!(!out.exists());
 
-    // What the user had there stays.
+    // What the user had there stays, a recipe of the same name too.
+    let mine = folder.path().join("mine");
+    std::fs::create_dir(&mine).unwrap();
+    std::fs::write(mine.join("recipe.toml"), "mine").unwrap();
+    let error = start(&[], &mine, &mut Silent).unwrap_err().to_string();
+    assert!(error.contains("has a file `recipe.toml`"), "{error}");
+    assert_eq!(
+        std::fs::read_to_string(mine.join("recipe.toml")).unwrap(),
+        "mine"
+    );
     std::fs::create_dir(&out).unwrap();
     std::fs::write(out.join("notes.txt"), "mine").unwrap();
     start(&["student.model=resnet9"], &out, &mut Silent).unwrap_err();

@@ -27,7 +27,7 @@ pub struct Arguments {
     /// Name of the data set.
     #[arg(long, value_name = "NAME", default_value = "fashion_mnist_small")]
     data: String,
-    /// Folder of the data set [default: data].
+    /// Folder of the data set [default: the environment's KD_DATA, or data].
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// Height and width that the pictures of an image folder are resized to.
@@ -37,7 +37,7 @@ pub struct Arguments {
     #[arg(long, value_enum, default_value = "dataset")]
     normalize: Statistics,
     /// Pictures in a batch.
-    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=65536))]
     batch: u32,
     #[command(flatten)]
     device: DeviceArgument,

@@ -1,7 +1,7 @@
 //! `kd models`.
 
 use anyhow::Result;
-use clap::Args;
+use clap::{Args, builder::RangedU64ValueParser};
 use kd_models::{ModelInfo, NetworkConfig, cost, find, models};
 
 use crate::{
@@ -20,13 +20,13 @@ pub struct Arguments {
     /// Name of a network.
     name: Option<String>,
     /// Classes to count parameters for.
-    #[arg(long, value_name = "N", default_value_t = 100)]
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = RangedU64ValueParser::<usize>::new().range(1..=1_000_000))]
     classes: usize,
     /// Channels of a picture.
-    #[arg(long, value_name = "N", default_value_t = 3)]
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = RangedU64ValueParser::<usize>::new().range(1..=1024))]
     channels: usize,
     /// Height and width of a picture.
-    #[arg(long, value_name = "PIXELS", default_value_t = 32)]
+    #[arg(long, value_name = "PIXELS", default_value_t = 32, value_parser = RangedU64ValueParser::<usize>::new().range(1..=4096))]
     size: usize,
 }
 

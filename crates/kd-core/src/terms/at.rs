@@ -20,7 +20,7 @@ use kd_kernels::energy;
 use serde::{Deserialize, Serialize};
 
 use super::maps::{LevelPair, at_one_size, pair_levels, sum_over, taps};
-use super::unit::{norm, unit};
+use super::unit::{for_products, norm, unit_products};
 use super::{About, check};
 use crate::{Error, Output, Pair, PairTaps, Step};
 
@@ -65,7 +65,7 @@ pub fn at(student: Tensor<4>, teacher: Tensor<4>, scaling: AtScaling) -> Result<
 
 /// The attention vector of every sample, `[batch, positions]`.
 fn attention(map: Tensor<4>) -> Tensor<2> {
-    unit(energy(map))
+    unit_products(energy(for_products(map)))
 }
 
 /// Parameters of [`At`].

@@ -15,8 +15,8 @@
 //! The bottleneck is a 1×1 convolution to a quarter of the last map's channels, a 3×3 convolution of
 //! stride 2 for every halving of the size (one of stride 1 where there is none), and a 1×1 convolution,
 //! each with batch normalisation and a ReLU. Defaults are those of published code, where α is 0.3, λ 0.03
-//! and T 3. That code takes the plain distance of averaged maps, where the paper writes the squared one
-//! of maps, and leaves out T².
+//! and T 3. That code takes the plain distance of averaged maps, of the whole batch at once, where the paper
+//! writes the squared one of maps, and leaves out T²; so its λ has another scale, and may need to be found anew.
 //!
 //! Source: L. Zhang, J. Song, A. Gao, J. Chen, C. Bao, K. Ma, "Be Your Own Teacher: Improve the
 //! Performance of Convolutional Neural Networks via Self Distillation", ICCV 2019.

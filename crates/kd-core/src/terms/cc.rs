@@ -37,9 +37,9 @@ pub(super) const ABOUT: About = About {
     source: "Peng, Jin, Liu, Li, Wu, Liu, Zhou, Zhang, ICCV 2019",
     needs: "embedding of both networks, of any width; at least two samples a batch",
     when: "Beside kd, when samples of a class should stay together: re-identification, faces, metric \
-           learning. Larger batches say more.",
+           learning. Larger batches say more. The weight is for the Gaussian; `consecutive` has 0.02 in its code.",
     teacher: true,
-    weight: 0.02,
+    weight: 100.0,
 };
 
 /// How two samples are compared.

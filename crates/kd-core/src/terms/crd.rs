@@ -296,7 +296,10 @@ impl Crd {
         Err(Error::Shape {
             loss: "crd",
             problem: match outside {
-                Some(index) => format!("index {index} of a training set of samples = {samples}"),
+                Some(index) => format!(
+                    "index {index} of a training set of samples = {samples}: leave `samples` out, which \
+                     takes the number of training samples, or give that number"
+                ),
                 None => format!("{} indices for a batch of {batch}", indices.len()),
             },
         })

@@ -19,7 +19,7 @@ use burn::tensor::activation::softmax;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::unit::norm;
+use super::unit::{norm, widened};
 use super::{About, check};
 use crate::{Error, Output, Pair, PairTaps, Step};
 
@@ -75,11 +75,13 @@ pub fn dist(
 ) -> Result<Tensor<1>, Error> {
     check::same_shape("dist", &student, &teacher)?;
     config.validate()?;
-    let student = softmax(student / config.temperature, 1);
-    let teacher = softmax(teacher.detach() / config.temperature, 1);
+    let dtype = student.dtype();
+    let [student, teacher] =
+        [student, teacher.detach()].map(|logits| softmax(widened(logits) / config.temperature, 1));
     let within_samples = uncorrelated(student.clone(), teacher.clone()) * config.beta;
     let within_classes = uncorrelated(student.transpose(), teacher.transpose()) * config.gamma;
-    Ok((within_samples + within_classes) * (config.temperature * config.temperature))
+    let sum = (within_samples + within_classes) * (config.temperature * config.temperature);
+    Ok(sum.cast(dtype))
 }
 
 /// One minus the mean correlation of rows.

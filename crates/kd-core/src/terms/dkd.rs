@@ -19,6 +19,7 @@ use burn::tensor::{Bool, Device, Int, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::kd::divergence;
+use super::unit::widened;
 use super::{About, check};
 use crate::{Error, Output, Pair, PairTaps, Step};
 
@@ -78,11 +79,12 @@ pub fn dkd(
     check::same_shape("dkd", &student, &teacher)?;
     check::labels_fit("dkd", &student, &labels)?;
     config.validate()?;
-    let student = Split::new(student / config.temperature, &labels);
-    let teacher = Split::new(teacher / config.temperature, &labels);
+    let dtype = student.dtype();
+    let student = Split::new(widened(student) / config.temperature, &labels);
+    let teacher = Split::new(widened(teacher) / config.temperature, &labels);
     let target = divergence(student.target_or_rest, teacher.target_or_rest) * config.alpha;
     let rest = divergence(student.rest, teacher.rest) * config.beta;
-    Ok((target + rest) * (config.temperature * config.temperature))
+    Ok(((target + rest) * (config.temperature * config.temperature)).cast(dtype))
 }
 
 /// Logits taken apart at the label.

@@ -19,6 +19,7 @@ use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::kd::kd;
+use super::unit::widened;
 use super::{About, check};
 use crate::{Error, Output, Pair, PairTaps, Schedule, Step};
 
@@ -70,11 +71,10 @@ pub fn standardize(logits: Tensor<2>) -> Result<Tensor<2>, Error> {
 /// [`Error::Config`] when `temperature` is not above 0.
 pub fn lskd(student: Tensor<2>, teacher: Tensor<2>, temperature: f64) -> Result<Tensor<1>, Error> {
     check::same_shape("lskd", &student, &teacher)?;
-    kd(
-        standardize(student)?,
-        standardize(teacher.detach())?,
-        temperature,
-    )
+    let dtype = student.dtype();
+    let student = standardize(widened(student))?;
+    let teacher = standardize(widened(teacher.detach()))?;
+    Ok(kd(student, teacher, temperature)?.cast(dtype))
 }
 
 /// Parameters of [`Lskd`].

@@ -30,8 +30,8 @@ pub(super) const ABOUT: About = About {
     formula: "Σ_levels mean_b Σ_chw (g(masked f_s) − f_t)²",
     source: "Yang, Li, Shao, Shi, Yuan, Yuan, ECCV 2022",
     needs: "feature maps of both networks, of any channels and sizes; owns a generator a level",
-    when: "Detection and segmentation; for classification the authors mask 0.15 at a weight of 7e-5. Its \
-           sums are large: keep the weight near the default.",
+    when: "Detection and segmentation. For classification the authors mask 0.15 of the channels instead of the \
+           positions, at a weight of 7e-5. Its sums are large: keep the weight near the default.",
     teacher: true,
     weight: 2e-5,
 };

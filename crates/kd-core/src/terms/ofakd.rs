@@ -113,11 +113,15 @@ impl OfaKdConfig {
             true => (1..count).collect(),
             false => self.levels.clone(),
         };
-        if let Some(level) = levels.iter().find(|&&level| level >= count) {
+        let beyond = levels.iter().any(|&level| level >= count);
+        let twice = (1..levels.len()).any(|i| levels[..i].contains(&levels[i]));
+        if count == 0 || beyond || twice {
             return Err(Error::Config {
                 key: "levels".into(),
                 value: format!("{:?}", self.levels),
-                expected: format!("the student has {count} levels, from 0, and no level {level}"),
+                expected: format!(
+                    "must be levels of the student's maps, each once; it has {count} levels, from 0"
+                ),
             });
         }
         let [_, classes] = student.logits.dims();

@@ -18,7 +18,7 @@ use burn::module::Module;
 use burn::tensor::{Bool, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::unit::precision;
+use super::unit::{precision, widened};
 use super::{About, check};
 use crate::{Error, Output, Pair, PairTaps, Step};
 
@@ -50,10 +50,9 @@ const COINCIDENT: f64 = 1e-24;
 /// samples: a distance needs a pair.
 pub fn rkd_distance(student: Tensor<2>, teacher: Tensor<2>) -> Result<Tensor<1>, Error> {
     check::same_batch_of_pairs("rkd_distance", &student, &teacher)?;
-    Ok(distance(
-        squared_distances(student),
-        squared_distances(teacher.detach()),
-    ))
+    let dtype = student.dtype();
+    let [student, teacher] = [student, teacher.detach()].map(squared_distances);
+    Ok(distance(student, teacher).cast(dtype))
 }
 
 /// The angle loss of embeddings `[batch, width]`, whose widths may differ.
@@ -64,15 +63,15 @@ pub fn rkd_distance(student: Tensor<2>, teacher: Tensor<2>) -> Result<Tensor<1>,
 /// As [`rkd_distance`].
 pub fn rkd_angle(student: Tensor<2>, teacher: Tensor<2>) -> Result<Tensor<1>, Error> {
     check::same_batch_of_pairs("rkd_angle", &student, &teacher)?;
-    Ok(angle(
-        squared_distances(student),
-        squared_distances(teacher.detach()),
-    ))
+    let dtype = student.dtype();
+    let [student, teacher] = [student, teacher.detach()].map(squared_distances);
+    Ok(angle(student, teacher).cast(dtype))
 }
 
 /// `‖x_i − x_j‖²`, `[batch, batch]`; exactly 0 on the diagonal and between equal points.
 fn squared_distances(x: Tensor<2>) -> Tensor<2> {
     let [batch, _] = x.dims();
+    let x = widened(x);
     // Distances do not change when every point moves alike: moving the mean to the origin, as a
     // constant, spares digits that the difference below would lose.
     let centre = x.clone().detach().mean_dim(0);
@@ -165,20 +164,25 @@ impl RkdConfig {
         teacher: Option<&Output>,
         _device: &Device,
     ) -> Result<Rkd, Error> {
-        check::not_negative("distance", self.distance)?;
-        check::not_negative("angle", self.angle)?;
-        if self.distance == 0.0 && self.angle == 0.0 {
-            return Err(Error::Config {
-                key: "distance".into(),
-                value: "0, and angle = 0".into(),
-                expected: "at least one of the two must be above 0".into(),
-            });
-        }
+        self.validate()?;
         teacher.ok_or(Error::NoTeacher)?.embedding()?;
         student.embedding()?;
         Ok(Rkd {
             config: self.clone(),
         })
+    }
+
+    fn validate(&self) -> Result<(), Error> {
+        check::not_negative("distance", self.distance)?;
+        check::not_negative("angle", self.angle)?;
+        match self.distance == 0.0 && self.angle == 0.0 {
+            false => Ok(()),
+            true => Err(Error::Config {
+                key: "distance".into(),
+                value: "0, and angle = 0".into(),
+                expected: "at least one of the two must be above 0".into(),
+            }),
+        }
     }
 }
 
@@ -211,17 +215,19 @@ impl Rkd {
 /// No gradient reaches the teacher.
 ///
 /// # Errors
-/// As [`rkd_distance`].
+/// As [`rkd_distance`], and [`Error::Config`] when a weight is below 0 or both are 0.
 pub fn rkd(student: Tensor<2>, teacher: Tensor<2>, config: &RkdConfig) -> Result<Tensor<1>, Error> {
     check::same_batch_of_pairs("rkd", &student, &teacher)?;
-    let student = squared_distances(student);
-    let teacher = squared_distances(teacher.detach());
-    if config.angle == 0.0 {
-        return Ok(distance(student, teacher) * config.distance);
-    }
-    if config.distance == 0.0 {
-        return Ok(angle(student, teacher) * config.angle);
-    }
-    let near = distance(student.clone(), teacher.clone()) * config.distance;
-    Ok(near + angle(student, teacher) * config.angle)
+    config.validate()?;
+    let dtype = student.dtype();
+    let [student, teacher] = [student, teacher.detach()].map(squared_distances);
+    let loss = if config.angle == 0.0 {
+        distance(student, teacher) * config.distance
+    } else if config.distance == 0.0 {
+        angle(student, teacher) * config.angle
+    } else {
+        let near = distance(student.clone(), teacher.clone()) * config.distance;
+        near + angle(student, teacher) * config.angle
+    };
+    Ok(loss.cast(dtype))
 }

@@ -1,6 +1,6 @@
 //! The length of vectors, and vectors brought to length 1.
 
-use burn::tensor::Tensor;
+use burn::tensor::{DType, Tensor};
 use kd_kernels::unit_rows;
 
 /// A vector whose largest entry is no larger than this has no direction.
@@ -52,6 +52,16 @@ pub(super) fn norm(rows: Tensor<2>) -> Tensor<2> {
         .mask_fill(zero.clone(), 1.0)
         .sqrt()
         .mask_fill(zero, 0.0)
+}
+
+/// The same numbers in a precision of at least 24 bits: half precision holds neither the small constants of a
+/// loss nor its intermediate squares and sums. For what is `[batch, ..]` small; the loss goes back to the type of
+/// its inputs by [`Tensor::cast`].
+pub(super) fn widened<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    match x.dtype() {
+        DType::F16 | DType::BF16 => x.cast(DType::F32),
+        _ => x,
+    }
 }
 
 /// Distance from 1 to the next number that the tensor's type can hold.

@@ -18,7 +18,9 @@ use kd_core::terms::squared_logits::squared_logits;
 use kd_core::terms::wsld::wsld;
 use proptest::prelude::*;
 
-use crate::{Logits, assert_finite, classes_of, close, evaluate, leaf, logits, reversed};
+use crate::{
+    Logits, assert_finite, assert_half, classes_of, close, evaluate, leaf, logits, reversed, wave,
+};
 
 type Loss = fn(Tensor<2>, Tensor<2>, Tensor<1, Int>, f64) -> Result<Tensor<1>, Error>;
 
@@ -97,6 +99,7 @@ const TABLE: &[(&str, Loss, Least)] = &[
         "ctkd",
         |s, t, _, temp| {
             let temperature = Tensor::from_floats([temp as f32], &s.device());
+            let temperature = temperature.cast(s.dtype());
             ctkd(s, t, temperature)
         },
         Least::Zero,
@@ -132,7 +135,7 @@ fn self_taught(
     temperature: f64,
 ) -> Result<Tensor<1>, Error> {
     let [batch, _] = exit.dims();
-    let map = Tensor::ones([batch, 1, 1, 1], &exit.device());
+    let map = Tensor::ones([batch, 1, 1, 1], (&exit.device(), exit.dtype()));
     let config = ByotConfig {
         alpha,
         temperature,
@@ -241,6 +244,19 @@ fn ordinary() -> Logits {
         teacher: wave(1.1),
         labels: vec![0, 3, 1, 4],
         temperature: 2.0,
+    }
+}
+
+#[test]
+fn half_precision_holds_every_loss_of_ordinary_logits() {
+    let labels = classes_of(&[0, 3, 1, 4, 9, 9, 2, 7]);
+    for (name, loss, _) in TABLE {
+        assert_half(name, |dtype| {
+            let student = wave([8, 10], 0.3, 8.0, dtype);
+            let teacher = wave([8, 10], 0.9, 8.0, dtype);
+            let value = loss(student.clone(), teacher, labels.clone(), 4.0).unwrap();
+            (student, value)
+        });
     }
 }
 

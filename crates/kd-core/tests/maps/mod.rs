@@ -11,7 +11,7 @@ use kd_core::{Error, Levels, Maps, Output, Pair, Step, TermConfig};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use crate::{assert_finite, close, device, evaluate, leaf, reversed};
+use crate::{assert_finite, assert_half, close, device, evaluate, leaf, reversed};
 
 type Loss = fn(Tensor<4>, Tensor<4>) -> Result<Tensor<1>, Error>;
 
@@ -160,6 +160,18 @@ fn the_papers_scaling_is_half_of_the_distance() {
         .unwrap()
         .into_scalar();
     assert!((found - 0.5 * 0.8_f32.sqrt()).abs() < 1e-6, "{found}");
+}
+
+#[test]
+fn half_precision_holds_maps_whose_squares_it_cannot() {
+    for (name, loss) in TABLE {
+        assert_half(name, |dtype| {
+            let student = crate::wave(STUDENT, 0.2, 300.0, dtype);
+            let teacher = crate::wave(TEACHER, 0.9, 400.0, dtype);
+            let value = loss(student.clone(), teacher).unwrap();
+            (student, value)
+        });
+    }
 }
 
 #[test]

@@ -7,6 +7,8 @@ use kd_core::terms::rkd::{RkdConfig, rkd, rkd_angle, rkd_distance};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+use crate::{assert_half, wave};
+
 /// An embedding in double precision, so that two ways to the same number can be told from one that
 /// is wrong.
 fn precise(values: &[f64], shape: [usize; 2]) -> Tensor<2> {
@@ -233,6 +235,31 @@ fn equal_points_have_no_direction_to_move_in() {
                 assert!(gradient.iter().all(|g| *g == 0.0), "{gradient:?}");
             }
         }
+    }
+}
+
+#[test]
+fn half_precision_holds_distances_and_angles() {
+    for (name, loss) in [
+        ("rkd_distance", rkd_distance as fn(_, _) -> _),
+        ("rkd_angle", rkd_angle),
+        ("rkd", |s, t| rkd(s, t, &RkdConfig::default())),
+    ] {
+        assert_half(name, |dtype| {
+            let student = wave([6, 16], 0.2, 8.0, dtype);
+            let teacher = wave([6, 32], 0.9, 5.0, dtype);
+            let value: Result<Tensor<1>, Error> = loss(student.clone(), teacher);
+            (student, value.unwrap())
+        });
+    }
+}
+
+#[test]
+fn weights_that_make_no_sense_are_refused() {
+    for (distance, angle) in [(-1.0, 2.0), (25.0, f64::NAN), (0.0, 0.0)] {
+        let made = || single(&[0.0, 1.0], [2, 1]);
+        let error = rkd(made(), made(), &RkdConfig { distance, angle }).unwrap_err();
+        assert!(matches!(error, Error::Config { .. }), "{error}");
     }
 }
 

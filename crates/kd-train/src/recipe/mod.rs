@@ -168,12 +168,15 @@ impl Recipe {
         self.objective.distils() || self.student.start.is_some()
     }
 
-    /// The loss of a stage.
+    /// The loss of a stage: its own, or the recipe's; of a stage that has none of its own and nobody to learn
+    /// from, where the recipe's compares with a teacher, the labels.
     pub fn objective_of(&self, stage: &StageSpec) -> ObjectiveConfig {
         match &stage.objective {
             Some(objective) => objective.clone(),
-            None if self.taught(stage) => self.objective.clone(),
-            None => self.objective.labels_only(),
+            None if self.objective.needs_teacher() && !self.taught(stage) => {
+                self.objective.labels_only()
+            }
+            None => self.objective.clone(),
         }
     }
 
@@ -188,6 +191,8 @@ impl Recipe {
     }
 
     fn validate(&self) -> Result<(), String> {
+        self.validate_name()?;
+        self.data.validate().map_err(|e| e.to_string())?;
         self.train.validate("train")?;
         if let Some(train) = self.teacher.as_ref().and_then(|t| t.train.as_ref()) {
             train.validate("teacher.train")?;
@@ -196,7 +201,35 @@ impl Recipe {
             cache.validate()?;
         }
         self.validate_student()?;
+        self.validate_patience()?;
         self.validate_graph()
+    }
+
+    /// The name becomes a folder.
+    fn validate_name(&self) -> Result<(), String> {
+        let name = &self.name;
+        let taken = ["finished", "teacher-cache"].contains(&name.as_str());
+        match taken || name.is_empty() || name.starts_with('.') || name.contains(['/', '\\']) {
+            false => Ok(()),
+            true => Err(format!(
+                "name = {name:?}: the run folder is called by it, so it must not be empty, start with a dot, hold \
+                 a slash, or be `finished` or `teacher-cache`"
+            )),
+        }
+    }
+
+    fn validate_patience(&self) -> Result<(), String> {
+        let teacher = self.teacher.iter().filter_map(|t| t.train.as_ref());
+        let stages = self.stages.values().filter_map(|s| s.train.as_ref());
+        let mut budgets = [&self.train].into_iter().chain(teacher).chain(stages);
+        match self.data.validation == 0.0 && budgets.any(|budget| budget.patience.is_some()) {
+            false => Ok(()),
+            true => Err(
+                "train.patience waits for a better validation accuracy, and data.validation = 0: hold some \
+                 pictures out, or leave `patience` out"
+                    .into(),
+            ),
+        }
     }
 
     fn validate_student(&self) -> Result<(), String> {
@@ -211,11 +244,14 @@ impl Recipe {
             ));
         }
         if self.objective.needs_teacher() && !self.taught(&self.student) {
-            return Err(
-                "the objective compares with a teacher: add a [teacher] table, or keep only \
-                 `cross_entropy` in [objective]"
+            return Err(match &self.student.teachers {
+                Some(_) => "the objective compares with a teacher, and student.teachers is empty: name one there, \
+                            or keep only `cross_entropy` in [objective]"
                     .into(),
-            );
+                None => "the objective compares with a teacher: add a [teacher] table, or keep only \
+                         `cross_entropy` in [objective]"
+                    .into(),
+            });
         }
         if !self.objective.needs_teacher() && self.taught(&self.student) {
             return Err(format!(
@@ -237,6 +273,9 @@ impl Recipe {
     }
 }
 
+/// Pictures in a batch: more would not fit any memory.
+const MOST_IN_A_BATCH: usize = 1 << 20;
+
 impl TrainConfig {
     fn validate(&self, table: &str) -> Result<(), String> {
         let at_least_one = [
@@ -253,6 +292,12 @@ impl TrainConfig {
         ];
         if let Some((key, _)) = at_least_one.into_iter().find(|(_, value)| *value == 0) {
             return Err(format!("{table}.{key} = 0: must be at least 1"));
+        }
+        if self.batch > MOST_IN_A_BATCH {
+            return Err(format!(
+                "{table}.batch = {}: must be at most {MOST_IN_A_BATCH}",
+                self.batch
+            ));
         }
         if let Some(norm) = self.clip_norm.filter(|n| !(n.is_finite() && *n > 0.0)) {
             return Err(format!("{table}.clip_norm = {norm}: must be above 0"));

@@ -37,29 +37,59 @@ pub(super) fn load(path: &Path, overrides: &[String]) -> Result<Recipe, Error> {
     Value::Table(table.clone()).try_into().map_err(|e| {
         // Tell apart a mistake of the file and one of the overrides: the file's has a line.
         match toml::from_str::<Recipe>(&text) {
-            Err(in_text) if in_text.message() == message(&e) => in_file(path, &text, &in_text),
+            Err(in_text) if in_text.message() == e.message() => in_file(path, &text, &in_text),
             _ => Error::Recipe(format!(
                 "{} with --set {}: {}",
                 path.display(),
                 overrides.join(" --set "),
-                in_stage(&e, &with_hint(&message(&e)))
+                located(&e, &with_hint(&message(&e)))
             )),
         }
     })
 }
 
-/// Says in which stage a mistake is that has no line: the keys there are those of a recipe.
-fn in_stage(error: &toml::de::Error, message: &str) -> String {
+/// Says where a mistake is that has no line.
+fn located(error: &toml::de::Error, message: &str) -> String {
     let shown = error.to_string();
-    let keys = shown.rsplit_once("\nin `stages.").map(|(_, keys)| keys);
-    match keys.and_then(|keys| keys.split(['.', '`']).next()) {
-        Some(stage) => format!("stages.{stage}: {message}"),
-        None => message.into(),
+    let keys = shown.rsplit_once("\nin `").map(|(_, keys)| keys);
+    let Some(keys) = keys.and_then(|keys| keys.split('`').next()) else {
+        return message.into();
+    };
+    // A term's mistake says where it is, but for the stage.
+    let place = match message.starts_with("objective.") {
+        true => keys.strip_suffix("objective").unwrap_or(keys),
+        false => keys,
+    };
+    match place.trim_end_matches('.') {
+        "" => message.into(),
+        place => format!("{place}: {message}"),
     }
 }
 
+/// What the parser says, in words of TOML.
 fn message(error: &toml::de::Error) -> String {
-    error.message().to_string()
+    let message = error.message();
+    let Some((found, wanted)) = message.split_once(", expected ") else {
+        return message.into();
+    };
+    let plain = [
+        ("struct LrConfig", "a table such as { peak = 0.1 }"),
+        ("struct ", "a table"),
+        (
+            "internally tagged enum ",
+            "a table such as { name = \"...\" }",
+        ),
+        ("usize", "a whole number of at least 0"),
+        ("u64", "a whole number of at least 0"),
+        ("f64", "a number"),
+        ("a sequence", "a list such as [\"...\"]"),
+        ("a map", "a table"),
+    ];
+    let plain = plain.iter().find(|(rust, _)| wanted.starts_with(rust));
+    match plain {
+        Some((_, plain)) if found.starts_with("invalid") => format!("{found}, expected {plain}"),
+        _ => message.into(),
+    }
 }
 
 fn make_absolute(table: &mut Table, folder: &Path) -> Result<(), Error> {
@@ -105,23 +135,36 @@ fn apply(table: &mut Table, assignment: &str) -> Result<(), Error> {
     if path.iter().any(|part| part.is_empty()) {
         return Err(wrong("the key has an empty part"));
     }
-    let value = parse_value(text.trim());
-    let remove = text.trim().is_empty();
     let last = path.pop().unwrap_or_default();
-    let mut here = table;
-    for part in path {
-        here = here
-            .entry(part)
-            .or_insert_with(|| Value::Table(Table::new()))
-            .as_table_mut()
-            .ok_or_else(|| wrong(&format!("`{part}` is a value, not a table")))?;
-    }
-    if remove {
-        here.remove(last);
-    } else {
+    let insert = |table: &mut Table, value| {
+        let mut here = table;
+        for part in &path {
+            here = here
+                .entry(*part)
+                .or_insert_with(|| Value::Table(Table::new()))
+                .as_table_mut()
+                .ok_or_else(|| wrong(&format!("`{part}` is a value, not a table")))?;
+        }
         here.insert(last.into(), value);
+        Ok(())
+    };
+    if !text.trim().is_empty() {
+        return insert(table, parse_value(text.trim()));
     }
-    Ok(())
+    let mut above = Some(&mut *table);
+    for part in &path {
+        above = above.and_then(|t| t.get_mut(*part)?.as_table_mut());
+    }
+    if above.and_then(|table| table.remove(last)).is_some() {
+        return Ok(());
+    }
+    // It is not there, which is as well, but it must be a key.
+    let mut probe = table.clone();
+    insert(&mut probe, Value::Array(Vec::new()))?;
+    match Value::Table(probe).try_into::<Recipe>() {
+        Err(e) if e.message().contains("unknown ") => Err(wrong(&with_hint(&message(&e)))),
+        _ => Ok(()),
+    }
 }
 
 fn parse_value(text: &str) -> Value {

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use burn::module::Module;
+use kd_core::Combine;
 use kd_models::Network;
 
 use super::training::{Contender, Novice, Plan, Start};
@@ -217,6 +218,8 @@ impl Job<'_> {
             novices,
             objective: self.recipe.objective.labels_only(),
             teachers: Vec::new(),
+            // Nothing is combined.
+            combine: Combine::default(),
             mutual: false,
             ..plan
         }

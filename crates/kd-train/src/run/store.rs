@@ -213,8 +213,10 @@ impl Store {
         // What is there already is the same, or could not be read.
         let place = self.folder.join(name(&text));
         let _ = std::fs::remove_dir_all(&place);
-        let whole = whole.keep();
-        std::fs::rename(&whole, &place).map_err(io("rename", &place))
+        std::fs::rename(whole.path(), &place).map_err(io("write", &place))?;
+        // It has gone from where it would be removed.
+        let _ = whole.keep();
+        Ok(())
     }
 }
 

@@ -110,7 +110,11 @@ impl Job<'_> {
         }
         let trained = self.train_now(plan, networks, cache, folder, observer)?;
         let finished = Finished::new(plan, trained.0, trained.1);
-        self.store.keep(&inputs, &finished)?;
+        if let Err(problem) = self.store.keep(&inputs, &finished) {
+            observer.event(Event::Note(&format!(
+                "this training cannot be kept for later runs: {problem}"
+            )));
+        }
         Ok(finished.contenders)
     }
 
@@ -129,11 +133,14 @@ impl Job<'_> {
             |teacher| json!({"model": teacher.config().model, "weights": identity::hash(*teacher)}),
         );
         let teachers: Vec<Value> = teachers.collect();
+        let kernels =
+            kd_kernels::mode().map_or_else(|bad| bad.to_string(), |mode| mode.to_string());
         let data = &self.recipe.data;
         let kept = self.recipe.teacher.as_ref().and_then(|t| t.cache.as_ref());
         Ok(json!({
             "version": env!("CARGO_PKG_VERSION"),
             "device": self.store.device(),
+            "kernels": kernels,
             "seed": plan.seed,
             "data": {
                 "sha256": self.dataset.sha256,

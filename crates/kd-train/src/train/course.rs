@@ -155,7 +155,8 @@ where
             observer.event(Event::Epoch(&record));
             keeper.record(&Record::Epoch(record))?;
             if member.best.offer(student, end.epoch, accuracy) {
-                member.checkpoint = keeper.keep(&member.arm, &member.best.student)?;
+                let kept = keeper.keep(&member.arm, &member.best.student)?;
+                member.checkpoint = Some(kept);
             }
         }
         Ok(())

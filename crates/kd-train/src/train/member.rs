@@ -9,7 +9,7 @@ use kd_core::Step;
 use kd_models::Backbone;
 
 use super::best::Best;
-use super::{Keeper, Pupil, Trained};
+use super::{Pupil, Trained};
 use crate::gradients::trainable_parameters;
 use crate::learner::{Learner, LossValues};
 use crate::{Arm, Error, TrainConfig};
@@ -20,7 +20,7 @@ pub(super) struct Member<S: Module + ModuleDisplay> {
     pub learner: Learner<S>,
     pub best: Best<S>,
     /// Where the best weights are.
-    pub checkpoint: PathBuf,
+    pub checkpoint: Option<PathBuf>,
     adapter_parameters: u64,
     totals: Totals,
 }
@@ -33,11 +33,7 @@ struct Totals {
 }
 
 impl<S: Backbone<Input = Tensor<4>>> Member<S> {
-    pub fn new(
-        pupil: Pupil<S>,
-        config: &TrainConfig,
-        keeper: &mut dyn Keeper<S>,
-    ) -> Result<Self, Error> {
+    pub fn new(pupil: Pupil<S>, config: &TrainConfig) -> Result<Self, Error> {
         // What is deployed with the student is counted with it.
         let head = pupil.objective.head();
         let deployed = head.map_or(0, trainable_parameters);
@@ -45,7 +41,7 @@ impl<S: Backbone<Input = Tensor<4>>> Member<S> {
         let learner = Learner::new(pupil.student, pupil.objective, config);
         let best = Best::new(learner.deployed()?);
         Ok(Self {
-            checkpoint: keeper.keep(&pupil.arm, &best.student)?,
+            checkpoint: None,
             arm: pupil.arm,
             learner,
             best,
@@ -61,7 +57,7 @@ impl<S: Backbone<Input = Tensor<4>>> Member<S> {
                 component,
                 value,
                 epoch: at.epoch,
-                step: at.index,
+                step: at.index + 1,
                 checkpoint: self.checkpoint.clone(),
             });
         }

@@ -51,7 +51,7 @@ pub struct Arguments {
     cache: Option<String>,
     /// Write the measurements to a file.
     #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
+    pub(super) json: Option<PathBuf>,
     #[command(flatten)]
     device: DeviceArgument,
 }

@@ -16,7 +16,7 @@ pub struct Arguments {
     #[arg(long, value_name = "DIR", requires = "data")]
     data_dir: Option<PathBuf>,
     /// Pictures in a batch.
-    #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=65536))]
     batch: u32,
     /// Seconds to measure for, at least.
     #[arg(long, value_name = "S", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=600))]

@@ -39,6 +39,15 @@ impl Bench {
 
 /// Runs the command.
 pub fn run(bench: &Bench) -> Result<()> {
+    let json = match bench {
+        Bench::Step(arguments) => &arguments.json,
+        Bench::Losses(arguments) => &arguments.json,
+        Bench::Epoch(arguments) => &arguments.json,
+        Bench::Loader(_) => &None,
+    };
+    if let Some(path) = json {
+        files::check_place(path)?;
+    }
     match bench {
         Bench::Loader(arguments) => loader::run(arguments),
         Bench::Step(arguments) => step::run(arguments),

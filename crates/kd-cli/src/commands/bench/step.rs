@@ -38,14 +38,14 @@ pub struct Arguments {
     #[arg(long, value_name = "TEXT", default_value = "")]
     only: String,
     /// Pictures in a batch.
-    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=65536))]
     batch: u32,
     /// Steps to time, after one that is not counted.
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     repeat: u32,
     /// Write the measurements to a file, for `cargo xtask bench compare`.
     #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
+    pub(super) json: Option<PathBuf>,
     #[command(flatten)]
     pub(super) threads: Threads,
     #[command(flatten)]

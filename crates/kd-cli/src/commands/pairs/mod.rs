@@ -35,7 +35,7 @@ pub struct Arguments {
     #[arg(long, value_name = "TEXT", default_value = "")]
     only: String,
     /// Pictures in a batch; some losses compare their distances, so there are three at least.
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(3..))]
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(3..=4096))]
     batch: u32,
     /// Write the result as a page of the book.
     #[arg(long, value_name = "FILE")]
@@ -68,6 +68,9 @@ const PAIRS: [(&str, &str); 16] = [
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> Result<()> {
     let names = losses_with(&arguments.only)?;
+    if let Some(path) = &arguments.write {
+        files::check_place(path)?;
+    }
     let pairs = match (&arguments.teacher, &arguments.student) {
         (Some(teacher), Some(student)) => vec![(teacher.as_str(), student.as_str())],
         _ => PAIRS.to_vec(),

@@ -1,6 +1,10 @@
 //! What an earlier start of the study left in a variant's folder.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{
+    collections::BTreeSet,
+    fs::{self, File, TryLockError},
+    path::Path,
+};
 
 use anyhow::{Context, Result};
 use kd_train::{Recipe, Summary};
@@ -23,7 +27,7 @@ pub enum State {
 ///
 /// # Errors
 /// When it holds a finished run of something else, which is not thrown away.
-pub fn state(folder: &Path, recipe: &Recipe, seeds: usize) -> Result<State> {
+pub fn state(folder: &Path, recipe: &Recipe, seeds: usize, device: &str) -> Result<State> {
     let path = folder.join("summary.json");
     if !path.exists() {
         return Ok(match folder.join("metrics.jsonl").exists() {
@@ -56,7 +60,38 @@ pub fn state(folder: &Path, recipe: &Recipe, seeds: usize) -> Result<State> {
     if trained.len() != seeds {
         return Err(other(format!("seeds = {} instead of {seeds}", trained.len())).into());
     }
+    let version = env!("CARGO_PKG_VERSION");
+    if (summary.device.as_str(), summary.version.as_str()) != (device, version) {
+        return Err(other(format!(
+            "kd {} on {} instead of kd {version} on {device}",
+            summary.version, summary.device
+        ))
+        .into());
+    }
     Ok(State::Finished(Box::new(summary)))
+}
+
+/// Keeps other studies out of a folder for as long as the file is open.
+///
+/// # Errors
+/// When another study is there.
+pub fn lock(folder: &Path) -> Result<File> {
+    let path = folder.join("study.lock");
+    let open = File::options()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&path);
+    let file = open.with_context(|| format!("create {}", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(BadInput(format!(
+            "{} is in use by another `kd study`: wait for it, or choose another folder with --out",
+            folder.display()
+        ))
+        .into()),
+        Err(TryLockError::Error(e)) => Err(e).with_context(|| format!("lock {}", path.display())),
+    }
 }
 
 /// Removes an unfinished run; the trainings that it finished are taken up again by the next.

@@ -73,20 +73,26 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         Some(out) => out.clone(),
         None => Path::new("runs").join(&study.name),
     };
-    let states = study
-        .variants
-        .iter()
-        .map(|v| folder::state(&out.join(&v.name), &v.recipe, study.seeds))
-        .collect::<Result<Vec<_>>>()?;
     let selection = arguments.device.selection()?;
+    let device_name = selection.to_string();
+    let states = || -> Result<Vec<State>> {
+        let variants = study.variants.iter();
+        variants
+            .map(|v| folder::state(&out.join(&v.name), &v.recipe, study.seeds, &device_name))
+            .collect()
+    };
+    // A mistake leaves no folder behind.
+    states()?;
     let device = selection.open()?;
     check::variants(&study, &device)?;
     std::fs::create_dir_all(&out).with_context(|| format!("create {}", out.display()))?;
+    let _lock = folder::lock(&out)?;
+    let states = states()?;
     let mut runner = Runner {
         study: &study,
         out: &out,
         device: &device,
-        device_name: selection.to_string(),
+        device_name,
         quiet: arguments.quiet,
         interrupt: Interrupt::listen()?,
     };

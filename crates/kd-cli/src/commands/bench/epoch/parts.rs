@@ -78,7 +78,9 @@ fn time_teacher(
 ) -> Result<timing::Seconds> {
     let images = batch.images(device);
     let show = |network: &Network| network.forward(images.clone(), &Taps::all());
-    let objective = recipe.objective.init(
+    // Only its taps are read.
+    let objective = recipe.objective.clone().with_samples(batch.indices.len());
+    let objective = objective.init(
         &show(&student.valid()),
         Some(&show(teacher)),
         &device.clone().autodiff(),
