@@ -4,17 +4,15 @@ use std::{fs, path::Path};
 
 use anyhow::{Context, Result, bail};
 
-use crate::failure::BadInput;
-
 /// Refuses a file that cannot be written for want of a folder, before the work that it is to hold.
 pub fn check_place(path: &Path) -> Result<()> {
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => {
-            bail!(BadInput(format!(
+            bail!(
                 "write {}: there is no folder {}",
                 path.display(),
                 folder.display()
-            )))
+            )
         }
         _ => Ok(()),
     }

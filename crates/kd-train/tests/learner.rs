@@ -174,6 +174,19 @@ fn adapters_train_with_the_student() {
     assert!(hint(&after) < hint(&before), "{after:?} {before:?}");
 }
 
+#[test]
+fn a_balance_by_gradients_is_followed_in_a_loop_of_ones_own() {
+    let objective = json!({"cross_entropy": {}, "squared_logits": {}, "balance": "gradient_norm"});
+    let mut learner = learner(plain_sgd(), objective);
+    let other = NetworkConfig::new("resnet8", 4, 1);
+    let teacher = Network::new(&other, &Device::flex()).unwrap().valid();
+    let values = step_with(&mut learner, &teacher);
+    let norm = |name: &str| values.components[name].gradient_norm.unwrap();
+    let wanted = norm("cross_entropy") / norm("squared_logits");
+    let found = values.components["squared_logits"].weight;
+    assert!((found - wanted).abs() < 1e-3 * wanted, "{found} {wanted}");
+}
+
 fn step_with(learner: &mut Learner<Network>, teacher: &Network) -> LossValues {
     learner
         .step(Some(teacher), vec![batch("a")], &STEP, 0.01)

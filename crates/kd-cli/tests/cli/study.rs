@@ -158,7 +158,7 @@ fn a_mistake_names_the_file_the_variant_and_the_key() {
         "[variants.kd]",
         "[variants.kd]\ntrain.epoch = 2",
         &[
-            "study.toml: variant `kd`: unknown field `epoch`",
+            "study.toml: variant `kd`: train: unknown field `epoch`",
             "did you mean `epochs`",
         ],
     );

@@ -57,7 +57,9 @@ fn located(error: &toml::de::Error, message: &str) -> String {
     };
     // A term's mistake says where it is, but for the stage.
     let place = match message.starts_with("objective.") {
-        true => keys.strip_suffix("objective").unwrap_or(keys),
+        true => keys
+            .split_once("objective")
+            .map_or(keys, |(before, _)| before),
         false => keys,
     };
     match place.trim_end_matches('.') {

@@ -97,7 +97,12 @@ pub fn lock(folder: &Path) -> Result<File> {
 /// Removes an unfinished run; the trainings that it finished are taken up again by the next.
 pub fn clear(folder: &Path) -> Result<()> {
     let failed = || format!("remove the unfinished run in {}", folder.display());
-    for file in ["metrics.jsonl", "recipe.toml", "student.safetensors"] {
+    for file in [
+        "metrics.jsonl",
+        "recipe.toml",
+        "student.safetensors",
+        "report.html",
+    ] {
         match fs::remove_file(folder.join(file)) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
                 return Err(e).with_context(failed);
