@@ -55,6 +55,12 @@ impl DataShape {
 /// # Errors
 /// What the first wrong training would fail with, with the name of its stage.
 pub fn check(recipe: &Recipe, data: &DataShape, device: &Device) -> Result<(), Error> {
+    let mut check = Check {
+        recipe,
+        data,
+        device,
+        shown: BTreeMap::new(),
+    };
     let stages = recipe.stages.iter();
     let stages = stages.map(|(name, stage)| (format!("stages.{name}"), stage));
     let stages = stages.chain([(STUDENT.into(), &recipe.student)]);
@@ -62,26 +68,13 @@ pub fn check(recipe: &Recipe, data: &DataShape, device: &Device) -> Result<(), E
     let teacher = recipe.teacher.iter();
     let teacher = teacher.map(|t| (TEACHER.into(), &t.model, &t.weights));
     for (name, model, weights) in stages.chain(teacher) {
-        let config = data.network(model);
-        let network = match weights {
-            Some(path) => Network::from_file(&config, path, device),
-            None => Network::new(&config, device),
-        };
-        let key = if weights.is_some() {
-            "weights"
-        } else {
-            "model"
-        };
-        network.map_err(|problem| Error::Recipe(format!("{name}.{key}: {problem}")))?;
-    }
-    let mut check = Check {
-        recipe,
-        data,
-        device,
-        shown: BTreeMap::new(),
-    };
-    if let Some(teacher) = recipe.model_of(TEACHER) {
-        check.show(teacher)?;
+        check
+            .show(model)
+            .map_err(|problem| Error::Recipe(format!("{name}.model: {problem}")))?;
+        if let Some(path) = weights {
+            Network::from_file(&data.network(model), path, device)
+                .map_err(|problem| Error::Recipe(format!("{name}.weights: {problem}")))?;
+        }
     }
     for training in recipe.trainings().iter().filter(|t| !t.alone) {
         check
