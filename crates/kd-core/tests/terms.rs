@@ -192,6 +192,10 @@ fn values_out_of_range_name_their_key() {
             "objective.rkd.distance = 0, and angle = 0",
         ),
         (
+            r#"{"crd":{"negatives":100000000000}}"#,
+            "objective.crd.negatives = 100000000000: must be at most 16777216",
+        ),
+        (
             r#"{"kd":{"weight":-0.9}}"#,
             "objective.kd.weight = -0.9: must be a number of at least 0",
         ),

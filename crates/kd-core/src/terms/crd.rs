@@ -188,12 +188,24 @@ impl CrdConfig {
         teacher: Option<&Output>,
         device: &Device,
     ) -> Result<Crd, Error> {
-        let [_, wide] = teacher.ok_or(Error::NoTeacher)?.embedding()?.dims();
-        let [_, narrow] = student.embedding()?.dims();
         check::above("dim", self.dim as f64, 0.0)?;
         check::above("negatives", self.negatives as f64, 0.0)?;
+        let most = [
+            ("dim", self.dim, 1 << 16),
+            ("negatives", self.negatives, 1 << 24),
+            ("samples", self.samples, 1 << 28),
+        ];
+        if let Some((key, value, most)) = most.into_iter().find(|(_, value, most)| value > most) {
+            return Err(Error::Config {
+                key: key.into(),
+                value: value.to_string(),
+                expected: format!("must be at most {most}"),
+            });
+        }
         check::positive("temperature", self.temperature)?;
         check::fraction("momentum", self.momentum)?;
+        let [_, wide] = teacher.ok_or(Error::NoTeacher)?.embedding()?.dims();
+        let [_, narrow] = student.embedding()?.dims();
         if self.samples < 2 {
             return Err(Error::Config {
                 key: "samples".into(),
