@@ -326,13 +326,50 @@ fn a_wrong_override_is_named() {
         ("train..epochs=1", "empty part"),
         ("name.first=1", "`name` is a value"),
         ("train.epoch=1", "did you mean `epochs`?"),
-        ("train.epochs=many", "invalid type"),
+        ("train.epochs=many", "train.epochs: invalid type"),
+        ("train.lr=0.1", "expected a table such as { peak = 0.1 }"),
+        ("train.epoch=", "did you mean `epochs`?"),
+        ("teacher.wieghts=", "did you mean `weights`?"),
+        ("objective.kdd=", "unknown term `kdd`"),
     ] {
         let message = load(GOOD, &[given]).unwrap_err();
         assert!(
             message.contains(given) && message.contains(part),
             "{message}"
         );
+    }
+}
+
+#[test]
+fn what_is_taken_out_need_not_be_there() {
+    let elsewhere = "teacher.weights=/elsewhere.pth";
+    let whole = load(GOOD, &[elsewhere]).unwrap();
+    for given in [
+        "teacher.cache.path=",
+        "train.ema=",
+        "stages.first=",
+        "objective.dkd=",
+    ] {
+        assert_eq!(load(GOOD, &[elsewhere, given]).unwrap(), whole, "{given}");
+    }
+}
+
+#[test]
+fn values_that_make_no_sense_are_refused() {
+    for (given, part) in [
+        (
+            ["name=../elsewhere", "seed=2"],
+            "the run folder is called by it",
+        ),
+        (["train.batch=99999999999", "seed=2"], "must be at most"),
+        (
+            ["data.validation=0", "train.patience=3"],
+            "train.patience waits",
+        ),
+        (["data.validation=1.5", "seed=2"], "validation = 1.5"),
+    ] {
+        let message = load(GOOD, &given).unwrap_err();
+        assert!(message.contains(part), "{message}");
     }
 }
 

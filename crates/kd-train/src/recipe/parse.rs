@@ -162,9 +162,13 @@ fn apply(table: &mut Table, assignment: &str) -> Result<(), Error> {
     }
     // It is not there, which is as well, but it must be a key.
     let mut probe = table.clone();
-    insert(&mut probe, Value::Array(Vec::new()))?;
+    insert(&mut probe, Value::Table(Table::new()))?;
+    let unknown = |e: &toml::de::Error| {
+        let message = e.message();
+        message.contains("unknown ") && quoted(message).as_deref() == Some(last)
+    };
     match Value::Table(probe).try_into::<Recipe>() {
-        Err(e) if e.message().contains("unknown ") => Err(wrong(&with_hint(&message(&e)))),
+        Err(e) if unknown(&e) => Err(wrong(&with_hint(&message(&e)))),
         _ => Ok(()),
     }
 }
