@@ -106,3 +106,41 @@ pub struct EpochRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<Asked>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_that_is_none_can_be_read_again() {
+        let component = ComponentValue {
+            value: f64::NAN,
+            weight: 0.0,
+            gradient_norm: None,
+        };
+        let line = serde_json::to_string(&component).unwrap();
+        let read: ComponentValue = serde_json::from_str(&line).unwrap();
+        assert!(read.value.is_nan() && read.weight == 0.0, "{line}");
+
+        let epoch = EpochRecord {
+            arm: Arm::Alone,
+            seed: 1,
+            epoch: 1,
+            step: 2,
+            loss: 3.0,
+            components: [("kd".into(), f64::INFINITY), ("rkd".into(), 0.5)].into(),
+            lr: 0.1,
+            seconds: 1.0,
+            images_per_second: 64.0,
+            validation_top1: None,
+            validation_loss: None,
+            cache: None,
+        };
+        let line = serde_json::to_string(&Record::Epoch(epoch)).unwrap();
+        let Record::Epoch(read) = serde_json::from_str(&line).unwrap() else {
+            panic!("{line}");
+        };
+        assert!(read.components["kd"].is_nan(), "{line}");
+        assert_eq!(read.components["rkd"], 0.5);
+    }
+}

@@ -115,3 +115,18 @@ pub fn clear(folder: &Path) -> Result<()> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_one_studys_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = lock(folder.path()).unwrap();
+        let message = lock(folder.path()).unwrap_err().to_string();
+        assert!(message.contains("in use by another"), "{message}");
+        drop(first);
+        lock(folder.path()).unwrap();
+    }
+}
