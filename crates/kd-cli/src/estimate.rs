@@ -31,7 +31,7 @@ pub fn text(
     selection: &Selection,
     device: &Device,
 ) -> Result<String> {
-    let Some(data) = data_shape(recipe) else {
+    let Some(data) = DataShape::known(recipe) else {
         return Ok(format!(
             "the time that `{}` takes is not known",
             recipe.data.name
@@ -129,29 +129,6 @@ fn saved(recipe: &Recipe, seeds: u32, data: &DataShape) -> f64 {
     Forecast::new(cache, &recipe.data.augment, &budget).saved
 }
 
-/// What is known of a recipe's data beforehand; none for pictures of the user's own.
-pub fn data_shape(recipe: &Recipe) -> Option<DataShape> {
-    let data = &recipe.data;
-    let (channels, size, classes, available) = match data.name.as_str() {
-        "cifar10" => (3, 32, 10, 50_000_usize),
-        "cifar100" => (3, 32, 100, 50_000),
-        "mnist" | "fashion_mnist" => (1, 28, 10, 60_000),
-        "fashion_mnist_small" => (1, 28, 10, 10_000),
-        _ => return None,
-    };
-    let train = match data.train_limit {
-        Some(limit) => limit.min(available),
-        None => (available as f64 * (1.0 - data.validation)).round() as usize,
-    };
-    Some(DataShape {
-        classes,
-        channels,
-        height: size,
-        width: size,
-        train,
-    })
-}
-
 fn seconds_per_image(model: &str, data: &DataShape, device: &Device) -> Result<f64> {
     let config = NetworkConfig::new(model, data.classes, data.channels);
     let network = Network::new(&config, device)?;
@@ -190,7 +167,7 @@ mod tests {
                 _ => 1.0,
             })
         };
-        let data = data_shape(&recipe).unwrap();
+        let data = DataShape::known(&recipe).unwrap();
         parts(&recipe, seeds, &data, &mut cost).unwrap()
     }
 

@@ -27,6 +27,29 @@ pub struct DataShape {
 }
 
 impl DataShape {
+    /// What is known of a recipe's data before they are read; none for pictures of the user's own.
+    pub fn known(recipe: &Recipe) -> Option<Self> {
+        let data = &recipe.data;
+        let (channels, size, classes, available) = match data.name.as_str() {
+            "cifar10" => (3, 32, 10, 50_000_usize),
+            "cifar100" => (3, 32, 100, 50_000),
+            "mnist" | "fashion_mnist" => (1, 28, 10, 60_000),
+            "fashion_mnist_small" => (1, 28, 10, 10_000),
+            _ => return None,
+        };
+        let train = match data.train_limit {
+            Some(limit) => limit.min(available),
+            None => available.saturating_sub((available as f64 * data.validation).round() as usize),
+        };
+        Some(Self {
+            classes,
+            channels,
+            height: size,
+            width: size,
+            train,
+        })
+    }
+
     pub(crate) fn new(dataset: &Dataset, splits: &Splits) -> Self {
         Self {
             classes: dataset.classes.len(),

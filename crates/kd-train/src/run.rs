@@ -14,7 +14,7 @@ use kd_data::{Augment, Dataset, Images, Loader, LoaderConfig, Splits};
 
 use self::arms::{Measured, measure, measure_ensemble, summarise_gain};
 use self::store::Store;
-use crate::check::DataShape;
+use crate::check::{DataShape, check};
 use crate::folder::Folder;
 use crate::summary::{DataSummary, Summary};
 use crate::{Arm, Error, Event, Observer, Recipe, report, temperature};
@@ -74,13 +74,22 @@ fn fill(
     observer: &mut dyn Observer,
 ) -> Result<Summary, Error> {
     folder.text("recipe.toml", &recipe.to_toml()?)?;
+    let known = DataShape::known(recipe);
+    // Before data are fetched, where they are known.
+    if let Some(shape) = &known {
+        check(recipe, shape, device)?;
+    }
     let dataset = kd_data::load(&recipe.data, &mut |p| observer.event(Event::Data(p)))?;
     let splits = kd_data::split(&dataset, &recipe.data)?;
+    let shape = DataShape::new(&dataset, &splits);
+    if known.is_none() {
+        check(recipe, &shape, device)?;
+    }
     let job = Job {
         recipe,
         dataset: &dataset,
         splits: &splits,
-        shape: DataShape::new(&dataset, &splits),
+        shape,
         device,
         store: Store::new(options),
     };

@@ -69,10 +69,6 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             estimate::text(&recipe, arguments.seeds, finished, &selection, &device)?
         );
     }
-    // Before data are fetched, where they are known.
-    if let Some(data) = estimate::data_shape(&recipe) {
-        kd_train::check(&recipe, &data, &device)?;
-    }
     let mut watch = Watch::new(arguments.quiet, Interrupt::listen()?);
     let summary = kd_train::run(&recipe, &options, &device, &mut watch)?;
     drop(watch);

@@ -119,9 +119,7 @@ impl ByotConfig {
             true => (1..last).collect(),
             false => self.levels.clone(),
         };
-        let beyond = levels.iter().any(|&level| level >= last);
-        let twice = (1..levels.len()).any(|i| levels[..i].contains(&levels[i]));
-        if levels.is_empty() || beyond || twice {
+        if levels.is_empty() || !check::each_once_below(&levels, last) {
             return Err(Error::Config {
                 key: "levels".into(),
                 value: format!("{:?}", self.levels),

@@ -154,6 +154,12 @@ pub(super) fn neighbours(key: &str, levels: &[[usize; 2]]) -> Result<(), Error> 
     })
 }
 
+/// Whether levels are below `end`, each listed once.
+pub(super) fn each_once_below(levels: &[usize], end: usize) -> bool {
+    let new = |i: usize| !levels[..i].contains(&levels[i]);
+    (0..levels.len()).all(|i| levels[i] < end && new(i))
+}
+
 /// Refuses a value that is not a finite number above zero.
 pub(crate) fn positive(key: &str, value: f64) -> Result<(), Error> {
     check(key, value, value > 0.0, "must be a number above 0")

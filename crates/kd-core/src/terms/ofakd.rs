@@ -113,9 +113,7 @@ impl OfaKdConfig {
             true => (1..count).collect(),
             false => self.levels.clone(),
         };
-        let beyond = levels.iter().any(|&level| level >= count);
-        let twice = (1..levels.len()).any(|i| levels[..i].contains(&levels[i]));
-        if count == 0 || beyond || twice {
+        if count == 0 || !check::each_once_below(&levels, count) {
             return Err(Error::Config {
                 key: "levels".into(),
                 value: format!("{:?}", self.levels),

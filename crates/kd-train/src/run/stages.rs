@@ -9,7 +9,6 @@ use kd_models::Network;
 
 use super::training::{Contender, Novice, Plan, Start};
 use super::{Job, RunOptions, caching};
-use crate::check::check;
 use crate::folder::Folder;
 use crate::recipe::{PlannedTraining, STUDENT, StageSpec, TEACHER};
 use crate::summary::CacheSummary;
@@ -62,7 +61,6 @@ impl Job<'_> {
         observer: &mut dyn Observer,
     ) -> Result<AllTrained, Error> {
         let recipe = self.recipe;
-        check(recipe, &self.shape, self.device)?;
         self.forecast_cache(options.seeds, observer)?;
         let teacher = self.teacher(folder, observer)?;
         let mut cache = match &teacher {

@@ -2,9 +2,9 @@
 
 use anyhow::{Context, Result};
 use burn::tensor::Device;
+use kd_train::DataShape;
 
 use super::file::Study;
-use crate::estimate::data_shape;
 
 /// Checks every variant as its run will, without reading the data. A set whose shape is not known
 /// beforehand is left to its run.
@@ -14,7 +14,7 @@ use crate::estimate::data_shape;
 pub fn variants(study: &Study, device: &Device) -> Result<()> {
     for variant in &study.variants {
         let recipe = &variant.recipe;
-        if let Some(data) = data_shape(recipe) {
+        if let Some(data) = DataShape::known(recipe) {
             kd_train::check(recipe, &data, device)
                 .with_context(|| format!("variant `{}`", variant.name))?;
         }
