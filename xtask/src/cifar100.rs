@@ -23,7 +23,7 @@ pub struct Arguments {
     /// Epochs to train [default: the recipe's].
     #[arg(long, value_name = "N")]
     epochs: Option<usize>,
-    /// Train on this many pictures only, the same share of each class.
+    /// Train on this many images only, the same share of each class.
     #[arg(long, value_name = "N")]
     train_limit: Option<usize>,
     /// The teacher's network; it is trained first unless --teacher-weights is given.

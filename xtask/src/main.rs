@@ -25,7 +25,7 @@ use kd::Kd;
     max_term_width = 100,
     after_help = "Examples:
   cargo xtask quickstart                     a distillation in a minute, needs no download
-  cargo xtask quickstart --seeds 3           the same three times, with mean and deviation
+  cargo xtask quickstart --seeds 3           the same three times, with mean and standard deviation
   cargo xtask cifar100 --small               CIFAR-100 at a size that a CPU can train
   cargo xtask cifar100 --small --study       the same with and without RKD, over two seeds
   cargo xtask cifar100 --backend cuda        ResNet-152 -> ShuffleNetV2, the literature's settings

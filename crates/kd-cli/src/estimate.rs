@@ -16,7 +16,7 @@ use crate::{device::Selection, format::duration};
 /// Forward passes that a training step counts as: forward, gradients of the input and of the
 /// weights, and the optimiser. Measured on Flex it is between 3.5 and 4.6.
 const STEP: f64 = 4.0;
-/// Pictures in a timed batch: enough to fill the cores, few enough for a network of gigaMACs.
+/// Images in a timed batch: enough to fill the cores, few enough for a network of gigaMACs.
 const BATCH: usize = 8;
 
 /// A sentence on the time that a recipe will take, from a timed forward pass of each network.
@@ -73,18 +73,18 @@ pub fn text(
 }
 
 /// Seconds of every training of a run, all seeds of it together, with its name; `cost` says how long a
-/// network's forward pass of one picture takes.
+/// network's forward pass of one image takes.
 fn parts(
     recipe: &Recipe,
     seeds: u32,
     data: &DataShape,
     cost: &mut dyn FnMut(&str) -> Result<f64>,
 ) -> Result<Vec<(String, f64)>> {
-    let pictures = |budget: &TrainConfig| data.train as f64 * budget.showings(data.train);
+    let images = |budget: &TrainConfig| data.train as f64 * budget.showings(data.train);
     let mut parts = Vec::new();
     if let Some(spec) = recipe.teacher.as_ref().filter(|t| t.weights.is_none()) {
         let budget = spec.train.as_ref().unwrap_or(&recipe.train);
-        let seconds = STEP * cost(&spec.model)? * pictures(budget);
+        let seconds = STEP * cost(&spec.model)? * images(budget);
         parts.push(("training the teacher".into(), seconds));
     }
     let asked = 1.0 - saved(recipe, seeds, data);
@@ -103,7 +103,7 @@ fn parts(
         if !training.stage.peers.is_empty() {
             name.push_str(" and peers");
         }
-        parts.push((name, seconds * pictures(training.train) * f64::from(seeds)));
+        parts.push((name, seconds * images(training.train) * f64::from(seeds)));
     }
     Ok(parts)
 }
@@ -149,7 +149,7 @@ fn seconds_per_image(model: &str, data: &DataShape, device: &Device) -> Result<f
 mod tests {
     use super::*;
 
-    /// A forward pass of one picture: 3 s of the teacher, 2 s of the assistant, 1 s of the student.
+    /// A forward pass of one image: 3 s of the teacher, 2 s of the assistant, 1 s of the student.
     fn spelled(more: &str, seeds: u32) -> Vec<(String, f64)> {
         let text = format!(
             "name = \"x\"\ndata.train_limit = 100\nstudent.model = \"resnet8\"\n\
@@ -210,7 +210,7 @@ mod tests {
             with_weights,
             named(&[("student distilled", 500.0 * (4.0 + 3.0))])
         );
-        // A picture has one view: the teacher is asked for it once in the five epochs of two seeds.
+        // An image has one view: the teacher is asked for it once in the five epochs of two seeds.
         let cached = "compare = false\ndata.augment = \"none\"\n\
                       teacher.weights = \"t.safetensors\"\nteacher.cache = {}";
         let found = spelled(cached, 2);

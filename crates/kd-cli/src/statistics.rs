@@ -1,8 +1,8 @@
-//! Mean and deviation, and what a few seeds can say of a difference.
+//! Mean and standard deviation, and what a few seeds can say of a difference.
 
 use serde::Serialize;
 
-/// Mean and sample deviation.
+/// Mean and sample standard deviation.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Spread {
     /// The values, in the order of the seeds.
@@ -44,7 +44,7 @@ impl Spread {
 
     /// Half the width of the 95 % interval of the mean, by Student's t; none for a single value.
     ///
-    /// Values come in steps of `grain`. A few of them can be equal by chance, so the deviation
+    /// Values come in steps of `grain`. A few of them can be equal by chance, so the standard deviation
     /// counts as one step at least.
     pub fn uncertainty(&self, grain: f64) -> Option<f64> {
         let n = self.values.len();
@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn three_seeds_show_what_is_larger_than_two_and_a_half_deviations() {
-        // A deviation of 1, whose interval is ± 4.303 / √3.
+        // A standard deviation of 1, whose interval is ± 4.303 / √3.
         let around = |mean: f64| Spread::of(&[mean - 1.0, mean, mean + 1.0]).difference(0.0);
         assert_eq!(around(2.5), Difference::Higher);
         assert_eq!(around(2.4), Difference::NotShown);

@@ -118,7 +118,7 @@ fn cache_line(cache: &CacheSummary) -> String {
         Some(file) => file.display().to_string(),
     };
     format!(
-        "teacher cache: {:.1} % of the teacher's work saved ({} of {} pictures answered from {} of \
+        "teacher cache: {:.1} % of the teacher's work saved ({} of {} images answered from {} of \
          {place})",
         cache.saved,
         count(cache.hits),
@@ -226,7 +226,7 @@ mod tests {
             file: None,
         });
         let text = results(&summary);
-        let want = "\nteacher cache: 75.0 % of the teacher's work saved (9.00 K of 12.0 K pictures \
+        let want = "\nteacher cache: 75.0 % of the teacher's work saved (9.00 K of 12.0 K images \
                     answered from 1.20 MB of memory)";
         assert!(text.ends_with(want), "{text}");
     }

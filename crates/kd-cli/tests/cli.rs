@@ -139,21 +139,21 @@ fn data_are_looked_for_where_the_environment_says() {
 }
 
 #[test]
-fn an_image_folder_without_pictures_is_an_error() {
+fn an_image_folder_without_images_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("tiny.toml"), TINY).unwrap();
-    fs::create_dir_all(folder.path().join("pictures/train/cat")).unwrap();
+    fs::create_dir_all(folder.path().join("images/train/cat")).unwrap();
     let arguments = [
         "train",
         "tiny.toml",
         "--set",
         "data.name=folder",
         "--set",
-        "data.dir=pictures",
+        "data.dir=images",
         "--set",
         "data.size=32",
     ];
-    fails(&finish(kd(folder.path(), &arguments)), 3, &["pictures"]);
+    fails(&finish(kd(folder.path(), &arguments)), 3, &["images"]);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Makes the embedded sample out of the whole Fashion-MNIST:
 //! `cargo run -p kd-data --example make_sample -- SOURCE_FOLDER datasets/fashion_mnist_small`.
 //!
-//! The rule: the first 10,000 training and 2,000 test pictures of the stratified order of seed 0,
+//! The rule: the first 10,000 training and 2,000 test images of the stratified order of seed 0,
 //! so 1,000 and 200 a class, in the order in which the whole set has them.
 
 use std::error::Error;
@@ -40,15 +40,15 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 fn write(folder: &Path, part: &str, images: &Images, chosen: &[usize]) -> std::io::Result<()> {
     let extents = [chosen.len(), images.height, images.width];
-    let mut pictures = header(&extents);
+    let mut images = header(&extents);
     let mut labels = header(&extents[..1]);
     for &index in chosen {
-        pictures.extend_from_slice(images.image(index));
+        images.extend_from_slice(images.image(index));
         labels.push(images.labels[index] as u8);
     }
     save(
         &folder.join(format!("{part}-images-idx3-ubyte.gz")),
-        &pictures,
+        &images,
     )?;
     save(
         &folder.join(format!("{part}-labels-idx1-ubyte.gz")),

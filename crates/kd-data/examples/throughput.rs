@@ -1,6 +1,6 @@
-//! Pictures a second that the loader prepares: `cargo run -p kd-data --example throughput`.
+//! Images a second that the loader prepares: `cargo run -p kd-data --example throughput`.
 //!
-//! CIFAR-sized random pictures with crop, flip and normalisation, on all threads that rayon has
+//! CIFAR-sized random images with crop, flip and normalisation, on all threads that rayon has
 //! (`RAYON_NUM_THREADS` sets them).
 
 use std::sync::Arc;
@@ -29,7 +29,7 @@ fn main() -> Result<(), kd_data::Error> {
         };
         let loader = Loader::new(Arc::clone(&images), indices.clone(), config)?;
         let rate = measure_throughput(&loader, Duration::from_secs(5));
-        println!("batch {batch}: {rate:.0} pictures/s");
+        println!("batch {batch}: {rate:.0} images/s");
     }
     Ok(())
 }

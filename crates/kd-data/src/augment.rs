@@ -1,4 +1,4 @@
-//! What is done to a training picture, as bytes, before it is normalised.
+//! What is done to a training image, as bytes, before it is normalised.
 
 use std::fmt;
 
@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 use crate::Error;
 use crate::random::Stream;
 
-/// Random views of a picture. In a recipe: a table of these keys, or `"none"`.
+/// Random views of an image. In a recipe: a table of these keys, or `"none"`.
 #[derive(Serialize, Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Augment {
-    /// The picture is moved by up to so many pixels each way; what comes in is black.
+    /// The image is moved by up to so many pixels each way; what comes in is black.
     ///
     /// The same as padding by `crop` zeros and cropping to the old size at random.
     pub crop: usize,
@@ -19,7 +19,7 @@ pub struct Augment {
     pub flip: bool,
     /// Side of a square hole, in pixels; 0 for none (cutout, DeVries and Taylor 2017).
     ///
-    /// The hole's centre is anywhere in the picture, so part of it may lie outside. It is filled
+    /// The hole's centre is anywhere in the image, so part of it may lie outside. It is filled
     /// with the mean, that is 0 after normalisation.
     pub cutout: usize,
 }
@@ -35,12 +35,12 @@ impl Default for Augment {
     }
 }
 
-/// How one picture is seen in one epoch.
+/// How one image is seen in one epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct View {
-    /// The view's column 0 is the picture's column `dx` (before mirroring).
+    /// The view's column 0 is the image's column `dx` (before mirroring).
     pub dx: i32,
-    /// The view's row 0 is the picture's row `dy`.
+    /// The view's row 0 is the image's row `dy`.
     pub dy: i32,
     /// Whether the view is mirrored left to right.
     pub flip: bool,
@@ -59,7 +59,7 @@ pub struct Hole {
 }
 
 impl Augment {
-    /// Pictures as they are.
+    /// Images as they are.
     pub const fn none() -> Self {
         Self {
             crop: 0,
@@ -68,10 +68,10 @@ impl Augment {
         }
     }
 
-    /// Refuses what would leave nothing of a picture to see.
+    /// Refuses what would leave nothing of an image to see.
     pub(crate) fn fits(&self, (height, width): (usize, usize)) -> Result<(), Error> {
         let side = height.min(width);
-        let expected = |what| format!("{what} a side of these {height}x{width} pictures");
+        let expected = |what| format!("{what} a side of these {height}x{width} images");
         if self.crop >= side {
             let expected = expected("a move must be shorter than");
             return Err(Error::config("augment.crop", self.crop, expected));
@@ -83,7 +83,7 @@ impl Augment {
         Ok(())
     }
 
-    /// The view of picture `index` in `epoch`: a pure function of its arguments.
+    /// The view of image `index` in `epoch`: a pure function of its arguments.
     pub fn view(
         &self,
         (height, width): (usize, usize),
@@ -95,7 +95,7 @@ impl Augment {
             return View::default();
         }
         let mut random = Stream::new([seed, VIEW, epoch, index as u64]);
-        // Beyond the picture there is nothing to see, however far.
+        // Beyond the image there is nothing to see, however far.
         let crop = self.crop.min(height.max(width));
         let cutout = self.cutout.min(2 * height.max(width));
         // Drawn whether used or not, so that switching one kind off leaves the others alone.
@@ -134,7 +134,7 @@ impl View {
     pub(crate) fn write(&self, plane: &[u8], table: &[f32; 256], width: usize, out: &mut [f32]) {
         let height = plane.len() / width.max(1);
         let shift = self.dx.unsigned_abs() as usize;
-        // Columns of the view that lie in the picture, before mirroring.
+        // Columns of the view that lie in the image, before mirroring.
         let (first, last) = match self.dx {
             0.. => (0, width.saturating_sub(shift)),
             _ => (shift.min(width), width),
@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn none_leaves_a_picture_alone() {
+    fn none_leaves_an_image_alone() {
         assert_eq!(Augment::none().view(SIZE, 1, 2, 3), View::default());
     }
 }

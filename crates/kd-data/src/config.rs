@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::sets::NAMES;
 use crate::{Augment, Error, Normalize};
 
-/// Which data a run reads, how they are split, and what is done to a picture.
+/// Which data a run reads, how they are split, and what is done to an image.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(deny_unknown_fields, default)]
 pub struct DataConfig {
@@ -24,18 +24,18 @@ pub struct DataConfig {
     /// Share of the training set that is held out for validation, stratified; 0 for none.
     /// Default: 0.1.
     pub validation: f64,
-    /// Train on only so many pictures, stratified; the validation set shrinks in proportion.
+    /// Train on only so many images, stratified; the validation set shrinks in proportion.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub train_limit: Option<usize>,
-    /// Test on only so many pictures, stratified.
+    /// Test on only so many images, stratified.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub test_limit: Option<usize>,
-    /// `folder` only, and required there: pictures are resized to `size` × `size`.
+    /// `folder` only, and required there: images are resized to `size` × `size`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub size: Option<usize>,
     /// What is subtracted and divided by. Default: `dataset`.
     pub normalize: Normalize,
-    /// What is done to training pictures. Default: `{ crop = 4, flip = true, cutout = 0 }`.
+    /// What is done to training images. Default: `{ crop = 4, flip = true, cutout = 0 }`.
     pub augment: Augment,
     /// Seed of the split and of the subsets. Default: 0.
     pub split_seed: u64,
@@ -101,7 +101,7 @@ impl DataConfig {
                 return Err(Error::config(
                     key,
                     0,
-                    "at least 1 picture is needed; leave the key out to use all",
+                    "at least 1 image is needed; leave the key out to use all",
                 ));
             }
         }
@@ -109,7 +109,7 @@ impl DataConfig {
             ("folder", None) => Err(Error::config(
                 "size",
                 "(not set)",
-                "an image folder needs the side, in pixels, that pictures are resized to",
+                "an image folder needs the side, in pixels, that images are resized to",
             )),
             ("folder", Some(0)) => Err(Error::config("size", 0, "at least 1 pixel is needed")),
             ("folder", Some(size)) if size > 4096 => {

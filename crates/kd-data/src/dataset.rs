@@ -1,8 +1,8 @@
-//! Pictures in memory.
+//! Images in memory.
 
 use std::sync::Arc;
 
-/// Labelled pictures of one size, as bytes.
+/// Labelled images of one size, as bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Images {
     /// Colour channels: 1 or 3.
@@ -13,14 +13,14 @@ pub struct Images {
     pub width: usize,
     /// `[n, channels, height, width]`, row-major.
     pub pixels: Vec<u8>,
-    /// Class of each picture, `[n]`.
+    /// Class of each image, `[n]`.
     pub labels: Vec<u32>,
-    /// Superclass of each picture, `[n]`; CIFAR-100 only.
+    /// Superclass of each image, `[n]`; CIFAR-100 only.
     pub coarse: Option<Vec<u32>>,
 }
 
 impl Images {
-    /// No pictures, of a size.
+    /// No images, of a size.
     pub fn empty(channels: usize, height: usize, width: usize) -> Self {
         Self {
             channels,
@@ -32,7 +32,7 @@ impl Images {
         }
     }
 
-    /// Number of pictures.
+    /// Number of images.
     pub fn len(&self) -> usize {
         self.labels.len()
     }
@@ -42,20 +42,20 @@ impl Images {
         self.labels.is_empty()
     }
 
-    /// Bytes of one picture.
+    /// Bytes of one image.
     pub fn stride(&self) -> usize {
         self.channels * self.height * self.width
     }
 
-    /// One picture, `[channels, height, width]`.
+    /// One image, `[channels, height, width]`.
     ///
     /// # Panics
-    /// When there is no picture `i`.
+    /// When there is no image `i`.
     pub fn image(&self, i: usize) -> &[u8] {
         &self.pixels[i * self.stride()..][..self.stride()]
     }
 
-    /// Pictures of each of `classes` classes.
+    /// Images of each of `classes` classes.
     pub fn counts(&self, classes: usize) -> Vec<usize> {
         let mut counts = vec![0; classes];
         for &label in &self.labels {
@@ -66,7 +66,7 @@ impl Images {
         counts
     }
 
-    /// Mean and deviation of each channel, in units of 255.
+    /// Mean and standard deviation of each channel, in units of 255.
     pub fn statistics(&self) -> (Vec<f32>, Vec<f32>) {
         let plane = self.height * self.width;
         let mut histograms = vec![[0u64; 256]; self.channels];
@@ -100,16 +100,16 @@ pub struct Dataset {
     pub classes: Vec<String>,
     /// Superclass names, by coarse label; empty where there are none.
     pub coarse_classes: Vec<String>,
-    /// Training pictures; none when only the test set was read.
+    /// Training images; none when only the test set was read.
     pub train: Arc<Images>,
-    /// Test pictures.
+    /// Test images.
     pub test: Arc<Images>,
-    /// Mean of each channel, in units of 255, that pictures are to be normalised with.
+    /// Mean of each channel, in units of 255, that images are to be normalised with.
     pub mean: Vec<f32>,
-    /// Deviation of each channel, likewise.
+    /// Standard deviation of each channel, likewise.
     pub std: Vec<f32>,
     /// SHA-256, in hexadecimal: of the archive's bytes, or of the files that were read (each as its
-    /// name, its length and its bytes; in name order, an image folder's training pictures first).
+    /// name, its length and its bytes; in name order, an image folder's training images first).
     pub sha256: String,
     /// Where it came from: a path, or `embedded`.
     pub source: String,

@@ -122,18 +122,18 @@ fn help_until<R>(mut done: impl FnMut() -> Option<R>) -> Option<R> {
     }
 }
 
-/// Pictures a second that a loader prepares when nobody computes: whole epochs, for at least
+/// Images a second that a loader prepares when nobody computes: whole epochs, for at least
 /// `duration`.
 pub fn measure_throughput(loader: &Loader, duration: Duration) -> f64 {
     let start = Instant::now();
-    let mut pictures = 0;
+    let mut images = 0;
     for epoch in 1.. {
         for batch in loader.epoch(epoch) {
-            pictures += std::hint::black_box(&batch).len();
+            images += std::hint::black_box(&batch).len();
         }
         if start.elapsed() >= duration {
             break;
         }
     }
-    pictures as f64 / start.elapsed().as_secs_f64()
+    images as f64 / start.elapsed().as_secs_f64()
 }

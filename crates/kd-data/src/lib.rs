@@ -5,7 +5,7 @@
 //! 2. [`split`] draws stratified training, validation and test indices from a seed;
 //! 3. a [`Loader`] shuffles, augments and normalises them, batch by batch, ahead of the step.
 //!
-//! Everything random is a pure function of a seed, an epoch and a picture's index, so a run can be
+//! Everything random is a pure function of a seed, an epoch and an image's index, so a run can be
 //! repeated, and resumed at any batch.
 //!
 //! ```

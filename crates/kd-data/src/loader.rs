@@ -9,16 +9,16 @@ use rayon::prelude::*;
 use crate::random::Stream;
 use crate::{Augment, Epoch, Error, Images, View};
 
-/// How pictures become batches.
+/// How images become batches.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LoaderConfig {
-    /// Pictures a batch.
+    /// Images a batch.
     pub batch: usize,
     /// Random views; [`Augment::none`] for evaluation.
     pub augment: Augment,
     /// Mean of each channel, in units of 255.
     pub mean: Vec<f32>,
-    /// Deviation of each channel, in units of 255.
+    /// Standard deviation of each channel, in units of 255.
     pub std: Vec<f32>,
     /// Seed of the order and of the views.
     pub seed: u64,
@@ -28,7 +28,7 @@ pub struct LoaderConfig {
     pub drop_last: bool,
 }
 
-/// Makes batches of some of a set's pictures.
+/// Makes batches of some of a set's images.
 #[derive(Clone, Debug)]
 pub struct Loader {
     plan: Arc<Plan>,
@@ -45,7 +45,7 @@ pub(crate) struct Plan {
     tables: Vec<[f32; 256]>,
 }
 
-/// A set of views a picture that epochs take turns with.
+/// A set of views an image that epochs take turns with.
 #[derive(Clone, Copy, Debug)]
 struct Bounded {
     count: NonZeroU64,
@@ -57,16 +57,16 @@ struct Bounded {
 pub struct Batch {
     /// Normalised, `[batch, channels, height, width]`.
     pub pixels: Vec<f32>,
-    /// Class of each picture.
+    /// Class of each image.
     pub labels: Vec<u32>,
-    /// Index of each picture in its [`Images`].
+    /// Index of each image in its [`Images`].
     pub indices: Vec<usize>,
     /// Shape of `pixels`.
     pub shape: [usize; 4],
 }
 
 impl Batch {
-    /// The pictures as a tensor, `[batch, channels, height, width]`.
+    /// The images as a tensor, `[batch, channels, height, width]`.
     pub fn images(&self, device: &Device) -> Tensor<4> {
         Tensor::from_data(TensorData::new(self.pixels.clone(), self.shape), device)
     }
@@ -78,7 +78,7 @@ impl Batch {
         Tensor::from_data(TensorData::new(labels, [count]), device)
     }
 
-    /// Number of pictures.
+    /// Number of images.
     pub fn len(&self) -> usize {
         self.labels.len()
     }
@@ -90,10 +90,10 @@ impl Batch {
 }
 
 impl Loader {
-    /// A loader of the pictures `indices` of `images`.
+    /// A loader of the images `indices` of `images`.
     ///
     /// # Errors
-    /// [`Error::Loader`] for no pictures, a batch of 0, an index or a channel that does not exist,
+    /// [`Error::Loader`] for no images, a batch of 0, an index or a channel that does not exist,
     /// or when `drop_last` would leave no batch.
     pub fn new(
         images: Arc<Images>,
@@ -103,20 +103,18 @@ impl Loader {
         let problem = |text: String| Err(Error::Loader(text));
         let available = images.len();
         if indices.is_empty() {
-            return problem("there are no pictures to make batches of".into());
+            return problem("there are no images to make batches of".into());
         }
         if let Some(index) = indices.iter().find(|&&index| index >= available) {
-            return problem(format!(
-                "there is no picture {index}: there are {available}"
-            ));
+            return problem(format!("there is no image {index}: there are {available}"));
         }
         if config.batch == 0 {
-            return problem("a batch of 0 pictures; at least 1 is needed".into());
+            return problem("a batch of 0 images; at least 1 is needed".into());
         }
         if config.drop_last && indices.len() < config.batch {
             return problem(format!(
-                "{} pictures do not fill one batch of {}, and smaller batches are left out; \
-                 use a smaller batch or more pictures",
+                "{} images do not fill one batch of {}, and smaller batches are left out; \
+                 use a smaller batch or more images",
                 indices.len(),
                 config.batch
             ));
@@ -124,14 +122,14 @@ impl Loader {
         let channels = images.channels;
         if config.mean.len() != channels || config.std.len() != channels {
             return problem(format!(
-                "{} means and {} deviations for pictures of {channels} channels",
+                "{} means and {} standard deviations for images of {channels} channels",
                 config.mean.len(),
                 config.std.len()
             ));
         }
         if images.pixels.len() != available * images.stride() {
             return problem(format!(
-                "{} bytes are not {available} pictures of {channels}x{}x{}",
+                "{} bytes are not {available} images of {channels}x{}x{}",
                 images.pixels.len(),
                 images.height,
                 images.width
@@ -155,10 +153,10 @@ impl Loader {
         })
     }
 
-    /// The same loader, which shows at most `count` views of each picture (Shen and Xing 2022).
+    /// The same loader, which shows at most `count` views of each image (Shen and Xing 2022).
     ///
     /// They are those that a loader with this `seed` draws in its epochs 1 to `count`; epoch
-    /// `count + 1` shows those of epoch 1 again, and so on. The order of the pictures is still that
+    /// `count + 1` shows those of epoch 1 again, and so on. The order of the images is still that
     /// of the loader's own seed and the epoch.
     pub fn with_views(mut self, count: NonZeroU64, seed: u64) -> Self {
         Arc::make_mut(&mut self.plan).bounded = Some(Bounded { count, seed });
@@ -170,7 +168,7 @@ impl Loader {
         self.plan.batches()
     }
 
-    /// Pictures that the loader draws from.
+    /// Images that the loader draws from.
     pub fn len(&self) -> usize {
         self.plan.indices.len()
     }
@@ -185,7 +183,7 @@ impl Loader {
         self.plan.indices.is_empty()
     }
 
-    /// How picture `index` is seen in `epoch`.
+    /// How image `index` is seen in `epoch`.
     pub fn view(&self, epoch: u64, index: usize) -> View {
         self.plan.view(epoch, index)
     }

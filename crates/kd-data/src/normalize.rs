@@ -1,4 +1,4 @@
-//! What a picture is normalised with.
+//! What an image is normalised with.
 
 use std::fmt;
 
@@ -7,19 +7,19 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use crate::Error;
 
-/// Which mean and deviation a picture is normalised with: `(pixel / 255 - mean) / std`, a channel.
+/// Which mean and standard deviation an image is normalised with: `(pixel / 255 - mean) / std`, a channel.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Normalize {
     /// The set's own, as the literature gives them (an image folder's are computed).
     #[default]
     Dataset,
-    /// ImageNet's: mean 0.485, 0.456, 0.406 and deviation 0.229, 0.224, 0.225.
+    /// ImageNet's: mean 0.485, 0.456, 0.406 and standard deviation 0.229, 0.224, 0.225.
     Imagenet,
     /// Given numbers, one a channel.
     Given {
         /// Means, in units of 255.
         mean: Vec<f32>,
-        /// Deviations, in units of 255.
+        /// Standard deviations, in units of 255.
         std: Vec<f32>,
     },
 }
@@ -42,14 +42,14 @@ impl Normalize {
             if mean.iter().any(|m| !m.is_finite())
                 || std.iter().any(|s| !(s.is_finite() && *s > 0.0))
             {
-                let expected = "means must be finite and deviations above 0";
+                let expected = "means must be finite and standard deviations above 0";
                 return Err(Error::config("normalize", shown(), expected));
             }
         }
         Ok(())
     }
 
-    /// Mean and deviation for pictures of so many channels, `dataset` being the set's own.
+    /// Mean and standard deviation for images of so many channels, `dataset` being the set's own.
     pub(crate) fn resolve(
         &self,
         channels: usize,
@@ -70,7 +70,7 @@ impl Normalize {
                 "normalize",
                 value,
                 format!(
-                    "that is for {} channels and these pictures have {channels}",
+                    "that is for {} channels and these images have {channels}",
                     mean.len()
                 ),
             ));

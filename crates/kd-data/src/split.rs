@@ -1,4 +1,4 @@
-//! Which pictures train, validate and test.
+//! Which images train, validate and test.
 
 use crate::random::Stream;
 use crate::{DataConfig, Dataset, Error, Images};
@@ -6,18 +6,18 @@ use crate::{DataConfig, Dataset, Error, Images};
 /// Indices into [`Dataset::train`] (training, validation) and [`Dataset::test`], ascending.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Splits {
-    /// Pictures that the network learns from.
+    /// Images that the network learns from.
     pub train: Vec<usize>,
-    /// Pictures that select what is kept; from the training set.
+    /// Images that select what is kept; from the training set.
     pub validation: Vec<usize>,
-    /// Pictures that are read once, at the end.
+    /// Images that are read once, at the end.
     pub test: Vec<usize>,
 }
 
 /// All indices in an order of which every stretch mirrors the class frequencies.
 ///
-/// Picture `r` of the `n` of its class, shuffled, stands at `(r + 1/2) / n`. So any first `k` hold
-/// each class in its share to within one picture, and a smaller subset is part of a larger one.
+/// Image `r` of the `n` of its class, shuffled, stands at `(r + 1/2) / n`. So any first `k` hold
+/// each class in its share to within one image, and a smaller subset is part of a larger one.
 pub fn stratified_order(labels: &[u32], seed: u64) -> Vec<usize> {
     let classes = labels.iter().max().map_or(0, |&last| last as usize + 1);
     let mut members = vec![Vec::new(); classes];
@@ -59,7 +59,7 @@ pub fn split(dataset: &Dataset, config: &DataConfig) -> Result<Splits, Error> {
     let mut test = stratified_order(&dataset.test.labels, config.split_seed);
     if let Some(limit) = config.test_limit {
         if limit > test.len() {
-            let expected = format!("the test set has {} pictures", test.len());
+            let expected = format!("the test set has {} images", test.len());
             return Err(Error::config("test_limit", limit, expected));
         }
         test.truncate(limit);
@@ -78,7 +78,7 @@ fn split_training(images: &Images, config: &DataConfig) -> Result<(Vec<usize>, V
     let left = order.len() - held;
     if config.validation > 0.0 && (held == 0 || left == 0) {
         let expected = format!(
-            "of {} training pictures that leaves {left} to train on and {held} to validate with; \
+            "of {} training images that leaves {left} to train on and {held} to validate with; \
              both need at least one",
             order.len()
         );
@@ -88,7 +88,7 @@ fn split_training(images: &Images, config: &DataConfig) -> Result<(Vec<usize>, V
     if let Some(limit) = config.train_limit {
         if limit > left {
             let expected = format!(
-                "{left} pictures are left to train on ({} in the training set, {held} held out \
+                "{left} images are left to train on ({} in the training set, {held} held out \
                  by data.validation = {})",
                 order.len(),
                 config.validation
@@ -238,7 +238,7 @@ mod tests {
             (config(Some(0), 0.1), "data.train_limit = 0: at least 1"),
             (
                 config(Some(91), 0.1),
-                "90 pictures are left to train on (100 in the training set",
+                "90 images are left to train on (100 in the training set",
             ),
             (
                 DataConfig {

@@ -1,9 +1,9 @@
-//! How many views of a picture there are, and which one a view is.
+//! How many views of an image there are, and which one a view is.
 
 use crate::{Augment, View};
 
 impl Augment {
-    /// How many different views of a picture of `(height, width)` can be drawn:
+    /// How many different views of an image of `(height, width)` can be drawn:
     /// `(2 · crop + 1)² · (2 with flip) · (height · width with cutout)`.
     ///
     /// Crop 4 and flip have 162.
@@ -39,7 +39,7 @@ impl Augment {
         number
     }
 
-    /// Places that a picture can be moved to along one side.
+    /// Places that an image can be moved to along one side.
     fn moves(&self, (height, width): (usize, usize)) -> u64 {
         2 * self.crop.min(height.max(width)) as u64 + 1
     }

@@ -65,22 +65,22 @@ fn a_few_views_come_in_turn() {
             }
         }
     }
-    // The pictures are those of the views, in an order of their own.
+    // The images are those of the views, in an order of their own.
     let bounded = endless.clone().with_views(two, 5);
     assert!(bounded.epoch(2).eq(endless.epoch(2)));
-    let pictures = |epoch| -> Vec<_> {
+    let images = |epoch| -> Vec<_> {
         let batches = bounded.epoch(epoch);
-        let mut pictures: Vec<_> = batches
+        let mut images: Vec<_> = batches
             .flat_map(|b| {
                 let pixels: Vec<_> = b.pixels.chunks(3072).map(<[f32]>::to_vec).collect();
                 b.indices.into_iter().zip(pixels)
             })
             .collect();
-        pictures.sort_by_key(|(index, _)| *index);
-        pictures
+        images.sort_by_key(|(index, _)| *index);
+        images
     };
-    assert_eq!(pictures(1), pictures(3));
-    assert_ne!(pictures(1), pictures(2));
+    assert_eq!(images(1), images(3));
+    assert_ne!(images(1), images(2));
     let order = |epoch| -> Vec<_> { bounded.epoch(epoch).flat_map(|b| b.indices).collect() };
     assert_ne!(order(1), order(3));
 }
@@ -105,7 +105,7 @@ fn unaugmented_pixels_are_normalised_exactly() {
 }
 
 #[test]
-fn an_augmented_picture_is_its_view() {
+fn an_augmented_image_is_its_view() {
     let images = images(100);
     let loader = loader(100, config(32));
     for batch in loader.epoch(3) {
@@ -162,7 +162,7 @@ fn an_epoch_repeats_and_others_differ() {
 }
 
 #[test]
-fn a_view_belongs_to_a_picture_not_to_its_place() {
+fn a_view_belongs_to_an_image_not_to_its_place() {
     let whole = loader(100, config(100));
     let few = Loader::new(images(100), vec![7, 70], config(1)).unwrap();
     let batch = whole.epoch(4).next().unwrap();
@@ -204,10 +204,10 @@ fn a_last_batch_is_kept_or_dropped() {
 fn tensors_have_the_batch_s_content() {
     let device = Device::flex();
     let batch = loader(5, config(3)).epoch(1).next().unwrap();
-    let pictures = batch.images(&device);
-    assert_eq!(pictures.dims(), [3, 3, 32, 32]);
+    let images = batch.images(&device);
+    assert_eq!(images.dims(), [3, 3, 32, 32]);
     assert_eq!(
-        pictures.into_data().try_to_vec::<f32>().unwrap(),
+        images.into_data().try_to_vec::<f32>().unwrap(),
         batch.pixels
     );
     let labels = batch
@@ -226,7 +226,7 @@ fn tensors_have_the_batch_s_content() {
     );
 }
 
-/// The worker holds the pictures; when the epoch is dropped it must let go of them.
+/// The worker holds the images; when the epoch is dropped it must let go of them.
 #[test]
 fn dropping_an_epoch_early_ends_its_thread() {
     let images = images(200);
@@ -256,8 +256,8 @@ fn what_cannot_be_loaded_is_an_error() {
         ..Augment::none()
     };
     for (message, part) in [
-        (new(Vec::new(), config(4)), "there are no pictures"),
-        (new(vec![3, 10], config(4)), "no picture 10: there are 10"),
+        (new(Vec::new(), config(4)), "there are no images"),
+        (new(vec![3, 10], config(4)), "no image 10: there are 10"),
         (new(all(), config(0)), "at least 1"),
         (
             new(
@@ -277,7 +277,7 @@ fn what_cannot_be_loaded_is_an_error() {
                     ..config(4)
                 },
             ),
-            "1 means and 3 deviations",
+            "1 means and 3 standard deviations",
         ),
         (
             new(
@@ -307,18 +307,18 @@ fn what_cannot_be_loaded_is_an_error() {
     let error = Loader::new(Arc::new(short), all(), config(4))
         .unwrap_err()
         .to_string();
-    assert!(error.contains("30719 bytes are not 10 pictures"), "{error}");
+    assert!(error.contains("30719 bytes are not 10 images"), "{error}");
 }
 
 /// Needs two idle cores: `cargo test -p kd-data --test loader -- --ignored --nocapture`.
 #[test]
 #[ignore = "measures time"]
-fn fifty_thousand_pictures_a_second() {
+fn fifty_thousand_images_a_second() {
     let config = LoaderConfig {
         augment: Augment::default(),
         ..config(64)
     };
     let rate = measure_throughput(&loader(20_000, config), Duration::from_secs(3));
-    println!("{rate:.0} pictures/s");
+    println!("{rate:.0} images/s");
     assert!(rate >= 50_000.0, "{rate}");
 }

@@ -65,7 +65,7 @@ pub(crate) fn scatter(x: Images, first: usize, earlier: Option<Images>, output: 
     });
 }
 
-/// The same values, divided by the area, at every pixel of a picture.
+/// The same values, divided by the area, at every pixel of an image.
 pub(crate) fn spread(values: &[f32], output: Size, y: Target) {
     let scale = 1.0 / output.area() as f32;
     each_pixel(output, y, |pixel, to| {
@@ -76,7 +76,7 @@ pub(crate) fn spread(values: &[f32], output: Size, y: Target) {
     });
 }
 
-/// Mean over the pixels of each picture, `[batch, channels]`.
+/// Mean over the pixels of each image, `[batch, channels]`.
 pub(crate) fn average(isa: Isa, x: Images) -> Vec<f32> {
     let channels = x.size.channels;
     let mut mean = vec![0.0; x.size.batch * channels];
@@ -105,7 +105,7 @@ impl Kernel for Average<'_> {
         let area = self.x.size.area();
         for channel in (0..channels).step_by(S::LANES) {
             let left = channels - channel;
-            // SAFETY: the pixels of the picture are there.
+            // SAFETY: the pixels of the image are there.
             unsafe {
                 let mut sum = S::zero();
                 for pixel in self.first..self.first + area {

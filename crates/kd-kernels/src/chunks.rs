@@ -56,9 +56,9 @@ pub(crate) fn partial(
     partial
 }
 
-/// A value of each picture, and `len` numbers for its gradient, which `work(picture, value, numbers)` makes of
+/// A value of each image, and `len` numbers for its gradient, which `work(image, value, numbers)` makes of
 /// zeros.
-pub(crate) fn pictures(
+pub(crate) fn images(
     batch: usize,
     len: usize,
     work: impl Fn(usize, &mut f32, &mut [f32]) + Sync,
@@ -68,6 +68,6 @@ pub(crate) fn pictures(
         .par_iter_mut()
         .zip(numbers.par_chunks_mut(len.max(1)))
         .enumerate()
-        .for_each(|(picture, (value, numbers))| work(picture, value, numbers));
+        .for_each(|(image, (value, numbers))| work(image, value, numbers));
     (values, numbers)
 }

@@ -1,4 +1,4 @@
-//! Channel by channel, the divergence of two softmaxes over a picture's positions.
+//! Channel by channel, the divergence of two softmaxes over an image's positions.
 
 use rayon::prelude::*;
 
@@ -6,7 +6,7 @@ use crate::exponential::exp_of_negative;
 use crate::images::{Images, Target};
 use crate::simd::{Isa, Kernel, Simd};
 
-/// Pixels whose exponentials are summed before they meet the others of the picture.
+/// Pixels whose exponentials are summed before they meet the others of the image.
 const BLOCK: usize = 32;
 
 /// What the gradient needs of one map: `softmax = exp((x − largest) / T) / sum`, `[batch, channels]`.
@@ -49,7 +49,7 @@ pub(crate) fn divergence(
         .zip(t_largest.zip(t_sum))
         .enumerate()
         .for_each(|(image, ((value, of_student), of_target))| {
-            isa.run(Picture {
+            isa.run(Image {
                 pair,
                 image,
                 value,
@@ -69,8 +69,8 @@ pub(crate) fn divergence(
     (value, [of_student, of_target])
 }
 
-/// One picture: the value, and largest entry and inverse sum of both maps.
-struct Picture<'a> {
+/// One image: the value, and largest entry and inverse sum of both maps.
+struct Image<'a> {
     pair: Pair<'a>,
     image: usize,
     value: &'a mut [f32],
@@ -89,7 +89,7 @@ fn find_largest(x: &Images, image: usize, largest: &mut [f32]) {
     }
 }
 
-impl Kernel for Picture<'_> {
+impl Kernel for Image<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
         let Pair {
@@ -195,7 +195,7 @@ impl Kernel for Slopes<'_> {
         for pixel in self.image * area..(self.image + 1) * area {
             let s = &student.pixel(pixel)[..channels];
             let t = &target.pixel(pixel)[..channels];
-            // SAFETY: each task writes its own picture.
+            // SAFETY: each task writes its own image.
             let dx = unsafe { self.dx.part(pixel * channels, channels) };
             for c in 0..channels {
                 let of_student = exp_of_negative((s[c] - s_largest[c]) * inverse);

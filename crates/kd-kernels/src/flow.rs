@@ -1,4 +1,4 @@
-//! Distances between how two networks go from one map to another, picture by picture.
+//! Distances between how two networks go from one map to another, image by image.
 
 use rayon::prelude::*;
 
@@ -45,7 +45,7 @@ fn channels(maps: &[Images; 2], flow: Flow) -> [usize; 2] {
     [from.channels, to.channels]
 }
 
-/// How many values the gradient of a picture needs.
+/// How many values the gradient of an image needs.
 fn saved(flow: Flow, [from, to]: [usize; 2]) -> usize {
     match flow {
         Flow::Products => from * to,
@@ -53,7 +53,7 @@ fn saved(flow: Flow, [from, to]: [usize; 2]) -> usize {
     }
 }
 
-/// Mean over `ij` of `(student_ij − target_ij)²` of each picture, and what its gradient needs.
+/// Mean over `ij` of `(student_ij − target_ij)²` of each image, and what its gradient needs.
 pub(crate) fn distance(isa: Isa, maps: Maps, flow: Flow) -> (Vec<f32>, Vec<f32>) {
     let target = channels(&maps.target, flow);
     let channels = channels(&maps.student, flow);
@@ -61,12 +61,12 @@ pub(crate) fn distance(isa: Isa, maps: Maps, flow: Flow) -> (Vec<f32>, Vec<f32>)
     let fit = target == channels && maps.target[0].size.batch == batch;
     assert!(fit, "only networks whose maps fit are compared");
     let len = saved(flow, channels);
-    chunks::pictures(batch, len, |picture, value, saved| {
+    chunks::images(batch, len, |image, value, saved| {
         isa.run(Distance {
             maps: &maps,
             channels,
             flow,
-            picture,
+            image,
             value,
             saved,
         });
@@ -77,7 +77,7 @@ struct Distance<'a> {
     maps: &'a Maps<'a>,
     channels: [usize; 2],
     flow: Flow,
-    picture: usize,
+    image: usize,
     value: &'a mut f32,
     saved: &'a mut [f32],
 }
@@ -87,11 +87,11 @@ impl Kernel for Distance<'_> {
     unsafe fn run<S: Simd>(self) {
         let Self { flow, value, .. } = self;
         let pairs = (self.channels[0] * self.channels[1]) as f64;
-        let (maps, picture, saved) = (self.maps, self.picture, self.saved);
+        let (maps, image, saved) = (self.maps, self.image, self.saved);
         let sum = match flow {
             // SAFETY: the maps fit, and what is saved is a matrix of both maps' channels.
-            Flow::Products => unsafe { products::<S>(maps, picture, saved) },
-            Flow::Turn => turn(maps, picture, saved),
+            Flow::Products => unsafe { products::<S>(maps, image, saved) },
+            Flow::Turn => turn(maps, image, saved),
         };
         *value = (sum / pairs) as f32;
     }
@@ -102,7 +102,7 @@ impl Kernel for Distance<'_> {
 /// # Safety
 /// The maps fit, and `saved` is a matrix of both maps' channels.
 #[inline(always)]
-unsafe fn products<S: Simd>(maps: &Maps, picture: usize, saved: &mut [f32]) -> f64 {
+unsafe fn products<S: Simd>(maps: &Maps, image: usize, saved: &mut [f32]) -> f64 {
     let [from, to] = maps.student.map(|map| map.size.channels);
     let parts = [(&maps.student, 1.0), (&maps.target, -1.0)];
     let [of_from, of_to] = [from, to].map(|channels| packed(S::LANES, RUN, channels));
@@ -115,8 +115,8 @@ unsafe fn products<S: Simd>(maps: &Maps, picture: usize, saved: &mut [f32]) -> f
             // SAFETY: the pixels are there, and room for a run of both maps.
             unsafe {
                 let room = memory.add(of_from);
-                let from = pixels::<S>(from, picture, run.clone(), memory);
-                let to = pixels::<S>(to, picture, run, room);
+                let from = pixels::<S>(from, image, run.clone(), memory);
+                let to = pixels::<S>(to, image, run, room);
                 let scale = sign / area as f32;
                 tile::outer::<S>(from, to, scale, false, more, saved.as_mut_ptr());
             }
@@ -129,8 +129,8 @@ unsafe fn products<S: Simd>(maps: &Maps, picture: usize, saved: &mut [f32]) -> f
 
 /// Saves the gradients, and returns the sum of the squared differences.
 #[inline(always)]
-fn turn(maps: &Maps, picture: usize, saved: &mut [f32]) -> f64 {
-    let vectors = |maps: &[Images<'_>; 2]| maps.map(|map| map.pixel(picture).to_vec());
+fn turn(maps: &Maps, image: usize, saved: &mut [f32]) -> f64 {
+    let vectors = |maps: &[Images<'_>; 2]| maps.map(|map| map.pixel(image).to_vec());
     let [from, to] = vectors(&maps.student);
     let [target_from, target_to] = vectors(&maps.target);
     let (of_from, of_to) = saved.split_at_mut(from.len());
@@ -153,7 +153,7 @@ fn turn(maps: &Maps, picture: usize, saved: &mut [f32]) -> f64 {
     value
 }
 
-/// The gradients of both of the student's maps, given what [`distance`] saved and the gradient of each picture's,
+/// The gradients of both of the student's maps, given what [`distance`] saved and the gradient of each image's,
 /// written over `dx`, which are dense.
 pub(crate) fn grad(
     isa: Isa,
@@ -168,18 +168,18 @@ pub(crate) fn grad(
     let len = self::saved(flow, channels);
     assert_eq!([saved.len(), grad.len()], [batch * len, batch]);
     let area = student[0].size.area();
-    let pictures = grad.par_iter().zip(saved.par_chunks(len));
-    pictures.enumerate().for_each(|(picture, (grad, saved))| {
+    let images = grad.par_iter().zip(saved.par_chunks(len));
+    images.enumerate().for_each(|(image, (grad, saved))| {
         let [from, to] = [0, 1].map(|map| {
             let len = area * channels[map];
-            // SAFETY: each task writes its own picture.
-            unsafe { dx[map].part(picture * len, len) }
+            // SAFETY: each task writes its own image.
+            unsafe { dx[map].part(image * len, len) }
         });
         isa.run(Slopes {
             student: &student,
             channels,
             flow,
-            picture,
+            image,
             saved,
             grad: grad / (channels[0] * channels[1]) as f32,
             dx: [from, to],
@@ -191,7 +191,7 @@ struct Slopes<'a> {
     student: &'a [Images<'a>; 2],
     channels: [usize; 2],
     flow: Flow,
-    picture: usize,
+    image: usize,
     saved: &'a [f32],
     grad: f32,
     dx: [&'a mut [f32]; 2],
@@ -201,7 +201,7 @@ impl Kernel for Slopes<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
         match self.flow {
-            // SAFETY: the maps fit, and `dx` are pictures of the student's.
+            // SAFETY: the maps fit, and `dx` are images of the student's.
             Flow::Products => unsafe { self.products::<S>() },
             Flow::Turn => {
                 let of_from = self.channels[0];
@@ -233,8 +233,8 @@ impl Slopes<'_> {
             let turned = Panels::of_columns::<S>(saved, to, [to, from], |_| 1.0, first);
             let plain = Panels::of_rows::<S>(saved, to, [from, to], first.add(lens[0]));
             for (x, m, dx) in [(later, turned, of_earlier), (earlier, plain, of_later)] {
-                let x_of_picture = x.picture(self.picture);
-                tile::apply::<S>(x_of_picture, x.pitch, area, m, scale, false, dx);
+                let x_of_image = x.image(self.image);
+                tile::apply::<S>(x_of_image, x.pitch, area, m, scale, false, dx);
             }
         }
     }

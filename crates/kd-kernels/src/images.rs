@@ -1,6 +1,6 @@
-//! Pictures in memory: channels last, so that the channels of a pixel are one run.
+//! Images in memory: channels last, so that the channels of a pixel are one run.
 
-/// Sizes of a batch of pictures or maps.
+/// Sizes of a batch of images or maps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Size {
     pub batch: usize,
@@ -28,7 +28,7 @@ impl Size {
         self.pixels() * self.channels
     }
 
-    /// Pixels of one picture.
+    /// Pixels of one image.
     pub fn area(self) -> usize {
         self.height * self.width
     }
@@ -66,16 +66,16 @@ impl<'a> Images<'a> {
         &self.data[pixel * self.pitch..][..self.size.channels]
     }
 
-    /// Where a picture begins.
+    /// Where an image begins.
     ///
     /// # Panics
-    /// When there is no such picture.
+    /// When there is no such image.
     #[inline(always)]
-    pub fn picture(&self, picture: usize) -> *const f32 {
-        self.data[picture * self.image_pitch()..].as_ptr()
+    pub fn image(&self, image: usize) -> *const f32 {
+        self.data[image * self.image_pitch()..].as_ptr()
     }
 
-    /// Values from a picture to the next.
+    /// Values from an image to the next.
     pub fn image_pitch(&self) -> usize {
         self.size.area() * self.pitch
     }

@@ -1,18 +1,18 @@
-//! The distance of two maps whose channels are each brought to mean 0 and deviation 1.
+//! The distance of two maps whose channels are each brought to mean 0 and standard deviation 1.
 
 use crate::chunks;
 use crate::images::{Images, Target};
 use crate::norm::{Statistics, statistics};
 use crate::simd::{Isa, Kernel, Simd};
 
-/// A deviation below this share of a channel's size is what rounding leaves of a constant.
+/// A standard deviation below this share of a channel's size is what rounding leaves of a constant.
 const CONSTANT: f64 = 8.0 * f32::EPSILON as f64;
 
 /// How each channel of a map is standardised: `(x − mean) · scale`.
 #[derive(Clone, Debug)]
 pub(crate) struct Standard {
     mean: Vec<f32>,
-    /// `1 / (deviation + epsilon)`, the deviation unbiased; 0 for a constant channel.
+    /// `1 / (standard deviation + epsilon)`, the standard deviation unbiased; 0 for a constant channel.
     scale: Vec<f32>,
     /// `d scale / d x = −slope · scale · (x − mean)`.
     slope: Vec<f64>,

@@ -1,4 +1,4 @@
-//! Products of the channels, or the positions, of maps, picture by picture.
+//! Products of the channels, or the positions, of maps, image by image.
 
 use std::ops::Range;
 
@@ -18,25 +18,25 @@ pub(crate) enum Along {
     Positions,
 }
 
-/// Values of a matrix for each picture, which `work(picture, matrix)` writes, every one.
+/// Values of a matrix for each image, which `work(image, matrix)` writes, every one.
 fn matrices(batch: usize, len: usize, work: impl Fn(usize, *mut f32) + Sync) -> Vec<f32> {
     let mut values = vec![0.0f32; batch * len];
-    let pictures = values.par_chunks_mut(len.max(1)).enumerate();
-    pictures.for_each(|(picture, matrix)| work(picture, matrix.as_mut_ptr()));
+    let images = values.par_chunks_mut(len.max(1)).enumerate();
+    images.for_each(|(image, matrix)| work(image, matrix.as_mut_ptr()));
     values
 }
 
-/// `scale · Σ_positions a_i · b_j` of each picture, `[batch, channels of a, channels of b]`.
+/// `scale · Σ_positions a_i · b_j` of each image, `[batch, channels of a, channels of b]`.
 pub(crate) fn outer(isa: Isa, a: Images, b: Images, scale: f32) -> Vec<f32> {
     let places = |x: Images| (x.size.batch, x.size.height, x.size.width);
     assert_eq!(places(a), places(b), "only maps of one size have products");
     let len = a.size.channels * b.size.channels;
-    matrices(a.size.batch, len, |picture, to| {
+    matrices(a.size.batch, len, |image, to| {
         let [a, b] = [&a, &b];
         isa.run(Outer {
             a,
             b,
-            picture,
+            image,
             scale,
             to,
         });
@@ -46,7 +46,7 @@ pub(crate) fn outer(isa: Isa, a: Images, b: Images, scale: f32) -> Vec<f32> {
 struct Outer<'a> {
     a: &'a Images<'a>,
     b: &'a Images<'a>,
-    picture: usize,
+    image: usize,
     scale: f32,
     to: *mut f32,
 }
@@ -61,9 +61,9 @@ impl Kernel for Outer<'_> {
         for run in runs(area) {
             // SAFETY: the pixels are there in both maps, and the sums for all pairs of channels.
             unsafe {
-                let a = pixels::<S>(self.a, self.picture, run.clone(), memory);
+                let a = pixels::<S>(self.a, self.image, run.clone(), memory);
                 let room = memory.add(len(self.a));
-                let b = pixels::<S>(self.b, self.picture, run.clone(), room);
+                let b = pixels::<S>(self.b, self.image, run.clone(), room);
                 tile::outer::<S>(a, b, self.scale, false, run.start > 0, self.to);
             }
         }
@@ -77,20 +77,20 @@ pub(crate) fn runs(area: usize) -> impl Iterator<Item = Range<usize>> {
         .map(move |first| first..(first + RUN).min(area))
 }
 
-/// Pixels of a picture as the rows of panels.
+/// Pixels of an image as the rows of panels.
 ///
 /// # Safety
 /// The pixels are there, and room for them.
 #[inline(always)]
 pub(crate) unsafe fn pixels<S: Simd>(
     x: &Images,
-    picture: usize,
+    image: usize,
     run: Range<usize>,
     to: *mut f32,
 ) -> Panels {
     // SAFETY: the caller's promise.
     unsafe {
-        let from = x.picture(picture).add(run.start * x.pitch);
+        let from = x.image(image).add(run.start * x.pitch);
         Panels::of_rows::<S>(from, x.pitch, [run.len(), x.size.channels], to)
     }
 }
@@ -98,12 +98,12 @@ pub(crate) unsafe fn pixels<S: Simd>(
 /// Products of a map's channels, or positions, with each other, times `scale`, `[batch, size, size]`.
 pub(crate) fn gram(isa: Isa, x: Images, along: Along, scale: f32) -> Vec<f32> {
     let size = along.size(&x);
-    matrices(x.size.batch, size * size, |picture, to| {
+    matrices(x.size.batch, size * size, |image, to| {
         let x = &x;
         isa.run(Gram {
             x,
             along,
-            picture,
+            image,
             scale,
             to,
         });
@@ -123,7 +123,7 @@ impl Along {
 struct Gram<'a> {
     x: &'a Images<'a>,
     along: Along,
-    picture: usize,
+    image: usize,
     scale: f32,
     to: *mut f32,
 }
@@ -142,11 +142,11 @@ impl Kernel for Gram<'_> {
         unsafe {
             match self.along {
                 Along::Channels => {
-                    let picture = self.picture;
-                    gram_of_channels::<S>(x, picture, self.scale, memory, self.to);
+                    let image = self.image;
+                    gram_of_channels::<S>(x, image, self.scale, memory, self.to);
                 }
                 Along::Positions => {
-                    let from = x.picture(self.picture);
+                    let from = x.image(self.image);
                     let shape = [terms, size];
                     let x = Panels::of_columns::<S>(from, x.pitch, shape, |_| 1.0, memory);
                     tile::outer::<S>(x, x, self.scale, true, false, self.to);
@@ -157,14 +157,14 @@ impl Kernel for Gram<'_> {
     }
 }
 
-/// What is on and above the diagonal of a picture's [`gram`], and perhaps more.
+/// What is on and above the diagonal of an image's [`gram`], and perhaps more.
 ///
 /// # Safety
 /// The pixels are there, `room` for a run of them in panels, and `to`.
 #[inline(always)]
 pub(crate) unsafe fn gram_of_channels<S: Simd>(
     x: &Images,
-    picture: usize,
+    image: usize,
     scale: f32,
     room: *mut f32,
     to: *mut f32,
@@ -172,37 +172,37 @@ pub(crate) unsafe fn gram_of_channels<S: Simd>(
     for run in runs(x.size.area()) {
         // SAFETY: the caller's promise.
         unsafe {
-            let x = pixels::<S>(x, picture, run.clone(), room);
+            let x = pixels::<S>(x, image, run.clone(), room);
             tile::outer::<S>(x, x, scale, true, run.start > 0, to);
         }
     }
 }
 
-/// `scale · x · m` of each picture for matrices `m` `[batch, channels of x, columns]`, written over `y`, which is dense
+/// `scale · x · m` of each image for matrices `m` `[batch, channels of x, columns]`, written over `y`, which is dense
 /// and has `columns` channels.
 pub(crate) fn apply(isa: Isa, x: Images, matrices: &[f32], columns: usize, scale: f32, y: Target) {
     let (area, inner) = (x.size.area(), x.size.channels);
     assert_eq!(
         matrices.len(),
         x.size.batch * inner * columns,
-        "one matrix for each picture"
+        "one matrix for each image"
     );
-    (0..x.size.batch).into_par_iter().for_each(|picture| {
+    (0..x.size.batch).into_par_iter().for_each(|image| {
         isa.run(Apply {
             x: &x,
-            picture,
-            matrix: &matrices[picture * inner * columns..][..inner * columns],
+            image,
+            matrix: &matrices[image * inner * columns..][..inner * columns],
             columns,
             scale,
-            // SAFETY: each task writes its own picture.
-            y: unsafe { y.at(picture * area * columns) },
+            // SAFETY: each task writes its own image.
+            y: unsafe { y.at(image * area * columns) },
         });
     });
 }
 
 struct Apply<'a> {
     x: &'a Images<'a>,
-    picture: usize,
+    image: usize,
     matrix: &'a [f32],
     columns: usize,
     scale: f32,
@@ -218,7 +218,7 @@ impl Kernel for Apply<'_> {
         // SAFETY: the pixels are there, the matrix has a row for each channel, and `y` a row for each pixel.
         unsafe {
             let m = Panels::of_rows::<S>(self.matrix.as_ptr(), columns, shape, memory.aligned());
-            let from = x.picture(self.picture);
+            let from = x.image(self.image);
             tile::apply::<S>(from, x.pitch, x.size.area(), m, self.scale, false, self.y);
         }
     }
@@ -230,17 +230,17 @@ pub(crate) fn gram_grad(isa: Isa, x: Images, along: Along, grad: &[f32], scale: 
     assert_eq!(
         grad.len(),
         x.size.batch * size * size,
-        "one matrix a picture"
+        "one matrix an image"
     );
-    (0..x.size.batch).into_par_iter().for_each(|picture| {
+    (0..x.size.batch).into_par_iter().for_each(|image| {
         isa.run(GramGrad {
             x: &x,
             along,
-            picture,
-            grad: &grad[picture * size * size..][..size * size],
+            image,
+            grad: &grad[image * size * size..][..size * size],
             scale,
-            // SAFETY: each task writes its own picture.
-            dx: unsafe { dx.at(picture * x.size.area() * x.size.channels) },
+            // SAFETY: each task writes its own image.
+            dx: unsafe { dx.at(image * x.size.area() * x.size.channels) },
         });
     });
 }
@@ -248,7 +248,7 @@ pub(crate) fn gram_grad(isa: Isa, x: Images, along: Along, grad: &[f32], scale: 
 struct GramGrad<'a> {
     x: &'a Images<'a>,
     along: Along,
-    picture: usize,
+    image: usize,
     grad: &'a [f32],
     scale: f32,
     dx: *mut f32,
@@ -268,7 +268,7 @@ impl Kernel for GramGrad<'_> {
         // SAFETY: the pixels and matrices are there, and `dx` has a row for each pixel.
         unsafe {
             plus_transposed(self.grad.as_ptr(), size, both);
-            let (room, from) = (both.add(square), x.picture(self.picture));
+            let (room, from) = (both.add(square), x.image(self.image));
             match self.along {
                 Along::Channels => {
                     let m = Panels::of_rows::<S>(both, size, [size, size], room);
@@ -276,7 +276,7 @@ impl Kernel for GramGrad<'_> {
                     tile::apply::<S>(from, x.pitch, area, m, self.scale, false, self.dx);
                 }
                 Along::Positions => {
-                    let m = pixels::<S>(x, self.picture, 0..size, room);
+                    let m = pixels::<S>(x, self.image, 0..size, room);
                     tile::apply::<S>(both, size, size, m, self.scale, false, self.dx);
                 }
             }

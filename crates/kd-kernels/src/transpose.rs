@@ -13,7 +13,7 @@ pub(crate) fn to_channels_last(from: &[f32], size: Size, to: Target) {
     let image = area * channels;
     (0..size.batch).into_par_iter().for_each(|index| {
         let from = &from[index * image..][..image];
-        // SAFETY: each task writes its own picture.
+        // SAFETY: each task writes its own image.
         let to = unsafe { std::slice::from_raw_parts_mut(to.at(index * image), image) };
         for first in (0..area).step_by(BLOCK) {
             for channel in (0..channels).step_by(BLOCK) {

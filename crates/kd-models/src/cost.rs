@@ -15,25 +15,25 @@ use crate::network::{Architecture, Network, NetworkConfig};
 pub struct Cost {
     /// Trainable parameters.
     pub parameters: u64,
-    /// Multiply-accumulates of convolutions and linear layers for one picture.
+    /// Multiply-accumulates of convolutions and linear layers for one image.
     pub macs: u64,
     /// Size of the file that [`Network::save`] writes at f32, without further metadata.
     pub bytes: u64,
 }
 
-/// The cost of a network for square pictures; nothing is computed or drawn.
+/// The cost of a network for square images; nothing is computed or drawn.
 ///
 /// # Errors
-/// [`Error::UnknownModel`]; [`Error::Config`], also for pictures that the strides shrink to nothing.
+/// [`Error::UnknownModel`]; [`Error::Config`], also for images that the strides shrink to nothing.
 pub fn cost(config: &NetworkConfig, image_size: usize) -> Result<Cost, Error> {
     Network::lazy(config, &Device::default())?.cost(image_size)
 }
 
 impl Network {
-    /// The cost of this network for square pictures. See [`cost()`].
+    /// The cost of this network for square images. See [`cost()`].
     ///
     /// # Errors
-    /// [`Error::Config`] for pictures that the strides shrink to nothing.
+    /// [`Error::Config`] for images that the strides shrink to nothing.
     pub fn cost(&self, image_size: usize) -> Result<Cost, Error> {
         let mut macs = MacCounter::new(image_size);
         self.family.count(&mut macs);
@@ -42,7 +42,7 @@ impl Network {
                 key: "image_size",
                 value: image_size,
                 expected: format!(
-                    "`{}` halves a picture until nothing of this one is left; use a larger size",
+                    "`{}` halves an image until nothing of this one is left; use a larger size",
                     self.config.model
                 ),
             });

@@ -9,9 +9,9 @@ use kd_core::draw;
 /// How a reference draws the weights of its convolutions.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum ConvInit {
-    /// Normal, deviation `sqrt(2 / (kernel area · output channels))` (He et al., ICCV 2015).
+    /// Normal, standard deviation `sqrt(2 / (kernel area · output channels))` (He et al., ICCV 2015).
     FanOut,
-    /// Normal, deviation `sqrt(2 / (kernel area · input channels))`.
+    /// Normal, standard deviation `sqrt(2 / (kernel area · input channels))`.
     FanIn,
     /// PyTorch's default: uniform within `1 / sqrt(fan in)`.
     Default,

@@ -3,7 +3,7 @@
 use burn::nn::conv::Conv2d;
 use burn::nn::{Linear, PaddingConfig2d};
 
-/// Follows a picture's height and width through a network's layers, as its forward pass does, and
+/// Follows an image's height and width through a network's layers, as its forward pass does, and
 /// adds up the multiply-accumulates of convolutions and linear layers.
 #[derive(Debug)]
 pub(crate) struct MacCounter {
@@ -12,7 +12,7 @@ pub(crate) struct MacCounter {
 }
 
 impl MacCounter {
-    /// Starts at a square picture.
+    /// Starts at a square image.
     pub fn new(image_size: usize) -> Self {
         Self {
             macs: 0,

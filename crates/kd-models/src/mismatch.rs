@@ -100,13 +100,13 @@ fn hint(network: &Network, keys: &[Key], found: &Shapes) -> Option<String> {
                 config.classes
             ),
             (classes, channels) if classes == config.classes => format!(
-                "these are weights for pictures of {channels} channels; this network is built for \
+                "these are weights for images of {channels} channels; this network is built for \
                  {}",
                 config.channels
             ),
-            (classes, channels) => format!(
-                "these are weights for {classes} classes and pictures of {channels} channels"
-            ),
+            (classes, channels) => {
+                format!("these are weights for {classes} classes and images of {channels} channels")
+            }
         });
     }
     let device = network.device().unwrap_or_default();

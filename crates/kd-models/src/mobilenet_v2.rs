@@ -1,4 +1,4 @@
-//! MobileNetV2 for small pictures: half width, expansion 6 (Sandler et al., CVPR 2018).
+//! MobileNetV2 for small images: half width, expansion 6 (Sandler et al., CVPR 2018).
 
 use burn::module::Module;
 use burn::nn::Linear;

@@ -26,7 +26,7 @@ pub struct NetworkConfig {
     pub model: String,
     /// Number of classes.
     pub classes: usize,
-    /// Channels of a picture: 3 for colour, 1 for grey.
+    /// Channels of an image: 3 for colour, 1 for grey.
     pub channels: usize,
 }
 
@@ -65,7 +65,7 @@ impl NetworkConfig {
 
 /// What a family adds to [`Backbone`].
 pub(crate) trait Architecture: Backbone<Input = Tensor<4>> {
-    /// Follows the forward pass of one picture and counts its multiply-accumulates.
+    /// Follows the forward pass of one image and counts its multiply-accumulates.
     fn count(&self, macs: &mut MacCounter);
 
     /// The reference's state-dict key for a path of this module; only the names of modules
@@ -188,8 +188,8 @@ impl Network {
         let (family, head) = (self.family.valid(), head.valid());
         let device = family.collect_devices(Vec::new()).into_iter().next();
         let shape = [1, self.config.channels, SIDE, SIDE];
-        let picture = Tensor::zeros(shape, &device.unwrap_or_default());
-        let shown = family.forward(picture, &head.taps());
+        let image = Tensor::zeros(shape, &device.unwrap_or_default());
+        let shown = family.forward(image, &head.taps());
         let read = head.read(shown.clone(), &Taps::none());
         let problem = match read {
             Ok(read) if read.logits.dims() == shown.logits.dims() => return Ok(()),

@@ -1,4 +1,4 @@
-//! ResNets of four stages with a stem for small pictures (He et al., CVPR 2016).
+//! ResNets of four stages with a stem for small images (He et al., CVPR 2016).
 
 use burn::module::Module;
 use burn::nn::Linear;

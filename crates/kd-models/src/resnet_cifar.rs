@@ -1,4 +1,4 @@
-//! ResNets for 32×32 pictures: three stages of basic blocks (He et al., CVPR 2016, section 4.2).
+//! ResNets for 32×32 images: three stages of basic blocks (He et al., CVPR 2016, section 4.2).
 
 use burn::module::Module;
 use burn::nn::Linear;
@@ -116,7 +116,7 @@ fn conv_init(shortcut: Shortcut) -> ConvInit {
     }
 }
 
-/// A ResNet for 32×32 pictures.
+/// A ResNet for 32×32 images.
 ///
 /// Levels: the stem after its ReLU (in both lists), then the output of each stage after and before
 /// its last ReLU.

@@ -1,4 +1,4 @@
-//! ShuffleNet for small pictures, three groups (Zhang et al., CVPR 2018).
+//! ShuffleNet for small images, three groups (Zhang et al., CVPR 2018).
 
 use burn::module::Module;
 use burn::nn::Linear;

@@ -1,4 +1,4 @@
-//! ShuffleNetV2 for small pictures, width 1 (Ma et al., ECCV 2018).
+//! ShuffleNetV2 for small images, width 1 (Ma et al., ECCV 2018).
 
 use burn::module::Module;
 use burn::nn::Linear;

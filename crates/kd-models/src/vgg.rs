@@ -18,7 +18,7 @@ use crate::network::Architecture;
 
 const WIDTHS: [usize; 5] = [64, 128, 256, 512, 512];
 
-/// Pictures of this height are pooled once more before the last block, as in the reference.
+/// Images of this height are pooled once more before the last block, as in the reference.
 const TALL: usize = 64;
 
 /// The plan of a [`Vgg`].

@@ -1,4 +1,4 @@
-//! The published table of parameters and multiply-accumulates (100 classes, 32×32 colour pictures).
+//! The published table of parameters and multiply-accumulates (100 classes, 32×32 colour images).
 
 #![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
 
@@ -63,7 +63,7 @@ fn option_a_has_the_parameters_of_the_paper() {
 }
 
 #[test]
-fn a_larger_picture_costs_more_and_a_vanishing_one_is_an_error() {
+fn a_larger_image_costs_more_and_a_vanishing_one_is_an_error() {
     for model in models() {
         let config = NetworkConfig::new(model.name, 10, 1);
         let small = cost(&config, 28).unwrap();

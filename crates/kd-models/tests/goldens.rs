@@ -13,7 +13,7 @@ use kd_models::{Backbone, Network, NetworkConfig, find};
 use safetensors::SafeTensors;
 use serde_json::Value;
 
-/// Networks for larger pictures, which the registry does not have yet.
+/// Networks for larger images, which the registry does not have yet.
 const NOT_YET: [&str; 13] = [
     "resnet18",
     "resnet34",

@@ -14,7 +14,7 @@ fn network(name: &str, classes: usize, device: &Device) -> Network {
     Network::new(&NetworkConfig::new(name, classes, 3), device).unwrap()
 }
 
-fn pictures(device: &Device) -> Tensor<4> {
+fn images(device: &Device) -> Tensor<4> {
     device.seed(3);
     Tensor::random([3, 3, 32, 32], Distribution::Default, device)
 }
@@ -22,7 +22,7 @@ fn pictures(device: &Device) -> Tensor<4> {
 /// What SimKD makes for a student: a projector from 64 channels over 32 to 64, and the teacher's classifier.
 fn head(student: &Network, teacher: &Network) -> Head {
     let device = Device::flex();
-    let shown = |network: &Network| network.forward(pictures(&device), &Taps::all());
+    let shown = |network: &Network| network.forward(images(&device), &Taps::all());
     let term = SimKdConfig::default().init(&shown(student), Some(&shown(teacher)), &device);
     term.unwrap().head().clone()
 }
@@ -43,9 +43,9 @@ fn numbers<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
 #[test]
 fn logits_embedding_and_classifier_are_the_heads_and_maps_the_networks() {
     let (student, deployed, head) = headed();
-    let pictures = pictures(&Device::flex());
-    let all = deployed.forward(pictures.clone(), &Taps::all());
-    let own = student.forward(pictures.clone(), &Taps::all());
+    let images = images(&Device::flex());
+    let all = deployed.forward(images.clone(), &Taps::all());
+    let own = student.forward(images.clone(), &Taps::all());
     for level in 0..own.maps.len() {
         let [found, wanted] = [&all, &own].map(|output| output.maps.get(level).unwrap());
         assert_eq!(numbers(found), numbers(wanted));
@@ -61,7 +61,7 @@ fn logits_embedding_and_classifier_are_the_heads_and_maps_the_networks() {
     let apart: f32 = (all.logits.clone() - own.logits).abs().max().into_scalar();
     assert!(apart > 1e-3, "{apart}");
 
-    let plain = deployed.forward(pictures, &Taps::none());
+    let plain = deployed.forward(images, &Taps::none());
     assert_eq!(numbers(plain.logits), numbers(all.logits));
     assert!(plain.embedding.is_none() && plain.classifier.is_none());
     assert_eq!(plain.maps.iter().count(), 0);
@@ -80,7 +80,7 @@ fn a_file_brings_the_head_back_and_weighs_what_the_cost_says() {
         read.head().unwrap().config(),
         deployed.head().unwrap().config()
     );
-    let say = |network: &Network| numbers(network.forward(pictures(&device), &Taps::none()).logits);
+    let say = |network: &Network| numbers(network.forward(images(&device), &Taps::none()).logits);
     assert_eq!(say(&read), say(&deployed));
 
     let (bare, whole) = (cost(&config, 32).unwrap(), deployed.cost(32).unwrap());

@@ -22,7 +22,7 @@ const SMALL: [&str; 9] = [
 ];
 
 #[test]
-fn grey_pictures_of_28_pixels_work() {
+fn grey_images_of_28_pixels_work() {
     let device = Device::flex();
     for name in SMALL {
         let network = Network::new(&NetworkConfig::new(name, 10, 1), &device).unwrap();

@@ -137,7 +137,7 @@ fn the_wrong_channel_count_is_named() {
     let path = folder.path().join("colour.safetensors");
     network("vgg8").save(&path, &[]).unwrap();
     let message = error(&NetworkConfig::new("vgg8", 10, 1), &path);
-    assert!(message.contains("pictures of 3 channels"), "{message}");
+    assert!(message.contains("images of 3 channels"), "{message}");
 }
 
 #[test]

@@ -16,18 +16,18 @@ use crate::{Arm, Error, Recipe, cache};
 pub struct DataShape {
     /// Number of classes.
     pub classes: usize,
-    /// Channels of a picture.
+    /// Channels of an image.
     pub channels: usize,
-    /// Height of a picture in pixels.
+    /// Height of an image in pixels.
     pub height: usize,
-    /// Width of a picture in pixels.
+    /// Width of an image in pixels.
     pub width: usize,
-    /// Pictures of the training split.
+    /// Images of the training split.
     pub train: usize,
 }
 
 impl DataShape {
-    /// What is known of a recipe's data before they are read; none for pictures of the user's own.
+    /// What is known of a recipe's data before they are read; none for images of the user's own.
     pub fn known(recipe: &Recipe) -> Option<Self> {
         let data = &recipe.data;
         let (channels, size, classes, available) = match data.name.as_str() {
@@ -65,7 +65,7 @@ impl DataShape {
         NetworkConfig::new(model, self.classes, self.channels)
     }
 
-    /// What a network on the plain `device` shows of two black pictures; shapes are read from it.
+    /// What a network on the plain `device` shows of two black images; shapes are read from it.
     pub(crate) fn dry_run(&self, network: &Network, device: &Device) -> Output {
         let shape = [2, self.channels, self.height, self.width];
         network.forward(Tensor::zeros(shape, device), &Taps::all())
@@ -141,7 +141,7 @@ impl Check<'_> {
                 && crd.samples < self.data.train
             {
                 return Err(Error::Recipe(format!(
-                    "objective.{name}.samples = {}: the training split has {} pictures; leave the key out",
+                    "objective.{name}.samples = {}: the training split has {} images; leave the key out",
                     crd.samples, self.data.train
                 )));
             }

@@ -51,7 +51,7 @@ impl Predictions {
         }
     }
 
-    /// Number of pictures.
+    /// Number of images.
     pub fn len(&self) -> usize {
         self.labels.len()
     }
@@ -61,14 +61,14 @@ impl Predictions {
         self.labels.is_empty()
     }
 
-    /// Logits of each picture with its label.
+    /// Logits of each image with its label.
     pub fn rows(&self) -> impl Iterator<Item = (&[f32], usize)> {
         self.logits
             .chunks_exact(self.classes.max(1))
             .zip(self.labels.iter().map(|&label| label as usize))
     }
 
-    /// Percent of pictures where both networks predict the same class.
+    /// Percent of images where both networks predict the same class.
     pub fn agreement(&self, other: &Self) -> f64 {
         let same = self.rows().zip(other.rows());
         percent(
@@ -159,7 +159,7 @@ pub struct EvalOptions {
     pub weights: PathBuf,
     /// The data; only the test split is read.
     pub data: DataConfig,
-    /// Pictures in a batch.
+    /// Images in a batch.
     pub batch: usize,
 }
 
@@ -168,7 +168,7 @@ pub struct EvalOptions {
 pub struct Evaluated {
     /// Accuracy on the test split.
     pub accuracy: Accuracy,
-    /// Pictures in it.
+    /// Images in it.
     pub images: usize,
     /// SHA-256 of the data that were read.
     pub data_sha256: String,
@@ -217,7 +217,7 @@ mod tests {
 
     #[test]
     fn accuracy_counts_by_hand() {
-        // Three pictures of two classes: right and sure, wrong and sure, right by a hair.
+        // Three images of two classes: right and sure, wrong and sure, right by a hair.
         let logits = vec![4.0, 0.0, 4.0, 0.0, 0.0, 0.1];
         let accuracy = Predictions::new(logits, vec![0, 1, 1], 2).accuracy();
         assert!((accuracy.top1 - 200.0 / 3.0).abs() < 1e-9);

@@ -26,7 +26,7 @@ pub struct Examples {
     pub images: Tensor<4>,
     /// Classes, `[batch]`.
     pub labels: Tensor<1, Int>,
-    /// Each picture's place in the training set; some terms need it.
+    /// Each image's place in the training set; some terms need it.
     pub places: Option<Vec<usize>>,
 }
 
@@ -172,7 +172,7 @@ impl<S: Backbone<Input = Tensor<4>>> Learner<S> {
         self.step_with(&mut show, batches.collect(), step, lr)
     }
 
-    /// [`Learner::step`] with pictures that have places, and the teacher's outputs from wherever:
+    /// [`Learner::step`] with images that have places, and the teacher's outputs from wherever:
     /// `show` is given the number of a batch, its images on the plain device, and what the objective
     /// taps, and returns the output on the plain device, or none when there is no teacher.
     ///

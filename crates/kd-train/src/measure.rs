@@ -48,7 +48,7 @@ fn quantile(sorted: &[f64], share: f64) -> f64 {
     sorted[index.clamp(1, sorted.len()) - 1]
 }
 
-/// Latency of one picture of shape `[channels, height, width]`.
+/// Latency of one image of shape `[channels, height, width]`.
 pub(crate) fn latency<N: Backbone<Input = Tensor<4>>>(
     network: &N,
     [channels, height, width]: [usize; 3],
@@ -61,7 +61,7 @@ pub(crate) fn latency<N: Backbone<Input = Tensor<4>>>(
     }
 }
 
-/// Pictures per second in batches of `batch`, by the median batch.
+/// Images per second in batches of `batch`, by the median batch.
 pub(crate) fn throughput<N: Backbone<Input = Tensor<4>>>(
     network: &N,
     batch: usize,

@@ -25,7 +25,7 @@ pub struct Summary {
     pub arms: Vec<ArmSummary>,
     /// Distilled minus alone; none when a run has no teacher or no comparison.
     pub gain: Option<Gain>,
-    /// What a temperature does to the teacher's softmax on a few test pictures.
+    /// What a temperature does to the teacher's softmax on a few test images.
     pub temperature: Option<TemperatureSummary>,
     /// What the teacher cache gave; none without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -53,11 +53,11 @@ pub struct DataSummary {
     pub name: String,
     /// SHA-256 of what was read.
     pub sha256: String,
-    /// Pictures that were trained on.
+    /// Images that were trained on.
     pub train: usize,
-    /// Pictures that selected the checkpoint.
+    /// Images that selected the checkpoint.
     pub validation: usize,
-    /// Pictures of the final measurement.
+    /// Images of the final measurement.
     pub test: usize,
     /// Names of the classes.
     pub classes: Vec<String>,
@@ -74,7 +74,7 @@ pub struct ArmSummary {
     pub model: String,
     /// Trainable parameters.
     pub parameters: u64,
-    /// Multiply-accumulates of convolutions and linear layers for one picture.
+    /// Multiply-accumulates of convolutions and linear layers for one image.
     pub macs: u64,
     /// Size of its safetensors file in bytes.
     pub bytes: u64,
@@ -85,11 +85,11 @@ pub struct ArmSummary {
     pub learned_from: Vec<String>,
     /// The test split.
     pub test: Accuracy,
-    /// Share of test pictures where it predicts the teacher's class, in percent.
+    /// Share of test images where it predicts the teacher's class, in percent.
     pub agreement: Option<f64>,
-    /// Milliseconds for one picture.
+    /// Milliseconds for one image.
     pub latency: Latency,
-    /// Pictures per second at the recipe's evaluation batch.
+    /// Images per second at the recipe's evaluation batch.
     pub images_per_second: f64,
     /// How it was trained; none for a teacher that was loaded.
     pub training: Option<Training>,
@@ -98,9 +98,9 @@ pub struct ArmSummary {
 /// Accuracy and calibration on a split.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Accuracy {
-    /// Percent of pictures whose class has the highest score.
+    /// Percent of images whose class has the highest score.
     pub top1: f64,
-    /// Percent of pictures whose class is among the five highest.
+    /// Percent of images whose class is among the five highest.
     pub top5: f64,
     /// Mean cross-entropy.
     #[serde(deserialize_with = "nan_from_null")]
@@ -108,11 +108,11 @@ pub struct Accuracy {
     /// Expected calibration error over 15 bins of confidence, in percent.
     #[serde(deserialize_with = "nan_from_null")]
     pub ece: f64,
-    /// Top-1 of each class, in percent; none for a class without pictures.
+    /// Top-1 of each class, in percent; none for a class without images.
     pub per_class: Vec<Option<f64>>,
 }
 
-/// Latency of one picture.
+/// Latency of one image.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Latency {
     /// Median, milliseconds.
@@ -132,20 +132,20 @@ pub struct Training {
     pub best_validation_top1: Option<f64>,
     /// Seconds of training.
     pub seconds: f64,
-    /// Training pictures per second.
+    /// Training images per second.
     pub images_per_second: f64,
 }
 
 /// What a run got out of its teacher cache, over all seeds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CacheSummary {
-    /// Pictures that the cache answered.
+    /// Images that the cache answered.
     pub hits: u64,
-    /// Pictures that went through the teacher.
+    /// Images that went through the teacher.
     pub misses: u64,
     /// Share of the teacher's work that was saved, in percent.
     pub saved: f64,
-    /// Views of pictures that it holds an answer to.
+    /// Views of images that it holds an answer to.
     pub answers: u64,
     /// Bytes of the answers, in memory or in the file.
     pub bytes: u64,
@@ -169,18 +169,18 @@ pub struct Gain {
 pub struct TemperatureSummary {
     /// The temperatures, in rising order.
     pub temperatures: Vec<f64>,
-    /// A few test pictures.
+    /// A few test images.
     pub samples: Vec<TemperatureSample>,
 }
 
-/// One test picture and what the teacher says of it.
+/// One test image and what the teacher says of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TemperatureSample {
     /// Index in the test split.
     pub index: usize,
     /// Its class.
     pub label: usize,
-    /// The picture as a `data:image/png;base64,...` address.
+    /// The image as a `data:image/png;base64,...` address.
     pub image: String,
     /// Probabilities by temperature, then class.
     pub probabilities: Vec<Vec<f64>>,

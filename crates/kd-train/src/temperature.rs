@@ -1,4 +1,4 @@
-//! What a temperature does to the teacher's softmax on a few test pictures.
+//! What a temperature does to the teacher's softmax on a few test images.
 
 use std::io::Cursor;
 
@@ -14,7 +14,7 @@ use crate::summary::{TemperatureSample, TemperatureSummary};
 const TEMPERATURES: [f64; 5] = [1.0, 2.0, 4.0, 8.0, 20.0];
 const SAMPLES: usize = 4;
 
-/// The pictures, one a class, whose teacher is right and gives most to the other classes at T = 4:
+/// The images, one a class, whose teacher is right and gives most to the other classes at T = 4:
 /// there the dark knowledge can be seen.
 pub(crate) fn summarise(
     teacher: &Predictions,
@@ -53,17 +53,16 @@ fn data_url(images: &Images, index: usize) -> Result<String, Error> {
     let planes = images.image(index);
     let (width, height) = (images.width as u32, images.height as u32);
     let size = images.width * images.height;
-    let picture = match images.channels {
+    let image = match images.channels {
         1 => GrayImage::from_raw(width, height, planes.to_vec()).map(DynamicImage::from),
         _ => {
             let interleaved = (0..size).flat_map(|i| (0..3).map(move |c| planes[c * size + i]));
             RgbImage::from_raw(width, height, interleaved.collect()).map(DynamicImage::from)
         }
     };
-    let picture =
-        picture.ok_or_else(|| Error::Report(format!("test picture {index} has no pixels")))?;
+    let image = image.ok_or_else(|| Error::Report(format!("test image {index} has no pixels")))?;
     let mut png = Cursor::new(Vec::new());
-    picture
+    image
         .write_to(&mut png, ImageFormat::Png)
         .map_err(|e| Error::Report(e.to_string()))?;
     let text = BASE64_STANDARD.encode(png.into_inner());

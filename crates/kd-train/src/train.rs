@@ -63,7 +63,7 @@ pub struct Trained<S> {
     pub best_validation: Option<Accuracy>,
     /// Seconds of training, validation excluded.
     pub seconds: f64,
-    /// Pictures trained on per second.
+    /// Images trained on per second.
     pub images_per_second: f64,
     /// Trained parameters of the objective's adapters.
     pub adapter_parameters: u64,
@@ -86,7 +86,7 @@ pub trait Keeper<S> {
 
 /// Trains students to the end of their budget, or until the validation of none of them improves.
 ///
-/// A last batch of a single picture is left out: BatchNorm has no deviation and a relation no
+/// A last batch of a single image is left out: BatchNorm has no standard deviation and a relation no
 /// second member. What is returned has the order of the pupils.
 ///
 /// # Errors
@@ -170,7 +170,7 @@ where
     Ok(members.map(|m| m.trained(seconds, speed)).collect())
 }
 
-/// Batches of an epoch, without a last one of a single picture and within the recipe's limit.
+/// Batches of an epoch, without a last one of a single image and within the recipe's limit.
 pub(crate) fn usable_batches(train: &Loader, config: &TrainConfig) -> usize {
     let all = train.batches();
     let single = config.batch > 1 && train.len() % config.batch == 1;

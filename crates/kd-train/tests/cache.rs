@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 use kd_train::{Arm, Error, Event, Observer, Recipe, Record, RunOptions, Silent, Summary, run};
 
-/// 52 pictures in batches of 16, 16, 16 and 4; a move by one pixel and a flip have 18 views.
+/// 52 images in batches of 16, 16, 16 and 4; a move by one pixel and a flip have 18 views.
 const RECIPE: &str = r#"name = "cached"
 compare = false
 
@@ -185,7 +185,7 @@ fn an_exact_cache_changes_no_bit_in_memory_or_in_a_file() {
 }
 
 #[test]
-fn accumulated_batches_find_their_own_pictures() {
+fn accumulated_batches_find_their_own_images() {
     let scratch = Scratch::new();
     let overrides = ["train.accumulate=3", "train.epochs=3", "objective.rkd="];
     let plain = scratch.run("plain", 1, &overrides);
@@ -216,11 +216,11 @@ fn a_few_views_are_repeated_in_turn() {
     let two = with("two", 2);
     let (hits, misses) = two.asked();
     assert_eq!(hits + misses, 4 * 52);
-    // Two draws of 18 views are the same for one picture in 18.
+    // Two draws of 18 views are the same for one image in 18.
     assert!((90..=104).contains(&misses), "{misses}");
     assert_eq!(with("again", 2).losses, two.losses);
 
-    // From the third epoch on both students see other pictures than without the key.
+    // From the third epoch on both students see other images than without the key.
     for arm in [Arm::Alone, Arm::Distilled] {
         let of_epochs = |name: &str| -> Vec<f64> {
             let all = records(&scratch.out(name));
@@ -334,7 +334,7 @@ fn every_stage_that_learns_from_the_teacher_alone_is_served_and_counted() {
     // nobody.
     let forecast = notes.0.iter().find(|note| note.contains("showings"));
     let forecast = forecast.unwrap();
-    let start = "teacher cache: 14 showings of a picture are about ";
+    let start = "teacher cache: 14 showings of an image are about ";
     assert!(forecast.starts_with(start), "{forecast}");
     let (hits, misses) = ran.asked();
     assert_eq!(hits + misses, 14 * 52);

@@ -1,4 +1,4 @@
-//! An answer of the teacher cache does not depend on which pictures were asked for together, or how often.
+//! An answer of the teacher cache does not depend on which images were asked for together, or how often.
 
 #![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
 
@@ -12,7 +12,7 @@ use kd_train::cache::{CacheConfig, Identity, TeacherCache};
 /// Its classifier reads 1280 numbers, and burn sums the product of a single row in another order
 /// than that of several.
 #[test]
-fn a_picture_asked_for_alone_gets_the_answer_of_the_batch() {
+fn an_image_asked_for_alone_gets_the_answer_of_the_batch() {
     let device = Device::flex();
     let config = DataConfig {
         train_limit: Some(12),
@@ -39,7 +39,7 @@ fn a_picture_asked_for_alone_gets_the_answer_of_the_batch() {
     let batch = loader.epoch(1).next().unwrap();
     let want = teacher.forward(batch.images(&device), &taps);
 
-    let pictures: Vec<_> = batch
+    let images: Vec<_> = batch
         .indices
         .iter()
         .map(|&i| (i, loader.view(1, i)))
@@ -53,15 +53,15 @@ fn a_picture_asked_for_alone_gets_the_answer_of_the_batch() {
     let mut cache = TeacherCache::open(identity, None).unwrap();
     let rows = |from: usize, to: usize| batch.images(&device).narrow(0, from, to - from);
     let twice = Tensor::cat(vec![rows(0, 2), rows(0, 2)], 0);
-    let of_both = [&pictures[..2], &pictures[..2]].concat();
+    let of_both = [&images[..2], &images[..2]].concat();
     cache.output(&teacher, twice, &of_both).unwrap();
     for (from, to) in [(0, 3), (2, 7), (0, 8)] {
         cache
-            .output(&teacher, rows(from, to), &pictures[from..to])
+            .output(&teacher, rows(from, to), &images[from..to])
             .unwrap();
     }
     assert_eq!((cache.asked().misses, cache.asked().hits), (8, 12));
-    let got = cache.output(&teacher, rows(0, 8), &pictures).unwrap();
+    let got = cache.output(&teacher, rows(0, 8), &images).unwrap();
     let bits =
         |t: Tensor<2>| -> Vec<u32> { t.into_data().iter::<f32>().map(f32::to_bits).collect() };
     assert_eq!(bits(got.logits), bits(want.logits));

@@ -238,7 +238,7 @@ fn a_head_is_averaged_with_its_student() {
 }
 
 #[test]
-fn a_relation_of_one_picture_is_an_error() {
+fn a_relation_of_one_image_is_an_error() {
     let mut learner = learner(plain_sgd(), json!({"cross_entropy": {}, "rkd": {}}));
     let teacher = learner.student();
     let (images, labels) = batch("a");

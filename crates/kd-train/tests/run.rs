@@ -164,7 +164,7 @@ fn a_run_leaves_a_folder_that_explains_itself() {
     assert!(refused.contains("already holds a run"), "{refused}");
 }
 
-/// What the report calls adapters is what is trained: not CRD's banks, a row a training picture.
+/// What the report calls adapters is what is trained: not CRD's banks, a row a training image.
 #[test]
 fn memory_is_not_counted_as_adapters() {
     let folder = tempfile::tempdir().unwrap();

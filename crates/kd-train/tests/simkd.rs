@@ -93,8 +93,8 @@ fn the_student_is_measured_and_saved_with_the_projector_and_the_teachers_classif
     let shown = {
         use kd_core::Taps;
         use kd_models::Backbone;
-        let picture = Tensor::zeros([1, 1, 28, 28], &device);
-        teacher.forward(picture, &Taps::all()).classifier().unwrap()
+        let image = Tensor::zeros([1, 1, 28, 28], &device);
+        teacher.forward(image, &Taps::all()).classifier().unwrap()
     };
     assert_eq!(numbers(head.classifier().weight), numbers(shown.weight));
     assert_eq!(numbers(head.classifier().bias), numbers(shown.bias));

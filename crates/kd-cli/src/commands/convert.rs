@@ -23,7 +23,7 @@ pub struct Arguments {
     /// Classes that it tells apart.
     #[arg(long, value_name = "N")]
     classes: usize,
-    /// Channels of its pictures.
+    /// Channels of its images.
     #[arg(long, value_name = "N", default_value_t = 3)]
     channels: usize,
 }

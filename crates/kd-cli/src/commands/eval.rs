@@ -30,13 +30,13 @@ pub struct Arguments {
     /// Folder of the data set [default: the environment's KD_DATA, or data].
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// Height and width that the pictures of an image folder are resized to.
+    /// Height and width that the images of an image folder are resized to.
     #[arg(long, value_name = "PIXELS")]
     size: Option<usize>,
-    /// Mean and deviation that the network was trained with.
+    /// Mean and standard deviation that the network was trained with.
     #[arg(long, value_enum, default_value = "dataset")]
     normalize: Statistics,
-    /// Pictures in a batch.
+    /// Images in a batch.
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=65536))]
     batch: u32,
     #[command(flatten)]
@@ -46,7 +46,7 @@ pub struct Arguments {
     quiet: bool,
 }
 
-/// Whose mean and deviation.
+/// Whose mean and standard deviation.
 #[derive(Clone, Copy, ValueEnum)]
 enum Statistics {
     /// The data set's own.
@@ -79,7 +79,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     drop(watch);
     let accuracy = &evaluated.accuracy;
     super::print(format_args!(
-        "{} on {} test pictures of {}\n  top-1  {:.2} %\n  top-5  {:.2} %\n  loss   {:.4}\n  \
+        "{} on {} test images of {}\n  top-1  {:.2} %\n  top-5  {:.2} %\n  loss   {:.4}\n  \
          ECE    {:.2} %\n  data   sha256 {}",
         arguments.model,
         evaluated.images,

@@ -22,10 +22,10 @@ pub struct Arguments {
     /// Classes to count parameters for.
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = RangedU64ValueParser::<usize>::new().range(1..=1_000_000))]
     classes: usize,
-    /// Channels of a picture.
+    /// Channels of an image.
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = RangedU64ValueParser::<usize>::new().range(1..=1024))]
     channels: usize,
-    /// Height and width of a picture.
+    /// Height and width of an image.
     #[arg(long, value_name = "PIXELS", default_value_t = 32, value_parser = RangedU64ValueParser::<usize>::new().range(1..=4096))]
     size: usize,
 }
@@ -66,7 +66,7 @@ fn in_full(model: &ModelInfo, arguments: &Arguments) -> Result<String> {
         text.push_str(&format!("  also called  {}\n", model.aliases.join(", ")));
     }
     text.push_str(&format!(
-        "  parameters   {}\n  MACs         {} (convolutions and linear layers, one picture)\n  \
+        "  parameters   {}\n  MACs         {} (convolutions and linear layers, one image)\n  \
          size         {} (safetensors, f32)\nfor {}",
         cost.parameters,
         cost.macs,
@@ -87,5 +87,5 @@ fn what_for(arguments: &Arguments) -> String {
         size,
         ..
     } = arguments;
-    format!("{classes} classes and pictures of {channels}x{size}x{size}")
+    format!("{classes} classes and images of {channels}x{size}x{size}")
 }

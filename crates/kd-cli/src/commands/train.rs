@@ -28,7 +28,7 @@ pub struct Arguments {
     overrides: Vec<String>,
     #[command(flatten)]
     device: DeviceArgument,
-    /// How many times to train, each with its own seed; the table shows mean and deviation.
+    /// How many times to train, each with its own seed; the table shows mean and standard deviation.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     seeds: u32,
     /// Folder for the results [default: the first free one of runs/NAME, runs/NAME-2, ...].

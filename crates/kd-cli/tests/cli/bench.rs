@@ -116,7 +116,7 @@ fn a_loss_is_measured_beside_its_step() {
 
 #[test]
 fn a_loss_that_does_not_fit_says_why() {
-    // RKD compares the members of a batch, and one picture has no others.
+    // RKD compares the members of a batch, and one image has no others.
     let folder = folder();
     let arguments = [
         "bench", "losses", "--only", "rkd", "--batch", "1", "--repeat", "1",

@@ -1,13 +1,13 @@
 //! Logit standardisation: the student matches the teacher's logits up to offset and scale.
 //!
 //! With logits `z` `[batch, classes]`, every row is standardised,
-//! `z' = (z − mean(z)) / (σ(z) + 10⁻⁷)`, `σ` the unbiased deviation, and compared as in
+//! `z' = (z − mean(z)) / (σ(z) + 10⁻⁷)`, `σ` the unbiased standard deviation, and compared as in
 //! [`kd`](super::kd):
 //!
 //! `L = T² · mean over the batch of Σ_c p_t[c] · (log p_t[c] − log p_s[c])`, `p = softmax(z' / T)`,
 //! in nats.
 //!
-//! Gradients flow through the student's mean and deviation. A row of equal logits has no deviation:
+//! Gradients flow through the student's mean and standard deviation. A row of equal logits has no standard deviation:
 //! it becomes zeros, and gets no gradient. [`standardize`] can be put before any other loss of
 //! logits.
 //!
@@ -36,15 +36,15 @@ pub(super) const ABOUT: About = About {
     weight: 9.0,
 };
 
-/// Added to the deviation.
+/// Added to the standard deviation.
 const EPSILON: f64 = 1e-7;
 
-/// Rows of logits `[batch, classes]` with mean 0 and unbiased deviation 1; a row of equal logits
+/// Rows of logits `[batch, classes]` with mean 0 and unbiased standard deviation 1; a row of equal logits
 /// becomes zeros.
 ///
 /// # Errors
 /// [`Error::Shape`] when the batch is empty or there are fewer than two classes: one logit has no
-/// deviation.
+/// standard deviation.
 pub fn standardize(logits: Tensor<2>) -> Result<Tensor<2>, Error> {
     let shape = logits.dims();
     check::not_empty("standardize", &shape)?;
@@ -52,7 +52,7 @@ pub fn standardize(logits: Tensor<2>) -> Result<Tensor<2>, Error> {
     if classes < 2 {
         return Err(Error::Shape {
             loss: "standardize",
-            problem: format!("logits of shape {shape:?} have no deviation over classes"),
+            problem: format!("logits of shape {shape:?} have no standard deviation over classes"),
         });
     }
     let centred = logits.clone() - logits.mean_dim(1);
@@ -81,7 +81,7 @@ pub fn lskd(student: Tensor<2>, teacher: Tensor<2>, temperature: f64) -> Result<
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LskdConfig {
-    /// Temperature of both softmaxes, above 0, in deviations; it may follow a [`Schedule`].
+    /// Temperature of both softmaxes, above 0, in standard deviations; it may follow a [`Schedule`].
     pub temperature: Schedule,
 }
 

@@ -75,7 +75,7 @@ pub fn ofd(student: Tensor<4>, teacher: Tensor<4>, margin: Tensor<1>) -> Result<
 }
 
 /// Margins `[channels]` of a map that a batch normalisation with scale `gamma` and shift `beta`
-/// `[channels]` gives: the mean of the negative part of a Gaussian with deviation `|γ|` and mean `β`,
+/// `[channels]` gives: the mean of the negative part of a Gaussian with standard deviation `|γ|` and mean `β`,
 ///
 /// `m = β − |γ| · φ(β/γ) / Φ(−β/|γ|)`, and `−3 |γ|` where less than a thousandth is negative.
 pub fn margins(gamma: Tensor<1>, beta: Tensor<1>) -> Tensor<1> {
@@ -87,7 +87,7 @@ pub fn margins(gamma: Tensor<1>, beta: Tensor<1>) -> Tensor<1> {
     let density = (ratio.square() * -0.5).exp() / (2.0 * std::f64::consts::PI).sqrt();
     let rare = negative.clone().lower_equal_elem(RARE);
     let mean = beta.clone() - deviation.clone() * density / negative.mask_fill(rare.clone(), 1.0);
-    // Without deviation every response is the mean.
+    // Without standard deviation every response is the mean.
     mean.mask_where(rare, deviation * -3.0)
         .mask_where(still, beta.clamp_max(0.0))
 }

@@ -2,12 +2,12 @@
 //!
 //! With maps `[batch, channels, height, width]` of the same channels, let `f̂` be `f` less its mean,
 //! divided by its standard deviation + 1e-6, both over batch and positions, channel by channel (the
-//! deviation is unbiased). Over the compared levels:
+//! standard deviation is unbiased). Over the compared levels:
 //!
 //! `L = Σ_levels ½ · mean over every element of (f̂_s − f̂_t)²`
 //!
 //! which is 1 minus the mean Pearson correlation of the channels, but for the factor of the unbiased
-//! deviation. It has no unit. Of two sizes the larger is averaged down. In the term, a student with
+//! standard deviation. It has no unit. Of two sizes the larger is averaged down. In the term, a student with
 //! another number of channels gets a 1×1 convolution to the teacher's. A constant channel has no
 //! pattern: its `f̂` is 0.
 //!
@@ -37,7 +37,7 @@ pub(super) const ABOUT: About = About {
     weight: 6.0,
 };
 
-/// Added to the deviation, as the authors' code does.
+/// Added to the standard deviation, as the authors' code does.
 const EPSILON: f64 = 1e-6;
 
 /// Distillation by Pearson correlation of one level, from maps `[batch, channels, height, width]` of

@@ -185,7 +185,7 @@ fn run(logits: &Logits, loss: Loss) -> (f32, Vec<f32>) {
     })
 }
 
-/// The losses that take these logits: one class has no deviation to standardise by.
+/// The losses that take these logits: one class has no standard deviation to standardise by.
 fn rows(logits: &Logits) -> impl Iterator<Item = &'static (&'static str, Loss, Least)> {
     let several = logits.shape[1] > 1;
     TABLE
@@ -418,5 +418,5 @@ fn standardised_logits_have_no_offset_or_scale() {
     assert_eq!(flat.1, [0.0; 5]);
     let one = leaf(&[1.0, 2.0], [2, 1]);
     let message = lskd(one.clone(), one, 2.0).unwrap_err().to_string();
-    assert!(message.contains("no deviation"), "{message}");
+    assert!(message.contains("no standard deviation"), "{message}");
 }

@@ -1,4 +1,4 @@
-//! What must hold of CIFAR's files, and the pictures in them.
+//! What must hold of CIFAR's files, and the images in them.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use super::source::Files;
 use super::{Parts, Raw, pickle};
 use crate::{Error, Images};
 
-/// Bytes of a picture.
+/// Bytes of an image.
 pub(super) const PIXELS: usize = 3 * 32 * 32;
 
 pub(super) fn decode(
@@ -130,13 +130,13 @@ fn append_pickle(
     let problem = |text: String| Error::format(path, text);
     let (shape, pixels) = pickled.bytes_array("data").map_err(problem)?;
     let [records, PIXELS] = shape[..] else {
-        let text = format!("`data` has shape {shape:?}; [pictures, {PIXELS}] is right");
+        let text = format!("`data` has shape {shape:?}; [images, {PIXELS}] is right");
         return Err(problem(text));
     };
     let labels_of = |key: &str, classes: usize| -> Result<Vec<u32>, Error> {
         let labels = pickled.integers(key).map_err(problem)?;
         if labels.len() != records {
-            let text = format!("{} `{key}` for {records} pictures in `data`", labels.len());
+            let text = format!("{} `{key}` for {records} images in `data`", labels.len());
             return Err(problem(text));
         }
         let each = labels.into_iter().enumerate();
@@ -172,7 +172,7 @@ fn check_counts(
 ) -> Result<(), Error> {
     if images.is_empty() {
         let problem =
-            format!("there are no {part} pictures in it; it should hold at least one a class");
+            format!("there are no {part} images in it; it should hold at least one a class");
         return Err(Error::format(path, problem));
     }
     let counts = images.counts(cifar.classes.len());
@@ -188,9 +188,9 @@ fn check_counts(
     Err(Error::format(
         path,
         format!(
-            "wrong class counts among {} {part} pictures: {} of class {least} (`{}`) and {} of \
+            "wrong class counts among {} {part} images: {} of class {least} (`{}`) and {} of \
              class {most} (`{}`); every class must have the same number ({official} in the \
-             official {}), so pictures are missing or labels are wrong",
+             official {}), so images are missing or labels are wrong",
             images.len(),
             counts[least],
             cifar.classes[least],

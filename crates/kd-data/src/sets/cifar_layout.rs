@@ -10,7 +10,7 @@ pub(super) struct Cifar {
     pub coarse: &'static [&'static str],
     /// Of the binary archive, at the official page.
     pub md5: &'static str,
-    /// Pictures a class in the official training and test set.
+    /// Images a class in the official training and test set.
     pub official: [usize; 2],
     pub binary: Layout,
     pub python: Layout,

@@ -12,7 +12,7 @@ use super::super::{load, load_test};
 use super::*;
 use crate::Dataset;
 
-/// One picture of each of so many classes: every byte of picture `i` is `i + salt`.
+/// One image of each of so many classes: every byte of image `i` is `i + salt`.
 fn records(classes: usize, coarse: bool, salt: u8) -> Vec<u8> {
     let mut bytes = Vec::new();
     for class in 0..classes as u8 {
@@ -188,7 +188,7 @@ fn damaged_files_are_refused_with_place_and_cure() {
                 "500 in the official",
             ],
         ),
-        (&[], vec!["no training pictures"]),
+        (&[], vec!["no training images"]),
     ] {
         let dir = cifar100_folder();
         fs::write(dir.path().join("train.bin"), bytes).unwrap();
@@ -333,7 +333,7 @@ fn python_archives_hold_the_same_as_binary_ones() {
         ),
         (
             python2(&rows(10, 0), 10, &[("labels", &labels[..9])]),
-            "9 `labels` for 10 pictures",
+            "9 `labels` for 10 images",
         ),
         (
             python2(&rows(10, 0), 11, &[("labels", &labels)]),

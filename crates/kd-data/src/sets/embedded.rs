@@ -1,4 +1,4 @@
-//! The sample that is built in: 10,000 training and 2,000 test pictures of Fashion-MNIST.
+//! The sample that is built in: 10,000 training and 2,000 test images of Fashion-MNIST.
 
 use super::names::FASHION_MNIST;
 use super::{Parts, Raw, idx};

@@ -1,4 +1,4 @@
-//! A folder of pictures, the class by subfolder.
+//! A folder of images, the class by subfolder.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ use crate::{DataConfig, Error, Images, Normalize};
 
 /// Extensions that are decoded.
 const PICTURES: [&str; 3] = ["png", "jpg", "jpeg"];
-/// Pictures that would be left out unnoticed.
+/// Images that would be left out unnoticed.
 const FOREIGN: [&str; 8] = ["webp", "bmp", "gif", "tif", "tiff", "avif", "heic", "ppm"];
 
 pub(super) fn read(
@@ -52,7 +52,7 @@ pub(super) fn read(
                 "normalize",
                 "\"dataset\"",
                 format!(
-                    "the mean and deviation are those of the training pictures, and there is no {}; \
+                    "the mean and deviation are those of the training images, and there is no {}; \
                      give {{ mean = [..], std = [..] }} or \"imagenet\"",
                     train_folder.display()
                 ),
@@ -112,7 +112,7 @@ fn subfolders(folder: &Path) -> Result<Vec<String>, Error> {
         .collect())
 }
 
-/// Pictures of every class of one part, in name order.
+/// Images of every class of one part, in name order.
 fn read_part(
     folder: &Path,
     classes: &[String],
@@ -133,11 +133,11 @@ fn read_part(
         let class_folder = folder.join(class);
         progress(Progress::Reading(class_folder.display().to_string()));
         let files = match class_folder.is_dir() {
-            true => pictures(&class_folder)?,
+            true => images(&class_folder)?,
             false => Vec::new(),
         };
         if files.is_empty() {
-            let problem = "there are no pictures (.png, .jpg) in it; each class needs at least one";
+            let problem = "there are no images (.png, .jpg) in it; each class needs at least one";
             return Err(Error::format(class_folder, problem));
         }
         let decode = |(name, path): &(String, PathBuf)| {
@@ -161,7 +161,7 @@ fn read_part(
     Ok(images)
 }
 
-fn pictures(folder: &Path) -> Result<Vec<(String, PathBuf)>, Error> {
+fn images(folder: &Path) -> Result<Vec<(String, PathBuf)>, Error> {
     let mut files = entries(folder)?;
     for (_, path) in &files {
         if FOREIGN.contains(&extension(path).as_str()) {
@@ -182,13 +182,13 @@ fn extension(path: &Path) -> String {
 
 /// Decodes to RGB planes of `size × size`, whatever the aspect was.
 fn decode(bytes: &[u8], size: usize) -> Result<Vec<u8>, image::ImageError> {
-    let picture = image::load_from_memory(bytes)?.to_rgb8();
+    let image = image::load_from_memory(bytes)?.to_rgb8();
     let side = size as u32;
-    let picture = match picture.dimensions() == (side, side) {
-        true => picture,
-        false => image::imageops::resize(&picture, side, side, FilterType::Triangle),
+    let image = match image.dimensions() == (side, side) {
+        true => image,
+        false => image::imageops::resize(&image, side, side, FilterType::Triangle),
     };
-    let interleaved = picture.as_raw();
+    let interleaved = image.as_raw();
     let channel = |c: usize| interleaved.iter().skip(c).step_by(3).copied();
     Ok((0..3).flat_map(channel).collect())
 }

@@ -14,7 +14,7 @@ fn save(root: &Path, name: &str, colour: [u8; 3], side: u32) {
         .unwrap();
 }
 
-/// Two classes, two training pictures and one test picture each.
+/// Two classes, two training images and one test image each.
 fn animals() -> TempDir {
     let dir = TempDir::new().unwrap();
     for (class, colour) in [("cat", [255, 0, 0]), ("dog", [0, 0, 255])] {
@@ -41,7 +41,7 @@ fn error(config: &DataConfig) -> String {
 }
 
 #[test]
-fn classes_are_subfolders_and_pictures_are_resized() {
+fn classes_are_subfolders_and_images_are_resized() {
     let dir = animals();
     let data = load(&config(dir.path()), &mut |_| {}).unwrap();
     assert_eq!(data.classes, ["cat", "dog"]);
@@ -118,7 +118,7 @@ fn mistakes_name_the_file_and_the_cure() {
         dir: Some(dir.path().into()),
         ..grey
     };
-    assert!(error(&wrong).contains("for 1 channels and these pictures have 3"));
+    assert!(error(&wrong).contains("for 1 channels and these images have 3"));
 
     type Break<'a> = &'a dyn Fn(&Path);
     let broken: [(&str, Break, &str); 5] = [
@@ -140,7 +140,7 @@ fn mistakes_name_the_file_and_the_cure() {
         (
             "test/cat/c.png",
             &|p| fs::remove_file(p).unwrap(),
-            "cat: there are no pictures",
+            "cat: there are no images",
         ),
         ("train", &|p| fs::remove_dir_all(p).unwrap(), "looked for"),
     ];

@@ -88,7 +88,7 @@ fn variant(folder: &Path, name: &str) -> Option<PathBuf> {
     .find(|path| path.is_file())
 }
 
-/// Two or four files: (training pictures, their labels,) test pictures, their labels.
+/// Two or four files: (training images, their labels,) test images, their labels.
 pub(super) fn decode(
     files: Vec<(PathBuf, Vec<u8>)>,
     classes: &[&str],
@@ -110,8 +110,8 @@ pub(super) fn decode(
     }
     let mut sets = Vec::new();
     let mut files = files.into_iter();
-    while let (Some(pictures), Some(labels)) = (files.next(), files.next()) {
-        sets.push(decode_pair(pictures, labels, classes.len())?);
+    while let (Some(images), Some(labels)) = (files.next(), files.next()) {
+        sets.push(decode_pair(images, labels, classes.len())?);
     }
     let test = sets.pop().unwrap_or_else(|| Images::empty(1, 28, 28));
     let train = sets
@@ -119,7 +119,7 @@ pub(super) fn decode(
         .unwrap_or_else(|| Images::empty(1, test.height, test.width));
     if !train.is_empty() && (train.height, train.width) != (test.height, test.width) {
         let problem = format!(
-            "training pictures are {}x{} and test pictures {}x{}",
+            "training images are {}x{} and test images {}x{}",
             train.height, train.width, test.height, test.width
         );
         return Err(Error::format(source, problem));
@@ -143,11 +143,11 @@ fn decode_pair(
     let ([count], labels) = array::<1>(&label_path, label_bytes)?;
     let [n, height, width] = extents;
     if n == 0 || height == 0 || width == 0 {
-        let problem = format!("there are no pictures in it: {n} of {height}x{width} pixels");
+        let problem = format!("there are no images in it: {n} of {height}x{width} pixels");
         return Err(Error::format(path, problem));
     }
     if n != count {
-        let problem = format!("{count} labels for the {n} pictures of {}", path.display());
+        let problem = format!("{count} labels for the {n} images of {}", path.display());
         return Err(Error::format(label_path, problem));
     }
     let mut seen = vec![false; classes];
@@ -166,7 +166,7 @@ fn decode_pair(
     }
     if let Some(class) = seen.iter().position(|&seen| !seen) {
         let problem = format!(
-            "wrong class count: no picture of class {class} among {n}; each of the {classes} \
+            "wrong class count: no image of class {class} among {n}; each of the {classes} \
              classes needs at least one"
         );
         return Err(Error::format(label_path, problem));

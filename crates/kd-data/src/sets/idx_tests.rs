@@ -25,7 +25,7 @@ fn gz(bytes: &[u8]) -> Vec<u8> {
 
 const LABELS: [u8; 12] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1];
 
-fn pictures() -> Vec<u8> {
+fn images() -> Vec<u8> {
     idx(&[12, 2, 3], &(0..72).collect::<Vec<u8>>())
 }
 
@@ -35,9 +35,9 @@ fn write(dir: &Path, file: &str, bytes: &[u8]) {
 }
 
 fn complete(dir: &Path) {
-    write(dir, "train-images-idx3-ubyte", &pictures());
+    write(dir, "train-images-idx3-ubyte", &images());
     write(dir, "train-labels-idx1-ubyte", &idx(&[12], &LABELS));
-    write(dir, "t10k-images-idx3-ubyte.gz", &gz(&pictures()));
+    write(dir, "t10k-images-idx3-ubyte.gz", &gz(&images()));
     write(dir, "t10k-labels.idx1-ubyte", &idx(&[12], &LABELS));
 }
 
@@ -93,7 +93,7 @@ fn damaged_files_are_refused_with_place_and_cure() {
     let images = |bytes: Vec<u8>| ("train-images-idx3-ubyte", bytes);
     let mut wrong = LABELS;
     wrong[4] = 10;
-    let whole = gz(&pictures());
+    let whole = gz(&images());
     for ((file, bytes), part) in [
         (
             labels(12, &wrong),
@@ -101,18 +101,18 @@ fn damaged_files_are_refused_with_place_and_cure() {
         ),
         (
             labels(12, &[1; 12]),
-            "wrong class count: no picture of class 0",
+            "wrong class count: no image of class 0",
         ),
-        (labels(11, &LABELS[..11]), "11 labels for the 12 pictures"),
+        (labels(11, &LABELS[..11]), "11 labels for the 12 images"),
         (
             labels(12, &LABELS[..11]),
             "says [12], and 11 bytes follow where 12",
         ),
         (
-            images(pictures()[..50].to_vec()),
+            images(images()[..50].to_vec()),
             "says [12, 2, 3], and 34 bytes follow where 72",
         ),
-        (images(idx(&[0, 2, 3], &[])), "there are no pictures"),
+        (images(idx(&[0, 2, 3], &[])), "there are no images"),
         (
             images(idx(&[12], &LABELS)),
             "not an IDX file of 3-dimensional bytes",
@@ -127,7 +127,7 @@ fn damaged_files_are_refused_with_place_and_cure() {
         ),
         (
             images(idx(&[12, 1, 1], &[0; 12])),
-            "1x1 and test pictures 2x3",
+            "1x1 and test images 2x3",
         ),
     ] {
         let dir = TempDir::new().unwrap();

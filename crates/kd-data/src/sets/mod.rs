@@ -72,8 +72,8 @@ pub fn load(config: &DataConfig, progress: &mut dyn FnMut(Progress)) -> Result<D
 
 /// Reads the test set only; the training set need not be there and is empty in the result.
 ///
-/// An image folder's training pictures are read nevertheless where `normalize = "dataset"` needs
-/// their mean and deviation.
+/// An image folder's training images are read nevertheless where `normalize = "dataset"` needs
+/// their mean and standard deviation.
 ///
 /// # Errors
 /// As [`load`].
@@ -119,7 +119,7 @@ fn read(
     })
 }
 
-/// Mean and deviation as the literature uses them.
+/// Mean and standard deviation as the literature uses them.
 fn literature(name: &str) -> Option<(&'static [f32], &'static [f32])> {
     match name {
         "cifar10" => Some((&[0.4914, 0.4822, 0.4465], &[0.2470, 0.2435, 0.2616])),

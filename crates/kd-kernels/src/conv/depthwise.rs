@@ -23,7 +23,7 @@ fn channels_last(geometry: &Geometry, weight: &[f32]) -> Vec<f32> {
     last
 }
 
-/// Where the taps of a pixel lie in the padded picture.
+/// Where the taps of a pixel lie in the padded image.
 fn taps(geometry: &Geometry, padding: &Padding) -> Vec<usize> {
     (0..geometry.kernel[0])
         .flat_map(|i| (0..geometry.kernel[1]).map(move |j| (i, j)))
@@ -78,7 +78,7 @@ struct Forward<'a> {
 impl Kernel for Forward<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        // SAFETY: the taps of every pixel lie in the padded picture, the pixels in the output.
+        // SAFETY: the taps of every pixel lie in the padded image, the pixels in the output.
         unsafe {
             if self.taps.len() == 9 {
                 let taps: [usize; 9] = std::array::from_fn(|tap| self.taps[tap]);
@@ -153,7 +153,7 @@ pub(crate) fn input_grad(
 }
 
 struct InputGrad<'a> {
-    /// Where the gradient of the padded picture is summed.
+    /// Where the gradient of the padded image is summed.
     padded: Target,
     padding: &'a Padding,
     stride: [usize; 2],
@@ -175,7 +175,7 @@ impl Kernel for InputGrad<'_> {
             let left = channels - channel;
             for r in 0..size.height {
                 for c in 0..size.width {
-                    // SAFETY: the taps of every pixel lie in the padded picture.
+                    // SAFETY: the taps of every pixel lie in the padded image.
                     unsafe {
                         let pixel = self.index * size.area() + r * size.width + c;
                         let from = self
@@ -198,7 +198,7 @@ impl Kernel for InputGrad<'_> {
             }
             for r in 0..self.input.height {
                 for c in 0..self.input.width {
-                    // SAFETY: the picture lies within the padded one, and belongs to this task.
+                    // SAFETY: the image lies within the padded one, and belongs to this task.
                     unsafe {
                         let row = (self.padding.top + r) * self.padding.width;
                         let from = (row + self.padding.left + c) * channels + channel;
@@ -270,7 +270,7 @@ impl Kernel for WeightGrad<'_> {
         for channel in (0..channels).step_by(S::LANES) {
             // Nine sums at a time stay in registers.
             for (block, taps) in self.taps.chunks(9).enumerate() {
-                // SAFETY: the taps of every pixel lie in the padded picture.
+                // SAFETY: the taps of every pixel lie in the padded image.
                 unsafe {
                     match <&[usize; 9]>::try_from(taps) {
                         Ok(nine) => self.sum::<S, 9>(nine, block * 9, channel),

@@ -23,9 +23,9 @@ struct Pass {
     /// Where the values of a pixel lie, from its source.
     rows: Vec<u32>,
     weights: Packed,
-    /// For every output pixel, where its values begin in the padded picture.
+    /// For every output pixel, where its values begin in the padded image.
     sources: Vec<u32>,
-    /// For every output pixel, its place among the pixels of the output picture.
+    /// For every output pixel, its place among the pixels of the output image.
     targets: Vec<u32>,
     /// First output channel.
     first: usize,
@@ -247,7 +247,7 @@ impl Job<'_> {
         }
     }
 
-    /// One task a picture.
+    /// One task an image.
     fn run(&self, passes: &[Pass], y: Target) {
         let area = self.output.area();
         let channels = self.input.size.channels;
@@ -271,7 +271,7 @@ impl Job<'_> {
         });
     }
 
-    /// One task a run of pixels, whichever picture they belong to: source and target of a pixel
+    /// One task a run of pixels, whichever image they belong to: source and target of a pixel
     /// are the same place.
     fn run_pointwise(&self, passes: &[Pass], y: Target) {
         let pixels = self.output.pixels();

@@ -1,4 +1,4 @@
-//! Convolutions on channels-last pictures.
+//! Convolutions on channels-last images.
 
 pub(crate) mod depthwise;
 pub(crate) mod direct;

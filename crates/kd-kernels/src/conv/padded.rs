@@ -1,9 +1,9 @@
-//! A picture with zeros around it, so that kernels need no check at its edges.
+//! An image with zeros around it, so that kernels need no check at its edges.
 
 use super::Geometry;
 use crate::images::Images;
 
-/// Sizes of a padded picture.
+/// Sizes of a padded image.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Padding {
     pub top: usize,
@@ -33,12 +33,12 @@ impl Padding {
             && self.width == images.size.width
     }
 
-    /// Values of a padded picture with this many channels.
+    /// Values of a padded image with this many channels.
     pub fn len(&self, channels: usize) -> usize {
         self.height * self.width * channels
     }
 
-    /// Fills `to` with picture `index`, dense, and zeros around it.
+    /// Fills `to` with image `index`, dense, and zeros around it.
     pub fn copy(&self, images: &Images, index: usize, to: &mut [f32]) {
         let size = images.size;
         let channels = size.channels;

@@ -155,7 +155,7 @@ struct Tiles<'a> {
 impl Kernel for Tiles<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        // SAFETY: the plan's offsets lie within the padded picture and the gradient.
+        // SAFETY: the plan's offsets lie within the padded image and the gradient.
         unsafe { with_tile_rows!(S::LANES, |R| self.all::<S, R, { 2 * R }>()) }
     }
 }

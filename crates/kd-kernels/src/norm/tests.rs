@@ -61,7 +61,7 @@ fn size([batch, height, width, channels]: [usize; 4]) -> Size {
 fn a_mean_far_from_zero_costs_the_variance_no_digits() {
     for channels in [1, 3, 16, 70] {
         let size = size([4, 64, 64, channels]);
-        // A uniform distribution of deviation 1.
+        // A uniform distribution of standard deviation 1.
         let x: Vec<f32> = uniform("x", size.len())
             .into_iter()
             .map(|v| (1000.0 + v * 3.0_f64.sqrt()) as f32)
@@ -94,7 +94,7 @@ struct Case {
 }
 
 fn cases() -> impl Strategy<Value = Case> {
-    // Two pixels at least: one has no deviation.
+    // Two pixels at least: one has no standard deviation.
     let shape = (1_usize..=3, 1_usize..=9, 2_usize..=9, 1_usize..=70);
     let switches = (select(vec![0_usize, 1, 5]), any::<[bool; 2]>());
     (shape, switches).prop_map(|((b, h, w, c), (gap, [residual, relu]))| Case {
@@ -112,7 +112,7 @@ impl Case {
 
     fn check(&self) {
         let (size, channels) = (self.size, self.size.channels);
-        // Pixels of either sign, so that no channel's deviation is small beside its values.
+        // Pixels of either sign, so that no channel's standard deviation is small beside its values.
         let x: Vec<f32> = numbers("x", size.len())
             .iter()
             .enumerate()

@@ -125,7 +125,7 @@ fn mean_squares(difference: Tensor<4>) -> Tensor<1> {
 }
 
 /// [`squared_distance`] of maps whose channels are each brought to mean 0 and divided by their unbiased
-/// deviation over batch and positions, plus `epsilon`. A constant channel becomes 0.
+/// standard deviation over batch and positions, plus `epsilon`. A constant channel becomes 0.
 ///
 /// Differentiable in the student alone.
 pub fn standardised_distance(student: Tensor<4>, target: Tensor<4>, epsilon: f64) -> Tensor<1> {
@@ -149,7 +149,7 @@ fn standardised(map: Tensor<4>, epsilon: f64) -> Tensor<4> {
     let largest = largest.mask_fill(silent, 1.0);
     let map = map / largest.clone();
     let centred = map.clone() - means(map);
-    // A single number has no deviation, and is 0 once its mean is taken off.
+    // A single number has no standard deviation, and is 0 once its mean is taken off.
     let unbiased = count as f64 / (count.max(2) - 1) as f64;
     let variance = means(centred.clone().square()) * unbiased;
     // What rounding leaves of a constant channel is no pattern.

@@ -19,7 +19,7 @@ pub(super) fn saved(lanes: usize, student: Size) -> usize {
 #[inline(always)]
 pub(super) unsafe fn distance<S: Simd>(
     maps: &Maps,
-    picture: usize,
+    image: usize,
     zero: f32,
     saved: &mut [f32],
 ) -> f32 {
@@ -35,7 +35,7 @@ pub(super) unsafe fn distance<S: Simd>(
         let room = first.add(2 * square);
         let products = [0, 1].map(|index| {
             let (x, to) = (maps[index], first.add(index * square));
-            gram_of_channels::<S>(x, picture, 1.0 / x.size.area() as f32, room, to);
+            gram_of_channels::<S>(x, image, 1.0 / x.size.area() as f32, room, to);
             tile::mirror(to, channels);
             std::slice::from_raw_parts_mut(to, channels * channels)
         });
@@ -88,11 +88,11 @@ fn bring_to_unit(row: &mut [f32], zero: f32) -> Option<f32> {
 }
 
 /// # Safety
-/// As [`distance`], and `dx` is a picture of the student's.
+/// As [`distance`], and `dx` is an image of the student's.
 #[inline(always)]
 pub(super) unsafe fn grad<S: Simd>(
     maps: &Maps,
-    picture: usize,
+    image: usize,
     saved: &[f32],
     grad: f32,
     dx: &mut [f32],
@@ -107,7 +107,7 @@ pub(super) unsafe fn grad<S: Simd>(
     for run in runs(area) {
         // SAFETY: the pixels are there, and room for them in `dx`.
         unsafe {
-            let from = x.picture(picture).add(run.start * x.pitch);
+            let from = x.image(image).add(run.start * x.pitch);
             let to = dx.as_mut_ptr().add(run.start * channels);
             tile::apply::<S>(
                 from,

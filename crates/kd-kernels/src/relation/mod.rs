@@ -1,4 +1,4 @@
-//! Distances between what goes together in two maps, picture by picture.
+//! Distances between what goes together in two maps, image by image.
 
 mod correlation;
 mod selectivity;
@@ -21,7 +21,7 @@ pub(crate) enum Relation {
 }
 
 impl Relation {
-    /// How many values the gradient of a picture needs.
+    /// How many values the gradient of an image needs.
     fn saved(self, lanes: usize, student: Size, target: Size) -> usize {
         match self {
             Self::Selectivity { .. } => selectivity::saved(lanes, student, target),
@@ -51,16 +51,16 @@ impl Maps<'_> {
     }
 }
 
-/// The distance of each picture, and what its gradient needs.
+/// The distance of each image, and what its gradient needs.
 pub(crate) fn distance(isa: Isa, maps: Maps, relation: Relation) -> (Vec<f32>, Vec<f32>) {
     maps.check(relation);
     let batch = maps.student.size.batch;
     let len = relation.saved(isa.lanes(), maps.student.size, maps.target.size);
-    chunks::pictures(batch, len, |picture, value, saved| {
+    chunks::images(batch, len, |image, value, saved| {
         isa.run(Distance {
             maps: &maps,
             relation,
-            picture,
+            image,
             value,
             saved,
         });
@@ -70,7 +70,7 @@ pub(crate) fn distance(isa: Isa, maps: Maps, relation: Relation) -> (Vec<f32>, V
 struct Distance<'a> {
     maps: &'a Maps<'a>,
     relation: Relation,
-    picture: usize,
+    image: usize,
     value: &'a mut f32,
     saved: &'a mut [f32],
 }
@@ -82,17 +82,17 @@ impl Kernel for Distance<'_> {
         *self.value = unsafe {
             match self.relation {
                 Relation::Selectivity { zero } => {
-                    selectivity::distance::<S>(self.maps, self.picture, zero, self.saved)
+                    selectivity::distance::<S>(self.maps, self.image, zero, self.saved)
                 }
                 Relation::Correlation { zero } => {
-                    correlation::distance::<S>(self.maps, self.picture, zero, self.saved)
+                    correlation::distance::<S>(self.maps, self.image, zero, self.saved)
                 }
             }
         };
     }
 }
 
-/// The student's gradient, given what [`distance`] saved and the gradient of each picture's, written over `dx`,
+/// The student's gradient, given what [`distance`] saved and the gradient of each image's, written over `dx`,
 /// which is dense.
 pub(crate) fn grad(
     isa: Isa,
@@ -106,18 +106,18 @@ pub(crate) fn grad(
     let size = maps.student.size;
     let len = relation.saved(isa.lanes(), size, maps.target.size);
     assert_eq!([saved.len(), grad.len()], [size.batch * len, size.batch]);
-    let pictures = grad.par_iter().zip(saved.par_chunks(len));
-    pictures.enumerate().for_each(|(picture, (grad, saved))| {
+    let images = grad.par_iter().zip(saved.par_chunks(len));
+    images.enumerate().for_each(|(image, (grad, saved))| {
         isa.run(Slopes {
             maps: &maps,
             relation,
-            picture,
+            image,
             saved,
             grad: *grad,
-            // SAFETY: each task writes its own picture.
+            // SAFETY: each task writes its own image.
             dx: unsafe {
                 dx.part(
-                    picture * size.area() * size.channels,
+                    image * size.area() * size.channels,
                     size.area() * size.channels,
                 )
             },
@@ -128,7 +128,7 @@ pub(crate) fn grad(
 struct Slopes<'a> {
     maps: &'a Maps<'a>,
     relation: Relation,
-    picture: usize,
+    image: usize,
     saved: &'a [f32],
     grad: f32,
     dx: &'a mut [f32],
@@ -139,20 +139,20 @@ impl Kernel for Slopes<'_> {
     unsafe fn run<S: Simd>(self) {
         let Self {
             maps,
-            picture,
+            image,
             saved,
             grad,
             dx,
             ..
         } = self;
-        // SAFETY: as in `Distance`, and `dx` is a picture of the student's.
+        // SAFETY: as in `Distance`, and `dx` is an image of the student's.
         unsafe {
             match self.relation {
                 Relation::Selectivity { .. } => {
-                    selectivity::grad::<S>(maps, picture, saved, grad, dx);
+                    selectivity::grad::<S>(maps, image, saved, grad, dx);
                 }
                 Relation::Correlation { .. } => {
-                    correlation::grad::<S>(maps, picture, saved, grad, dx);
+                    correlation::grad::<S>(maps, image, saved, grad, dx);
                 }
             }
         }

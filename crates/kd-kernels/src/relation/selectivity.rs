@@ -29,25 +29,25 @@ pub(super) fn saved(lanes: usize, student: Size, target: Size) -> usize {
 #[inline(always)]
 pub(super) unsafe fn distance<S: Simd>(
     maps: &Maps,
-    picture: usize,
+    image: usize,
     zero: f32,
     saved: &mut [f32],
 ) -> f32 {
     // SAFETY: the caller's promise.
     unsafe {
         match by_positions(maps.student.size, maps.target.size) {
-            true => of_positions::<S>(maps, picture, zero, saved),
-            false => of_channels::<S>(maps, picture, zero, saved),
+            true => of_positions::<S>(maps, image, zero, saved),
+            false => of_channels::<S>(maps, image, zero, saved),
         }
     }
 }
 
 /// # Safety
-/// As [`distance`], and `dx` is a picture of the student's.
+/// As [`distance`], and `dx` is an image of the student's.
 #[inline(always)]
 pub(super) unsafe fn grad<S: Simd>(
     maps: &Maps,
-    picture: usize,
+    image: usize,
     saved: &[f32],
     grad: f32,
     dx: &mut [f32],
@@ -55,8 +55,8 @@ pub(super) unsafe fn grad<S: Simd>(
     // SAFETY: the caller's promise.
     unsafe {
         match by_positions(maps.student.size, maps.target.size) {
-            true => grad_of_positions::<S>(&maps.student, picture, saved, grad, dx),
-            false => grad_of_channels::<S>(maps, picture, saved, grad, dx),
+            true => grad_of_positions::<S>(&maps.student, image, saved, grad, dx),
+            false => grad_of_channels::<S>(maps, image, saved, grad, dx),
         }
     }
 }
@@ -65,7 +65,7 @@ pub(super) unsafe fn grad<S: Simd>(
 #[inline(always)]
 unsafe fn of_channels<S: Simd>(
     Maps { student, target }: &Maps,
-    picture: usize,
+    image: usize,
     zero: f32,
     saved: &mut [f32],
 ) -> f32 {
@@ -96,8 +96,8 @@ unsafe fn of_channels<S: Simd>(
     let [ss, tt, ts] = unsafe {
         for run in runs(area) {
             let more = run.start > 0;
-            let of_s = pixels::<S>(student, picture, run.clone(), of_s);
-            let of_t = pixels::<S>(target, picture, run, of_t);
+            let of_s = pixels::<S>(student, image, run.clone(), of_s);
+            let of_t = pixels::<S>(target, image, run, of_t);
             tile::outer::<S>(of_s, of_s, scale, true, more, ss);
             tile::outer::<S>(of_t, of_t, scale, true, more, tt);
             tile::outer::<S>(of_t, of_s, scale, false, more, ts);
@@ -154,7 +154,7 @@ fn cosines(products: &mut [f32], of_rows: &[f32], of_columns: &[f32], scale: f32
 #[inline(always)]
 unsafe fn grad_of_channels<S: Simd>(
     Maps { student, target }: &Maps,
-    picture: usize,
+    image: usize,
     saved: &[f32],
     grad: f32,
     dx: &mut [f32],
@@ -172,7 +172,7 @@ unsafe fn grad_of_channels<S: Simd>(
             };
             // SAFETY: the pixels are there in both maps, and room for the student's in `dx`.
             unsafe {
-                let from = map.picture(picture).add(run.start * map.pitch);
+                let from = map.image(image).add(run.start * map.pitch);
                 let to = dx.as_mut_ptr().add(run.start * s);
                 tile::apply::<S>(from, map.pitch, run.len(), m, grad, part > 0, to);
             }
@@ -184,7 +184,7 @@ unsafe fn grad_of_channels<S: Simd>(
 #[inline(always)]
 unsafe fn of_positions<S: Simd>(
     Maps { student, target }: &Maps,
-    picture: usize,
+    image: usize,
     zero: f32,
     saved: &mut [f32],
 ) -> f32 {
@@ -195,10 +195,10 @@ unsafe fn of_positions<S: Simd>(
     let memory = memory.aligned();
     for (map, sign, more) in [(student, 1.0, false), (target, -1.0, true)] {
         let channels = map.size.channels;
-        let of_map = reciprocal_lengths(map, picture, zero);
+        let of_map = reciprocal_lengths(map, image, zero);
         // SAFETY: the pixels are there, and room for them and their products.
         unsafe {
-            let (from, shape) = (map.picture(picture), [channels, area]);
+            let (from, shape) = (map.image(image), [channels, area]);
             let x = Panels::of_columns::<S>(from, map.pitch, shape, |i| of_map[i], memory);
             let to = difference.as_mut_ptr();
             tile::outer::<S>(x, x, sign / channels as f32, true, more, to);
@@ -217,11 +217,11 @@ unsafe fn of_positions<S: Simd>(
 
 /// One by the length of each channel, and 0 for a channel without one.
 #[inline(always)]
-fn reciprocal_lengths(x: &Images, picture: usize, zero: f32) -> Vec<f32> {
+fn reciprocal_lengths(x: &Images, image: usize, zero: f32) -> Vec<f32> {
     let area = x.size.area();
     let share = 1.0 / area as f32;
     let mut lengths = vec![0.0f32; x.size.channels];
-    for pixel in picture * area..(picture + 1) * area {
+    for pixel in image * area..(image + 1) * area {
         for (sum, value) in lengths.iter_mut().zip(x.pixel(pixel)) {
             *sum += value * value * share;
         }
@@ -238,7 +238,7 @@ fn reciprocal_lengths(x: &Images, picture: usize, zero: f32) -> Vec<f32> {
 #[inline(always)]
 unsafe fn grad_of_positions<S: Simd>(
     x: &Images,
-    picture: usize,
+    image: usize,
     saved: &[f32],
     grad: f32,
     dx: &mut [f32],
@@ -248,12 +248,12 @@ unsafe fn grad_of_positions<S: Simd>(
     let mut memory = scratch::lend(packed(S::LANES, area, channels));
     // SAFETY: the pixels are there, the difference is a matrix of positions, and `dx` has the pixels.
     unsafe {
-        let x = pixels::<S>(x, picture, 0..area, memory.aligned());
+        let x = pixels::<S>(x, image, 0..area, memory.aligned());
         let to = dx.as_mut_ptr();
         tile::apply::<S>(difference.as_ptr(), area, area, x, 1.0, false, to);
     }
 
-    let pixels = || (picture * area..(picture + 1) * area).map(|pixel| x.pixel(pixel));
+    let pixels = || (image * area..(image + 1) * area).map(|pixel| x.pixel(pixel));
     // How much of each channel's gradient lies along it, and so only in its length.
     let mut along = vec![0.0f32; channels];
     for (x, dx) in pixels().zip(dx.chunks_exact(channels)) {

@@ -192,7 +192,7 @@ fn two_losses_of_one_leaf() {
     }
 }
 
-/// A frozen parameter or a picture without gradient costs nothing and breaks nothing.
+/// A frozen parameter or an image without gradient costs nothing and breaks nothing.
 #[test]
 fn arguments_without_gradients() {
     compare("frozen", &MAPS, &[CHANNELS; 2], |maps, vectors| {

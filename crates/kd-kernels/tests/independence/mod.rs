@@ -6,9 +6,9 @@ use kd_kernels::{conv2d, conv2d_fused, linear};
 use crate::compared::{evaluate, numbers, plain};
 use crate::{convolutions, options, output};
 
-/// A picture alone gives what it gives among others: answers may be kept and asked for again.
+/// An image alone gives what it gives among others: answers may be kept and asked for again.
 #[test]
-fn a_picture_gives_the_same_in_every_batch() {
+fn an_image_gives_the_same_in_every_batch() {
     for (x, weight, options) in convolutions() {
         let x = [64, x[1], x[2], x[3]];
         let shortcut = plain(output(x, weight, options));

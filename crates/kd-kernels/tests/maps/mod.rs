@@ -55,7 +55,7 @@ fn distances_agree() {
                 row(one_sided_distance(s, t, margin(v)))
             },
         );
-        // Two values are always one deviation from their mean, whatever they are.
+        // Two values are always one standard deviation from their mean, whatever they are.
         if shape != SHAPES[0] {
             compare(
                 &format!("standardised {shape:?}"),

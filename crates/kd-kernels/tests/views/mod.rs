@@ -20,7 +20,7 @@ fn views() -> Vec<(&'static str, [usize; 4], View)> {
         ("channels last", [2, 4, 6, 8], |x| x.permute([0, 3, 1, 2])),
         ("width last but one", [2, 8, 6, 4], |x| x.swap_dims(2, 3)),
         ("batch last", [8, 4, 6, 2], |x| x.permute([3, 0, 1, 2])),
-        ("some pictures", [5, 8, 4, 6], |x| x.narrow(0, 2, 2)),
+        ("some images", [5, 8, 4, 6], |x| x.narrow(0, 2, 2)),
         ("some channels", [2, 20, 4, 6], |x| x.narrow(1, 7, 8)),
         ("some rows", [2, 8, 9, 6], |x| x.narrow(2, 3, 4)),
         ("some columns", [2, 8, 4, 9], |x| x.narrow(3, 1, 6)),
@@ -36,7 +36,7 @@ fn views() -> Vec<(&'static str, [usize; 4], View)> {
         ("one channel repeated", [2, 1, 4, 6], |x| {
             x.expand([2, 8, 4, 6])
         }),
-        ("one picture repeated", [1, 8, 4, 6], |x| {
+        ("one image repeated", [1, 8, 4, 6], |x| {
             x.expand([2, 8, 4, 6])
         }),
         ("mirrored", [2, 8, 4, 6], |x| x.flip([3])),

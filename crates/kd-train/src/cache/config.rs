@@ -11,11 +11,11 @@ use serde::{Deserialize, Serialize, Serializer};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CacheConfig {
-    /// Which views of a picture the students are shown. Default: `all`.
+    /// Which views of an image the students are shown. Default: `all`.
     pub views: Views,
     /// How a number is stored. Default: `f32`, which changes nothing.
     pub precision: Precision,
-    /// Keep only the so many largest logits of a picture, and what the softmax leaves for the other
+    /// Keep only the so many largest logits of an image, and what the softmax leaves for the other
     /// classes, spread evenly over them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub top_k: Option<usize>,
@@ -29,7 +29,7 @@ pub struct CacheConfig {
     pub path: Option<PathBuf>,
 }
 
-/// Which views of a picture there are in training. In a recipe: `"all"` or a number.
+/// Which views of an image there are in training. In a recipe: `"all"` or a number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Views {
     /// Those that the augmentation draws.

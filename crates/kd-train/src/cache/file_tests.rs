@@ -204,7 +204,7 @@ fn a_cache_of_something_else_is_refused_with_what_differs() {
         ),
         (
             |i| i.shape = [3, 28, 28],
-            "size of a picture is 3x32x32 there and 3x28x28",
+            "size of an image is 3x32x32 there and 3x28x28",
         ),
         (
             |i| i.normalize.0[1] = 0.41,

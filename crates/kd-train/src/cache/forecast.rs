@@ -17,16 +17,16 @@ const BESIDE: f64 = 16.0;
 pub struct Budget {
     /// How often each of them is shown in trainings that the cache serves, of all seeds together.
     pub shown: f64,
-    /// Height and width of a picture.
+    /// Height and width of an image.
     pub size: (usize, usize),
 }
 
 impl Budget {
     /// What a recipe shows in all trainings that its cache serves.
-    pub fn new(recipe: &Recipe, seeds: usize, pictures: usize, size: (usize, usize)) -> Self {
+    pub fn new(recipe: &Recipe, seeds: usize, images: usize, size: (usize, usize)) -> Self {
         let trainings = recipe.trainings();
         let served = trainings.iter().filter(|training| training.cached);
-        let shown: f64 = served.map(|t| t.train.showings(pictures)).sum();
+        let shown: f64 = served.map(|t| t.train.showings(images)).sum();
         Self {
             shown: shown * seeds as f64,
             size,
@@ -37,7 +37,7 @@ impl Budget {
 /// What is to be expected of a cache that is empty at first.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Forecast {
-    /// Views a picture that the teacher will be asked for.
+    /// Views an image that the teacher will be asked for.
     pub views: f64,
     /// Share of the teacher's work that is saved, from 0 to 1.
     pub saved: f64,
@@ -53,7 +53,7 @@ impl Forecast {
         };
         // The stable form of the formula: 1/v can be tiny.
         let views = -possible * (draws * (-1.0 / possible).ln_1p()).exp_m1();
-        // A picture that is shown less than once has nothing to save.
+        // An image that is shown less than once has nothing to save.
         let shown = budget.shown.max(f64::MIN_POSITIVE);
         Self {
             views,
@@ -61,7 +61,7 @@ impl Forecast {
         }
     }
 
-    /// Bytes at the end, of the memory or of the file, for so many pictures and classes, and an
+    /// Bytes at the end, of the memory or of the file, for so many images and classes, and an
     /// embedding of a width.
     ///
     /// # Errors
@@ -69,7 +69,7 @@ impl Forecast {
     pub fn bytes(
         &self,
         config: &CacheConfig,
-        pictures: usize,
+        images: usize,
         classes: usize,
         embedding: usize,
     ) -> Result<u64, Error> {
@@ -78,7 +78,7 @@ impl Forecast {
             Place::Memory => FIND,
             Place::File => BESIDE,
         };
-        Ok((self.views * pictures as f64 * (answer as f64 + beside)) as u64)
+        Ok((self.views * images as f64 * (answer as f64 + beside)) as u64)
     }
 }
 

@@ -16,7 +16,7 @@ use crate::Error;
 /// Teacher, data, augmentation and storage of a cache: answers of one are no answers of another.
 ///
 /// `views` is not part of it. An answer belongs to the view that it was given to, whichever others
-/// there are, so a file that was filled with eight views a picture serves a run with sixteen.
+/// there are, so a file that was filled with eight views an image serves a run with sixteen.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Identity {
     /// Name of the teacher.
@@ -25,9 +25,9 @@ pub struct Identity {
     pub(super) weights: String,
     /// SHA-256 of the data.
     pub(super) data: String,
-    /// Channels, height and width of a picture.
+    /// Channels, height and width of an image.
     pub(super) shape: [usize; 3],
-    /// Mean and deviation of each channel.
+    /// Mean and standard deviation of each channel.
     pub(super) normalize: (Vec<f32>, Vec<f32>),
     pub(super) augment: Augment,
     pub(super) layout: Layout,
@@ -35,7 +35,7 @@ pub struct Identity {
 
 impl Identity {
     /// The identity of the answers that `teacher`, on the plain `device`, gives to the training
-    /// pictures of `dataset` under an augmentation. `model` names it for people.
+    /// images of `dataset` under an augmentation. `model` names it for people.
     ///
     /// # Errors
     /// [`Error::Recipe`] when the configuration does not suit the number of classes.
@@ -68,7 +68,7 @@ impl Identity {
         })
     }
 
-    /// Height and width of a picture.
+    /// Height and width of an image.
     pub(super) fn size(&self) -> (usize, usize) {
         (self.shape[1], self.shape[2])
     }
@@ -88,7 +88,7 @@ impl Identity {
             ("teacher", self.model.clone()),
             ("SHA-256 of the teacher's weights", self.weights.clone()),
             ("SHA-256 of the data", self.data.clone()),
-            ("size of a picture", format!("{channels}x{height}x{width}")),
+            ("size of an image", format!("{channels}x{height}x{width}")),
             ("data.normalize", format!("mean {mean:?}, std {std:?}")),
             (
                 "data.augment",

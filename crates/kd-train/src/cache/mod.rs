@@ -1,8 +1,8 @@
-//! The teacher's answers, kept so that it is asked only once for every view of a picture.
+//! The teacher's answers, kept so that it is asked only once for every view of an image.
 //!
-//! A view is told apart by what the augmentation drew: how the picture was moved, whether it was
+//! A view is told apart by what the augmentation drew: how the image was moved, whether it was
 //! mirrored, what was cut out. Crop 4 and flip have 162 views, of which 240 epochs draw about 125, so
-//! nearly half of the teacher's work is repetition. With [`Views::Count`] a picture has only a few
+//! nearly half of the teacher's work is repetition. With [`Views::Count`] an image has only a few
 //! views, as in FKD (Shen and Xing, "A Fast Knowledge Distillation Framework for Visual
 //! Recognition", ECCV 2022), and after as many epochs the teacher has nothing left to do.
 
@@ -33,11 +33,11 @@ pub use forecast::{Budget, Forecast};
 pub use identity::Identity;
 pub(crate) use serves::check;
 
-/// A frozen teacher's answers by view of a picture.
+/// A frozen teacher's answers by view of an image.
 #[derive(Debug)]
 pub struct TeacherCache {
     identity: Identity,
-    /// Views a picture.
+    /// Views an image.
     views: u64,
     /// Number of the answer to a view, by its key.
     numbers: HashMap<u64, usize>,
@@ -54,9 +54,9 @@ enum Answers {
 /// How often a cache was asked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Asked {
-    /// Pictures that it answered.
+    /// Images that it answered.
     pub hits: u64,
-    /// Pictures that went through the teacher.
+    /// Images that went through the teacher.
     pub misses: u64,
 }
 
@@ -111,7 +111,7 @@ impl TeacherCache {
     }
 
     /// What `teacher` says of `images`, `[batch, channels, height, width]` on the plain device:
-    /// `pictures` holds each one's index in the training set and its view. Only those that were not
+    /// `images` holds each one's index in the training set and its view. Only those that were not
     /// seen before go through the teacher.
     ///
     /// # Errors
@@ -121,11 +121,11 @@ impl TeacherCache {
         &mut self,
         teacher: &T,
         images: Tensor<4>,
-        pictures: &[(usize, View)],
+        images: &[(usize, View)],
     ) -> Result<Output, Error> {
         let device = images.device();
         let size = self.identity.size();
-        let keys: Vec<u64> = pictures
+        let keys: Vec<u64> = images
             .iter()
             .map(|(index, view)| {
                 *index as u64 * self.views + self.identity.augment.number(size, view)

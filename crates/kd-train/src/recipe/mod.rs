@@ -75,7 +75,7 @@ pub struct TeacherSpec {
 pub struct TrainConfig {
     /// Passes over the training split.
     pub epochs: usize,
-    /// Pictures in a batch.
+    /// Images in a batch.
     #[serde(default = "default_batch")]
     pub batch: usize,
     /// Batches whose gradients are averaged into one optimiser step.
@@ -226,7 +226,7 @@ impl Recipe {
             false => Ok(()),
             true => Err(
                 "train.patience waits for a better validation accuracy, and data.validation = 0: hold some \
-                 pictures out, or leave `patience` out"
+                 images out, or leave `patience` out"
                     .into(),
             ),
         }
@@ -273,7 +273,7 @@ impl Recipe {
     }
 }
 
-/// Pictures in a batch: more would not fit any memory.
+/// Images in a batch: more would not fit any memory.
 const MOST_IN_A_BATCH: usize = 1 << 20;
 
 impl TrainConfig {

@@ -81,10 +81,10 @@ impl Recipe {
 }
 
 impl TrainConfig {
-    /// How often a training shows each of so many pictures, on average.
-    pub fn showings(&self, pictures: usize) -> f64 {
+    /// How often a training shows each of so many images, on average.
+    pub fn showings(&self, images: usize) -> f64 {
         let share = match self.batches_per_epoch {
-            Some(batches) => (batches * self.batch) as f64 / pictures.max(1) as f64,
+            Some(batches) => (batches * self.batch) as f64 / images.max(1) as f64,
             None => 1.0,
         };
         self.epochs as f64 * share.min(1.0)

@@ -57,7 +57,7 @@ pub(super) fn figures(summary: &Summary, trainings: &Trainings) -> Result<Vec<Fi
     let speed = |m: &Moment| Some(m.images_per_second);
     let axes = Axes {
         scale: Scale::FromZero,
-        ..wide("pictures / s")
+        ..wide("images / s")
     };
     all.push(curves.plot("Training speed", axes, speed)?);
     Ok(all.into_iter().flatten().collect())

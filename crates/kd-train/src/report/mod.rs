@@ -79,7 +79,7 @@ fn page(run: &RunFolder) -> Result<String, Error> {
 fn facts(summary: &Summary) -> Vec<(&'static str, String)> {
     let data = &summary.data;
     let sizes = format!(
-        "{}, {} classes: {} training, {} validation and {} test pictures",
+        "{}, {} classes: {} training, {} validation and {} test images",
         data.name,
         data.classes.len(),
         count(data.train as u64),
@@ -98,7 +98,7 @@ fn facts(summary: &Summary) -> Vec<(&'static str, String)> {
     ];
     if let Some(cache) = &summary.cache {
         let text = format!(
-            "saved {:.1} % of the teacher's work: {} of {} pictures were answered from it ({})",
+            "saved {:.1} % of the teacher's work: {} of {} images were answered from it ({})",
             cache.saved,
             count(cache.hits),
             count(cache.hits + cache.misses),
@@ -127,7 +127,7 @@ fn no_temperature(summary: &Summary) -> &'static str {
     match (has_teacher(summary), &summary.temperature) {
         (false, _) => "This run has no teacher whose softmax could be shown.",
         (true, None) => "This run recorded no softmax of the teacher.",
-        (true, Some(_)) => "There is no test picture that the teacher classifies right.",
+        (true, Some(_)) => "There is no test image that the teacher classifies right.",
     }
 }
 

@@ -78,7 +78,7 @@ struct Entry {
     dashed: bool,
 }
 
-/// Where the data lie in the picture, for the values under the pointer.
+/// Where the data lie in the image, for the values under the pointer.
 #[derive(Clone, Copy, Serialize)]
 struct Frame {
     x: (f64, f64),

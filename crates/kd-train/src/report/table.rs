@@ -51,7 +51,7 @@ const LINES: [Line; 16] = [
         over_seeds(a, |x| Some(x.test.loss), |x| format!("{x:.3}"), "")
     }),
     ("Parameters", "", |a| Some(count(a.first()?.parameters))),
-    ("Multiply-accumulates", "one picture", |a| {
+    ("Multiply-accumulates", "one image", |a| {
         Some(prefixed(a.first()?.macs as f64, ""))
     }),
     ("Size", "safetensors file", |a| {
@@ -65,19 +65,19 @@ const LINES: [Line; 16] = [
         let from = &a.first()?.learned_from;
         (!from.is_empty()).then(|| from.join(", "))
     }),
-    ("Latency, median", "one picture", |a| {
+    ("Latency, median", "one image", |a| {
         over_seeds(a, |x| Some(x.latency.median_ms), hundredths, " ms")
     }),
-    ("Latency, 95th percentile", "one picture", |a| {
+    ("Latency, 95th percentile", "one image", |a| {
         over_seeds(a, |x| Some(x.latency.p95_ms), hundredths, " ms")
     }),
-    ("Throughput", "pictures a second", |a| {
+    ("Throughput", "images a second", |a| {
         over_seeds(a, |x| Some(x.images_per_second), whole, "")
     }),
     ("Training time", "", |a| {
         over_seeds(a, |x| x.training.as_ref().map(|t| t.seconds), duration, "")
     }),
-    ("Training speed", "pictures a second", |a| {
+    ("Training speed", "images a second", |a| {
         over_seeds(
             a,
             |x| x.training.as_ref().map(|t| t.images_per_second),
@@ -156,7 +156,7 @@ fn over_seeds(
     unit: &str,
 ) -> Option<String> {
     let numbers: Vec<_> = measured.iter().filter_map(|a| pick(a)).collect();
-    // A narrow column may break before the deviation, and nowhere else.
+    // A narrow column may break before the standard deviation, and nowhere else.
     let whole = |number| format!("{}{unit}", text(number)).replace(' ', "\u{a0}");
     spread(&numbers).map(|(mean, deviation)| match deviation {
         Some(deviation) => {

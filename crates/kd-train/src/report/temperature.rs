@@ -9,10 +9,10 @@ use super::words::significant;
 
 const SHOWN_CLASSES: usize = 5;
 
-/// One test picture and the teacher's opinion of it.
+/// One test image and the teacher's opinion of it.
 #[derive(Serialize)]
 pub(super) struct Sample {
-    /// The picture; none where it is not embedded, because a report loads nothing.
+    /// The image; none where it is not embedded, because a report loads nothing.
     image: Option<String>,
     label: String,
     /// The teacher's first choice is the label.

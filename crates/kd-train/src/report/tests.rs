@@ -31,7 +31,7 @@ fn a_full_run_shows_every_section() {
 fn nothing_is_loaded_from_elsewhere() {
     let mut fake = Fake::new(10, 1, 2, 5);
     let sample = &mut fake.summary.temperature.as_mut().unwrap().samples[0];
-    sample.image = "https://example.org/picture.png".into();
+    sample.image = "https://example.org/image.png".into();
     let page = fake.page();
     let page = page.replace("http://www.w3.org/2000/svg", "");
     assert!(!page.contains("http"));
@@ -71,7 +71,7 @@ fn verdicts_are_honest() {
     let mut fake = Fake::new(10, 1, 2, 5);
     let page = fake.page();
     assert!(page.contains("This is one seed"));
-    assert!(page.contains("10,000 test pictures measure an accuracy only to about ± 0.4 points"));
+    assert!(page.contains("10,000 test images measure an accuracy only to about ± 0.4 points"));
 
     let gain = |mean, std| {
         Some(Gain {
@@ -114,7 +114,7 @@ fn a_run_without_records_or_networks_is_still_a_page() {
     fake.summary.temperature.as_mut().unwrap().samples.clear();
     let page = fake.page();
     assert!(page.contains("metrics.jsonl holds no records"));
-    assert!(page.contains("no test picture that the teacher classifies right"));
+    assert!(page.contains("no test image that the teacher classifies right"));
     fake.summary.arms.clear();
     fake.summary.gain = None;
     assert!(fake.page().contains("This run measured no network."));

@@ -61,18 +61,18 @@ fn caveat(summary: &Summary, gain: &Gain) -> Option<String> {
 
 fn single_seed(summary: &Summary) -> String {
     let chance = "This is one seed: another could turn out differently";
-    let pictures = summary.data.test;
+    let images = summary.data.test;
     match top1(summary, Arm::Distilled) {
-        Some(top1) if pictures > 0 => {
-            // Standard error of a share of independent pictures, with the four added that keep it
+        Some(top1) if images > 0 => {
+            // Standard error of a share of independent images, with the four added that keep it
             // above 0 where none or all are right (Agresti and Coull 1998).
-            let n = pictures as f64 + 4.0;
-            let share = (top1 / 100.0 * pictures as f64 + 2.0) / n;
+            let n = images as f64 + 4.0;
+            let share = (top1 / 100.0 * images as f64 + 2.0) / n;
             let error = 100.0 * (share * (1.0 - share) / n).sqrt();
             format!(
-                "{chance}, and {} test pictures measure an accuracy only to about ± {error:.1} \
+                "{chance}, and {} test images measure an accuracy only to about ± {error:.1} \
                  points. Train with --seeds 3 to know more.",
-                count(pictures as u64)
+                count(images as u64)
             )
         }
         _ => format!("{chance}. Train with --seeds 3 to know more."),

@@ -18,7 +18,7 @@ impl Job<'_> {
         self.recipe.teacher.as_ref()?.cache.as_ref()
     }
 
-    /// How many views of a picture the students are shown; none for all that are drawn.
+    /// How many views of an image the students are shown; none for all that are drawn.
     pub(super) fn bounded_views(&self) -> Option<NonZeroU64> {
         match self.cache_config()?.views {
             Views::All => None,
@@ -38,19 +38,19 @@ impl Job<'_> {
         };
         let network = Network::new(&self.shape.network(model), self.device)?;
         let teacher = self.shape.dry_run(&network.valid(), self.device);
-        let pictures = self.shape.train;
+        let images = self.shape.train;
         let budget = Budget::new(
             self.recipe,
             seeds,
-            pictures,
+            images,
             (self.shape.height, self.shape.width),
         );
         let forecast = Forecast::new(config, &self.recipe.data.augment, &budget);
         let [_, classes] = teacher.logits.dims();
         let embedding = teacher.embedding.as_ref().map_or(0, |e| e.dims()[1]);
-        let bytes = forecast.bytes(config, pictures, classes, embedding)?;
+        let bytes = forecast.bytes(config, images, classes, embedding)?;
         observer.event(Event::Note(&format!(
-            "teacher cache: {:.0} showings of a picture are about {:.1} different views, which saves \
+            "teacher cache: {:.0} showings of an image are about {:.1} different views, which saves \
              {:.0} % of the teacher's work and takes {} of {}",
             budget.shown,
             forecast.views,

@@ -75,7 +75,7 @@ pub(super) struct Plan<'a> {
     pub mutual: bool,
     /// Whether validation selects the epoch that is kept; else it is the last.
     pub select: bool,
-    /// Views of a picture that are shown; none for all.
+    /// Views of an image that are shown; none for all.
     pub views: Option<NonZeroU64>,
 }
 
@@ -89,7 +89,7 @@ impl Job<'_> {
         observer: &mut dyn Observer,
     ) -> Result<Vec<Contender>, Error> {
         let autodiff = self.device.clone().autodiff();
-        // All arms of a seed start from the same student and see the same pictures.
+        // All arms of a seed start from the same student and see the same images.
         draw::seed(plan.seed);
         let networks = plan
             .novices

@@ -62,13 +62,13 @@ where
         let asked = self.asked();
         for (place, (batch, examples)) in group.iter().zip(examples).enumerate() {
             let first = place == 0;
-            let pictures: Vec<_> = batch
+            let images: Vec<_> = batch
                 .indices
                 .iter()
                 .map(|&index| (index, train.view(at.epoch as u64, index)))
                 .collect();
             let plain = examples.images.clone().inner();
-            let shown = self.shown(plain, &asked, &pictures)?;
+            let shown = self.shown(plain, &asked, &images)?;
             let outputs: Vec<Output> = self
                 .members
                 .iter()
@@ -122,13 +122,13 @@ where
         &mut self,
         images: Tensor<4>,
         taps: &Taps,
-        pictures: &[(usize, View)],
+        images: &[(usize, View)],
     ) -> Result<Vec<Output>, Error> {
         let Lessons {
             teachers, cache, ..
         } = &mut self.lessons;
         match (teachers.as_slice(), cache) {
-            ([teacher], Some(cache)) => Ok(vec![cache.output(*teacher, images, pictures)?]),
+            ([teacher], Some(cache)) => Ok(vec![cache.output(*teacher, images, images)?]),
             (teachers, _) => Ok(teachers
                 .iter()
                 .map(|teacher| teacher.forward(images.clone(), taps))

@@ -28,7 +28,7 @@ pub(super) struct Course<'a, S: Module + ModuleDisplay, T: Module> {
     /// Batches and optimiser steps of an epoch.
     pub batches: usize,
     pub per_epoch: usize,
-    /// Each picture's place in the training split.
+    /// Each image's place in the training split.
     pub places: HashMap<usize, usize>,
     /// Optimiser steps taken.
     pub step: usize,
@@ -48,7 +48,7 @@ where
     S: Backbone<Input = Tensor<4>>,
     T: Backbone<Input = Tensor<4>>,
 {
-    /// The optimiser steps of an epoch; returns the pictures seen and the last learning rate.
+    /// The optimiser steps of an epoch; returns the images seen and the last learning rate.
     pub fn steps(
         &mut self,
         epoch: usize,

@@ -20,7 +20,7 @@ use crate::{
 /// Images per second of whole distillation epochs, beside their parts measured alone
 #[derive(Args)]
 #[command(after_help = "\
-An epoch is the one that `kd train` runs: pictures loaded and augmented by a thread of their own,
+An epoch is the one that `kd train` runs: images loaded and augmented by a thread of their own,
 the teacher's forward pass, the student's step. Beside it stand the parts, one at a time, and their
 sum; what the objective itself costs is in none of them (`kd bench losses`). An epoch shorter than
 the sum hides the loader's work behind the step; a longer one waits. The recipe's teacher needs

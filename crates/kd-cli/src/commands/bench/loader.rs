@@ -9,13 +9,13 @@ use kd_data::{Augment, DataConfig, Images, Loader, LoaderConfig, load, measure_t
 /// Training images per second that the loader prepares: crop, flip, normalise
 #[derive(Args)]
 pub struct Arguments {
-    /// Data set to load [default: made-up pictures of CIFAR's size].
+    /// Data set to load [default: made-up images of CIFAR's size].
     #[arg(long, value_name = "NAME")]
     data: Option<String>,
     /// Folder of the data set.
     #[arg(long, value_name = "DIR", requires = "data")]
     data_dir: Option<PathBuf>,
-    /// Pictures in a batch.
+    /// Images in a batch.
     #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=65536))]
     batch: u32,
     /// Seconds to measure for, at least.
@@ -29,7 +29,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         None => {
             let images = Arc::new(made_up(50_000, 3, 32));
             let (mean, std) = (vec![0.5; 3], vec![0.25; 3]);
-            ("made-up pictures".to_owned(), images, mean, std)
+            ("made-up images".to_owned(), images, mean, std)
         }
         Some(name) => {
             let config = DataConfig {
@@ -64,7 +64,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     ))
 }
 
-/// Square pictures of ten classes; their content does not matter to a loader.
+/// Square images of ten classes; their content does not matter to a loader.
 fn made_up(count: usize, channels: usize, side: usize) -> Images {
     let bytes = count * channels * side * side;
     Images {

@@ -24,7 +24,7 @@ use crate::{
 /// Time and memory of every distillation loss, on top of the networks
 #[derive(Args)]
 #[command(after_help = "\
-Each loss gets what ResNet-32x4 and ResNet-8x4 show of random pictures of CIFAR's size, 3x32x32,
+Each loss gets what ResNet-32x4 and ResNet-8x4 show of random images of CIFAR's size, 3x32x32,
 with 100 classes. Time is its forward pass and the gradients of the student's outputs; the share is
 that of a step with `kd` from the one network to the other. Memory is what the process grows by
 meanwhile, beside the outputs; it is known on Linux, for devices that compute on the CPU.
@@ -37,7 +37,7 @@ pub struct Arguments {
     /// Measure only the losses whose name contains this.
     #[arg(long, value_name = "TEXT", default_value = "")]
     only: String,
-    /// Pictures in a batch.
+    /// Images in a batch.
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=65536))]
     batch: u32,
     /// Times to compute each, after one that is not counted.
@@ -57,7 +57,7 @@ pub struct Arguments {
 
 const TEACHER: &str = "resnet32x4";
 const STUDENT: &str = "resnet8x4";
-/// Pictures of CIFAR-100's training set, for terms that keep something of each.
+/// Images of CIFAR-100's training set, for terms that keep something of each.
 const SAMPLES: usize = 50_000;
 
 /// Runs the command.
@@ -166,8 +166,8 @@ struct Bench {
 impl Bench {
     fn new(batch: usize, device: &Device) -> Result<Self> {
         let autodiff = device.clone().autodiff();
-        let (images, _) = step::pictures(batch, device);
-        let (_, labels) = step::pictures(batch, &autodiff);
+        let (images, _) = step::images(batch, device);
+        let (_, labels) = step::images(batch, &autodiff);
         let show = |name: &str| -> Result<Output> {
             let network = step::network(name, device)?;
             Ok(network.forward(images.clone(), &Taps::all()).lift())

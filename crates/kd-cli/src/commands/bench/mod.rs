@@ -12,7 +12,7 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
-pub use step::{network, pictures};
+pub use step::{images, network};
 
 use crate::files;
 

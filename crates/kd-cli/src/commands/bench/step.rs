@@ -23,7 +23,7 @@ use crate::{
 /// Images per second of single steps: inference, training, distillation
 #[derive(Args)]
 #[command(after_help = "\
-The steps, on random pictures of CIFAR's size, 3x32x32, with 100 classes:
+The steps, on random images of CIFAR's size, 3x32x32, with 100 classes:
   infer NET            a forward pass in evaluation, without gradients
   train NET            cross-entropy, forward and backward, SGD
   kd TEACHER STUDENT   the teacher's forward pass, 0.1 CE + 0.9 KD at temperature 4, the student's
@@ -37,7 +37,7 @@ pub struct Arguments {
     /// Measure only the rows whose name contains this.
     #[arg(long, value_name = "TEXT", default_value = "")]
     only: String,
-    /// Pictures in a batch.
+    /// Images in a batch.
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=65536))]
     batch: u32,
     /// Steps to time, after one that is not counted.
@@ -146,8 +146,8 @@ pub fn network(name: &str, device: &Device) -> Result<Network> {
     Ok(Network::new(&NetworkConfig::new(name, CLASSES, 3), device)?)
 }
 
-/// Random pictures of CIFAR's size and their classes.
-pub fn pictures(batch: usize, device: &Device) -> (Tensor<4>, Tensor<1, Int>) {
+/// Random images of CIFAR's size and their classes.
+pub fn images(batch: usize, device: &Device) -> (Tensor<4>, Tensor<1, Int>) {
     let images = Tensor::random([batch, 3, 32, 32], Distribution::Default, device);
     let labels: Vec<i32> = (0..batch).map(|i| (i * 37 % CLASSES) as i32).collect();
     (images, Tensor::from_ints(labels.as_slice(), device))
@@ -161,7 +161,7 @@ pub fn time(row: Row, batch: usize, repeat: u32, device: &Device) -> Result<Seco
     let (student, teacher, objective) = match row {
         Row::Infer(name) => {
             let network = network(name, device)?;
-            let (images, _) = pictures(batch, device);
+            let (images, _) = images(batch, device);
             return timing::repeat(repeat, device, || {
                 network.forward(images.clone(), &Taps::none());
                 Ok(())
@@ -180,7 +180,7 @@ pub fn time(row: Row, batch: usize, repeat: u32, device: &Device) -> Result<Seco
     let autodiff = device.clone().autodiff();
     let student = network(student, &autodiff)?;
     let teacher = teacher.map(|name| network(name, device)).transpose()?;
-    let dry_run = |network: &Network| network.forward(pictures(2, device).0, &Taps::all());
+    let dry_run = |network: &Network| network.forward(images(2, device).0, &Taps::all());
     let objective = serde_json::from_value::<ObjectiveConfig>(objective)?.init(
         &dry_run(&student.valid()),
         teacher.as_ref().map(dry_run).as_ref(),
@@ -192,7 +192,7 @@ pub fn time(row: Row, batch: usize, repeat: u32, device: &Device) -> Result<Seco
         "lr": { "peak": 0.01 },
     }))?;
     let mut learner = Learner::new(student, objective, &config);
-    let (images, labels) = pictures(batch, &autodiff);
+    let (images, labels) = images(batch, &autodiff);
     let at = Step {
         epoch: 1,
         epochs: 1,

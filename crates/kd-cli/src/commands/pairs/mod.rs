@@ -16,7 +16,7 @@ use crate::{files, format::duration};
 /// Try every loss on pairs of networks: a step each, which must stay finite and teach the student
 #[derive(Args)]
 #[command(after_help = "\
-Each loss is tried with its default settings on a small batch of random pictures, 3x32x32, of 100
+Each loss is tried with its default settings on a small batch of random images, 3x32x32, of 100
 classes. A tick says that the loss alone gives the student or its adapters a gradient, and that two
 steps of SGD with cross-entropy beside it stay finite. The exit code is 1 when a loss fails that
 should work.
@@ -34,7 +34,7 @@ pub struct Arguments {
     /// Try only the losses whose name contains this.
     #[arg(long, value_name = "TEXT", default_value = "")]
     only: String,
-    /// Pictures in a batch; some losses compare their distances, so there are three at least.
+    /// Images in a batch; some losses compare their distances, so there are three at least.
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(3..=4096))]
     batch: u32,
     /// Write the result as a page of the book.

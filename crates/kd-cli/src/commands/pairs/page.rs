@@ -93,7 +93,7 @@ impl Matrix<'_> {
              <!-- Written by `cargo xtask pairs`. -->\n\n\
              Which loss works between which networks. Nobody types in channels or sizes: each loss reads \
              them from a dry run.\n\n\
-             - ✓: with its default settings, on a small batch of random pictures of 32×32, the loss alone \
+             - ✓: with its default settings, on a small batch of random images of 32×32, the loss alone \
              gives a gradient that is finite and not zero, and two steps of SGD with cross-entropy \
              beside it stay finite. The networks are untrained, so this does not say that the loss \
              helps.\n\

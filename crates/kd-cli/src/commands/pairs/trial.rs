@@ -11,11 +11,11 @@ use kd_train::{Examples, Learner, LossValues, TrainConfig};
 use serde_json::{Value, json};
 
 use crate::{
-    commands::bench::{network, pictures},
+    commands::bench::{images, network},
     failure,
 };
 
-/// Pictures of CIFAR-100's training set, for losses that keep something of each.
+/// Images of CIFAR-100's training set, for losses that keep something of each.
 const SAMPLES: usize = 50_000;
 const RATE: f64 = 0.01;
 
@@ -52,14 +52,14 @@ impl Trial {
         // The statistics of a teacher that was never trained fit nothing, and from layer to layer
         // its maps would grow beyond all numbers. In training, every batch has its own statistics.
         let teacher = network(teacher, &autodiff)?;
-        let (images, _) = pictures(batch, &autodiff);
+        let (images, _) = images(batch, &autodiff);
         Ok(Self {
             seen: student
                 .valid()
                 .forward(images.clone().inner(), &Taps::all()),
             shown: teacher.forward(images.clone(), &Taps::all()).lower(),
             images,
-            labels: pictures(batch, &autodiff).1,
+            labels: images(batch, &autodiff).1,
             config: serde_json::from_value(json!({ "epochs": 1, "lr": { "peak": RATE } }))?,
             student,
             device: autodiff,

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::results::Results;
 use crate::statistics::Spread;
 
-/// Units of the picture; the page scales it.
+/// Units of the image; the page scales it.
 const LEFT: f64 = 210.0;
 const WIDTH: f64 = 1000.0;
 const RIGHT: f64 = WIDTH - 30.0;
@@ -101,7 +101,7 @@ fn dots(top1: &Spread, scale: &Scale) -> Vec<Dot> {
         .collect()
 }
 
-/// From percent to units of the picture.
+/// From percent to units of the image.
 struct Scale {
     low: f64,
     high: f64,

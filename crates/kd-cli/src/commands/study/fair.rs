@@ -10,7 +10,7 @@ use toml::{Table, Value};
 /// it may.
 ///
 /// The student alone depends on everything but its teachers, earlier stages, peers and the loss, of which it takes the label
-/// smoothing of cross-entropy and, where a cache limits them, the views of every picture.
+/// smoothing of cross-entropy and, where a cache limits them, the views of every image.
 pub fn problem(first: &str, of_first: &Recipe, recipe: &Recipe) -> Result<Option<String>> {
     let [ours, theirs] = [student_alone(recipe)?, student_alone(of_first)?];
     let changed = differences(&ours, &theirs);

@@ -46,7 +46,7 @@ fn facts(results: &Results) -> Vec<(&'static str, String)> {
         (
             "Data",
             format!(
-                "{}: {} training and {} test pictures",
+                "{}: {} training and {} test images",
                 data.name, data.train, data.test
             ),
         ),
@@ -130,7 +130,7 @@ mod tests {
             "- Against the student alone at 3 seeds: higher: `kd`; no difference shown: `at`.",
             "- Against `kd`, the first variant, at 3 seeds: lower: `at`.",
             "2.5 standard deviations at 3 seeds. Of 3 such comparisons",
-            "2000 test pictures, which tell an accuracy to about ± 0.8 points",
+            "2000 test images, which tell an accuracy to about ± 0.8 points",
         ] {
             assert!(text.contains(part), "{part} is not in\n{text}");
         }

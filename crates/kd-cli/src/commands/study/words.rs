@@ -135,7 +135,7 @@ fn about(what: &str, results: &Results, gap: impl Fn(&Compared) -> Option<&Gap>)
 /// How to read the table.
 fn reading(results: &Results) -> String {
     let seeds = results.seeds;
-    // A deviation of 1.
+    // A standard deviation of 1.
     let unit: Vec<f64> = (0..seeds)
         .map(|i| if i % 2 == 0 { 1.0 } else { -1.0 })
         .collect();
@@ -151,15 +151,15 @@ fn reading(results: &Results) -> String {
         .variants
         .first()
         .map_or(0.5, |v| v.top1.mean / 100.0);
-    let of_pictures = 100.0 * (share * (1.0 - share) / test.max(1) as f64).sqrt();
+    let of_images = 100.0 * (share * (1.0 - share) / test.max(1) as f64).sqrt();
     format!(
         "± after a mean is the standard deviation over {seeds} seeds; differences are between \
          networks of the same seed. A difference is called one when the 95 % interval of its mean \
          (in brackets; Student's t) leaves out 0, which takes {factor:.1} standard deviations at \
          {seeds} seeds. Of {gaps} such comparisons, one in twenty is expected to be called a \
          difference when none is one. \"Not shown\" is not \"none\": more seeds may show it. And all \
-         seeds are measured on the same {test} test pictures, which tell an accuracy to about \
-         ± {of_pictures:.1} points (standard error): the intervals do not say what other pictures would \
-         give, so a difference that is small beside this may be one of these pictures only."
+         seeds are measured on the same {test} test images, which tell an accuracy to about \
+         ± {of_images:.1} points (standard error): the intervals do not say what other images would \
+         give, so a difference that is small beside this may be one of these images only."
     )
 }

@@ -15,12 +15,12 @@ pub(super) enum Places {
     InTurn { count: usize, pitch: usize },
 }
 
-/// The tiles of a pass over one picture.
+/// The tiles of a pass over one image.
 pub(super) struct Tiles<'a> {
     pub pass: &'a Pass,
     pub from: *const f32,
     pub places: Places,
-    /// Place of the first pixel of the picture among all pixels of the output.
+    /// Place of the first pixel of the image among all pixels of the output.
     pub start: usize,
     pub channels: usize,
     pub epilogue: &'a Epilogue<'a>,
@@ -30,7 +30,7 @@ pub(super) struct Tiles<'a> {
 impl Kernel for Tiles<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        // SAFETY: the plan's offsets lie within the padded picture and the output.
+        // SAFETY: the plan's offsets lie within the padded image and the output.
         unsafe { with_tile_rows!(S::LANES, |R| self.all::<S, R, { 2 * R }>()) }
     }
 }

@@ -85,9 +85,9 @@ fn a_relu_lets_nan_through() {
     }
 }
 
-/// A picture's result does not depend on the others of its batch, nor on the threads.
+/// An image's result does not depend on the others of its batch, nor on the threads.
 #[test]
-fn a_picture_gives_the_same_bits_in_every_batch_and_on_every_number_of_threads() {
+fn an_image_gives_the_same_bits_in_every_batch_and_on_every_number_of_threads() {
     let pools: Vec<rayon::ThreadPool> = (1..=3)
         .map(|threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);

@@ -33,7 +33,7 @@ impl Tiling {
         self.input.batch * self.rows * self.columns
     }
 
-    /// Picture, and the first output row and column of a tile.
+    /// Image, and the first output row and column of a tile.
     #[inline(always)]
     pub fn place(&self, tile: usize) -> (usize, usize, usize) {
         let (rest, column) = (tile / self.columns, tile % self.columns);
@@ -68,7 +68,7 @@ pub(in crate::conv) unsafe fn input_tile<S: Simd, F: Filter>(
         && left as usize + F::IN <= size.width;
     let image = image * size.area();
     let data = input.data.as_ptr();
-    // SAFETY: addresses of pixels of the picture, or of the zeros.
+    // SAFETY: addresses of pixels of the image, or of the zeros.
     unsafe {
         if inside {
             let base = data.add((image + top as usize * size.width + left as usize) * input.pitch);
