@@ -12,8 +12,8 @@ const BALANCE: &str = "balance";
 /// A term of an objective with its weight.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TermEntry {
-    /// Factor of the term in the sum.
-    pub weight: Schedule,
+    /// Factor of the term in the sum; none for the one that [`ObjectiveConfig::weight`] gives it.
+    pub weight: Option<Schedule>,
     /// The term's parameters.
     pub term: TermConfig,
 }
@@ -21,16 +21,15 @@ pub struct TermEntry {
 impl TermEntry {
     /// A term with the weight that the literature gives it.
     pub fn new(term: impl Into<TermConfig>) -> Self {
-        let term = term.into();
         Self {
-            weight: Schedule::Constant(term.default_weight()),
-            term,
+            weight: None,
+            term: term.into(),
         }
     }
 
     /// The same term with another weight.
     pub fn with_weight(mut self, weight: impl Into<Schedule>) -> Self {
-        self.weight = weight.into();
+        self.weight = Some(weight.into());
         self
     }
 }
@@ -80,6 +79,17 @@ impl ObjectiveConfig {
         self
     }
 
+    /// The weight of an entry: its own, or the literature's. With
+    /// [`Balance::GradientNorm`] a weight that is not given is 1, because the literature's undo the
+    /// differences of scale that this rule measures.
+    pub fn weight(&self, entry: &TermEntry) -> Schedule {
+        match (&entry.weight, &self.balance) {
+            (Some(weight), _) => weight.clone(),
+            (None, Some(Balance::GradientNorm(_))) => Schedule::Constant(1.0),
+            (None, _) => Schedule::Constant(entry.term.default_weight()),
+        }
+    }
+
     /// Whether a term compares with a teacher.
     pub fn needs_teacher(&self) -> bool {
         self.terms
@@ -91,31 +101,31 @@ impl ObjectiveConfig {
     /// learn from itself.
     pub fn distils(&self) -> bool {
         let mut terms = self.terms.iter().map(|(_, entry)| &entry.term);
-        terms.any(|term| !matches!(term, TermConfig::CrossEntropy(_)))
+        terms.any(|term| !term.is_labels())
     }
 
     /// The objective of the same student with labels alone: the cross-entropy at full weight, with its
     /// label smoothing.
     pub fn labels_only(&self) -> Self {
         let mut terms = self.terms.iter().map(|(_, entry)| &entry.term);
-        let own = terms.find(|term| matches!(term, TermConfig::CrossEntropy(_)));
-        let term = own.cloned().unwrap_or_else(|| {
-            TermConfig::from(crate::terms::cross_entropy::CrossEntropyConfig::default())
-        });
+        let own = terms.find(|term| term.is_labels());
+        let term = own.cloned().unwrap_or_else(TermConfig::labels);
         Self::default().with("cross_entropy", TermEntry::new(term))
     }
 
     /// Tells terms that keep something of every training sample how many there are, where the recipe
     /// does not.
-    pub fn with_samples(mut self, samples: usize) -> Self {
-        for (_, entry) in &mut self.terms {
-            if let TermConfig::Crd(config) = &mut entry.term
-                && config.samples == 0
-            {
-                config.samples = samples;
-            }
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a term that the recipe tells of fewer.
+    pub fn with_samples(mut self, samples: usize) -> Result<Self, Error> {
+        for (name, entry) in &mut self.terms {
+            entry
+                .term
+                .set_samples(samples)
+                .map_err(|e| e.of_term(name))?;
         }
-        self
+        Ok(self)
     }
 
     /// Builds the objective from one dry run of each network that kept everything
@@ -136,8 +146,8 @@ impl ObjectiveConfig {
         self.check_balance()?;
         let mut objective = Objective::default();
         for (name, entry) in &self.terms {
-            let term = entry
-                .weight
+            let weight = self.weight(entry);
+            let term = weight
                 .validate_not_negative("weight")
                 .and_then(|()| entry.term.init(student, teacher, device))
                 .map_err(|e| e.of_term(name))?;
@@ -150,7 +160,7 @@ impl ObjectiveConfig {
                             .into(),
                 });
             }
-            objective.push(name.clone(), entry.weight.clone(), term);
+            objective.push(name.clone(), weight, term);
         }
         objective.set_balance(self.balance.clone(), device);
         Ok(objective)
@@ -175,7 +185,7 @@ impl ObjectiveConfig {
         let is = |fits: fn(&TermConfig) -> bool| self.terms.iter().find(|(_, e)| fits(&e.term));
         match balance {
             Balance::Uncertainty => {
-                if let Some((name, _)) = is(|term| matches!(term, TermConfig::Vid(_))) {
+                if let Some((name, _)) = is(TermConfig::can_be_negative) {
                     return Err(refuse(
                         balance.name(),
                         &format!(
@@ -186,15 +196,13 @@ impl ObjectiveConfig {
                 }
                 Ok(())
             }
-            Balance::GradientNorm(_) => {
-                match is(|term| matches!(term, TermConfig::CrossEntropy(_))) {
-                    Some(_) => Ok(()),
-                    None => Err(refuse(
-                        balance.name(),
-                        "compares gradients with that of a term `cross_entropy`, and there is none",
-                    )),
-                }
-            }
+            Balance::GradientNorm(_) => match is(TermConfig::is_labels) {
+                Some(_) => Ok(()),
+                None => Err(refuse(
+                    balance.name(),
+                    "compares gradients with that of a term `cross_entropy`, and there is none",
+                )),
+            },
         }
     }
 }

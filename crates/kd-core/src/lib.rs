@@ -31,7 +31,7 @@
 //!
 //! ```
 //! use burn::tensor::{Device, Int, Tensor};
-//! use kd_core::{ObjectiveConfig, Output, Pair, Step};
+//! use kd_core::{ObjectiveConfig, Output, Pair, Step, Targets};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let config: ObjectiveConfig = serde_json::from_str(
@@ -47,8 +47,8 @@
 //! let teacher = Output::new(Tensor::from_floats([[4.0, 1.0, -3.0]], &device));
 //! let objective = config.init(&student, Some(&teacher), &device)?;
 //!
-//! let labels = Tensor::<1, Int>::from_ints([0], &device);
-//! let pair = Pair { student: &student, teacher: Some(&teacher), labels: &labels, indices: None };
+//! let targets = Targets::labels(Tensor::<1, Int>::from_ints([0], &device));
+//! let pair = Pair { student: &student, teacher: Some(&teacher), targets: &targets, indices: None };
 //! let step = Step { epoch: 1, epochs: 240, index: 0 };
 //! let evaluation = objective.forward(&pair, &step)?;
 //!
@@ -66,6 +66,7 @@ mod error;
 mod objective;
 mod output;
 mod pair;
+mod part;
 mod schedule;
 mod suggest;
 mod taps;
@@ -76,9 +77,10 @@ pub use combine::{Combine, CombineRule};
 pub use config::{ObjectiveConfig, TermEntry};
 pub use error::Error;
 pub use objective::{Component, Evaluation, Objective};
-pub use output::{Classifier, Maps, Output};
-pub use pair::{Pair, Step};
+pub use output::{Classifier, Output};
+pub use pair::{Pair, Step, Targets};
+pub use part::{Part, PartValue};
 pub use schedule::{Schedule, Varying};
 pub use suggest::nearest_name;
 pub use taps::{Levels, PairTaps, Taps};
-pub use terms::{Head, HeadConfig, MethodInfo, Term, TermConfig, methods};
+pub use terms::{Head, HeadConfig, MethodInfo, Own, OwnTerm, Term, TermConfig, methods};

@@ -1,13 +1,15 @@
 //! A weighted sum of terms that reports every term.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use burn::module::{Initializer, Module, Param};
 use burn::tensor::{Device, Int, Tensor};
 
 use crate::balance::{Balance, uncertainty};
+use crate::pair::Counted;
 use crate::suggest::{did_you_mean, listed};
-use crate::{Error, Head, Pair, PairTaps, Schedule, Step, Term};
+use crate::{Error, Head, Own, OwnTerm, Pair, PairTaps, Schedule, Step, Term};
 
 /// Terms with their names and weights; built by
 /// [`ObjectiveConfig::init`](crate::ObjectiveConfig::init).
@@ -70,6 +72,56 @@ impl Objective {
         self.terms.push(term);
     }
 
+    /// The same objective with a loss of one's own that has no parameters.
+    ///
+    /// `taps` says what it reads beside the logits. It counts as a comparison with a teacher; a loss that
+    /// needs none is an [`OwnTerm`] that says so.
+    ///
+    /// ```
+    /// use burn::tensor::activation::softmax;
+    /// use kd_core::{Objective, PairTaps};
+    ///
+    /// // The mean absolute difference of the probabilities.
+    /// let objective = Objective::default().with_function("l1", 0.5, PairTaps::default(), |pair, _| {
+    ///     let student = softmax(pair.student.logits.clone(), 1);
+    ///     let teacher = softmax(pair.teacher()?.logits.clone(), 1);
+    ///     Ok((student - teacher).abs().mean())
+    /// });
+    /// assert_eq!(objective.names().collect::<Vec<_>>(), ["l1"]);
+    /// ```
+    pub fn with_function(
+        self,
+        name: impl Into<String>,
+        weight: impl Into<Schedule>,
+        taps: PairTaps,
+        loss: impl Fn(&Pair, &Step) -> Result<Tensor<1>, Error> + Send + Sync + 'static,
+    ) -> Self {
+        self.with_own(
+            name.into(),
+            weight.into(),
+            Own::function(taps, Arc::new(loss)),
+        )
+    }
+
+    /// The same objective with a loss of one's own, whose parameters train with the student.
+    pub fn with_term(
+        self,
+        name: impl Into<String>,
+        weight: impl Into<Schedule>,
+        term: impl OwnTerm,
+    ) -> Self {
+        self.with_own(name.into(), weight.into(), Own::term(term))
+    }
+
+    fn with_own(mut self, name: String, weight: Schedule, term: Own) -> Self {
+        self.push(name, weight, Term::Own(term));
+        // A balance that learns weights has one more to learn.
+        if let Some(logs) = self.log_variances.take() {
+            self.log_variances = Some(Initializer::Zeros.init([self.terms.len()], &logs.device()));
+        }
+        self
+    }
+
     /// Sets the rule of its weights, when all terms are there.
     pub(crate) fn set_balance(&mut self, balance: Option<Balance>, device: &Device) {
         let learned = balance == Some(Balance::Uncertainty);
@@ -116,6 +168,9 @@ impl Objective {
 
     /// The weighted sum at one batch, and every component of it.
     ///
+    /// Rows that do not count ([`Output::counted`](crate::Output::counted)) are left out before any term
+    /// sees the batch.
+    ///
     /// A term whose weight is 0 at this step is computed and reported, but stays out of the sum:
     /// what it may become, NaN included, does not reach the student.
     ///
@@ -125,6 +180,8 @@ impl Objective {
     /// # Errors
     /// What the terms return, with the term's name.
     pub fn forward(&self, pair: &Pair, step: &Step) -> Result<Evaluation, Error> {
+        let counted = pair.counted();
+        let pair = &counted.as_ref().map_or(*pair, Counted::pair);
         let logs: Option<Vec<f64>> = self
             .log_variances
             .as_ref()
@@ -202,10 +259,7 @@ impl Objective {
 
     /// The component that gradients are compared with: the first cross-entropy.
     fn reference(&self) -> Option<&str> {
-        let at = self
-            .terms
-            .iter()
-            .position(|term| matches!(term, Term::CrossEntropy(_)))?;
+        let at = self.terms.iter().position(Term::is_labels)?;
         self.labels.get(at).map(|label| label.name.as_str())
     }
 
@@ -215,6 +269,8 @@ impl Objective {
     /// [`Error::Config`] for a name that is not there, and what the term returns, with its name.
     pub fn component(&self, name: &str, pair: &Pair, step: &Step) -> Result<Tensor<1>, Error> {
         let term = self.term(name).ok_or_else(|| self.unknown(name))?;
+        let counted = pair.counted();
+        let pair = &counted.as_ref().map_or(*pair, Counted::pair);
         term.forward(pair, step).map_err(|e| e.of_term(name))
     }
 

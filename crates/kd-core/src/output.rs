@@ -1,84 +1,10 @@
 //! What a network returns.
 
-use burn::tensor::Tensor;
+use std::collections::BTreeMap;
 
-use crate::{Error, Levels};
+use burn::tensor::{Bool, Int, Tensor};
 
-/// Tensors by level, of which only the asked-for ones are kept.
-///
-/// A network pushes one entry a level, in order, whether it is wanted or not, so that level
-/// numbers always mean the same.
-#[derive(Clone, Debug)]
-pub struct Maps<const D: usize> {
-    levels: Vec<Option<Tensor<D>>>,
-}
-
-impl<const D: usize> Default for Maps<D> {
-    fn default() -> Self {
-        Self { levels: Vec::new() }
-    }
-}
-
-impl<const D: usize> Maps<D> {
-    /// Adds the next level; the tensor is kept only when `wanted` contains that level.
-    pub fn push(&mut self, tensor: &Tensor<D>, wanted: &Levels) {
-        let level = self.levels.len();
-        self.levels
-            .push(wanted.contains(level).then(|| tensor.clone()));
-    }
-
-    /// Adds the next level without its tensor, which nobody wants.
-    pub fn skip(&mut self) {
-        self.levels.push(None);
-    }
-
-    /// Number of levels the network has, kept or not.
-    pub fn len(&self) -> usize {
-        self.levels.len()
-    }
-
-    /// True for a network that has no such levels.
-    pub fn is_empty(&self) -> bool {
-        self.levels.is_empty()
-    }
-
-    /// The tensor of a level.
-    ///
-    /// # Errors
-    /// [`Error::MissingTap`] when the network has no such level or it was not asked for.
-    pub fn get(&self, level: usize) -> Result<Tensor<D>, Error> {
-        self.levels
-            .get(level)
-            .cloned()
-            .flatten()
-            .ok_or_else(|| Error::MissingTap {
-                what: format!("feature level {level} (this network has {})", self.len()),
-            })
-    }
-
-    /// Kept levels with their numbers.
-    pub fn iter(&self) -> impl Iterator<Item = (usize, &Tensor<D>)> {
-        self.levels
-            .iter()
-            .enumerate()
-            .filter_map(|(level, tensor)| tensor.as_ref().map(|t| (level, t)))
-    }
-
-    /// Drops the levels that are not wanted; the others keep their numbers.
-    pub(crate) fn retain(&mut self, wanted: &Levels) {
-        for (level, tensor) in self.levels.iter_mut().enumerate() {
-            if !wanted.contains(level) {
-                *tensor = None;
-            }
-        }
-    }
-
-    fn map(self, f: impl Fn(Tensor<D>) -> Tensor<D>) -> Self {
-        Self {
-            levels: self.levels.into_iter().map(|t| t.map(&f)).collect(),
-        }
-    }
-}
+use crate::{Error, Part, PartValue, Taps};
 
 /// The linear layer that turns embeddings into logits: `logits = embedding · weight + bias`.
 #[derive(Clone, Debug)]
@@ -118,25 +44,38 @@ impl Classifier {
     }
 }
 
-/// What a forward pass returns: the logits, and what was asked for by [`Taps`](crate::Taps).
+/// What a forward pass returns: the logits, and the parts that were asked for by [`Taps`].
+///
+/// A row is what is classified: an image, a token, a node, an anchor.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use kd_core::{Levels, Output, Part, Taps};
+///
+/// let device = Device::flex();
+/// let taps = Taps::levels(Part::Maps, Levels::one(1));
+/// let mut output = Output::new(Tensor::zeros([2, 10], &device));
+/// for channels in [16, 32] {
+///     let map = Tensor::<4>::zeros([2, channels, 8, 8], &device);
+///     output.push(Part::Maps, &map, &taps);
+/// }
+/// assert_eq!(output.levels(Part::Maps), 2);
+/// assert_eq!(output.map(1)?.dims(), [2, 32, 8, 8]);
+/// assert!(output.map(0).is_err());
+/// # Ok::<(), kd_core::Error>(())
+/// ```
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Output {
-    /// Class scores before softmax, `[batch, classes]`.
+    /// Class scores before softmax, `[rows, classes]`.
     pub logits: Tensor<2>,
-    /// The vector that the classifier reads, `[batch, width]`.
-    pub embedding: Option<Tensor<2>>,
-    /// The layer that gives the logits.
-    pub classifier: Option<Classifier>,
-    /// Feature maps after the activation: stem, then one a stage, `[batch, channels, height, width]`.
-    pub maps: Maps<4>,
-    /// The same maps before the activation.
-    pub maps_preact: Maps<4>,
-    /// Token sequences: the embedding, then one a layer, `[batch, tokens, width]`.
-    pub tokens: Maps<3>,
-    /// Attention probabilities, one a layer, `[batch, heads, tokens, tokens]`.
-    pub attentions: Maps<4>,
-    /// What each teacher shows of whom [`Combine`](crate::Combine) made this one; empty for a single
-    /// network.
+    /// The rows that count, `[rows]`: false for padding. All of them when absent. An
+    /// [`Objective`](crate::Objective) leaves out the others before its terms see them.
+    pub counted: Option<Tensor<1, Bool>>,
+    /// The levels of each part, of which only the asked-for ones are kept.
+    parts: BTreeMap<Part, Vec<Option<PartValue>>>,
+    /// The outputs of the teachers from which [`Combine`](crate::Combine) made this one; empty for a
+    /// single network.
     pub members: Vec<Output>,
 }
 
@@ -145,24 +84,87 @@ impl Output {
     pub fn new(logits: Tensor<2>) -> Self {
         Self {
             logits,
-            embedding: None,
-            classifier: None,
-            maps: Maps::default(),
-            maps_preact: Maps::default(),
-            tokens: Maps::default(),
-            attentions: Maps::default(),
+            counted: None,
+            parts: BTreeMap::new(),
             members: Vec::new(),
         }
     }
 
-    /// The embedding.
+    /// Adds the next level of a part. The value is kept only when `taps` asks for this level.
+    ///
+    /// A network adds every level in order, whether it is asked for or not, so that level numbers
+    /// always mean the same.
+    pub fn push<T: Clone + Into<PartValue>>(&mut self, part: Part, value: &T, taps: &Taps) {
+        self.push_with(part, taps, || value.clone());
+    }
+
+    /// [`Output::push`] of a value that is computed only when it is asked for.
+    pub fn push_with<T: Into<PartValue>>(
+        &mut self,
+        part: Part,
+        taps: &Taps,
+        value: impl FnOnce() -> T,
+    ) {
+        let wanted = taps.wants(part, self.levels(part));
+        let value = wanted.then(|| value().into());
+        self.parts.entry(part).or_default().push(value);
+    }
+
+    /// Adds the next level of a part without its value, which nobody asks for.
+    pub fn skip(&mut self, part: Part) {
+        self.parts.entry(part).or_default().push(None);
+    }
+
+    /// Takes a part out, all its levels.
+    pub fn remove(&mut self, part: Part) {
+        self.parts.remove(&part);
+    }
+
+    /// Number of levels that the network has of a part, kept or not.
+    pub fn levels(&self, part: Part) -> usize {
+        self.parts.get(&part).map_or(0, Vec::len)
+    }
+
+    /// What is kept: part, level and value.
+    pub fn kept(&self) -> impl Iterator<Item = (Part, usize, &PartValue)> {
+        self.parts.iter().flat_map(|(part, levels)| {
+            let levels = levels.iter().enumerate();
+            levels.filter_map(|(level, value)| Some((*part, level, value.as_ref()?)))
+        })
+    }
+
+    /// A level of a part, as the kind of value that it is.
+    ///
+    /// # Errors
+    /// [`Error::MissingTap`] when the network has no such level, when it was not asked for, or when it
+    /// is of another kind.
+    pub fn get<T: TryFrom<PartValue, Error = Error>>(
+        &self,
+        part: Part,
+        level: usize,
+    ) -> Result<T, Error> {
+        let value = self.parts.get(&part).and_then(|levels| levels.get(level));
+        let Some(Some(value)) = value else {
+            let levels = self.levels(part);
+            return Err(Error::MissingTap {
+                what: match (level, levels) {
+                    (0, 0 | 1) => part.name().into(),
+                    _ => format!(
+                        "level {level} of {} (this network has {levels})",
+                        part.name()
+                    ),
+                },
+            });
+        };
+        T::try_from(value.clone())
+    }
+
+    /// The embedding, `[rows, width]`.
     ///
     /// # Errors
     /// [`Error::MissingTap`] when it was not asked for.
     pub fn embedding(&self) -> Result<Tensor<2>, Error> {
-        self.embedding.clone().ok_or_else(|| Error::MissingTap {
-            what: "embedding".into(),
-        })
+        self.get(Part::Embedding, 0)
     }
 
     /// The layer that gives the logits.
@@ -170,55 +172,101 @@ impl Output {
     /// # Errors
     /// [`Error::MissingTap`] when it was not asked for.
     pub fn classifier(&self) -> Result<Classifier, Error> {
-        self.classifier.clone().ok_or_else(|| Error::MissingTap {
-            what: "classifier".into(),
-        })
+        self.get(Part::Classifier, 0)
+    }
+
+    /// The map of a level, `[batch, channels, height, width]`.
+    ///
+    /// # Errors
+    /// As [`Output::get`].
+    pub fn map(&self, level: usize) -> Result<Tensor<4>, Error> {
+        self.get(Part::Maps, level)
+    }
+
+    /// The map of a level before its activation, `[batch, channels, height, width]`.
+    ///
+    /// # Errors
+    /// As [`Output::get`].
+    pub fn map_preact(&self, level: usize) -> Result<Tensor<4>, Error> {
+        self.get(Part::MapsPreact, level)
+    }
+
+    /// The token sequence of a level, `[batch, tokens, width]`.
+    ///
+    /// # Errors
+    /// As [`Output::get`].
+    pub fn tokens(&self, level: usize) -> Result<Tensor<3>, Error> {
+        self.get(Part::Tokens, level)
+    }
+
+    /// The attention probabilities of a layer, `[batch, heads, tokens, tokens]`.
+    ///
+    /// # Errors
+    /// As [`Output::get`].
+    pub fn attention(&self, layer: usize) -> Result<Tensor<4>, Error> {
+        self.get(Part::Attentions, layer)
+    }
+
+    /// Keeps of every part only what `taps` asks for; levels keep their numbers.
+    pub fn retain(&mut self, taps: &Taps) {
+        for (part, levels) in &mut self.parts {
+            for (level, value) in levels.iter_mut().enumerate() {
+                if !taps.wants(*part, level) {
+                    *value = None;
+                }
+            }
+        }
     }
 
     /// Lifts a teacher's output from the plain device to the autodiff device, without gradients.
     pub fn lift(self) -> Self {
-        self.moved::<Lift>()
+        Self {
+            logits: Tensor::from_inner(self.logits),
+            counted: self.counted.map(Tensor::from_inner),
+            parts: each(self.parts, PartValue::lift),
+            members: self.members.into_iter().map(Self::lift).collect(),
+        }
     }
 
     /// The output on the plain device, without its graph: what others learn from.
     pub fn lower(self) -> Self {
-        self.moved::<Lower>()
+        Self {
+            logits: self.logits.inner(),
+            counted: self.counted.map(Tensor::inner),
+            parts: each(self.parts, PartValue::lower),
+            members: self.members.into_iter().map(Self::lower).collect(),
+        }
     }
 
-    fn moved<W: Way>(self) -> Self {
+    /// The same output of some rows: logits, and the parts that have a value for each row.
+    pub(crate) fn select_rows(&self, rows: &Tensor<1, Int>) -> Self {
+        let [count, _] = self.logits.dims();
+        let select = |value: PartValue| match value {
+            PartValue::Rank2(tensor) if tensor.dims()[0] == count => {
+                tensor.select(0, rows.clone()).into()
+            }
+            other => other,
+        };
         Self {
-            logits: W::take(self.logits),
-            embedding: self.embedding.map(W::take),
-            classifier: self.classifier.map(|layer| Classifier {
-                weight: W::take(layer.weight),
-                bias: W::take(layer.bias),
-            }),
-            maps: self.maps.map(W::take),
-            maps_preact: self.maps_preact.map(W::take),
-            tokens: self.tokens.map(W::take),
-            attentions: self.attentions.map(W::take),
-            members: self.members.into_iter().map(Self::moved::<W>).collect(),
+            logits: self.logits.clone().select(0, rows.clone()),
+            counted: None,
+            parts: each(self.parts.clone(), select),
+            members: self.members.iter().map(|m| m.select_rows(rows)).collect(),
         }
     }
 }
 
-/// A way between the plain and the autodiff device.
-trait Way {
-    fn take<const D: usize>(tensor: Tensor<D>) -> Tensor<D>;
-}
-
-struct Lift;
-
-impl Way for Lift {
-    fn take<const D: usize>(tensor: Tensor<D>) -> Tensor<D> {
-        Tensor::from_inner(tensor)
-    }
-}
-
-struct Lower;
-
-impl Way for Lower {
-    fn take<const D: usize>(tensor: Tensor<D>) -> Tensor<D> {
-        tensor.inner()
-    }
+/// Every kept value of a table, changed.
+fn each(
+    parts: BTreeMap<Part, Vec<Option<PartValue>>>,
+    change: impl Fn(PartValue) -> PartValue,
+) -> BTreeMap<Part, Vec<Option<PartValue>>> {
+    let changed = |levels: Vec<Option<PartValue>>| {
+        let levels = levels.into_iter();
+        levels.map(|value| value.map(&change)).collect()
+    };
+    parts
+        .into_iter()
+        .map(|(part, levels)| (part, changed(levels)))
+        .collect()
 }

@@ -1,6 +1,8 @@
 //! Which parts of a network a forward pass is asked to keep.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::Part;
 
 /// A selection of levels (0 is the stem, then one per stage).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,6 +31,15 @@ impl Levels {
         }
     }
 
+    /// Whether no level is selected.
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Self::None => true,
+            Self::Some(levels) => levels.is_empty(),
+            Self::All => false,
+        }
+    }
+
     /// Levels that are in `self`, in `other`, or in both.
     pub fn union(self, other: Self) -> Self {
         match (self, other) {
@@ -48,22 +59,12 @@ impl FromIterator<usize> for Levels {
     }
 }
 
-/// What one network's forward pass keeps beside its logits.
+/// What one network's forward pass keeps beside its logits: levels by part.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Taps {
-    /// The vector that the classifier reads.
-    pub embedding: bool,
-    /// The classifier itself: its weight and bias.
-    pub classifier: bool,
-    /// Feature maps after the activation.
-    pub maps: Levels,
-    /// Feature maps before the activation.
-    pub maps_preact: Levels,
-    /// Token sequences of a transformer.
-    pub tokens: Levels,
-    /// Attention probabilities of a transformer.
-    pub attentions: Levels,
-}
+pub struct Taps(BTreeMap<Part, Levels>);
+
+/// What [`Taps::get`] gives for a part that is not asked for.
+const NOTHING: &Levels = &Levels::None;
 
 impl Taps {
     /// Logits only.
@@ -73,26 +74,47 @@ impl Taps {
 
     /// Everything that the network can show (the dry run uses this).
     pub fn all() -> Self {
-        Self {
-            embedding: true,
-            classifier: true,
-            maps: Levels::All,
-            maps_preact: Levels::All,
-            tokens: Levels::All,
-            attentions: Levels::All,
-        }
+        Self(Part::ALL.iter().map(|&part| (part, Levels::All)).collect())
+    }
+
+    /// Every level of one part.
+    pub fn part(part: Part) -> Self {
+        Self::levels(part, Levels::All)
+    }
+
+    /// Some levels of one part.
+    pub fn levels(part: Part, levels: Levels) -> Self {
+        let asked = (!levels.is_empty()).then_some((part, levels));
+        Self(asked.into_iter().collect())
+    }
+
+    /// What is asked for, and the levels of one more part.
+    pub fn with(self, part: Part, levels: Levels) -> Self {
+        self.union(Self::levels(part, levels))
+    }
+
+    /// The levels of a part that are asked for.
+    pub fn get(&self, part: Part) -> &Levels {
+        self.0.get(&part).unwrap_or(NOTHING)
+    }
+
+    /// Whether a level of a part is asked for.
+    pub fn wants(&self, part: Part, level: usize) -> bool {
+        self.get(part).contains(level)
+    }
+
+    /// The parts that are asked for, each with its levels.
+    pub fn iter(&self) -> impl Iterator<Item = (Part, &Levels)> {
+        self.0.iter().map(|(part, levels)| (*part, levels))
     }
 
     /// What `self` or `other` asks for.
-    pub fn union(self, other: Self) -> Self {
-        Self {
-            embedding: self.embedding || other.embedding,
-            classifier: self.classifier || other.classifier,
-            maps: self.maps.union(other.maps),
-            maps_preact: self.maps_preact.union(other.maps_preact),
-            tokens: self.tokens.union(other.tokens),
-            attentions: self.attentions.union(other.attentions),
+    pub fn union(mut self, other: Self) -> Self {
+        for (part, levels) in other.0 {
+            let own = self.0.entry(part).or_default();
+            *own = std::mem::take(own).union(levels);
         }
+        self
     }
 }
 
@@ -106,16 +128,17 @@ pub struct PairTaps {
 }
 
 impl PairTaps {
-    /// The embedding of both networks.
-    pub fn embeddings() -> Self {
-        let taps = Taps {
-            embedding: true,
-            ..Taps::none()
-        };
+    /// The same of both networks.
+    pub fn both(taps: Taps) -> Self {
         Self {
             student: taps.clone(),
             teacher: taps,
         }
+    }
+
+    /// The embedding of both networks.
+    pub fn embeddings() -> Self {
+        Self::both(Taps::part(Part::Embedding))
     }
 
     /// What `self` or `other` asks for, network by network.

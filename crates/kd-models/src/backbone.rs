@@ -54,7 +54,7 @@ impl<'a> Recorder<'a> {
 
     /// Whether the next level before its activation is asked for.
     pub fn wants_preact(&self) -> bool {
-        let level = self.output.maps_preact.len();
+        let level = self.output.levels(Part::MapsPreact);
         self.taps.maps_preact.contains(level)
     }
 

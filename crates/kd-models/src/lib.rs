@@ -14,7 +14,7 @@
 //! let network = Network::new(&config, &device)?;
 //! let output = network.forward(Tensor::zeros([2, 3, 32, 32], &device), &Taps::all());
 //! assert_eq!(output.logits.dims(), [2, 10]);
-//! assert_eq!(output.maps.get(3)?.dims(), [2, 64, 8, 8]);
+//! assert_eq!(output.map(3)?.dims(), [2, 64, 8, 8]);
 //! assert_eq!(cost(&config, 32)?.parameters, 78_042);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

@@ -93,10 +93,10 @@ fn compare(salt: &str, name: &str, case: &Value, path: &Path) {
     );
 
     let feats = case["feats"].as_array().unwrap();
-    assert_eq!(output.maps.len(), feats.len(), "{name}: number of maps");
-    assert_eq!(output.maps_preact.len(), feats.len(), "{name}: maps_preact");
+    assert_eq!(output.levels(Part::Maps), feats.len(), "{name}: number of maps");
+    assert_eq!(output.levels(Part::MapsPreact), feats.len(), "{name}: maps_preact");
     for (level, want) in feats.iter().enumerate() {
-        let map = output.maps.get(level).unwrap();
+        let map = output.map(level).unwrap();
         check(&format!("{name} map {level}"), want, &map);
     }
     let mut preact_feats = case["preact_feats"].as_array().unwrap();
@@ -106,7 +106,7 @@ fn compare(salt: &str, name: &str, case: &Value, path: &Path) {
         preact_feats = feats;
     }
     for (level, want) in preact_feats.iter().enumerate() {
-        let map = output.maps_preact.get(level).unwrap();
+        let map = output.map_preact(level).unwrap();
         check(&format!("{name} map {level} before"), want, &map);
     }
     if cost.parameters < SAVED_AGAIN {

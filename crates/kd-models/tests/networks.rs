@@ -37,7 +37,7 @@ fn grey_images_of_28_pixels_work() {
             "{name}"
         );
         for (level, map) in output.maps.iter() {
-            let before = output.maps_preact.get(level).unwrap();
+            let before = output.map_preact(level).unwrap();
             assert_eq!(before.dims(), map.dims(), "{name} level {level}");
         }
     }
@@ -50,15 +50,12 @@ fn only_what_is_asked_for_is_kept() {
     let input = Tensor::zeros([1, 3, 32, 32], &device);
     let output = network.forward(input.clone(), &Taps::none());
     assert!(output.embedding.is_none() && output.classifier.is_none());
-    assert_eq!(output.maps.len(), 4);
+    assert_eq!(output.levels(Part::Maps), 4);
     assert_eq!(
         output.maps.iter().count() + output.maps_preact.iter().count(),
         0
     );
-    let taps = Taps {
-        maps: Levels::one(3),
-        ..Taps::none()
-    };
+    let taps = Taps::levels(Part::Maps, Levels::one(3));
     let output = network.forward(input, &taps);
     assert_eq!(
         output
@@ -68,7 +65,7 @@ fn only_what_is_asked_for_is_kept() {
             .collect::<Vec<_>>(),
         [3]
     );
-    assert!(output.maps.get(2).is_err());
+    assert!(output.map(2).is_err());
 }
 
 #[test]

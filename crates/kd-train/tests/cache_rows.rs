@@ -32,10 +32,7 @@ fn an_image_asked_for_alone_gets_the_answer_of_the_batch() {
     let teacher = Network::new(&NetworkConfig::new("mobilenet_v2", 10, 1), &device)
         .unwrap()
         .valid();
-    let taps = Taps {
-        embedding: true,
-        ..Taps::none()
-    };
+    let taps = Taps::part(Part::Embedding);
     let batch = loader.epoch(1).next().unwrap();
     let want = teacher.forward(batch.images(&device), &taps);
 

@@ -19,19 +19,24 @@ impl Serialize for ObjectiveConfig {
             map.serialize_entry(BALANCE, balance)?;
         }
         for (name, entry) in &self.terms {
-            let written = write(name, entry).map_err(serde::ser::Error::custom)?;
+            let written =
+                write(name, entry, &self.weight(entry)).map_err(serde::ser::Error::custom)?;
             map.serialize_entry(name, &written)?;
         }
         map.end()
     }
 }
 
-fn write(name: &str, entry: &TermEntry) -> Result<Map<String, Value>, serde_json::Error> {
+fn write(
+    name: &str,
+    entry: &TermEntry,
+    weight: &Schedule,
+) -> Result<Map<String, Value>, serde_json::Error> {
     let mut keys = Map::new();
     if name != entry.term.name() {
         keys.insert("term".into(), entry.term.name().into());
     }
-    keys.insert("weight".into(), serde_json::to_value(&entry.weight)?);
+    keys.insert("weight".into(), serde_json::to_value(weight)?);
     keys.extend(entry.term.parameters());
     // TOML wants the plain values of a table before the tables in it.
     let (tables, plain): (Vec<_>, Vec<_>) =
@@ -52,7 +57,6 @@ impl<'de> Deserialize<'de> for ObjectiveConfig {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<ObjectiveConfig, A::Error> {
                 let mut config = ObjectiveConfig::default();
-                let mut unweighted = Vec::new();
                 while let Some(name) = map.next_key::<String>()? {
                     if name == BALANCE {
                         if config.balance.is_some() {
@@ -67,17 +71,13 @@ impl<'de> Deserialize<'de> for ObjectiveConfig {
                              `term` to say which term it is"
                         )));
                     }
-                    let (entry, weighted) = map.next_value_seed(Entry { name: &name })?;
-                    if !weighted {
-                        unweighted.push(config.terms.len());
-                    }
+                    let entry = map.next_value_seed(Entry { name: &name })?;
                     config.terms.push((name, entry));
                 }
-                if let Some(Balance::GradientNorm(_)) = config.balance {
-                    // The literature's weights undo differences of scale that this rule measures.
-                    for at in unweighted {
-                        config.terms[at].1.weight = Schedule::Constant(1.0);
-                    }
+                // Written out, a recipe says every weight: one that is read is the one that was written.
+                for at in 0..config.terms.len() {
+                    let weight = config.weight(&config.terms[at].1);
+                    config.terms[at].1.weight = Some(weight);
                 }
                 Ok(config)
             }
@@ -103,14 +103,14 @@ impl<'de> DeserializeSeed<'de> for Rule {
     }
 }
 
-/// Reads one term, and whether it says its weight; a seed, so that a format that tracks positions can
+/// Reads one term; a seed, so that a format that tracks positions can
 /// point at the term's table.
 struct Entry<'a> {
     name: &'a str,
 }
 
 impl<'de> DeserializeSeed<'de> for Entry<'_> {
-    type Value = (TermEntry, bool);
+    type Value = TermEntry;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         let value = Value::deserialize(deserializer)?;
@@ -119,7 +119,7 @@ impl<'de> DeserializeSeed<'de> for Entry<'_> {
     }
 }
 
-fn read(name: &str, value: Value) -> Result<(TermEntry, bool), String> {
+fn read(name: &str, value: Value) -> Result<TermEntry, String> {
     if let Some(key) = not_finite(&value) {
         return Err(format!("`{key}` must be a finite number"));
     }
@@ -137,9 +137,9 @@ fn read(name: &str, value: Value) -> Result<(TermEntry, bool), String> {
     let term = TermConfig::read(&term, &keys)?;
     let entry = TermEntry::new(term);
     match weight {
-        None => Ok((entry, false)),
+        None => Ok(entry),
         Some(weight) => serde_json::from_value::<Schedule>(weight)
-            .map(|weight| (entry.with_weight(weight), true))
+            .map(|weight| entry.with_weight(weight))
             .map_err(|e| format!("`weight`: {e}")),
     }
 }

@@ -209,8 +209,8 @@ impl Adapted {
         let channels = levels
             .iter()
             .map(|[of_student, of_teacher]| {
-                let [_, from, ..] = student.maps.get(*of_student)?.dims();
-                let [_, to, ..] = teacher.maps.get(*of_teacher)?.dims();
+                let [_, from, ..] = student.map(*of_student)?.dims();
+                let [_, to, ..] = teacher.map(*of_teacher)?.dims();
                 Ok(Channels::new([from, to], device))
             })
             .collect::<Result<_, Error>>()?;
@@ -229,8 +229,8 @@ impl Adapted {
             .iter()
             .zip(&self.channels)
             .map(|([of_student, of_teacher], channels)| {
-                let student = channels.forward(loss, pair.student.maps.get(*of_student)?)?;
-                Ok([student, teacher.maps.get(*of_teacher)?])
+                let student = channels.forward(loss, pair.student.map(*of_student)?)?;
+                Ok([student, teacher.map(*of_teacher)?])
             })
             .collect()
     }

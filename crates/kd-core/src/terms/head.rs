@@ -10,7 +10,7 @@ use super::adapter::resize;
 use super::bottleneck::Bottleneck;
 use super::check;
 use super::maps::average;
-use crate::{Classifier, Error, Levels, Output, Taps};
+use crate::{Classifier, Error, Levels, Output, Part, Taps};
 
 /// Share of the teacher's largest entry by which its embedding may differ from the average of its last map.
 const ROUNDING: f64 = 1e-2;
@@ -24,7 +24,7 @@ pub(super) fn classifier_of_last_map(
     loss: &'static str,
     teacher: &Output,
 ) -> Result<Classifier, Error> {
-    let map = teacher.maps.get(teacher.maps.len().saturating_sub(1))?;
+    let map = teacher.map(teacher.levels(Part::Maps).saturating_sub(1))?;
     let embedding = teacher.embedding()?;
     let classifier = teacher.classifier()?;
     classifier.forward(embedding.clone())?;
@@ -122,10 +122,7 @@ impl Head {
 
     /// The map that it reads.
     pub fn taps(&self) -> Taps {
-        Taps {
-            maps: Levels::one(self.config.level),
-            ..Taps::none()
-        }
+        Taps::levels(Part::Maps, Levels::one(self.config.level))
     }
 
     /// The projected map `[batch, channels, height, width]` of an output that kept what [`Head::taps`] asks for.
@@ -134,7 +131,7 @@ impl Head {
     /// [`Error::MissingTap`] when the map was not asked for, [`Error::Shape`] when it does not have the
     /// channels of the network that this head was made for.
     pub fn project(&self, output: &Output) -> Result<Tensor<4>, Error> {
-        let map = output.maps.get(self.config.level)?;
+        let map = output.map(self.config.level)?;
         let [_, _, height, width] = map.dims();
         let [tall, wide] = self.config.size;
         let map = resize(map, [height.min(tall), width.min(wide)]);
@@ -151,9 +148,12 @@ impl Head {
     pub fn read(&self, mut output: Output, wanted: &Taps) -> Result<Output, Error> {
         let embedding = average(self.project(&output)?);
         output.logits = self.classifier.forward(embedding.clone());
-        output.embedding = wanted.embedding.then_some(embedding);
-        output.classifier = wanted.classifier.then(|| self.classifier());
-        output.maps.retain(&wanted.maps);
+        for part in [Part::Embedding, Part::Classifier] {
+            output.remove(part);
+        }
+        output.push(Part::Embedding, &embedding, wanted);
+        output.push_with(Part::Classifier, wanted, || self.classifier());
+        output.retain(wanted);
         Ok(output)
     }
 

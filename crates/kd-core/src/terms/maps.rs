@@ -4,7 +4,7 @@ use burn::tensor::{Device, Tensor};
 use kd_kernels::average_pool;
 
 use super::check;
-use crate::{Error, Levels, Output, PairTaps, Taps};
+use crate::{Error, Levels, Output, PairTaps, Part, Taps};
 
 /// A level of the student with the level of the teacher that it is compared with.
 pub(super) type LevelPair = [usize; 2];
@@ -27,7 +27,7 @@ pub(super) fn pair_levels(
         value: format!("{listed:?}"),
         expected,
     };
-    let counts = [student.maps.len(), teacher.maps.len()];
+    let counts = [student.levels(Part::Maps), teacher.levels(Part::Maps)];
     for (network, count) in ["student", "teacher"].into_iter().zip(counts) {
         if count == 0 {
             return Err(refuse(format!("the {network} has no feature maps")));
@@ -57,8 +57,8 @@ pub(super) fn pair_levels(
             return Err(refuse(format!("{level} is listed twice")));
         }
         let pair = [level, level + counts[1] - counts[0]];
-        check::not_empty(loss, &student.maps.get(pair[0])?.dims())?;
-        check::not_empty(loss, &teacher.maps.get(pair[1])?.dims())?;
+        check::not_empty(loss, &student.map(pair[0])?.dims())?;
+        check::not_empty(loss, &teacher.map(pair[1])?.dims())?;
         pairs.push(pair);
     }
     Ok(pairs)
@@ -73,8 +73,8 @@ pub(super) fn pair_preact_levels(
 ) -> Result<Vec<LevelPair>, Error> {
     let pairs = pair_levels(loss, listed, student, teacher)?;
     for [of_student, of_teacher] in &pairs {
-        student.maps_preact.get(*of_student)?;
-        teacher.maps_preact.get(*of_teacher)?;
+        student.map_preact(*of_student)?;
+        teacher.map_preact(*of_teacher)?;
     }
     Ok(pairs)
 }
@@ -85,19 +85,16 @@ pub(super) fn last_levels(
     student: &Output,
     teacher: &Output,
 ) -> Result<LevelPair, Error> {
-    let pair = [student, teacher].map(|network| network.maps.len().saturating_sub(1));
+    let pair = [student, teacher].map(|network| network.levels(Part::Maps).saturating_sub(1));
     // A network without maps is reported as one, not as a wrong level.
-    check::not_empty(loss, &student.maps.get(pair[0])?.dims())?;
-    check::not_empty(loss, &teacher.maps.get(pair[1])?.dims())?;
+    check::not_empty(loss, &student.map(pair[0])?.dims())?;
+    check::not_empty(loss, &teacher.map(pair[1])?.dims())?;
     Ok(pair)
 }
 
 /// What a term asks of the networks when it compares these levels.
 pub(super) fn taps(pairs: &[LevelPair]) -> PairTaps {
-    let side = |index: usize| Taps {
-        maps: side(pairs, index),
-        ..Taps::none()
-    };
+    let side = |index: usize| Taps::levels(Part::Maps, side(pairs, index));
     PairTaps {
         student: side(0),
         teacher: side(1),
@@ -106,10 +103,7 @@ pub(super) fn taps(pairs: &[LevelPair]) -> PairTaps {
 
 /// What a term asks of the networks when it compares these levels before their activation.
 pub(super) fn taps_preact(pairs: &[LevelPair]) -> PairTaps {
-    let side = |index: usize| Taps {
-        maps_preact: side(pairs, index),
-        ..Taps::none()
-    };
+    let side = |index: usize| Taps::levels(Part::MapsPreact, side(pairs, index));
     PairTaps {
         student: side(0),
         teacher: side(1),
@@ -127,12 +121,9 @@ pub(super) fn sum_over(
     teacher: &Output,
     loss: impl Fn(Tensor<4>, Tensor<4>) -> Result<Tensor<1>, Error>,
 ) -> Result<Tensor<1>, Error> {
-    let losses = pairs.iter().map(|[of_student, of_teacher]| {
-        loss(
-            student.maps.get(*of_student)?,
-            teacher.maps.get(*of_teacher)?,
-        )
-    });
+    let losses = pairs
+        .iter()
+        .map(|[of_student, of_teacher]| loss(student.map(*of_student)?, teacher.map(*of_teacher)?));
     sum(&student.logits.device(), losses)
 }
 

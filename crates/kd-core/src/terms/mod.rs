@@ -1,6 +1,7 @@
 //! The losses, one file each: a function on tensors, its parameters, and a configured term.
 //!
-//! A new method is a new file, one line in the list at the end of this file, and one golden value.
+//! A new method is a new file in the folder of its group, its `pub mod` line there, one line in the list at
+//! the end of this file, and one golden value.
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
@@ -11,59 +12,32 @@ use serde_json::{Map, Value};
 use crate::suggest::{did_you_mean, listed};
 use crate::{Error, Output, Pair, PairTaps, Step};
 
-pub mod ab;
 mod adapter;
-pub mod at;
-pub mod bce;
 mod bottleneck;
 mod buffer;
-pub mod byot;
-pub mod camkd;
-pub mod cc;
 pub(crate) mod check;
-pub mod cosine_hidden;
-pub mod crd;
-pub mod cross_entropy;
-pub mod ctkd;
-pub mod cwd;
-pub mod dist;
-pub mod dkd;
-pub mod fitnet;
-pub mod fsp;
-pub mod ft;
-pub mod gjsd;
-pub mod hard_labels;
+pub mod features;
 mod head;
-pub mod ickd;
-pub mod kd;
-pub mod kdsvd;
-mod layers;
-pub mod ld;
-pub mod lskd;
-pub mod lsp;
+pub mod logits;
 mod maps;
-mod memory;
-pub mod mgd;
-pub mod minilm_relation;
-pub mod mlkd;
-pub mod nst;
-pub mod ofakd;
-pub mod ofd;
-pub mod pkd;
-pub mod pkt;
-pub mod reverse_kl;
-pub mod reviewkd;
-pub mod rkd;
-pub mod simkd;
-pub mod sp;
-pub mod squared_logits;
-pub mod srrl;
-pub mod tinybert_attention;
+pub mod own;
+pub mod relations;
+mod special;
+pub mod transformers;
 mod unit;
-pub mod vid;
-pub mod wsld;
 
+pub use features::{
+    ab, at, camkd, cwd, fitnet, fsp, ft, ickd, kdsvd, mgd, nst, ofd, pkd, reviewkd, simkd, srrl,
+    vid,
+};
 pub use head::{Head, HeadConfig};
+pub use logits::{
+    bce, byot, cross_entropy, ctkd, dist, dkd, gjsd, hard_labels, kd, ld, lskd, mlkd, ofakd,
+    reverse_kl, squared_logits, wsld,
+};
+pub use own::{Own, OwnTerm};
+pub use relations::{cc, crd, lsp, pkt, rkd, sp};
+pub use transformers::{cosine_hidden, minilm_relation, tinybert_attention};
 
 /// What a method's file says of it.
 struct About {
@@ -79,9 +53,12 @@ struct About {
 
 /// A line of the catalogue of methods.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct MethodInfo {
     /// Name in a recipe.
     pub name: &'static str,
+    /// What it compares: `logits`, `features`, `relations` or `transformers`.
+    pub group: &'static str,
     /// Name in prose.
     pub title: &'static str,
     /// The formula, in text.
@@ -100,9 +77,10 @@ pub struct MethodInfo {
     pub defaults: Vec<(String, String)>,
 }
 
-fn method<C: Serialize + Default>(about: &About) -> MethodInfo {
+fn method<C: Serialize + Default>(group: &'static str, about: &About) -> MethodInfo {
     MethodInfo {
         name: about.name,
+        group,
         title: about.title,
         formula: about.formula,
         source: about.source,
@@ -155,16 +133,22 @@ where
 }
 
 macro_rules! terms {
-    ($($file:ident: $term:ident, $config:ident;)+) => {
+    ($($group:ident { $($file:ident: $term:ident, $config:ident;)+ })+) => {
+        terms!(@ $($($group $file: $term, $config;)+)+);
+    };
+    (@ $($group:ident $file:ident: $term:ident, $config:ident;)+) => {
         /// A configured loss with the adapters it needs.
         // An objective holds a handful of terms: their size does not matter, and a box is no module.
         #[allow(clippy::large_enum_variant)]
         #[derive(Module, Debug)]
+        #[non_exhaustive]
         pub enum Term {
             $(
                 #[doc = concat!("[`", stringify!($file), "`]")]
                 $term($file::$term),
             )+
+            /// A loss of one's own: [`Objective::with_term`](crate::Objective::with_term).
+            Own(Own),
         }
 
         impl Term {
@@ -172,6 +156,7 @@ macro_rules! terms {
             pub fn taps(&self) -> PairTaps {
                 match self {
                     $(Self::$term(term) => term.taps(),)+
+                    Self::Own(term) => term.taps(),
                 }
             }
 
@@ -179,6 +164,7 @@ macro_rules! terms {
             pub fn needs_teacher(&self) -> bool {
                 match self {
                     $(Self::$term(_) => $file::ABOUT.teacher,)+
+                    Self::Own(term) => term.needs_teacher(),
                 }
             }
 
@@ -189,12 +175,14 @@ macro_rules! terms {
             pub fn forward(&self, pair: &Pair, step: &Step) -> Result<Tensor<1>, Error> {
                 match self {
                     $(Self::$term(term) => term.forward(pair, step),)+
+                    Self::Own(term) => term.forward(pair, step),
                 }
             }
         }
 
         /// The parameters of a term, before the networks are known.
         #[derive(Clone, Debug, PartialEq)]
+        #[non_exhaustive]
         pub enum TermConfig {
             $(
                 #[doc = concat!("[`", stringify!($file), "`]")]
@@ -277,60 +265,58 @@ macro_rules! terms {
 
         /// All methods, in the order of the catalogue.
         pub fn methods() -> Vec<MethodInfo> {
-            vec![$(method::<$file::$config>(&$file::ABOUT)),+]
+            vec![$(method::<$file::$config>(stringify!($group), &$file::ABOUT)),+]
         }
     };
 }
 
-impl Term {
-    /// The head that it trains for the student to be deployed with.
-    pub fn head(&self) -> Option<&Head> {
-        match self {
-            Self::SimKd(term) => Some(term.head()),
-            _ => None,
-        }
-    }
-}
-
 terms! {
-    cross_entropy: CrossEntropy, CrossEntropyConfig;
-    kd: Kd, KdConfig;
-    dkd: Dkd, DkdConfig;
-    lskd: Lskd, LskdConfig;
-    mlkd: Mlkd, MlkdConfig;
-    ctkd: Ctkd, CtkdConfig;
-    wsld: Wsld, WsldConfig;
-    dist: Dist, DistConfig;
-    reverse_kl: ReverseKl, ReverseKlConfig;
-    gjsd: Gjsd, GjsdConfig;
-    hard_labels: HardLabels, HardLabelsConfig;
-    squared_logits: SquaredLogits, SquaredLogitsConfig;
-    bce: Bce, BceConfig;
-    ofakd: OfaKd, OfaKdConfig;
-    byot: Byot, ByotConfig;
-    fitnet: FitNet, FitNetConfig;
-    at: At, AtConfig;
-    nst: Nst, NstConfig;
-    vid: Vid, VidConfig;
-    ab: Ab, AbConfig;
-    ft: Ft, FtConfig;
-    fsp: Fsp, FspConfig;
-    kdsvd: KdSvd, KdSvdConfig;
-    ofd: Ofd, OfdConfig;
-    reviewkd: ReviewKd, ReviewKdConfig;
-    cwd: Cwd, CwdConfig;
-    pkd: Pkd, PkdConfig;
-    mgd: Mgd, MgdConfig;
-    ickd: Ickd, IckdConfig;
-    simkd: SimKd, SimKdConfig;
-    camkd: CaMkd, CaMkdConfig;
-    srrl: Srrl, SrrlConfig;
-    sp: Sp, SpConfig;
-    pkt: Pkt, PktConfig;
-    rkd: Rkd, RkdConfig;
-    cc: Cc, CcConfig;
-    crd: Crd, CrdConfig;
-    cosine_hidden: CosineHidden, CosineHiddenConfig;
-    minilm_relation: MiniLmRelation, MiniLmRelationConfig;
-    tinybert_attention: TinyBertAttention, TinyBertAttentionConfig;
+    logits {
+        cross_entropy: CrossEntropy, CrossEntropyConfig;
+        kd: Kd, KdConfig;
+        dkd: Dkd, DkdConfig;
+        lskd: Lskd, LskdConfig;
+        mlkd: Mlkd, MlkdConfig;
+        ctkd: Ctkd, CtkdConfig;
+        wsld: Wsld, WsldConfig;
+        dist: Dist, DistConfig;
+        reverse_kl: ReverseKl, ReverseKlConfig;
+        gjsd: Gjsd, GjsdConfig;
+        hard_labels: HardLabels, HardLabelsConfig;
+        squared_logits: SquaredLogits, SquaredLogitsConfig;
+        bce: Bce, BceConfig;
+        ofakd: OfaKd, OfaKdConfig;
+        byot: Byot, ByotConfig;
+    }
+    features {
+        fitnet: FitNet, FitNetConfig;
+        at: At, AtConfig;
+        nst: Nst, NstConfig;
+        vid: Vid, VidConfig;
+        ab: Ab, AbConfig;
+        ft: Ft, FtConfig;
+        fsp: Fsp, FspConfig;
+        kdsvd: KdSvd, KdSvdConfig;
+        ofd: Ofd, OfdConfig;
+        reviewkd: ReviewKd, ReviewKdConfig;
+        cwd: Cwd, CwdConfig;
+        pkd: Pkd, PkdConfig;
+        mgd: Mgd, MgdConfig;
+        ickd: Ickd, IckdConfig;
+        simkd: SimKd, SimKdConfig;
+        camkd: CaMkd, CaMkdConfig;
+        srrl: Srrl, SrrlConfig;
+    }
+    relations {
+        sp: Sp, SpConfig;
+        pkt: Pkt, PktConfig;
+        rkd: Rkd, RkdConfig;
+        cc: Cc, CcConfig;
+        crd: Crd, CrdConfig;
+    }
+    transformers {
+        cosine_hidden: CosineHidden, CosineHiddenConfig;
+        minilm_relation: MiniLmRelation, MiniLmRelationConfig;
+        tinybert_attention: TinyBertAttention, TinyBertAttentionConfig;
+    }
 }

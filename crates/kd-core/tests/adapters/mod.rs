@@ -82,7 +82,7 @@ pub(crate) fn shown(
 /// What a dry run of a network shows, whose classifier reads the average of its last map where it can.
 pub(crate) fn dry(shapes: &Shown, seed: u64) -> Output {
     let (mut output, _) = shown(shapes, 1, seed);
-    let last = output.maps.get(shapes.maps.len() - 1).unwrap();
+    let last = output.map(shapes.levels(Part::Maps) - 1).unwrap();
     if last.dims()[1] == shapes.embedding {
         output.embedding = Some(last.flatten::<3>(2, 3).mean_dim(2).squeeze_dim(2));
     }
@@ -171,17 +171,16 @@ fn a_term_asks_for_what_it_reads_and_no_more() {
             let mut kept = Output::new(all.logits.clone());
             kept.embedding = all.embedding.clone().filter(|_| taps.embedding);
             kept.classifier = all.classifier.clone().filter(|_| taps.classifier);
-            for level in 0..all.maps.len() {
-                kept.maps.push(&all.maps.get(level).unwrap(), &taps.maps);
-                let preact = all.maps_preact.get(level).unwrap();
+            for level in 0..all.levels(Part::Maps) {
+                kept.maps.push(&all.map(level).unwrap(), &taps.maps);
+                let preact = all.map_preact(level).unwrap();
                 kept.maps_preact.push(&preact, &taps.maps_preact);
             }
-            for level in 0..all.tokens.len() {
-                kept.tokens
-                    .push(&all.tokens.get(level).unwrap(), &taps.tokens);
+            for level in 0..all.levels(Part::Tokens) {
+                kept.tokens.push(&all.tokens(level).unwrap(), &taps.tokens);
             }
-            for level in 0..all.attentions.len() {
-                let attention = all.attentions.get(level).unwrap();
+            for level in 0..all.levels(Part::Attentions) {
+                let attention = all.attention(level).unwrap();
                 kept.attentions.push(&attention, &taps.attentions);
             }
             kept

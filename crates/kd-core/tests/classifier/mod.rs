@@ -153,10 +153,7 @@ fn only_srrl_asks_for_the_classifier_at_every_step() {
     let srrl = taps(SrrlConfig::default().into());
     assert!(srrl.teacher.classifier && srrl.teacher.embedding);
     assert!(srrl.student.embedding && !srrl.student.classifier);
-    let last = Taps {
-        maps: Levels::one(0),
-        ..Taps::none()
-    };
+    let last = Taps::levels(Part::Maps, Levels::one(0));
     let simkd = taps(SimKdConfig::default().into());
     assert_eq!([simkd.student, simkd.teacher], [last.clone(), last]);
 }
@@ -206,7 +203,7 @@ fn the_projected_map_is_what_the_teachers_classifier_reads() {
     let embedding = passed.embedding.unwrap();
     let expected = numbers(embedding.matmul(own.weight.clone()) + own.bias.clone().unsqueeze());
     let read = reading.head().read(student, &Taps::none()).unwrap();
-    assert!(read.embedding.is_none() && read.classifier.is_none() && read.maps.get(0).is_err());
+    assert!(read.embedding.is_none() && read.classifier.is_none() && read.map(0).is_err());
     for (found, expected) in numbers(read.logits).into_iter().zip(expected) {
         assert!((found - expected).abs() < 1e-5, "{found} {expected}");
     }
@@ -278,7 +275,7 @@ fn in_evaluation_a_samples_logits_are_its_own() {
 
     let evaluated = term.valid();
     let plain = |output: &Output, row: usize| {
-        let map = output.maps.get(0).unwrap().inner().narrow(0, row, 1);
+        let map = output.map(0).unwrap().inner().narrow(0, row, 1);
         let mut alone = Output::new(Tensor::zeros([1, 3], &map.device()));
         alone.maps.push(&map, &Levels::All);
         alone
@@ -293,7 +290,7 @@ fn in_evaluation_a_samples_logits_are_its_own() {
     ));
     whole
         .maps
-        .push(&student.maps.get(0).unwrap().inner(), &Levels::All);
+        .push(&student.map(0).unwrap().inner(), &Levels::All);
     let together = read(whole);
     for row in 0..3 {
         let alone = read(plain(&student, row));

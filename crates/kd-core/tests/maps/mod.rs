@@ -280,7 +280,7 @@ fn networks_meet_at_their_last_level() {
             .iter()
             .zip(&of_teacher)
             .map(|(s, t)| {
-                let (s, t) = (student.maps.get(*s), teacher.maps.get(*t));
+                let (s, t) = (student.map(*s), teacher.map(*t));
                 at(s.unwrap(), t.unwrap(), AtScaling::Mean)
                     .unwrap()
                     .into_scalar::<f32>()

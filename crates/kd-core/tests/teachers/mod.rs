@@ -161,7 +161,7 @@ fn teachers_of_any_shapes_are_read_side_by_side() {
     let student = network(3, [4, 6], 0.2);
     let teachers = vec![network(4, [6, 3], 0.9), network(5, [3, 8], 1.4)];
     let both = together(teachers.clone());
-    assert_eq!(both.maps.len(), 0);
+    assert_eq!(both.levels(Part::Maps), 0);
     let term = term(&student, &both);
     let taps = term.taps();
     assert_eq!(taps.student.maps, Levels::one(2));
@@ -177,7 +177,7 @@ fn teachers_of_any_shapes_are_read_side_by_side() {
     };
     let loss = term.forward(&pair(&both), &STEP).unwrap();
     let gradients = loss.backward();
-    let map = student.maps.get(2).unwrap();
+    let map = student.map(2).unwrap();
     assert!(
         numbers(map.grad(&gradients).unwrap())
             .iter()

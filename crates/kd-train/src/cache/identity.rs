@@ -50,10 +50,7 @@ impl Identity {
         let images = &dataset.train;
         let shape = [images.channels, images.height, images.width];
         let [channels, height, width] = shape;
-        let taps = Taps {
-            embedding: config.embedding,
-            ..Taps::none()
-        };
+        let taps = Taps::levels(Part::Embedding, /*BOOL*/config.embedding);
         let shown = teacher.forward(Tensor::zeros([2, channels, height, width], device), &taps);
         let [_, classes] = shown.logits.dims();
         let embedding = shown.embedding.map_or(0, |e| e.dims()[1]);

@@ -174,10 +174,7 @@ impl TeacherCache {
         missing: &[usize],
     ) -> Result<(), Error> {
         let layout = self.identity.layout;
-        let taps = Taps {
-            embedding: layout.embedding > 0,
-            ..Taps::none()
-        };
+        let taps = Taps::levels(Part::Embedding, /*BOOL*/layout.embedding > 0);
         let mut rows: Vec<i64> = missing.iter().map(|&row| row as i64).collect();
         if rows.len() == 1 && keys.len() > 1 {
             // The classifier's product of one row is summed in another order than that of several,

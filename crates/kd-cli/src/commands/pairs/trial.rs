@@ -89,9 +89,9 @@ impl Trial {
         let needs = methods().into_iter().find(|m| m.name == name)?.needs;
         let outputs = [&self.seen, &self.shown];
         let there = if needs.starts_with("token sequences") {
-            outputs.iter().any(|output| !output.tokens.is_empty())
+            outputs.iter().any(|output| !output.levels(Part::Tokens) == 0)
         } else if needs.starts_with("attentions") {
-            outputs.iter().any(|output| !output.attentions.is_empty())
+            outputs.iter().any(|output| !output.levels(Part::Attentions) == 0)
         } else {
             true
         };

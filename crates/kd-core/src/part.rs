@@ -1,0 +1,155 @@
+//! The parts of a network that a forward pass can show.
+
+use burn::tensor::Tensor;
+
+use crate::{Classifier, Error};
+
+/// Defines [`Part`] from one line a part: its name in messages.
+macro_rules! parts {
+    ($($(#[$doc:meta])+ $part:ident: $name:literal;)+) => {
+        /// A part of a network that a forward pass can show.
+        ///
+        /// Most parts have levels, counted from 0. A part that a network has once is level 0.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[non_exhaustive]
+        pub enum Part {
+            $($(#[$doc])+ $part,)+
+        }
+
+        impl Part {
+            /// Every part.
+            pub const ALL: &'static [Self] = &[$(Self::$part),+];
+
+            /// What a message calls it.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$part => $name,)+
+                }
+            }
+        }
+    };
+}
+
+parts! {
+    /// The vector that the classifier reads, `[rows, width]`.
+    Embedding: "embedding";
+    /// The layer that gives the logits: a [`Classifier`].
+    Classifier: "classifier";
+    /// Feature maps after the activation: the stem, then one a stage, `[batch, channels, height, width]`.
+    Maps: "maps";
+    /// The same maps before the activation.
+    MapsPreact: "maps before the activation";
+    /// Token sequences: the embedding, then one a layer, `[batch, tokens, width]`.
+    Tokens: "tokens";
+    /// Attention probabilities, one a layer, `[batch, heads, tokens, tokens]`.
+    Attentions: "attentions";
+    /// Attention scores before the softmax, one a layer, `[batch, heads, tokens, tokens]`.
+    Scores: "attention scores";
+    /// Queries, one a layer, `[batch, heads, tokens, width]`.
+    Queries: "queries";
+    /// Keys, one a layer, `[batch, heads, tokens, width]`.
+    Keys: "keys";
+    /// Values, one a layer, `[batch, heads, tokens, width]`.
+    Values: "values";
+    /// Box offsets or corners, one a row of the logits, `[rows, 4]`.
+    Boxes: "boxes";
+}
+
+/// What stands at one level of a part.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum PartValue {
+    /// A tensor such as an embedding, `[rows, width]`.
+    Rank2(Tensor<2>),
+    /// A tensor such as a token sequence, `[batch, tokens, width]`.
+    Rank3(Tensor<3>),
+    /// A tensor such as a map, `[batch, channels, height, width]`.
+    Rank4(Tensor<4>),
+    /// A layer.
+    Classifier(Classifier),
+}
+
+/// Conversions of a kind of value into [`PartValue`] and back.
+macro_rules! holds {
+    ($($variant:ident: $value:ty;)+) => {
+        $(
+            impl From<$value> for PartValue {
+                fn from(value: $value) -> Self {
+                    Self::$variant(value)
+                }
+            }
+
+            impl TryFrom<PartValue> for $value {
+                type Error = Error;
+
+                fn try_from(value: PartValue) -> Result<Self, Error> {
+                    match value {
+                        PartValue::$variant(value) => Ok(value),
+                        other => Err(Error::MissingTap {
+                            what: format!(
+                                "part of the kind {} (it is {})",
+                                stringify!($variant),
+                                other.kind()
+                            ),
+                        }),
+                    }
+                }
+            }
+        )+
+
+        impl PartValue {
+            fn kind(&self) -> &'static str {
+                match self {
+                    $(Self::$variant(_) => stringify!($variant),)+
+                }
+            }
+        }
+    };
+}
+
+holds! {
+    Rank2: Tensor<2>;
+    Rank3: Tensor<3>;
+    Rank4: Tensor<4>;
+    Classifier: Classifier;
+}
+
+impl PartValue {
+    /// The shape of a tensor, or of a layer's weight.
+    pub fn dims(&self) -> Vec<usize> {
+        match self {
+            Self::Rank2(tensor) => tensor.dims().to_vec(),
+            Self::Rank3(tensor) => tensor.dims().to_vec(),
+            Self::Rank4(tensor) => tensor.dims().to_vec(),
+            Self::Classifier(layer) => layer.weight.dims().to_vec(),
+        }
+    }
+
+    /// The same value on the autodiff device, without gradients.
+    pub(crate) fn lift(self) -> Self {
+        match self {
+            Self::Rank2(tensor) => Tensor::from_inner(tensor).into(),
+            Self::Rank3(tensor) => Tensor::from_inner(tensor).into(),
+            Self::Rank4(tensor) => Tensor::from_inner(tensor).into(),
+            Self::Classifier(Classifier { weight, bias }) => Classifier {
+                weight: Tensor::from_inner(weight),
+                bias: Tensor::from_inner(bias),
+            }
+            .into(),
+        }
+    }
+
+    /// The same value on the plain device, without its graph.
+    pub(crate) fn lower(self) -> Self {
+        match self {
+            Self::Rank2(tensor) => tensor.inner().into(),
+            Self::Rank3(tensor) => tensor.inner().into(),
+            Self::Rank4(tensor) => tensor.inner().into(),
+            Self::Classifier(Classifier { weight, bias }) => Classifier {
+                weight: weight.inner(),
+                bias: bias.inner(),
+            }
+            .into(),
+        }
+    }
+}

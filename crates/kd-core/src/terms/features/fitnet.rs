@@ -1,0 +1,139 @@
+//! FitNet hint: an adapted feature map of the student matches the teacher's map.
+//!
+//! With the student's map `f_s` `[batch, c_s, h_s, w_s]` and the teacher's `f_t`
+//! `[batch, c_t, h_t, w_t]`:
+//!
+//! `L = mean over every element of (ReLU(BatchNorm(r(f_s))) − f_t)²`
+//!
+//! where the projection `r` brings the student's map to the teacher's shape:
+//!
+//! | student's map | `r` |
+//! |---|---|
+//! | of the teacher's size | 1×1 convolution |
+//! | twice as high and wide | 3×3 convolution, stride 2, padding 1 |
+//! | half as high and wide | 4×4 transposed convolution, stride 2, padding 1 |
+//! | anything else | 1×1 convolution; a side that is too long is averaged down (adaptive pooling), then a side that is too short is repeated (nearest neighbour) |
+//!
+//! Channels and sizes are read from a dry run. The adapter's parameters train together with the
+//! student in one stage; the paper trains the hint first, as a stage of its own.
+//!
+//! Source: A. Romero, N. Ballas, S. E. Kahou, A. Chassang, C. Gatta, Y. Bengio, "FitNets: Hints
+//! for Thin Deep Nets", ICLR 2015.
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+use kd_kernels::squared_distance;
+use serde::{Deserialize, Serialize};
+
+use crate::terms::adapter::Connector;
+use crate::terms::{About, check};
+use crate::{Error, Levels, Output, Pair, PairTaps, Part, Step, Taps};
+
+pub(in crate::terms) const ABOUT: About = About {
+    name: "fitnet",
+    title: "FitNet hint",
+    formula: "mean( (ReLU(BatchNorm(r(f_s))) − f_t)² ),  r: 1×1, strided or transposed convolution",
+    source: "Romero, Ballas, Kahou, Chassang, Gatta, Bengio, ICLR 2015",
+    needs: "one feature map of both networks; owns an adapter",
+    when: "When the student is much thinner or deeper than the teacher and should learn its \
+           intermediate features too. Combine with kd.",
+    teacher: true,
+    weight: 100.0,
+};
+
+/// Mean squared difference of an adapted hint and its target, both
+/// `[batch, channels, height, width]`. No gradient reaches the target.
+///
+/// # Errors
+/// [`Error::Shape`] when the shapes differ or the batch is empty.
+pub fn fitnet(hint: Tensor<4>, target: Tensor<4>) -> Result<Tensor<1>, Error> {
+    check::same_shape("fitnet", &hint, &target)?;
+    Ok(squared_distance(hint, target).mean())
+}
+
+/// Parameters of [`FitNet`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FitNetConfig {
+    /// Level of the map in both networks: 0 is the stem, then one per stage.
+    pub level: usize,
+}
+
+impl Default for FitNetConfig {
+    fn default() -> Self {
+        Self { level: 2 }
+    }
+}
+
+impl FitNetConfig {
+    /// Builds the term and its adapter from a dry run of both networks that kept its maps.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when a network has no such level, [`Error::NoTeacher`], and
+    /// [`Error::MissingTap`] when the dry run did not keep the map.
+    pub fn init(
+        &self,
+        student: &Output,
+        teacher: Option<&Output>,
+        device: &Device,
+    ) -> Result<FitNet, Error> {
+        let teacher = teacher.ok_or(Error::NoTeacher)?;
+        for (network, output) in [("student", student), ("teacher", teacher)] {
+            self.check_level(network, output.levels(Part::Maps))?;
+        }
+        let student = student.map(self.level)?.dims();
+        let teacher = teacher.map(self.level)?.dims();
+        check::not_empty("fitnet", &student)?;
+        check::not_empty("fitnet", &teacher)?;
+        Ok(FitNet {
+            level: self.level,
+            adapter: Connector::new(student, teacher, device),
+        })
+    }
+
+    fn check_level(&self, network: &str, levels: usize) -> Result<(), Error> {
+        if self.level < levels {
+            return Ok(());
+        }
+        Err(Error::Config {
+            key: "level".into(),
+            value: self.level.to_string(),
+            expected: match levels {
+                0 => format!("the {network} has no feature maps"),
+                _ => format!("the {network} has levels 0 to {}", levels - 1),
+            },
+        })
+    }
+}
+
+/// The [`fitnet`] loss of one map, with the adapter that brings the student to the teacher's shape.
+#[derive(Module, Debug)]
+pub struct FitNet {
+    level: usize,
+    adapter: Connector,
+}
+
+impl FitNet {
+    /// The map of one level of both networks.
+    pub fn taps(&self) -> PairTaps {
+        let taps = Taps::levels(Part::Maps, Levels::one(self.level));
+        PairTaps {
+            student: taps.clone(),
+            teacher: taps,
+        }
+    }
+
+    /// The loss of one batch, `[1]`.
+    ///
+    /// # Errors
+    /// [`Error::NoTeacher`], [`Error::MissingTap`], and [`Error::Shape`] when the maps do not have
+    /// the channels of the dry run.
+    pub fn forward(&self, pair: &Pair, _step: &Step) -> Result<Tensor<1>, Error> {
+        let target = pair.teacher()?.map(self.level)?;
+        let hint = pair.student.map(self.level)?;
+        let [_, _, height, width] = target.dims();
+        let size = [height, width];
+        let adapted = self.adapter.forward_to("fitnet", hint, size, true)?;
+        fitnet(adapted, target)
+    }
+}
