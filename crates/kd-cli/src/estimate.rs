@@ -99,7 +99,7 @@ fn parts(
             };
             seconds += cost(model)? * if training.cached { asked } else { 1.0 };
         }
-        let mut name = training.arm.title();
+        let mut name = training.role.title();
         if !training.stage.peers.is_empty() {
             name.push_str(" and peers");
         }

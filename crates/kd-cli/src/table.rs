@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use comfy_table::{CellAlignment, Table, presets::ASCII_MARKDOWN};
-use kd_train::{Arm, ArmSummary, CacheSummary, Gain, Summary};
+use kd_train::{Role, NetworkSummary, CacheSummary, Gain, Summary};
 
 use crate::format::{bytes, count};
 use crate::statistics::Spread;
@@ -29,9 +29,9 @@ pub fn table<const N: usize>(
 
 /// What a run measured: a row for each network (the mean over its seeds), then the gain.
 pub fn results(summary: &Summary) -> String {
-    let rows = summary.distinct_arms().into_iter().filter_map(|arm| {
-        let runs: Vec<_> = summary.arms.iter().filter(|a| a.arm == *arm).collect();
-        row(arm, &runs)
+    let rows = summary.distinct_roles().into_iter().filter_map(|role| {
+        let runs: Vec<_> = summary.networks.iter().filter(|a| a.role == *role).collect();
+        row(role, &runs)
     });
     let header = [
         "network",
@@ -67,10 +67,10 @@ pub fn places(folder: &Path) -> String {
     )
 }
 
-fn row(arm: &Arm, runs: &[&ArmSummary]) -> Option<[String; 10]> {
+fn row(role: &Role, runs: &[&NetworkSummary]) -> Option<[String; 10]> {
     let first = runs.first()?;
-    let name = format!("{} ({})", arm.title(), first.model);
-    let over = |f: &dyn Fn(&ArmSummary) -> f64| {
+    let name = format!("{} ({})", role.title(), first.model);
+    let over = |f: &dyn Fn(&NetworkSummary) -> f64| {
         Spread::of(&runs.iter().map(|run| f(run)).collect::<Vec<_>>())
     };
     let agreement: Option<Vec<f64>> = runs.iter().map(|run| run.agreement).collect();
@@ -83,7 +83,7 @@ fn row(arm: &Arm, runs: &[&ArmSummary]) -> Option<[String; 10]> {
         over(&|r| r.test.top5).show(),
         // A teacher always agrees with itself.
         match agreement {
-            Some(values) if *arm != Arm::Teacher => Spread::of(&values).show(),
+            Some(values) if *role != Role::Teacher => Spread::of(&values).show(),
             _ => "-".into(),
         },
         over(&|r| r.test.ece).show(),
@@ -133,9 +133,9 @@ mod tests {
 
     use super::*;
 
-    fn arm(arm: Arm, seed: Option<u64>, top1: f64) -> ArmSummary {
-        ArmSummary {
-            arm,
+    fn role(role: Role, seed: Option<u64>, top1: f64) -> NetworkSummary {
+        NetworkSummary {
+            role,
             seed,
             model: "resnet8".into(),
             parameters: 78_042,
@@ -160,7 +160,7 @@ mod tests {
         }
     }
 
-    fn summary(arms: Vec<ArmSummary>, gain: Option<Gain>) -> Summary {
+    fn summary(networks: Vec<NetworkSummary>, gain: Option<Gain>) -> Summary {
         Summary {
             name: "test".into(),
             version: "0".into(),
@@ -174,7 +174,7 @@ mod tests {
                 test: 1,
                 classes: vec!["a".into()],
             },
-            arms,
+            networks,
             gain,
             temperature: None,
             cache: None,
@@ -185,11 +185,11 @@ mod tests {
     fn seeds_become_mean_and_deviation() {
         let text = results(&summary(
             vec![
-                arm(Arm::Teacher, None, 90.0),
-                arm(Arm::Alone, Some(1), 80.0),
-                arm(Arm::Alone, Some(2), 82.0),
-                arm(Arm::Distilled, Some(1), 83.0),
-                arm(Arm::Distilled, Some(2), 85.0),
+                role(Role::Teacher, None, 90.0),
+                role(Role::Baseline, Some(1), 80.0),
+                role(Role::Baseline, Some(2), 82.0),
+                role(Role::Distilled, Some(1), 83.0),
+                role(Role::Distilled, Some(2), 85.0),
             ],
             Some(Gain {
                 mean: 3.0,
@@ -215,7 +215,7 @@ mod tests {
 
     #[test]
     fn a_cache_is_one_line() {
-        let mut summary = summary(vec![arm(Arm::Distilled, Some(1), 83.0)], None);
+        let mut summary = summary(vec![role(Role::Distilled, Some(1), 83.0)], None);
         assert!(!results(&summary).contains("cache"));
         summary.cache = Some(CacheSummary {
             hits: 9_000,
@@ -233,8 +233,8 @@ mod tests {
 
     #[test]
     fn one_seed_has_no_deviation() {
-        let arms = vec![arm(Arm::Distilled, Some(1), 83.0)];
-        let text = results(&summary(arms, None));
+        let networks = vec![role(Role::Distilled, Some(1), 83.0)];
+        let text = results(&summary(networks, None));
         assert!(text.contains("83.00") && !text.contains('±'), "{text}");
         assert!(!text.contains("minus"), "{text}");
     }

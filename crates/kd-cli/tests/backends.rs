@@ -81,7 +81,7 @@ fn first_epoch_loss(folder: &Path, device: &str) -> f64 {
     metrics
         .lines()
         .map(|line| serde_json::from_str::<Value>(line).expect("JSON"))
-        .find(|r| r["kind"] == "epoch" && r["arm"] == "distilled" && r["epoch"] == 1)
+        .find(|r| r["kind"] == "epoch" && r["role"] == "distilled" && r["epoch"] == 1)
         .and_then(|record| record["loss"].as_f64())
         .unwrap_or_else(|| panic!("{device}: no epoch record in {metrics}"))
 }

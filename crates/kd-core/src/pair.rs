@@ -1,6 +1,6 @@
 //! What a term sees of one batch, and when it sees it.
 
-use burn::tensor::{Device, Int, Tensor};
+use burn::tensor::{Int, Tensor};
 
 use crate::{Error, Output};
 
@@ -18,10 +18,20 @@ impl Targets {
         Self { labels }
     }
 
-    /// The same targets on another device.
-    pub fn to_device(self, device: &Device) -> Self {
+    /// The targets on the autodiff device; themselves when they are there.
+    pub fn lift(self) -> Self {
+        if self.labels.device().is_autodiff() {
+            return self;
+        }
         Self {
-            labels: self.labels.to_device(device),
+            labels: Tensor::from_inner(self.labels),
+        }
+    }
+
+    /// The targets on the plain device; themselves when they are there.
+    pub fn lower(self) -> Self {
+        Self {
+            labels: self.labels.without_autodiff(),
         }
     }
 
@@ -29,6 +39,12 @@ impl Targets {
         Self {
             labels: self.labels.clone().select(0, rows.clone()),
         }
+    }
+}
+
+impl From<Tensor<1, Int>> for Targets {
+    fn from(labels: Tensor<1, Int>) -> Self {
+        Self::labels(labels)
     }
 }
 

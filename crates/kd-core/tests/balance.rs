@@ -50,7 +50,7 @@ fn evaluate(objective: &Objective, student: &Tensor<2>, index: usize) -> Evaluat
     let pair = Pair {
         student: &student,
         teacher: Some(&teacher),
-        labels: &labels(),
+        targets: &labels().into(),
         indices: None,
     };
     objective.forward(&pair, &step(index)).unwrap()
@@ -225,7 +225,7 @@ fn measurements_are_asked_for_every_so_many_steps() {
     let pair = Pair {
         student: &student,
         teacher: Some(&teacher),
-        labels: &labels(),
+        targets: &labels().into(),
         indices: None,
     };
     let [ce, soft] = values();
@@ -341,7 +341,8 @@ fn later_measurements_move_a_factor_smoothly() {
 fn weights_are_the_literatures_unless_gradients_are_compared() {
     let weights = |text: &str| -> Vec<Schedule> {
         let terms = read(text).unwrap().terms;
-        terms.into_iter().map(|(_, entry)| entry.weight).collect()
+        let weights = terms.into_iter().map(|(_, entry)| entry.weight);
+        weights.map(Option::unwrap).collect()
     };
     let given = [Schedule::Constant(0.9), Schedule::Constant(7.0)];
     let one = [Schedule::Constant(1.0), Schedule::Constant(7.0)];
@@ -357,6 +358,19 @@ fn weights_are_the_literatures_unless_gradients_are_compared() {
     );
     let later = "[balance]\nrule = \"gradient_norm\"\n";
     assert_eq!(weights(&format!("{terms}{later}")), one);
+    // The same without a recipe, in whichever order rule and terms come.
+    let config = ObjectiveConfig::default().with("kd", TermEntry::new(KdConfig::default()));
+    let hot = TermEntry::new(KdConfig::default()).with_weight(7.0);
+    let config = config.with("hot", hot);
+    let weights = |config: &ObjectiveConfig| -> Vec<Schedule> {
+        let terms = config.terms.iter();
+        terms.map(|(_, entry)| config.weight(entry)).collect()
+    };
+    assert_eq!(weights(&config), given);
+    let learned = config.clone().with_balance(Balance::Uncertainty);
+    assert_eq!(weights(&learned), given);
+    let measured = config.with_balance(Balance::GradientNorm(GradientNorm::default()));
+    assert_eq!(weights(&measured), one);
 }
 
 #[test]

@@ -5,7 +5,7 @@
 use burn::tensor::activation::softmax;
 use burn::tensor::{Device, Int, Tensor};
 use kd_core::terms::kd::kd;
-use kd_core::{Combine, CombineRule, Error, Output};
+use kd_core::{Combine, CombineRule, Error, Output, Part, Taps};
 
 const FIRST: [[f32; 3]; 2] = [[2.0, 0.5, -1.0], [0.0, 3.0, 1.0]];
 const SECOND: [[f32; 3]; 2] = [[-1.0, 1.5, 0.5], [1.0, 2.5, -2.0]];
@@ -101,7 +101,8 @@ fn one_term_learns_from_all() {
 fn a_single_teacher_stays_as_it_is_and_none_is_an_error() {
     let device = Device::flex();
     let mut teacher = outputs(&device).remove(0);
-    teacher.embedding = Some(Tensor::ones([2, 5], &device));
+    let embedding = Tensor::<2>::ones([2, 5], &device);
+    teacher.push(Part::Embedding, &embedding, &Taps::all());
     for rule in [CombineRule::Average, CombineRule::Confidence] {
         let combine = Combine {
             rule,
@@ -110,7 +111,7 @@ fn a_single_teacher_stays_as_it_is_and_none_is_an_error() {
         let alone = combine
             .apply(vec![teacher.clone()], &labels(&device))
             .unwrap();
-        assert!(alone.embedding.is_some());
+        assert!(alone.embedding().is_ok());
         let expected: Vec<f64> = FIRST.concat().into_iter().map(f64::from).collect();
         close(&numbers(alone.logits), &expected);
     }

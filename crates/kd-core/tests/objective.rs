@@ -7,7 +7,8 @@ use kd_core::terms::cross_entropy::CrossEntropyConfig;
 use kd_core::terms::kd::KdConfig;
 use kd_core::terms::rkd::RkdConfig;
 use kd_core::{
-    Error, Evaluation, ObjectiveConfig, Output, Pair, Schedule, Step, TermEntry, Varying,
+    Error, Evaluation, ObjectiveConfig, Output, Pair, Part, Schedule, Step, Taps, TermEntry,
+    Varying,
 };
 
 const RECIPE: &str = r#"
@@ -54,7 +55,7 @@ fn a_recipe_is_read_in_its_order_with_the_literatures_weights() {
     let weights: Vec<_> = config
         .terms
         .iter()
-        .map(|(_, entry)| entry.weight.clone())
+        .map(|(_, entry)| entry.weight.clone().unwrap())
         .collect();
     let warm_up = Varying::LinearWarmup {
         to: 0.9,
@@ -74,6 +75,7 @@ fn a_recipe_is_read_in_its_order_with_the_literatures_weights() {
         TermEntry::new(KdConfig {
             temperature: 8.0.into()
         })
+        .with_weight(0.9)
     );
 }
 
@@ -182,11 +184,11 @@ fn evaluate(config: &ObjectiveConfig, student: &Output, teacher: Option<&Output>
     let objective = config
         .init(student, teacher, &device())
         .expect("networks that fit");
-    let labels = Tensor::<1, Int>::from_ints([2, 0], &device());
+    let targets = Tensor::<1, Int>::from_ints([2, 0], &device()).into();
     let pair = Pair {
         student,
         teacher,
-        labels: &labels,
+        targets: &targets,
         indices: None,
     };
     let step = Step {
@@ -229,7 +231,8 @@ fn the_total_is_the_weighted_sum_of_the_components() {
 fn a_term_without_weight_is_reported_but_cannot_spoil_the_total() {
     let leaf = logits();
     let mut student = Output::new(leaf.clone());
-    student.embedding = Some(Tensor::full([2, 2], f32::NAN, &device()));
+    let embedding = Tensor::<2>::full([2, 2], f32::NAN, &device());
+    student.push(Part::Embedding, &embedding, &Taps::all());
     let silent = TermEntry::new(RkdConfig::default()).with_weight(0.0);
     let config = ObjectiveConfig::default()
         .with(
@@ -253,11 +256,13 @@ fn a_term_without_weight_is_reported_but_cannot_spoil_the_total() {
 #[test]
 fn taps_are_what_the_terms_ask_for_together() {
     let mut output = Output::new(logits());
-    output.embedding = Some(Tensor::zeros([2, 4], &device()));
+    let embedding = Tensor::<2>::zeros([2, 4], &device());
+    output.push(Part::Embedding, &embedding, &Taps::all());
     let config = read("[cross_entropy]\n[kd]\n[rkd]").unwrap();
     let objective = config.init(&output, Some(&output), &device()).unwrap();
     assert!(objective.needs_teacher() && config.needs_teacher());
-    assert!(objective.taps().student.embedding && objective.taps().teacher.embedding);
+    assert!(objective.taps().student.wants(Part::Embedding, 0));
+    assert!(objective.taps().teacher.wants(Part::Embedding, 0));
     assert_eq!(
         objective.names().collect::<Vec<_>>(),
         ["cross_entropy", "kd", "rkd"]

@@ -16,12 +16,12 @@ mod resumed;
 mod teachers;
 
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
-use kd_core::Error;
 use kd_core::terms::cross_entropy::cross_entropy;
 use kd_core::terms::dkd::{DkdConfig, dkd};
 use kd_core::terms::fitnet::fitnet;
 use kd_core::terms::kd::kd;
 use kd_core::terms::rkd::{rkd_angle, rkd_distance};
+use kd_core::{Error, Output, Part, PartValue, Taps};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -37,6 +37,12 @@ fn leaf<const D: usize>(values: &[f32], shape: [usize; D]) -> Tensor<D> {
 fn classes_of(labels: &[usize]) -> Tensor<1, Int> {
     let labels: Vec<i64> = labels.iter().map(|&l| l as i64).collect();
     Tensor::from_ints(labels.as_slice(), &device())
+}
+
+/// Shows something else as the only level of a part.
+fn replace<T: Clone + Into<PartValue>>(output: &mut Output, part: Part, value: &T) {
+    output.remove(part);
+    output.push(part, value, &Taps::all());
 }
 
 /// Value of a loss and its gradient by the student.

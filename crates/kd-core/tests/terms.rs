@@ -9,8 +9,8 @@ use kd_core::terms::fitnet::FitNetConfig;
 use kd_core::terms::kd::{KdConfig, kd};
 use kd_core::terms::rkd::{RkdConfig, rkd_angle, rkd_distance};
 use kd_core::{
-    Error, Levels, Maps, ObjectiveConfig, Output, Pair, Schedule, Step, TermConfig, TermEntry,
-    Varying, methods,
+    Error, Levels, ObjectiveConfig, Output, Pair, Part, Schedule, Step, Taps, Targets, TermConfig,
+    TermEntry, Varying, methods,
 };
 
 const STEP: Step = Step {
@@ -33,24 +33,21 @@ fn output(batch: usize, classes: usize) -> Output {
 
 fn with_map(batch: usize, shape: [usize; 3]) -> Output {
     let [channels, height, width] = shape;
-    let map = Tensor::random(
+    let map = Tensor::<4>::random(
         [batch, channels, height, width],
         Distribution::Normal(0.0, 1.0),
         &device(),
     );
-    let mut maps = Maps::default();
+    let mut output = output(batch, 3);
     for _ in 0..3 {
-        maps.push(&map, &Levels::All);
+        output.push(Part::Maps, &map, &Taps::all());
     }
-    Output {
-        maps,
-        ..output(batch, 3)
-    }
+    output
 }
 
 #[test]
 fn the_hint_reaches_a_teacher_of_any_size() {
-    let labels = Tensor::<1, Int>::zeros([2], &device());
+    let targets = Targets::labels(Tensor::<1, Int>::zeros([2], &device()));
     for (student, teacher) in [
         ([4, 8, 8], [6, 8, 8]),
         ([4, 8, 8], [6, 4, 4]),
@@ -66,13 +63,13 @@ fn the_hint_reaches_a_teacher_of_any_size() {
         let term = TermConfig::from(FitNetConfig::default())
             .init(&dry.0, Some(&dry.1), &device())
             .unwrap();
-        assert_eq!(term.taps().student.maps, Levels::one(2));
-        assert_eq!(term.taps().teacher.maps, Levels::one(2));
+        assert_eq!(*term.taps().student.get(Part::Maps), Levels::one(2));
+        assert_eq!(*term.taps().teacher.get(Part::Maps), Levels::one(2));
         let (student, teacher) = (with_map(2, student), with_map(2, teacher));
         let pair = Pair {
             student: &student,
             teacher: Some(&teacher),
-            labels: &labels,
+            targets: &targets,
             indices: None,
         };
         let loss = term.forward(&pair, &STEP).unwrap();
@@ -92,11 +89,12 @@ fn the_adapter_counts_what_the_dry_run_showed() {
         .unwrap();
     let expected = 4 * 6 + 6 + 2 * 6;
     assert_eq!(objective.num_params(), expected + 2 * 6);
-    let (wider, labels) = (with_map(2, [5, 8, 8]), Tensor::zeros([2], &device()));
+    let wider = with_map(2, [5, 8, 8]);
+    let targets = Targets::labels(Tensor::zeros([2], &device()));
     let pair = Pair {
         student: &wider,
         teacher: Some(&teacher),
-        labels: &labels,
+        targets: &targets,
         indices: None,
     };
     let message = objective.forward(&pair, &STEP).unwrap_err().to_string();
@@ -222,7 +220,7 @@ fn values_out_of_range_name_their_key() {
 #[test]
 fn kd_follows_a_schedule_of_temperatures() {
     let (student, teacher) = (output(2, 3), output(2, 3));
-    let labels = Tensor::zeros([2], &device());
+    let targets = Targets::labels(Tensor::zeros([2], &device()));
     let term = TermConfig::from(KdConfig {
         temperature: Schedule::Varying(Varying::Cosine { from: 8.0, to: 2.0 }),
     })
@@ -231,7 +229,7 @@ fn kd_follows_a_schedule_of_temperatures() {
     let pair = Pair {
         student: &student,
         teacher: Some(&teacher),
-        labels: &labels,
+        targets: &targets,
         indices: None,
     };
     for (epoch, temperature) in [(1, 8.0), (3, 2.0)] {
@@ -343,4 +341,32 @@ fn the_catalogue_shows_the_literatures_defaults() {
         ]
     );
     assert_eq!(RkdConfig::default().angle, 50.0);
+}
+
+#[test]
+fn the_catalogue_keeps_a_group_together() {
+    let mut groups: Vec<_> = methods().into_iter().map(|m| m.group).collect();
+    groups.dedup();
+    assert_eq!(groups, ["logits", "features", "relations", "transformers"]);
+}
+
+#[test]
+fn a_part_that_is_not_there_is_named() {
+    let mut output = with_map(1, [4, 2, 2]);
+    output.skip(Part::Embedding);
+    let message = |problem: Error| problem.to_string();
+    assert_eq!(
+        message(output.map(3).unwrap_err()),
+        "the network's output has no level 3 of maps (this network has 3)"
+    );
+    assert_eq!(
+        message(output.embedding().unwrap_err()),
+        "the network's output has no embedding"
+    );
+    assert_eq!(
+        message(output.classifier().unwrap_err()),
+        "the network's output has no classifier"
+    );
+    let flat = output.get::<Tensor<2>>(Part::Maps, 0).unwrap_err();
+    assert!(message(flat).contains("it is Rank4"));
 }

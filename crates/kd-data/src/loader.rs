@@ -188,6 +188,17 @@ impl Loader {
         self.plan.view(epoch, index)
     }
 
+    /// How many different views of an image there are: [`Augment::views`] of these images.
+    pub fn possible_views(&self) -> u64 {
+        self.plan.config.augment.views(self.plan.size())
+    }
+
+    /// The number of the view of image `index` in `epoch`, below [`Loader::possible_views`].
+    pub fn view_number(&self, epoch: u64, index: usize) -> u64 {
+        let view = self.view(epoch, index);
+        self.plan.config.augment.number(self.plan.size(), &view)
+    }
+
     /// The batches of an epoch: the same ones whenever the same epoch is asked for.
     pub fn epoch(&self, epoch: u64) -> Epoch {
         self.epoch_from(epoch, 0)
@@ -217,8 +228,13 @@ impl Plan {
         order
     }
 
+    /// Height and width of an image.
+    fn size(&self) -> (usize, usize) {
+        (self.images.height, self.images.width)
+    }
+
     fn view(&self, epoch: u64, index: usize) -> View {
-        let size = (self.images.height, self.images.width);
+        let size = self.size();
         let (seed, draw) = match self.bounded {
             None => (self.config.seed, epoch),
             // Epochs count from 1.

@@ -3,10 +3,10 @@
 use burn::module::{Module, ModuleDisplay};
 use burn::nn::Linear;
 use burn::tensor::Tensor;
-use kd_core::{Classifier, Head, Output, Taps};
+use kd_core::{Classifier, Head, Output, Part, Taps};
 
-use crate::Error;
 use crate::fused::classify;
+use crate::{Error, Input};
 
 /// A network that shows its inside.
 ///
@@ -15,7 +15,7 @@ use crate::fused::classify;
 /// with batch normalisation and dropout in evaluation mode; that is how a teacher is run.
 pub trait Backbone: Module + ModuleDisplay {
     /// What one batch of input is: images `[batch, channels, height, width]` for the networks here.
-    type Input;
+    type Input: Input;
 
     /// Runs a batch and returns its logits together with what `taps` asks for.
     fn forward(&self, input: Self::Input, taps: &Taps) -> Output;
@@ -55,7 +55,7 @@ impl<'a> Recorder<'a> {
     /// Whether the next level before its activation is asked for.
     pub fn wants_preact(&self) -> bool {
         let level = self.output.levels(Part::MapsPreact);
-        self.taps.maps_preact.contains(level)
+        self.taps.wants(Part::MapsPreact, level)
     }
 
     /// Adds a level after and before its activation. The latter may be missing when it is not
@@ -67,25 +67,23 @@ impl<'a> Recorder<'a> {
 
     /// Adds a level after its activation only.
     pub fn map(&mut self, map: &Tensor<4>) {
-        self.output.maps.push(map, &self.taps.maps);
+        self.output.push(Part::Maps, map, self.taps);
     }
 
     /// Adds a level before its activation only.
     pub fn preact(&mut self, preact: Option<Tensor<4>>) {
         match preact {
-            Some(preact) => self
-                .output
-                .maps_preact
-                .push(&preact, &self.taps.maps_preact),
-            None => self.output.maps_preact.skip(),
+            Some(preact) => self.output.push(Part::MapsPreact, &preact, self.taps),
+            None => self.output.skip(Part::MapsPreact),
         }
     }
 
     /// Ends with what the classifier reads, says and is.
     pub fn finish(mut self, embedding: Tensor<2>, layer: &Linear) -> Output {
         self.output.logits = classify(layer, embedding.clone());
-        self.output.embedding = self.taps.embedding.then_some(embedding);
-        self.output.classifier = self.taps.classifier.then(|| shown(layer));
+        self.output.push(Part::Embedding, &embedding, self.taps);
+        self.output
+            .push_with(Part::Classifier, self.taps, || shown(layer));
         self.output
     }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use kd_core::Taps;
+use kd_core::{Part, Taps};
 use kd_goldens::{assert_close, read, uniform, write_weights};
 use kd_models::{Backbone, Network, NetworkConfig, find};
 use safetensors::SafeTensors;
@@ -93,8 +93,16 @@ fn compare(salt: &str, name: &str, case: &Value, path: &Path) {
     );
 
     let feats = case["feats"].as_array().unwrap();
-    assert_eq!(output.levels(Part::Maps), feats.len(), "{name}: number of maps");
-    assert_eq!(output.levels(Part::MapsPreact), feats.len(), "{name}: maps_preact");
+    assert_eq!(
+        output.levels(Part::Maps),
+        feats.len(),
+        "{name}: number of maps"
+    );
+    assert_eq!(
+        output.levels(Part::MapsPreact),
+        feats.len(),
+        "{name}: maps_preact"
+    );
     for (level, want) in feats.iter().enumerate() {
         let map = output.map(level).unwrap();
         check(&format!("{name} map {level}"), want, &map);

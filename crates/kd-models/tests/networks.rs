@@ -5,7 +5,7 @@
 use burn::module::Module;
 use burn::tensor::{Device, Distribution, Tensor};
 use kd_core::terms::simkd::SimKdConfig;
-use kd_core::{Levels, Taps, draw};
+use kd_core::{Levels, Part, Taps, draw};
 use kd_models::{Backbone, Network, NetworkConfig, models};
 
 /// Small enough to run every family in a test, of every family one.
@@ -36,7 +36,8 @@ fn grey_images_of_28_pixels_work() {
             [embedding.dims()[1], 10],
             "{name}"
         );
-        for (level, map) in output.maps.iter() {
+        for level in 0..output.levels(Part::Maps) {
+            let map = output.map(level).unwrap();
             let before = output.map_preact(level).unwrap();
             assert_eq!(before.dims(), map.dims(), "{name} level {level}");
         }
@@ -49,22 +50,12 @@ fn only_what_is_asked_for_is_kept() {
     let network = Network::new(&NetworkConfig::new("resnet8", 10, 3), &device).unwrap();
     let input = Tensor::zeros([1, 3, 32, 32], &device);
     let output = network.forward(input.clone(), &Taps::none());
-    assert!(output.embedding.is_none() && output.classifier.is_none());
+    assert_eq!(output.kept().count(), 0);
     assert_eq!(output.levels(Part::Maps), 4);
-    assert_eq!(
-        output.maps.iter().count() + output.maps_preact.iter().count(),
-        0
-    );
     let taps = Taps::levels(Part::Maps, Levels::one(3));
     let output = network.forward(input, &taps);
-    assert_eq!(
-        output
-            .maps
-            .iter()
-            .map(|(level, _)| level)
-            .collect::<Vec<_>>(),
-        [3]
-    );
+    let kept = output.kept().map(|(part, level, _)| (part, level));
+    assert_eq!(kept.collect::<Vec<_>>(), [(Part::Maps, 3)]);
     assert!(output.map(2).is_err());
 }
 

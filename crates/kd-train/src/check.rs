@@ -4,72 +4,16 @@ use std::collections::BTreeMap;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use kd_core::{Combine, Objective, ObjectiveConfig, Output, Taps, TermConfig};
-use kd_data::{Dataset, Splits};
-use kd_models::{Backbone, Network, NetworkConfig};
+use kd_core::{Combine, Objective, ObjectiveConfig, Output, Taps};
+use kd_models::Backbone;
 
-use crate::recipe::{PlannedTraining, STUDENT, TEACHER};
-use crate::{Arm, Error, Recipe, cache};
+use crate::recipe::{STUDENT, TEACHER, TrainingPlan};
+use crate::task::TaskSpec;
+use crate::{Error, Recipe, Role, cache};
 
-/// What networks and objectives must know of the data.
-#[derive(Clone, Debug)]
-pub struct DataShape {
-    /// Number of classes.
-    pub classes: usize,
-    /// Channels of an image.
-    pub channels: usize,
-    /// Height of an image in pixels.
-    pub height: usize,
-    /// Width of an image in pixels.
-    pub width: usize,
-    /// Images of the training split.
-    pub train: usize,
-}
-
-impl DataShape {
-    /// What is known of a recipe's data before they are read; none for images of the user's own.
-    pub fn known(recipe: &Recipe) -> Option<Self> {
-        let data = &recipe.data;
-        let (channels, size, classes, available) = match data.name.as_str() {
-            "cifar10" => (3, 32, 10, 50_000_usize),
-            "cifar100" => (3, 32, 100, 50_000),
-            "mnist" | "fashion_mnist" => (1, 28, 10, 60_000),
-            "fashion_mnist_small" => (1, 28, 10, 10_000),
-            _ => return None,
-        };
-        let train = match data.train_limit {
-            Some(limit) => limit.min(available),
-            None => available.saturating_sub((available as f64 * data.validation).round() as usize),
-        };
-        Some(Self {
-            classes,
-            channels,
-            height: size,
-            width: size,
-            train,
-        })
-    }
-
-    pub(crate) fn new(dataset: &Dataset, splits: &Splits) -> Self {
-        Self {
-            classes: dataset.classes.len(),
-            channels: dataset.train.channels,
-            height: dataset.train.height,
-            width: dataset.train.width,
-            train: splits.train.len(),
-        }
-    }
-
-    /// A network of the registry for these data.
-    pub(crate) fn network(&self, model: &str) -> NetworkConfig {
-        NetworkConfig::new(model, self.classes, self.channels)
-    }
-
-    /// What a network on the plain `device` shows of two black images; shapes are read from it.
-    pub(crate) fn dry_run(&self, network: &Network, device: &Device) -> Output {
-        let shape = [2, self.channels, self.height, self.width];
-        network.forward(Tensor::zeros(shape, device), &Taps::all())
-    }
+/// What a network on the plain `device` shows of two samples; shapes are read from it.
+pub(crate) fn dry_run<T: TaskSpec>(task: &T, network: &T::Network, device: &Device) -> Output {
+    network.forward(task.example(2, device), &Taps::all())
 }
 
 /// Builds every network and objective of a recipe once, without its data, and asks whether the
@@ -77,10 +21,11 @@ impl DataShape {
 ///
 /// # Errors
 /// What the first wrong training would fail with, with the name of its stage.
-pub fn check(recipe: &Recipe, data: &DataShape, device: &Device) -> Result<(), Error> {
+pub fn check<T: TaskSpec>(recipe: &Recipe, task: &T, device: &Device) -> Result<(), Error> {
+    recipe.validate().map_err(Error::Recipe)?;
     let mut check = Check {
         recipe,
-        data,
+        task,
         device,
         shown: BTreeMap::new(),
     };
@@ -95,61 +40,45 @@ pub fn check(recipe: &Recipe, data: &DataShape, device: &Device) -> Result<(), E
             .show(model)
             .map_err(|problem| Error::Recipe(format!("{name}.model: {problem}")))?;
         if let Some(path) = weights {
-            Network::from_file(&data.network(model), path, device)
+            task.load(model, path, device)
                 .map_err(|problem| Error::Recipe(format!("{name}.weights: {problem}")))?;
         }
     }
-    for training in recipe.trainings().iter().filter(|t| !t.alone) {
-        check
-            .training(training)
-            .map_err(|problem| match &training.arm {
-                Arm::Stage(name) => Error::Recipe(format!("stages.{name}: {problem}")),
-                _ => problem,
-            })?;
+    for plan in recipe.plans().iter().filter(|plan| !plan.is_baseline()) {
+        check.training(plan).map_err(|problem| match plan.role() {
+            Role::Stage(name) => Error::Recipe(format!("stages.{name}: {problem}")),
+            _ => problem,
+        })?;
     }
     Ok(())
 }
 
-struct Check<'a> {
+struct Check<'a, T> {
     recipe: &'a Recipe,
-    data: &'a DataShape,
+    task: &'a T,
     device: &'a Device,
     /// What networks show, by their names in the registry: untrained ones have the same shapes.
     shown: BTreeMap<String, Output>,
 }
 
-impl Check<'_> {
-    fn training(&mut self, training: &PlannedTraining) -> Result<(), Error> {
+impl<T: TaskSpec> Check<'_, T> {
+    fn training(&mut self, plan: &TrainingPlan) -> Result<(), Error> {
         let recipe = self.recipe;
-        let stage = training.stage;
         let mut show_all = |models: Vec<&str>| -> Result<Vec<Output>, Error> {
             models.into_iter().map(|model| self.show(model)).collect()
         };
-        let pupils = Shown {
-            students: show_all(training.models().collect())?,
+        let dry_run = DryRun {
+            students: show_all(plan.models().collect())?,
             teachers: show_all(
-                training
-                    .teachers
+                plan.teachers
                     .iter()
                     .filter_map(|name| recipe.model_of(name))
                     .collect(),
             )?,
         };
-        let objective = recipe.objective_of(stage).with_samples(self.data.train);
-        for (name, entry) in &objective.terms {
-            if let TermConfig::Crd(crd) = &entry.term
-                && crd.samples < self.data.train
-            {
-                return Err(Error::Recipe(format!(
-                    "objective.{name}.samples = {}: the training split has {} images; leave the key out",
-                    crd.samples, self.data.train
-                )));
-            }
-        }
-        let objectives =
-            pupils.objectives(&objective, &stage.combine, stage.mutual, self.device)?;
+        let objectives = dry_run.objectives(plan, self.task, self.device)?;
         for objective in &objectives {
-            if stage.mutual && objective.head().is_some() {
+            if plan.mutual && objective.head().is_some() {
                 return Err(Error::Recipe(
                     "mutual = true: the objective has a term that takes over the classifier of a \
                      finished teacher (simkd), and those who learn from each other are not finished; \
@@ -158,7 +87,7 @@ impl Check<'_> {
                 ));
             }
             let cache = recipe.teacher.as_ref().and_then(|t| t.cache.as_ref());
-            if let Some(config) = cache.filter(|_| training.cached) {
+            if let Some(config) = cache.filter(|_| plan.cached) {
                 cache::check(objective, config.embedding)?;
             }
         }
@@ -169,56 +98,73 @@ impl Check<'_> {
         if let Some(output) = self.shown.get(model) {
             return Ok(output.clone());
         }
-        let network = Network::new(&self.data.network(model), self.device)?;
-        let output = self.data.dry_run(&network.valid(), self.device);
+        let network = self.task.build(model, self.device)?;
+        let output = dry_run(self.task, &network.valid(), self.device);
         self.shown.insert(model.into(), output.clone());
         Ok(output)
     }
 }
 
-/// What those who train together, and those who teach them, show in a dry run.
-pub(crate) struct Shown {
+/// What those who train together, and those who teach them, show of two samples.
+pub(crate) struct DryRun {
     pub students: Vec<Output>,
     pub teachers: Vec<Output>,
 }
 
-impl Shown {
-    /// The objective of each student. One that learns with others from each other has these as
+impl DryRun {
+    /// The objective of each student of a plan. One that learns with others from each other has these as
     /// teachers too.
-    pub(crate) fn objectives(
+    pub(crate) fn objectives<T: TaskSpec>(
         &self,
-        config: &ObjectiveConfig,
-        combine: &Combine,
-        mutual: bool,
+        plan: &TrainingPlan,
+        task: &T,
         device: &Device,
     ) -> Result<Vec<Objective>, Error> {
-        let autodiff = device.clone().autodiff();
-        let students = self.students.iter().enumerate();
-        students
-            .map(|(number, student)| {
-                let mut teachers = self.teachers.clone();
-                if mutual {
-                    let peers = self.students.iter().enumerate();
-                    let others = peers.filter(|(other, _)| *other != number);
-                    teachers.extend(others.map(|(_, output)| output.clone()));
-                }
-                let several = teachers.len() > 1;
-                let teacher = match teachers.is_empty() {
-                    true => None,
-                    false => {
-                        let labels = Tensor::from_ints([0, 0], device);
-                        Some(combine.apply(teachers, &labels)?)
-                    }
-                };
-                let objective = config.init(student, teacher.as_ref(), &autodiff);
-                objective.map_err(|problem| match several {
-                    false => problem.into(),
-                    true => Error::Recipe(format!(
-                        "{problem}. (There are several teachers, of which only the logits are combined: \
-                         terms that compare anything else need a single one, except `camkd`.)"
-                    )),
-                })
-            })
+        let config = plan.objective.clone().with_samples(task.train_samples())?;
+        (0..self.students.len())
+            .map(|number| self.objective(number, &config, plan, task, device))
             .collect()
     }
+
+    fn objective<T: TaskSpec>(
+        &self,
+        number: usize,
+        config: &ObjectiveConfig,
+        plan: &TrainingPlan,
+        task: &T,
+        device: &Device,
+    ) -> Result<Objective, Error> {
+        let mut teachers = self.teachers.clone();
+        if plan.mutual {
+            let peers = self.students.iter().enumerate();
+            let others = peers.filter(|(other, _)| *other != number);
+            teachers.extend(others.map(|(_, output)| output.clone()));
+        }
+        let several = teachers.len() > 1;
+        let teacher = if teachers.is_empty() {
+            None
+        } else {
+            Some(combined(&plan.combine, teachers, device)?)
+        };
+        let autodiff = device.clone().autodiff();
+        let student = &self.students[number];
+        let objective = task.objective(config, student, teacher.as_ref(), &autodiff);
+        objective.map_err(|problem| {
+            if several {
+                Error::Recipe(format!(
+                    "{problem}. (There are several teachers, of which only the logits are combined: \
+                     terms that compare anything else need a single one, except `camkd`.)"
+                ))
+            } else {
+                problem.into()
+            }
+        })
+    }
+}
+
+/// Teachers as one, of whatever labels.
+fn combined(combine: &Combine, teachers: Vec<Output>, device: &Device) -> Result<Output, Error> {
+    let [rows, _] = teachers[0].logits.dims();
+    let labels = Tensor::zeros([rows], device);
+    Ok(combine.apply(teachers, &labels)?)
 }

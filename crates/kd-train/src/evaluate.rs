@@ -1,14 +1,10 @@
 //! Predictions on a split, and what they are worth.
 
-use std::path::PathBuf;
+use burn::tensor::Device;
+use kd_core::{Output, Taps};
+use kd_models::Backbone;
 
-use burn::tensor::{Device, Tensor};
-use kd_core::Taps;
-use kd_data::{Augment, DataConfig, Loader, LoaderConfig};
-use kd_models::{Backbone, Network, NetworkConfig};
-
-use crate::summary::Accuracy;
-use crate::{Error, Event, Observer};
+use crate::{Score, Scores, Source};
 
 /// Bins of confidence for the calibration error (Guo et al., ICML 2017).
 const BINS: usize = 15;
@@ -21,18 +17,31 @@ pub struct Predictions {
     classes: usize,
 }
 
-/// Runs a network on the plain device over everything a loader gives.
-pub fn predict<N: Backbone<Input = Tensor<4>>>(
+/// Runs a network on the plain device over everything a source gives. Rows that do not count are left
+/// out.
+pub fn predict<N: Backbone>(
     network: &N,
-    loader: &Loader,
+    source: &dyn Source<Input = N::Input>,
     device: &Device,
 ) -> Predictions {
     let (mut logits, mut labels, mut classes) = (Vec::new(), Vec::new(), 0);
-    for batch in loader.epoch(0) {
-        let output = network.forward(batch.images(device), &Taps::none()).logits;
-        classes = output.dims()[1];
-        logits.extend(output.into_data().iter::<f32>());
-        labels.extend_from_slice(&batch.labels);
+    for batch in source.epoch(0, device) {
+        let Output {
+            logits: rows,
+            counted,
+            ..
+        } = network.forward(batch.input, &Taps::none());
+        classes = rows.dims()[1];
+        let rows = rows.into_data().iter::<f32>().collect::<Vec<_>>();
+        let of_rows = batch.targets.labels.into_data();
+        let of_rows = of_rows.iter::<i64>().map(|label| label as u32);
+        let counts = counted.map(|mask| mask.into_data().iter::<bool>().collect::<Vec<_>>());
+        for (row, (values, label)) in rows.chunks_exact(classes.max(1)).zip(of_rows).enumerate() {
+            if counts.as_ref().is_none_or(|counts| counts[row]) {
+                logits.extend_from_slice(values);
+                labels.push(label);
+            }
+        }
     }
     Predictions {
         logits,
@@ -78,8 +87,8 @@ impl Predictions {
         )
     }
 
-    /// Accuracy, cross-entropy and calibration.
-    pub fn accuracy(&self) -> Accuracy {
+    /// Accuracy, cross-entropy and calibration: `top1`, `loss`, `top5` and `ece`.
+    pub fn scores(&self) -> Scores {
         let (mut top1, mut top5, mut loss) = (0, 0, 0.0);
         let mut per_class = vec![(0, 0); self.classes];
         let mut bins = [(0usize, 0.0, 0usize); BINS];
@@ -108,11 +117,14 @@ impl Predictions {
         let gaps = bins
             .iter()
             .map(|&(_, confidence, right)| (confidence - right as f64).abs() / count);
-        Accuracy {
-            top1: percent(top1, self.len()),
-            top5: percent(top5, self.len()),
-            loss: loss / count,
-            ece: 100.0 * gaps.sum::<f64>(),
+        let ece = 100.0 * gaps.sum::<f64>();
+        Scores {
+            list: vec![
+                Score::percent("top1", "top-1", percent(top1, self.len())),
+                Score::nats("loss", "cross-entropy", loss / count),
+                Score::percent("top5", "top-5", percent(top5, self.len())),
+                Score::percent("ece", "ECE", ece).lower_is_better(),
+            ],
             per_class: per_class
                 .into_iter()
                 .map(|(right, all)| (all > 0).then(|| percent(right, all)))
@@ -150,67 +162,6 @@ pub(crate) fn softmax(logits: &[f32], temperature: f64) -> Vec<f64> {
     exps.into_iter().map(|e| e / sum).collect()
 }
 
-/// What `kd eval` measures.
-#[derive(Clone, Debug)]
-pub struct EvalOptions {
-    /// Name in the registry.
-    pub model: String,
-    /// Its weights.
-    pub weights: PathBuf,
-    /// The data; only the test split is read.
-    pub data: DataConfig,
-    /// Images in a batch.
-    pub batch: usize,
-}
-
-/// What `kd eval` found.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Evaluated {
-    /// Accuracy on the test split.
-    pub accuracy: Accuracy,
-    /// Images in it.
-    pub images: usize,
-    /// SHA-256 of the data that were read.
-    pub data_sha256: String,
-    /// Names of the classes.
-    pub classes: Vec<String>,
-}
-
-/// Measures trained weights on a test split.
-///
-/// # Errors
-/// When the data, the model's name or its weights are wrong.
-pub fn evaluate(
-    options: &EvalOptions,
-    device: &Device,
-    observer: &mut dyn Observer,
-) -> Result<Evaluated, Error> {
-    let dataset = kd_data::load_test(&options.data, &mut |p| observer.event(Event::Data(p)))?;
-    let indices = kd_data::split(&dataset, &options.data)?.test;
-    let network = NetworkConfig::new(&options.model, dataset.classes.len(), dataset.test.channels);
-    let network = Network::from_file(&network, &options.weights, device)?;
-    let loader = Loader::new(
-        dataset.test.clone(),
-        indices,
-        LoaderConfig {
-            batch: options.batch,
-            augment: Augment::none(),
-            mean: dataset.mean.clone(),
-            std: dataset.std.clone(),
-            seed: 0,
-            shuffle: false,
-            drop_last: false,
-        },
-    )?;
-    let predictions = predict(&network, &loader, device);
-    Ok(Evaluated {
-        accuracy: predictions.accuracy(),
-        images: predictions.len(),
-        data_sha256: dataset.sha256.clone(),
-        classes: dataset.classes.clone(),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -219,24 +170,25 @@ mod tests {
     fn accuracy_counts_by_hand() {
         // Three images of two classes: right and sure, wrong and sure, right by a hair.
         let logits = vec![4.0, 0.0, 4.0, 0.0, 0.0, 0.1];
-        let accuracy = Predictions::new(logits, vec![0, 1, 1], 2).accuracy();
-        assert!((accuracy.top1 - 200.0 / 3.0).abs() < 1e-9);
-        assert_eq!(accuracy.top5, 100.0);
-        assert_eq!(accuracy.per_class, [Some(100.0), Some(50.0)]);
+        let scores = Predictions::new(logits, vec![0, 1, 1], 2).scores();
+        let get = |key| scores.get(key).unwrap();
+        assert!((get("top1") - 200.0 / 3.0).abs() < 1e-9);
+        assert_eq!(get("top5"), 100.0);
+        assert_eq!(scores.per_class, [Some(100.0), Some(50.0)]);
         let sure = 1.0 / (1.0 + (-4.0f64).exp());
         let hair = 1.0 / (1.0 + (-0.1f64).exp());
         let ece = ((2.0 * sure - 1.0).abs() + (hair - 1.0).abs()) / 3.0;
-        assert!((accuracy.ece - 100.0 * ece).abs() < 1e-5);
+        assert!((get("ece") - 100.0 * ece).abs() < 1e-5);
         let loss = (-sure.ln() - (1.0 - sure).ln() - hair.ln()) / 3.0;
-        assert!((accuracy.loss - loss).abs() < 1e-6);
+        assert!((get("loss") - loss).abs() < 1e-6);
     }
 
     #[test]
     fn ties_go_to_the_first_class_everywhere() {
         let tied = Predictions::new(vec![1.0; 8], vec![0], 8);
-        assert_eq!(tied.accuracy().top1, 100.0);
-        let tied = Predictions::new(vec![1.0; 8], vec![6], 8);
-        assert_eq!((tied.accuracy().top1, tied.accuracy().top5), (0.0, 0.0));
+        assert_eq!(tied.scores().get("top1"), Some(100.0));
+        let tied = Predictions::new(vec![1.0; 8], vec![6], 8).scores();
+        assert_eq!((tied.get("top1"), tied.get("top5")), (Some(0.0), Some(0.0)));
     }
 
     #[test]

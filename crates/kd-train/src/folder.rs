@@ -78,7 +78,7 @@ impl Folder {
         }
     }
 
-    /// Where an arm's best weights are kept while it trains.
+    /// Where a role's best weights are kept while it trains.
     pub(crate) fn checkpoint(&self, name: &str) -> PathBuf {
         self.path
             .join("checkpoints")

@@ -1,37 +1,24 @@
-//! One optimiser step of a student.
+//! A student with its objective and its optimiser.
 
 use std::collections::BTreeMap;
 
 use burn::module::{Module, ModuleDisplay};
-use burn::optim::{GradientsAccumulator, GradientsParams, ModuleOptimizer};
-use burn::tensor::{Int, Tensor};
-use kd_core::{Evaluation, Objective, Output, Pair, Step, Taps};
+use burn::optim::{GradientsAccumulator, ModuleOptimizer};
+use burn::tensor::Tensor;
+use kd_core::{Combine, Objective, Output, Step, Taps};
 use kd_models::Backbone;
 
 use crate::gradients::{Average, scale, squared_norm};
 use crate::records::ComponentValue;
+use crate::step::{Examples, StepPlan, TeacherFn};
 use crate::{Error, TrainConfig};
 
 /// What the optimiser sees: the student, and the adapters of the objective's terms.
 #[derive(Module, Debug)]
-struct Trainee<S: Module + ModuleDisplay> {
-    student: S,
-    objective: Objective,
+pub(crate) struct Trainee<S: Module + ModuleDisplay> {
+    pub(crate) student: S,
+    pub(crate) objective: Objective,
 }
-
-/// A batch as a student is shown it.
-#[derive(Clone, Debug)]
-pub struct Examples {
-    /// `[batch, channels, height, width]`, on the autodiff device.
-    pub images: Tensor<4>,
-    /// Classes, `[batch]`.
-    pub labels: Tensor<1, Int>,
-    /// Each image's place in the training set; some terms need it.
-    pub places: Option<Vec<usize>>,
-}
-
-/// Gives the teacher's output for a batch: see [`Learner::step_with`].
-pub type Show<'a> = dyn FnMut(usize, Tensor<4>, &Taps) -> Result<Option<Output>, Error> + 'a;
 
 /// A student, its objective and its optimiser.
 ///
@@ -41,21 +28,21 @@ pub struct Learner<S: Module + ModuleDisplay> {
     optimizer: ModuleOptimizer,
     clip_norm: Option<f64>,
     average: Option<Average>,
-    gathered: Gathered<S>,
+    pub(crate) accumulator: StepAccumulator<S>,
 }
 
 /// What the batches of an optimiser step have given so far.
-struct Gathered<S: Module + ModuleDisplay> {
-    gradients: GradientsAccumulator<Trainee<S>>,
+pub(crate) struct StepAccumulator<S: Module + ModuleDisplay> {
+    pub(crate) gradients: GradientsAccumulator<Trainee<S>>,
     /// Total and components of every batch, on the device.
-    scalars: Vec<Tensor<1>>,
+    pub(crate) scalars: Vec<Tensor<1>>,
     /// Names and weights of the components.
-    names: Vec<(String, f64)>,
+    pub(crate) names: Vec<(String, f64)>,
     /// Norms of their gradients, where they were measured.
-    norms: BTreeMap<String, f64>,
+    pub(crate) norms: BTreeMap<String, f64>,
 }
 
-impl<S: Module + ModuleDisplay> Default for Gathered<S> {
+impl<S: Module + ModuleDisplay> Default for StepAccumulator<S> {
     fn default() -> Self {
         Self {
             gradients: GradientsAccumulator::new(),
@@ -67,7 +54,7 @@ impl<S: Module + ModuleDisplay> Default for Gathered<S> {
 }
 
 /// Numbers of one optimiser step.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct LossValues {
     /// Weighted sum.
     pub loss: f64,
@@ -92,7 +79,7 @@ impl LossValues {
     }
 }
 
-impl<S: Backbone<Input = Tensor<4>>> Learner<S> {
+impl<S: Backbone> Learner<S> {
     /// A learner with fresh optimiser state.
     pub fn new(student: S, objective: Objective, config: &TrainConfig) -> Self {
         Self {
@@ -100,11 +87,11 @@ impl<S: Backbone<Input = Tensor<4>>> Learner<S> {
             optimizer: config.optimizer.init(),
             clip_norm: config.clip_norm,
             average: config.ema.map(Average::new),
-            gathered: Gathered::default(),
+            accumulator: StepAccumulator::default(),
         }
     }
 
-    fn trainee(&self) -> &Trainee<S> {
+    pub(crate) fn trainee(&self) -> &Trainee<S> {
         self.trainee
             .as_ref()
             .expect("a learner holds its student between steps")
@@ -146,139 +133,77 @@ impl<S: Backbone<Input = Tensor<4>>> Learner<S> {
         &self.trainee().objective
     }
 
-    /// One optimiser step over `batches` (several when gradients are accumulated), each with
-    /// images `[batch, channels, height, width]` on the autodiff device and labels `[batch]`.
+    /// One optimiser step over `batches` (several when gradients are accumulated), each an input and its
+    /// targets, such as images and labels. A teacher lives on the plain device.
     ///
-    /// Returns `Err` for a shape mistake, and does not touch the weights when a loss or the
-    /// gradient is not finite: see [`LossValues::not_finite`].
+    /// This is the step that a run takes. The weights stay as they are when a loss or the gradient is not
+    /// finite: see [`LossValues::not_finite`].
     ///
     /// # Errors
     /// [`Error::Core`] when a term cannot work on these outputs.
-    pub fn step<T: Backbone<Input = Tensor<4>>>(
+    pub fn step<T, B>(
         &mut self,
         teacher: Option<&T>,
-        batches: Vec<(Tensor<4>, Tensor<1, Int>)>,
+        batches: Vec<B>,
         step: &Step,
         lr: f64,
-    ) -> Result<LossValues, Error> {
-        let mut show = |_: usize, images, taps: &Taps| {
-            Ok(teacher.map(|teacher| teacher.forward(images, taps)))
+    ) -> Result<LossValues, Error>
+    where
+        T: Backbone<Input = S::Input>,
+        B: Into<Examples<S::Input>>,
+    {
+        let mut ask = |_: usize, input: S::Input, taps: &Taps| {
+            let teachers = teacher.into_iter();
+            Ok(teachers
+                .map(|teacher| teacher.forward(input.clone(), taps))
+                .collect())
         };
-        let batches = batches.into_iter().map(|(images, labels)| Examples {
-            images,
-            labels,
-            places: None,
-        });
-        self.step_with(&mut show, batches.collect(), step, lr)
+        let batches = batches.into_iter().map(Into::into).collect();
+        self.step_with(&mut ask, batches, step, lr)
     }
 
-    /// [`Learner::step`] with images that have places, and the teacher's outputs from wherever:
-    /// `show` is given the number of a batch, its images on the plain device, and what the objective
-    /// taps, and returns the output on the plain device, or none when there is no teacher.
+    /// [`Learner::step`] with the outputs of teachers from wherever.
     ///
     /// # Errors
-    /// As [`Learner::step`], and what `show` returns.
+    /// As [`Learner::step`], and what `teachers` returns.
     pub fn step_with(
         &mut self,
-        show: &mut Show,
-        batches: Vec<Examples>,
+        teachers: &mut TeacherFn<S::Input>,
+        batches: Vec<Examples<S::Input>>,
         step: &Step,
         lr: f64,
     ) -> Result<LossValues, Error> {
-        let taps = self.objective().taps();
-        let share = 1.0 / batches.len().max(1) as f64;
-        for (number, batch) in batches.into_iter().enumerate() {
-            let shown = show(number, batch.images.clone().inner(), &taps.teacher)?;
-            let shown = shown.map(Output::lift);
-            let output = self.forward(batch.images.clone(), &taps.student);
-            let pair = Pair {
-                student: &output,
-                teacher: shown.as_ref(),
-                labels: &batch.labels,
-                indices: batch.places.as_deref(),
-            };
-            if number == 0 {
-                self.measure(false, &batch.images, &pair, step)?;
-            }
-            self.gather(&pair, step, share)?;
-        }
-        Ok(self.finish(share, lr))
+        let plan = StepPlan {
+            combine: Combine::default(),
+            mutual: false,
+            measure_all: false,
+            at: *step,
+            lr,
+        };
+        let values = crate::step::step(&mut [self], teachers, batches, &plan)?;
+        Ok(values.into_iter().next().unwrap_or_default())
     }
 
-    /// The student's output for images on the autodiff device.
-    pub(crate) fn forward(&self, images: Tensor<4>, taps: &Taps) -> Output {
-        self.trainee().student.forward(images, taps)
+    /// The student's output for an input on the autodiff device.
+    pub(crate) fn forward(&self, input: S::Input, taps: &Taps) -> Output {
+        self.trainee().student.forward(input, taps)
     }
 
-    /// Measures the norms of components' gradients on the student: of all of them with `all`, for the records
-    /// of this step, and of those that the objective wants for its balance, which follows.
-    ///
-    /// A graph can be followed back once, so each component gets a forward pass of its own; on copies,
-    /// whose running statistics and memories are their own, so that measuring changes nothing else.
-    pub(crate) fn measure(
-        &mut self,
-        all: bool,
-        images: &Tensor<4>,
-        pair: &Pair,
-        step: &Step,
-    ) -> Result<(), Error> {
-        let objective = self.objective();
-        let wanted = objective.to_measure(step);
-        let names = objective
-            .names()
-            .filter(|name| all || wanted.contains(name));
-        let mut norms = BTreeMap::new();
-        for name in names {
-            let copy = self.trainee().valid().train();
-            let taps = copy.objective.taps().student;
-            let output = copy.student.forward(images.clone(), &taps);
-            let pair = Pair {
-                student: &output,
-                ..*pair
-            };
-            let gradients = copy.objective.component(name, &pair, step)?.backward();
-            let gradients = GradientsParams::from_grads(gradients, &copy.student);
-            let squared = squared_norm(&copy.student, &gradients);
-            let norm = squared.map_or(0.0, |s| f64::from(s.into_scalar::<f32>()).sqrt());
-            norms.insert(name.to_string(), norm);
+    pub(crate) fn set_factors(&mut self, factors: &BTreeMap<String, f64>) -> Result<(), Error> {
+        if let Some(trainee) = &mut self.trainee {
+            trainee.objective.set_factors(factors)?;
         }
-        if !wanted.is_empty() {
-            let factors = objective.factors_from(&norms)?;
-            if let Some(trainee) = &mut self.trainee {
-                trainee.objective.set_factors(&factors)?;
-            }
-        }
-        self.gathered.norms = norms;
-        Ok(())
-    }
-
-    /// Adds a batch's gradient to the step, `share` times.
-    pub(crate) fn gather(&mut self, pair: &Pair, step: &Step, share: f64) -> Result<(), Error> {
-        let mut gathered = std::mem::take(&mut self.gathered);
-        let trainee = self.trainee();
-        let Evaluation { total, components } = trainee.objective.forward(pair, step)?;
-        gathered.names = components
-            .iter()
-            .map(|c| (c.name.clone(), c.weight))
-            .collect();
-        gathered.scalars.push(total.clone().inner());
-        let values = components.into_iter().map(|c| c.value.inner());
-        gathered.scalars.extend(values);
-        let gradients = (total * share).backward();
-        let gradients = GradientsParams::from_grads(gradients, trainee);
-        gathered.gradients.accumulate(trainee, gradients);
-        self.gathered = gathered;
         Ok(())
     }
 
     /// Ends the step: moves the weights, unless a loss or the gradient is not finite.
-    pub(crate) fn finish(&mut self, share: f64, lr: f64) -> LossValues {
-        let Gathered {
+    pub(crate) fn optimizer_step(&mut self, share: f64, lr: f64) -> LossValues {
+        let StepAccumulator {
             gradients: mut accumulator,
             mut scalars,
             names,
             norms,
-        } = std::mem::take(&mut self.gathered);
+        } = std::mem::take(&mut self.accumulator);
         let mut gradients = accumulator.grads();
         if let Some(norm) = squared_norm(self.trainee(), &gradients) {
             scalars.push(norm);

@@ -11,10 +11,10 @@
 //! [`Learner`] and [`train`] are generic over [`kd_models::Backbone`], so a network of your own
 //! distils with the same loop as those of the registry.
 
-mod arm;
 pub mod cache;
 mod check;
 mod error;
+mod eval;
 mod evaluate;
 mod folder;
 mod gradients;
@@ -22,30 +22,42 @@ mod learner;
 mod lr;
 mod measure;
 mod observe;
+mod older;
 mod optimizer;
 mod recipe;
 mod records;
 pub mod report;
+mod role;
 mod run;
+mod score;
+mod source;
+mod step;
 mod summary;
-mod temperature;
+pub mod task;
+mod teacher_softmax;
 mod train;
 
-pub use arm::{Arm, UnknownArm};
-pub use check::{DataShape, check};
+pub use check::check;
 pub use error::Error;
-pub use evaluate::{EvalOptions, Evaluated, Predictions, evaluate, predict};
-pub use learner::{Examples, Learner, LossValues, Show};
+pub use eval::{EvalOptions, EvalResult, evaluate};
+pub use evaluate::{Predictions, predict};
+pub use learner::{Learner, LossValues};
+pub use lr::{LrConfig, LrShape};
 pub use observe::{Event, Observer, Silent};
 pub use optimizer::OptimizerConfig;
-pub use recipe::{LrConfig, PlannedTraining, Recipe, StageSpec, TrainConfig};
-pub use records::{ComponentValue, EpochRecord, Record, StepRecord};
-pub use run::{RunOptions, run};
+pub use recipe::{Recipe, StageSpec, Start, StudentPlan, TeacherSpec, TrainConfig, TrainingPlan};
+pub use records::{CacheStats, ComponentValue, EpochRecord, Record, StepRecord};
+pub use role::{Role, UnknownRole};
+pub use run::{RunOptions, run, run_task};
+pub use score::{Better, Score, Scores, Unit};
+pub use source::{Batch, Source};
+pub use step::{Examples, TeacherFn};
 pub use summary::{
-    Accuracy, ArmSummary, CacheSummary, DataSummary, Gain, Latency, Summary, TemperatureSample,
+    CacheSummary, DataSummary, Gain, Latency, NetworkSummary, Summary, TemperatureSample,
     TemperatureSummary, Training,
 };
-pub use train::{Keeper, Lessons, Pupil, Trained, Training as TrainingJob, train};
+pub use task::{DataShape, ImageClassification, Task, TaskSpec};
+pub use train::{CheckpointSink, Student, Teachers, Trained, Training as TrainingJob, train};
 
 /// The README's example is compiled and run with the doc tests.
 #[cfg(doctest)]

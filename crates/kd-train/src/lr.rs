@@ -4,12 +4,35 @@ use std::f64::consts::PI;
 
 use serde::{Deserialize, Serialize};
 
-use crate::recipe::LrConfig;
+/// Learning rate: a peak and a shape.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LrConfig {
+    /// Highest learning rate.
+    pub peak: f64,
+    /// How it changes.
+    #[serde(default)]
+    pub shape: LrShape,
+    /// Epochs over which it rises linearly from zero, before or inside the shape.
+    #[serde(default)]
+    pub warmup_epochs: f64,
+}
+
+impl LrConfig {
+    /// Always the same rate.
+    pub fn new(peak: f64) -> Self {
+        Self {
+            peak,
+            shape: LrShape::Constant,
+            warmup_epochs: 0.0,
+        }
+    }
+}
 
 /// How the learning rate changes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "name", rename_all = "snake_case", deny_unknown_fields)]
-pub enum Shape {
+pub enum LrShape {
     /// Always the peak.
     #[default]
     Constant,
@@ -68,15 +91,15 @@ impl LrConfig {
         let progress = step as f64 / last;
         let epoch = step / per_epoch + 1;
         let value = match &self.shape {
-            Shape::Constant => self.peak,
-            Shape::MultiStep { milestones, factor } => {
+            LrShape::Constant => self.peak,
+            LrShape::MultiStep { milestones, factor } => {
                 let passed = milestones.iter().filter(|&&m| epoch > m).count();
                 self.peak * factor.powi(passed as i32)
             }
-            Shape::Cosine { final_fraction } => {
+            LrShape::Cosine { final_fraction } => {
                 half_cosine(self.peak, self.peak * final_fraction, progress)
             }
-            Shape::OneCycle {
+            LrShape::OneCycle {
                 warmup_fraction,
                 start_divisor,
                 final_divisor,
@@ -114,17 +137,17 @@ impl LrConfig {
             "between 0 and train.epochs",
         )?;
         match &self.shape {
-            Shape::Constant => Ok(()),
-            Shape::MultiStep { factor, .. } => {
+            LrShape::Constant => Ok(()),
+            LrShape::MultiStep { factor, .. } => {
                 must("shape.factor", *factor, positive(*factor), "above 0")
             }
-            Shape::Cosine { final_fraction: f } => must(
+            LrShape::Cosine { final_fraction: f } => must(
                 "shape.final_fraction",
                 *f,
                 (0.0..=1.0).contains(f),
                 "in [0, 1]",
             ),
-            Shape::OneCycle {
+            LrShape::OneCycle {
                 warmup_fraction: f,
                 start_divisor: s,
                 final_divisor: d,
@@ -142,7 +165,7 @@ impl LrConfig {
 mod tests {
     use super::*;
 
-    fn config(shape: Shape, warmup_epochs: f64) -> LrConfig {
+    fn config(shape: LrShape, warmup_epochs: f64) -> LrConfig {
         LrConfig {
             peak: 0.1,
             shape,
@@ -157,7 +180,7 @@ mod tests {
     #[test]
     fn multi_step_drops_in_the_epoch_after_the_milestone() {
         let lr = config(
-            Shape::MultiStep {
+            LrShape::MultiStep {
                 milestones: vec![150, 180],
                 factor: 0.1,
             },
@@ -171,7 +194,7 @@ mod tests {
     #[test]
     fn cosine_ends_at_its_final_fraction() {
         let lr = config(
-            Shape::Cosine {
+            LrShape::Cosine {
                 final_fraction: 0.1,
             },
             0.0,
@@ -184,7 +207,7 @@ mod tests {
     #[test]
     fn one_cycle_is_pytorchs() {
         let lr = config(
-            Shape::OneCycle {
+            LrShape::OneCycle {
                 warmup_fraction: 0.3,
                 start_divisor: 25.0,
                 final_divisor: 1e4,
@@ -206,7 +229,7 @@ mod tests {
 
     #[test]
     fn warm_up_reaches_the_peak_at_its_last_step() {
-        let lr = config(Shape::Constant, 2.0);
+        let lr = config(LrShape::Constant, 2.0);
         close(lr.at(0, 5, 4), 0.01);
         close(lr.at(9, 5, 4), 0.1);
         close(lr.at(15, 5, 4), 0.1);

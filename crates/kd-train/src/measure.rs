@@ -2,9 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use burn::tensor::{Device, Tensor};
 use kd_core::Taps;
-use kd_models::Backbone;
+use kd_models::{Backbone, Input};
 
 use crate::summary::Latency;
 
@@ -16,17 +15,12 @@ const REPETITIONS: usize = 100;
 const WARM_UP: usize = 3;
 
 /// Seconds of single forward passes, sorted.
-fn times<N: Backbone<Input = Tensor<4>>>(
-    network: &N,
-    shape: [usize; 4],
-    device: &Device,
-) -> Vec<f64> {
-    let images = Tensor::<4>::zeros(shape, device);
+fn times<N: Backbone>(network: &N, example: &N::Input) -> Vec<f64> {
     let once = || {
         let start = Instant::now();
         // Reading the logits waits for the device.
         let _ = network
-            .forward(images.clone(), &Taps::none())
+            .forward(example.clone(), &Taps::none())
             .logits
             .into_data();
         start.elapsed().as_secs_f64()
@@ -48,28 +42,18 @@ fn quantile(sorted: &[f64], share: f64) -> f64 {
     sorted[index.clamp(1, sorted.len()) - 1]
 }
 
-/// Latency of one image of shape `[channels, height, width]`.
-pub(crate) fn latency<N: Backbone<Input = Tensor<4>>>(
-    network: &N,
-    [channels, height, width]: [usize; 3],
-    device: &Device,
-) -> Latency {
-    let times = times(network, [1, channels, height, width], device);
+/// Latency of an example of one sample on the plain device.
+pub(crate) fn latency<N: Backbone>(network: &N, example: &N::Input) -> Latency {
+    let times = times(network, example);
     Latency {
         median_ms: 1e3 * quantile(&times, 0.5),
         p95_ms: 1e3 * quantile(&times, 0.95),
     }
 }
 
-/// Images per second in batches of `batch`, by the median batch.
-pub(crate) fn throughput<N: Backbone<Input = Tensor<4>>>(
-    network: &N,
-    batch: usize,
-    [channels, height, width]: [usize; 3],
-    device: &Device,
-) -> f64 {
-    let times = times(network, [batch, channels, height, width], device);
-    batch as f64 / quantile(&times, 0.5)
+/// Samples per second of an example of several, by the median batch.
+pub(crate) fn throughput<N: Backbone>(network: &N, example: &N::Input) -> f64 {
+    example.samples() as f64 / quantile(&times(network, example), 0.5)
 }
 
 #[cfg(test)]

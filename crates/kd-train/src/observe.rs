@@ -1,8 +1,8 @@
 //! What a run tells the person who watches it.
 
-use crate::Arm;
+use crate::Role;
 use crate::records::{EpochRecord, StepRecord};
-use crate::summary::ArmSummary;
+use crate::summary::NetworkSummary;
 
 /// Something happened.
 #[derive(Debug)]
@@ -12,7 +12,7 @@ pub enum Event<'a> {
     /// A training begins.
     Started {
         /// Which network; the first of those that train together.
-        arm: &'a Arm,
+        role: &'a Role,
         /// Its seed.
         seed: u64,
         /// Its name in the registry; the names of all that train together.
@@ -29,12 +29,12 @@ pub enum Event<'a> {
     /// A network is being measured on the test split.
     Measuring {
         /// Which network.
-        arm: &'a Arm,
+        role: &'a Role,
         /// Seed of its training.
         seed: Option<u64>,
     },
     /// A network was measured.
-    Measured(&'a ArmSummary),
+    Measured(&'a NetworkSummary),
     /// A line worth telling.
     Note(&'a str),
 }
@@ -44,7 +44,7 @@ pub trait Observer {
     /// Called for every event, in order.
     fn event(&mut self, event: Event<'_>);
 
-    /// Asked after every step; `true` ends the run with [`Error::Stopped`](crate::Error::Stopped).
+    /// CacheStats after every step; `true` ends the run with [`Error::Stopped`](crate::Error::Stopped).
     fn stop(&self) -> bool {
         false
     }

@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::Arm;
-use crate::cache::Asked;
+use crate::{Role, Score};
 
 /// One line of `metrics.jsonl`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -18,11 +17,21 @@ pub enum Record {
 }
 
 impl Record {
+    /// Reads a line of `metrics.jsonl`, of this version or an older one.
+    ///
+    /// # Errors
+    /// When it is no record.
+    pub fn read(line: &str) -> Result<Self, serde_json::Error> {
+        let mut value = serde_json::from_str(line)?;
+        crate::older::record(&mut value);
+        serde_json::from_value(value)
+    }
+
     /// The network it is about.
-    pub fn arm_mut(&mut self) -> &mut Arm {
+    pub fn role_mut(&mut self) -> &mut Role {
         match self {
-            Self::Step(step) => &mut step.arm,
-            Self::Epoch(epoch) => &mut epoch.arm,
+            Self::Step(step) => &mut step.role,
+            Self::Epoch(epoch) => &mut epoch.role,
         }
     }
 }
@@ -53,11 +62,35 @@ pub struct ComponentValue {
     pub gradient_norm: Option<f64>,
 }
 
+/// How often a cache was asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CacheStats {
+    /// Images that it answered.
+    pub hits: u64,
+    /// Images that went through the teacher.
+    pub misses: u64,
+}
+
+impl CacheStats {
+    /// Share of the teacher's work that was saved, in percent.
+    pub fn saved(&self) -> f64 {
+        100.0 * self.hits as f64 / (self.hits + self.misses).max(1) as f64
+    }
+
+    /// What was asked since an earlier count.
+    pub(crate) fn since(&self, earlier: &Self) -> Self {
+        Self {
+            hits: self.hits - earlier.hits,
+            misses: self.misses - earlier.misses,
+        }
+    }
+}
+
 /// An optimiser step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StepRecord {
     /// Which network is trained.
-    pub arm: Arm,
+    pub role: Role,
     /// Seed of this training.
     pub seed: u64,
     /// Epoch, from 1.
@@ -80,7 +113,7 @@ pub struct StepRecord {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EpochRecord {
     /// Which network is trained.
-    pub arm: Arm,
+    pub role: Role,
     /// Seed of this training.
     pub seed: u64,
     /// Epoch, from 1.
@@ -98,13 +131,12 @@ pub struct EpochRecord {
     pub seconds: f64,
     /// Training images per second.
     pub images_per_second: f64,
-    /// Accuracy on the validation split, in percent; none without one.
-    pub validation_top1: Option<f64>,
-    /// Cross-entropy on the validation split.
-    pub validation_loss: Option<f64>,
+    /// Scores on the validation split, the one that selects first; empty without one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub validation: Vec<Score>,
     /// How often the teacher cache was asked in this epoch; none without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cache: Option<Asked>,
+    pub cache: Option<CacheStats>,
 }
 
 #[cfg(test)]
@@ -123,7 +155,7 @@ mod tests {
         assert!(read.value.is_nan() && read.weight == 0.0, "{line}");
 
         let epoch = EpochRecord {
-            arm: Arm::Alone,
+            role: Role::Baseline,
             seed: 1,
             epoch: 1,
             step: 2,
@@ -132,8 +164,7 @@ mod tests {
             lr: 0.1,
             seconds: 1.0,
             images_per_second: 64.0,
-            validation_top1: None,
-            validation_loss: None,
+            validation: Vec::new(),
             cache: None,
         };
         let line = serde_json::to_string(&Record::Epoch(epoch)).unwrap();

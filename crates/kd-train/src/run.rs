@@ -1,23 +1,23 @@
 //! A whole run: teacher, stages, student alone, student distilled, measured and written down.
 
-mod arms;
 mod caching;
+mod evaluate;
+mod finished;
 mod stages;
-mod store;
+mod trained;
 mod training;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use burn::tensor::Device;
-use kd_data::{Augment, Dataset, Images, Loader, LoaderConfig, Splits};
 
-use self::arms::{Measured, measure, measure_ensemble, summarise_gain};
-use self::store::Store;
-use crate::check::{DataShape, check};
+use self::evaluate::{Measured, measure, measure_ensemble, summarise_gain};
+use self::finished::Store;
+use crate::check::check;
 use crate::folder::Folder;
-use crate::summary::{DataSummary, Summary};
-use crate::{Arm, Error, Event, Observer, Recipe, report, temperature};
+use crate::summary::Summary;
+use crate::task::{DataShape, ImageClassification, Task};
+use crate::{Error, Observer, Recipe, report, teacher_softmax};
 
 /// Where a run goes and how often it is repeated.
 #[derive(Clone, Debug)]
@@ -42,7 +42,7 @@ impl RunOptions {
     }
 }
 
-/// Runs a recipe and writes its folder: `recipe.toml` as resolved, `metrics.jsonl`,
+/// Runs a recipe on images and writes its folder: `recipe.toml` as resolved, `metrics.jsonl`,
 /// `student.safetensors` (the student as it is deployed), `summary.json`, `report.html`, and the best weights
 /// of every training under `checkpoints/`.
 ///
@@ -57,8 +57,50 @@ pub fn run(
     device: &Device,
     observer: &mut dyn Observer,
 ) -> Result<Summary, Error> {
+    in_folder(recipe, options, |folder| {
+        let known = DataShape::known(recipe);
+        // Before data are fetched, where they are known.
+        if let Some(shape) = &known {
+            check(recipe, shape, device)?;
+        }
+        recipe.data.validate()?;
+        let task = ImageClassification::load(&recipe.data, observer)?;
+        if known.is_none() {
+            check(recipe, &task, device)?;
+        }
+        fill(folder, &task, recipe, options, device, observer)
+    })
+}
+
+/// [`run`] on a task of your own. The recipe's `[data]` is not read.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_task<T: Task>(
+    task: &T,
+    recipe: &Recipe,
+    options: &RunOptions,
+    device: &Device,
+    observer: &mut dyn Observer,
+) -> Result<Summary, Error> {
+    in_folder(recipe, options, |folder| {
+        check(recipe, task, device)?;
+        fill(folder, task, recipe, options, device, observer)
+    })
+}
+
+/// Makes the run folder, writes the recipe into it, and does the work. A mistake in a recipe leaves no
+/// folder behind.
+fn in_folder(
+    recipe: &Recipe,
+    options: &RunOptions,
+    work: impl FnOnce(&mut Folder) -> Result<Summary, Error>,
+) -> Result<Summary, Error> {
     let mut folder = Folder::create(&options.out)?;
-    let result = fill(&mut folder, recipe, options, device, observer);
+    let written = recipe
+        .to_toml()
+        .and_then(|text| folder.text("recipe.toml", &text));
+    let result = written.and_then(|()| work(&mut folder));
     if result.is_err() {
         folder.discard_unused();
     }
@@ -66,59 +108,49 @@ pub fn run(
 }
 
 /// Trains, measures and writes everything into the folder.
-fn fill(
+fn fill<T: Task>(
     folder: &mut Folder,
+    task: &T,
     recipe: &Recipe,
     options: &RunOptions,
     device: &Device,
     observer: &mut dyn Observer,
 ) -> Result<Summary, Error> {
-    folder.text("recipe.toml", &recipe.to_toml()?)?;
-    let known = DataShape::known(recipe);
-    // Before data are fetched, where they are known.
-    if let Some(shape) = &known {
-        check(recipe, shape, device)?;
-    }
-    let dataset = kd_data::load(&recipe.data, &mut |p| observer.event(Event::Data(p)))?;
-    let splits = kd_data::split(&dataset, &recipe.data)?;
-    let shape = DataShape::new(&dataset, &splits);
-    if known.is_none() {
-        check(recipe, &shape, device)?;
-    }
-    let job = Job {
+    let context = RunContext {
         recipe,
-        dataset: &dataset,
-        splits: &splits,
-        shape,
+        task,
         device,
         store: Store::new(options),
     };
-    let trained = job.train_all(options, folder, observer)?;
-    let test = job.loader(&dataset.test, &splits.test, None, recipe.train.batch)?;
+    let trained = context.train_all(options, folder, observer)?;
+    let test = task.test(recipe.train.batch)?;
+    let test = test.as_ref();
     let teacher = match &trained.teacher {
-        Some(teacher) => Some(measure(teacher, &job, &test, None, observer)?),
+        Some(teacher) => Some(measure(teacher, &context, test, None, observer)?),
         None => None,
     };
     let mut measured: Vec<Measured> = Vec::new();
     for student in &trained.students {
-        measured.push(measure(student, &job, &test, teacher.as_ref(), observer)?);
+        measured.push(measure(
+            student,
+            &context,
+            test,
+            teacher.as_ref(),
+            observer,
+        )?);
     }
     for members in trained.ensembles(recipe) {
-        let ensemble = measure_ensemble(&members, &job, &test, teacher.as_ref(), observer)?;
+        let ensemble = measure_ensemble(&members, &context, test, teacher.as_ref(), observer)?;
         measured.push(ensemble);
     }
-    let result = match recipe.distils() {
-        true => Arm::Distilled,
-        false => Arm::Alone,
-    };
-    if let Some(student) = trained.students.iter().find(|s| s.arm == result) {
-        student.save(&options.out.join("student.safetensors"), recipe)?;
+    let last = recipe.last_role();
+    if let Some(student) = trained.students.iter().find(|s| s.role == last) {
+        let path = options.out.join("student.safetensors");
+        task.save(&student.network, &path, &[("recipe", recipe.name.clone())])?;
     }
-    let temperature = match &teacher {
-        Some(t) => {
-            let of = |p| temperature::summarise(p, &dataset.test, &splits.test);
-            Some(of(&t.predictions)?)
-        }
+    let predictions = teacher.as_ref().and_then(|t| t.predictions.as_ref());
+    let temperature = match predictions {
+        Some(predictions) => Some(teacher_softmax::summarise(predictions, task)?),
         None => None,
     };
     let gain = summarise_gain(&measured);
@@ -127,15 +159,8 @@ fn fill(
         version: env!("CARGO_PKG_VERSION").into(),
         device: options.device_name.clone(),
         threads: std::thread::available_parallelism().map_or(1, usize::from),
-        data: DataSummary {
-            name: dataset.name.clone(),
-            sha256: dataset.sha256.clone(),
-            train: splits.train.len(),
-            validation: splits.validation.len(),
-            test: splits.test.len(),
-            classes: dataset.classes.clone(),
-        },
-        arms: teacher
+        data: task.summary(),
+        networks: teacher
             .into_iter()
             .chain(measured)
             .map(|m| m.summary)
@@ -150,35 +175,9 @@ fn fill(
 }
 
 /// What all trainings of a run share.
-struct Job<'a> {
+struct RunContext<'a, T> {
     recipe: &'a Recipe,
-    dataset: &'a Dataset,
-    splits: &'a Splits,
-    shape: DataShape,
+    task: &'a T,
     device: &'a Device,
     store: Store,
-}
-
-impl Job<'_> {
-    fn loader(
-        &self,
-        images: &Arc<Images>,
-        indices: &[usize],
-        training: Option<u64>,
-        batch: usize,
-    ) -> Result<Loader, Error> {
-        let config = LoaderConfig {
-            batch,
-            augment: match training {
-                Some(_) => self.recipe.data.augment,
-                None => Augment::none(),
-            },
-            mean: self.dataset.mean.clone(),
-            std: self.dataset.std.clone(),
-            seed: training.unwrap_or(0),
-            shuffle: training.is_some(),
-            drop_last: false,
-        };
-        Ok(Loader::new(images.clone(), indices.to_vec(), config)?)
-    }
 }

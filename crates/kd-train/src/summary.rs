@@ -4,8 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Arm;
-use crate::records::nan_from_null;
+use crate::{Role, Score, Scores, Unit};
 
 /// The result of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -22,7 +21,7 @@ pub struct Summary {
     pub data: DataSummary,
     /// Teacher first, then for each seed the stages, the student alone and the student distilled; ensembles
     /// last.
-    pub arms: Vec<ArmSummary>,
+    pub networks: Vec<NetworkSummary>,
     /// Distilled minus alone; none when a run has no teacher or no comparison.
     pub gain: Option<Gain>,
     /// What a temperature does to the teacher's softmax on a few test images.
@@ -33,16 +32,39 @@ pub struct Summary {
 }
 
 impl Summary {
+    /// Reads a `summary.json`, of this version or an older one.
+    ///
+    /// # Errors
+    /// When it is no summary.
+    pub fn read(text: &str) -> Result<Self, serde_json::Error> {
+        let mut value = serde_json::from_str(text)?;
+        crate::older::summary(&mut value);
+        serde_json::from_value(value)
+    }
+
+    /// The first test score of every network of a role, a value a seed.
+    pub fn first_scores(&self, role: &Role) -> Vec<f64> {
+        let measured = self.networks.iter().filter(|n| n.role == *role);
+        measured
+            .filter_map(|n| Some(n.test.first()?.value))
+            .collect()
+    }
+
+    /// The test scores of this run, each by its name, unit and direction.
+    pub fn scores(&self) -> &[Score] {
+        self.networks.first().map_or(&[], |n| &n.test.list)
+    }
+
     /// The networks that were measured, each once, whatever the number of seeds, in the order of their
     /// measurement.
-    pub fn distinct_arms(&self) -> Vec<&Arm> {
-        let mut arms: Vec<&Arm> = Vec::new();
-        for measured in &self.arms {
-            if !arms.contains(&&measured.arm) {
-                arms.push(&measured.arm);
+    pub fn distinct_roles(&self) -> Vec<&Role> {
+        let mut networks: Vec<&Role> = Vec::new();
+        for measured in &self.networks {
+            if !networks.contains(&&measured.role) {
+                networks.push(&measured.role);
             }
         }
-        arms
+        networks
     }
 }
 
@@ -65,17 +87,18 @@ pub struct DataSummary {
 
 /// One network, measured on the test split.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ArmSummary {
+pub struct NetworkSummary {
     /// Which one.
-    pub arm: Arm,
+    pub role: Role,
     /// Seed of its training; none for a teacher that was loaded.
     pub seed: Option<u64>,
     /// Name of the network, or names of an ensemble's.
     pub model: String,
     /// Trainable parameters.
     pub parameters: u64,
-    /// Multiply-accumulates of convolutions and linear layers for one image.
-    pub macs: u64,
+    /// Multiply-accumulates of convolutions and linear layers for one sample; none where they are not
+    /// counted.
+    pub macs: Option<u64>,
     /// Size of its safetensors file in bytes.
     pub bytes: u64,
     /// Parameters of the adapters that were trained beside it and thrown away.
@@ -84,7 +107,7 @@ pub struct ArmSummary {
     #[serde(default)]
     pub learned_from: Vec<String>,
     /// The test split.
-    pub test: Accuracy,
+    pub test: Scores,
     /// Share of test images where it predicts the teacher's class, in percent.
     pub agreement: Option<f64>,
     /// Milliseconds for one image.
@@ -93,23 +116,6 @@ pub struct ArmSummary {
     pub images_per_second: f64,
     /// How it was trained; none for a teacher that was loaded.
     pub training: Option<Training>,
-}
-
-/// Accuracy and calibration on a split.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Accuracy {
-    /// Percent of images whose class has the highest score.
-    pub top1: f64,
-    /// Percent of images whose class is among the five highest.
-    pub top5: f64,
-    /// Mean cross-entropy.
-    #[serde(deserialize_with = "nan_from_null")]
-    pub loss: f64,
-    /// Expected calibration error over 15 bins of confidence, in percent.
-    #[serde(deserialize_with = "nan_from_null")]
-    pub ece: f64,
-    /// Top-1 of each class, in percent; none for a class without images.
-    pub per_class: Vec<Option<f64>>,
 }
 
 /// Latency of one image.
@@ -128,8 +134,8 @@ pub struct Training {
     pub epochs: usize,
     /// Epoch whose weights were kept, from 1.
     pub best_epoch: usize,
-    /// Validation top-1 at that epoch, in percent.
-    pub best_validation_top1: Option<f64>,
+    /// The first validation score at that epoch.
+    pub best_validation: Option<f64>,
     /// Seconds of training.
     pub seconds: f64,
     /// Training images per second.
@@ -153,15 +159,29 @@ pub struct CacheSummary {
     pub file: Option<PathBuf>,
 }
 
-/// The student's gain from distillation, in points of test top-1.
+/// The student's gain from distillation in the first test score; above 0 is better.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Gain {
+    /// The score, as people call it.
+    #[serde(default = "top1")]
+    pub score: String,
+    /// Its unit.
+    #[serde(default = "percent")]
+    pub unit: Unit,
     /// Mean over the seeds.
     pub mean: f64,
     /// Sample standard deviation over the seeds; none for one seed.
     pub std: Option<f64>,
     /// Gain of each seed.
     pub per_seed: Vec<f64>,
+}
+
+fn top1() -> String {
+    "top-1".into()
+}
+
+fn percent() -> Unit {
+    Unit::Percent
 }
 
 /// The teacher's softmax at several temperatures.
@@ -176,12 +196,16 @@ pub struct TemperatureSummary {
 /// One test image and what the teacher says of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TemperatureSample {
-    /// Index in the test split.
+    /// Its row in the test split.
     pub index: usize,
     /// Its class.
     pub label: usize,
-    /// The image as a `data:image/png;base64,...` address.
+    /// The image as a `data:image/png;base64,...` address; empty for a sample that is no image.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub image: String,
+    /// The sample as text; empty for one that is none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub text: String,
     /// Probabilities by temperature, then class.
     pub probabilities: Vec<Vec<f64>>,
 }

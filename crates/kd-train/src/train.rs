@@ -1,57 +1,56 @@
 //! The loop over epochs.
 
 mod best;
-mod cohort;
-mod course;
-mod member;
+mod student;
+mod teachers;
+mod train_loop;
 
 use std::path::PathBuf;
 use std::time::Instant;
 
 use burn::module::Module;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Device;
 use kd_core::Objective;
-use kd_data::Loader;
-use kd_models::Backbone;
+use kd_models::{Backbone, Input};
 
-use self::cohort::Cohort;
-pub use self::cohort::Lessons;
-use self::course::{Course, End};
-use self::member::Member;
+use self::student::StudentInTraining;
+pub use self::teachers::Teachers;
+use self::train_loop::{EpochEnd, StudentGroup, TrainLoop};
 use crate::records::Record;
-use crate::summary::Accuracy;
-use crate::{Arm, Error, Observer, TrainConfig};
+use crate::{Error, Observer, Role, Scores, Source, TrainConfig};
 
 /// One training: who learns from whom, on what, for how long.
-pub struct Training<'a, S: Module, T: Module> {
-    /// The students; they are shown the same batches, and each has an optimiser of its own.
-    pub pupils: Vec<Pupil<S>>,
+pub struct Training<'a, S: Backbone, T: Module> {
+    /// The students. All see the same batches, and each has an optimiser of its own.
+    pub students: Vec<Student<S>>,
     /// Who they learn from.
-    pub lessons: Lessons<'a, T>,
-    /// Named in records; the loader has its own.
+    pub teachers: Teachers<'a, T>,
+    /// Named in records; the source has its own.
     pub seed: u64,
     /// Budget, optimiser and learning rate.
     pub config: &'a TrainConfig,
     /// Training batches.
-    pub train: &'a Loader,
-    /// Validation batches, which select the epoch that is kept; the last one without them.
-    pub validation: Option<&'a Loader>,
+    pub train: &'a dyn Source<Input = S::Input>,
+    /// The scores of a student on the validation split, which select the epoch that is kept; the last
+    /// epoch is kept without them.
+    pub validate: Option<&'a dyn Fn(&S) -> Scores>,
     /// The plain device; its autodiff form is where the students learn.
     pub device: &'a Device,
 }
 
 /// A student before its training.
-pub struct Pupil<S: Module> {
+pub struct Student<S: Module> {
     /// Named in records.
-    pub arm: Arm,
+    pub role: Role,
     /// The student, on an autodiff device.
-    pub student: S,
+    pub network: S,
     /// Its loss.
     pub objective: Objective,
 }
 
 /// A trained student.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Trained<S> {
     /// The weights of the best epoch, on the plain device.
     pub student: S,
@@ -59,18 +58,18 @@ pub struct Trained<S> {
     pub epochs: usize,
     /// Epoch whose weights these are, from 1.
     pub best_epoch: usize,
-    /// Validation accuracy of that epoch.
-    pub best_validation: Option<Accuracy>,
+    /// Validation scores of that epoch.
+    pub best_validation: Option<Scores>,
     /// Seconds of training, validation excluded.
     pub seconds: f64,
-    /// Images trained on per second.
+    /// Samples trained on per second.
     pub images_per_second: f64,
     /// Trained parameters of the objective's adapters.
     pub adapter_parameters: u64,
 }
 
-/// Where a training's lines and best weights go.
-pub trait Keeper<S> {
+/// Where a training's records and best weights go.
+pub trait CheckpointSink<S> {
     /// Takes a line of the metrics.
     ///
     /// # Errors
@@ -81,99 +80,102 @@ pub trait Keeper<S> {
     ///
     /// # Errors
     /// When it cannot be written.
-    fn keep(&mut self, arm: &Arm, student: &S) -> Result<PathBuf, Error>;
+    fn keep(&mut self, role: &Role, student: &S) -> Result<PathBuf, Error>;
 }
 
 /// Trains students to the end of their budget, or until the validation of none of them improves.
 ///
-/// A last batch of a single image is left out: BatchNorm has no standard deviation and a relation no
-/// second member. What is returned has the order of the pupils.
+/// A last batch of a single sample is left out: BatchNorm has no standard deviation and a relation no
+/// second member. The result has the order of the students.
 ///
 /// # Errors
 /// [`Error::NotFinite`] when a loss or its gradient stops being a number, [`Error::Stopped`]
 /// when the observer asks for it, [`Error::Core`] when a term cannot work on these networks, what
-/// the keeper returns, and, with a cache, [`Error::Recipe`] when it cannot serve a term and what
+/// the sink returns, and, with a cache, [`Error::Recipe`] when it cannot serve a term and what
 /// [`TeacherCache::output`](crate::cache::TeacherCache::output) returns.
 pub fn train<S, T>(
     job: Training<'_, S, T>,
-    keeper: &mut dyn Keeper<S>,
+    sink: &mut dyn CheckpointSink<S>,
     observer: &mut dyn Observer,
 ) -> Result<Vec<Trained<S>>, Error>
 where
-    S: Backbone<Input = Tensor<4>>,
-    T: Backbone<Input = Tensor<4>>,
+    S: Backbone,
+    T: Backbone<Input = S::Input>,
 {
     let Training {
-        pupils,
-        lessons,
+        students,
+        teachers,
         seed,
         config,
         train,
-        validation,
+        validate,
         device,
     } = job;
-    if let Some(cache) = &lessons.cache {
-        for pupil in &pupils {
-            cache.serves(&pupil.objective)?;
+    if let Some(cache) = &teachers.cache {
+        for student in &students {
+            cache.serves(&student.objective)?;
         }
     }
     let batches = usable_batches(train, config);
-    let members = pupils.into_iter();
-    let members = members
-        .map(|pupil| Member::new(pupil, config))
+    let students = students.into_iter();
+    let students = students
+        .map(|student| StudentInTraining::new(student, config))
         .collect::<Result<_, Error>>()?;
-    let mut course = Course {
-        cohort: Cohort { members, lessons },
+    let mut train_loop = TrainLoop {
+        group: StudentGroup { students, teachers },
         seed,
         config,
         train,
-        validation,
+        validate,
         device,
         batches,
         per_epoch: batches.div_ceil(config.accumulate),
         places: train.indices().iter().copied().zip(0..).collect(),
         step: 0,
     };
-    let (mut seconds, mut images) = (0.0, 0);
+    let (mut seconds, mut samples) = (0.0, 0);
     for epoch in 1..=config.epochs {
-        let cache = &course.cohort.lessons.cache;
-        let asked_before = cache.as_ref().map(|c| c.asked());
+        let cache = &train_loop.group.teachers.cache;
+        let stats_before = cache.as_ref().map(|c| c.stats());
         let begin = Instant::now();
-        let (seen, lr) = course.steps(epoch, keeper, observer)?;
-        let cache = &mut course.cohort.lessons.cache;
-        let asked = match (cache, asked_before) {
+        let (seen, lr) = train_loop.steps(epoch, sink, observer)?;
+        let cache = &mut train_loop.group.teachers.cache;
+        let cache_stats = match (cache, stats_before) {
             (Some(cache), Some(before)) => {
                 cache.commit()?;
-                Some(cache.asked().since(&before))
+                Some(cache.stats().since(&before))
             }
             _ => None,
         };
         let took = begin.elapsed().as_secs_f64();
         seconds += took;
-        images += seen;
-        let end = End {
+        samples += seen;
+        let end = EpochEnd {
             epoch,
             lr,
             seconds: took,
-            images: seen,
-            asked,
+            samples: seen,
+            cache: cache_stats,
         };
-        course.end_of_epoch(&end, keeper, observer)?;
-        let members = &course.cohort.members;
-        let waits = |p: usize| members.iter().all(|m| epoch >= m.best.epoch + p);
+        train_loop.end_of_epoch(&end, sink, observer)?;
+        let students = &train_loop.group.students;
+        let waits = |p: usize| students.iter().all(|s| epoch >= s.best.epoch + p);
         if config.patience.is_some_and(waits) {
             break;
         }
     }
-    let speed = images as f64 / seconds.max(1e-9);
-    let members = course.cohort.members.into_iter();
-    Ok(members.map(|m| m.trained(seconds, speed)).collect())
+    let speed = samples as f64 / seconds.max(1e-9);
+    let students = train_loop.group.students.into_iter();
+    Ok(students.map(|s| s.trained(seconds, speed)).collect())
 }
 
-/// Batches of an epoch, without a last one of a single image and within the recipe's limit.
-pub(crate) fn usable_batches(train: &Loader, config: &TrainConfig) -> usize {
+/// Batches of an epoch, without a last one of a single sample and within the recipe's limit.
+pub(crate) fn usable_batches<I: Input>(
+    train: &dyn Source<Input = I>,
+    config: &TrainConfig,
+) -> usize {
     let all = train.batches();
-    let single = config.batch > 1 && train.len() % config.batch == 1;
+    let single = config.batch > 1 && train.indices().len() % config.batch == 1;
     let usable = all - usize::from(single && all > 1);
     usable.min(config.batches_per_epoch.unwrap_or(usize::MAX))
 }

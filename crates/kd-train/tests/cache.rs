@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use kd_train::{Arm, Error, Event, Observer, Recipe, Record, RunOptions, Silent, Summary, run};
+use kd_train::{Error, Event, Observer, Recipe, Record, Role, RunOptions, Silent, Summary, run};
 
 /// 52 images in batches of 16, 16, 16 and 4; a move by one pixel and a flip have 18 views.
 const RECIPE: &str = r#"name = "cached"
@@ -92,7 +92,7 @@ struct Notes(Vec<String>);
 impl Observer for Notes {
     fn event(&mut self, event: Event<'_>) {
         match event {
-            Event::Started { arm, .. } => self.0.push(arm.to_string()),
+            Event::Started { role, .. } => self.0.push(role.to_string()),
             Event::Note(text) => self.0.push(text.into()),
             _ => {}
         }
@@ -149,7 +149,7 @@ fn an_exact_cache_changes_no_bit_in_memory_or_in_a_file() {
 
     let memory = scratch.run("memory", 2, &[EXACT]);
     assert_eq!(memory.losses, plain.losses);
-    let (hits, misses) = memory.asked();
+    let (hits, misses) = memory.stats();
     assert_eq!(hits + misses, 2 * 4 * 52);
     // Eight draws of 18 views differ 6.6 times on average.
     assert!((300..400).contains(&misses), "{misses}");
@@ -161,7 +161,7 @@ fn an_exact_cache_changes_no_bit_in_memory_or_in_a_file() {
 
     let first = scratch.run("first", 2, &[FILE]);
     assert_eq!(first.losses, plain.losses);
-    assert_eq!(first.asked(), (hits, misses));
+    assert_eq!(first.stats(), (hits, misses));
     let file = first.summary.cache.unwrap().file.unwrap();
     assert!(file.starts_with(scratch.out("teacher-cache")), "{file:?}");
     assert!(file.to_str().unwrap().contains("resnet8-"), "{file:?}");
@@ -169,13 +169,13 @@ fn an_exact_cache_changes_no_bit_in_memory_or_in_a_file() {
     // The next run has nothing to ask.
     let second = scratch.run("second", 2, &[FILE]);
     assert_eq!(second.losses, plain.losses);
-    assert_eq!(second.asked(), (hits + misses, 0));
+    assert_eq!(second.stats(), (hits + misses, 0));
 
     // Every epoch says how much was answered from the cache.
     let of_epochs: Vec<_> = records(&scratch.out("memory"))
         .iter()
         .filter_map(|r| match r {
-            Record::Epoch(e) if e.arm == Arm::Distilled => Some(e.cache.unwrap()),
+            Record::Epoch(e) if e.role == Role::Distilled => Some(e.cache.unwrap()),
             _ => None,
         })
         .collect();
@@ -200,7 +200,7 @@ fn a_stopped_epoch_is_not_lost() {
     let error = scratch.start("broken", 1, &[FILE, "train.lr.peak=1e30"]);
     assert!(matches!(error, Err(Error::NotFinite { .. })));
     let whole = scratch.run("whole", 1, &[FILE]);
-    let (hits, misses) = whole.asked();
+    let (hits, misses) = whole.stats();
     assert!(whole.summary.cache.unwrap().answers >= misses + 32);
     assert_eq!(hits + misses, 4 * 52);
 }
@@ -214,25 +214,25 @@ fn a_few_views_are_repeated_in_turn() {
     };
     let plain = scratch.run("plain", 1, &["compare=true"]);
     let two = with("two", 2);
-    let (hits, misses) = two.asked();
+    let (hits, misses) = two.stats();
     assert_eq!(hits + misses, 4 * 52);
     // Two draws of 18 views are the same for one image in 18.
     assert!((90..=104).contains(&misses), "{misses}");
     assert_eq!(with("again", 2).losses, two.losses);
 
     // From the third epoch on both students see other images than without the key.
-    for arm in [Arm::Alone, Arm::Distilled] {
+    for role in [Role::Baseline, Role::Distilled] {
         let of_epochs = |name: &str| -> Vec<f64> {
             let all = records(&scratch.out(name));
             let of_arm = all.into_iter().filter_map(|r| match r {
-                Record::Epoch(e) if e.arm == arm => Some(e.loss),
+                Record::Epoch(e) if e.role == role => Some(e.loss),
                 _ => None,
             });
             of_arm.collect()
         };
         let (plain, two) = (of_epochs("plain"), of_epochs("two"));
-        assert_eq!(plain[..2], two[..2], "{arm}");
-        assert_ne!(plain[2], two[2], "{arm}");
+        assert_eq!(plain[..2], two[..2], "{role}");
+        assert_ne!(plain[2], two[2], "{role}");
     }
     // As many views as epochs are the same data.
     assert_eq!(with("many", 4).losses, plain.losses);
@@ -336,7 +336,7 @@ fn every_stage_that_learns_from_the_teacher_alone_is_served_and_counted() {
     let forecast = forecast.unwrap();
     let start = "teacher cache: 14 showings of an image are about ";
     assert!(forecast.starts_with(start), "{forecast}");
-    let (hits, misses) = ran.asked();
+    let (hits, misses) = ran.stats();
     assert_eq!(hits + misses, 14 * 52);
 
     let plain = scratch.run("plain", 2, &[STAGE, beside]);
@@ -396,7 +396,7 @@ fn a_stage_that_asks_for_more_is_fine_when_the_cache_does_not_serve_it() {
         "train.epochs=1",
     ];
     let ran = scratch.run("hint", 1, &overrides);
-    let (hits, misses) = ran.asked();
+    let (hits, misses) = ran.stats();
     assert_eq!(hits + misses, 2 * 52);
 }
 

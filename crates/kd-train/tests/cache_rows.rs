@@ -4,7 +4,7 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use kd_core::Taps;
+use kd_core::{Part, Taps};
 use kd_data::{DataConfig, Loader, LoaderConfig};
 use kd_models::{Backbone, Network, NetworkConfig};
 use kd_train::cache::{CacheConfig, Identity, TeacherCache};
@@ -36,31 +36,35 @@ fn an_image_asked_for_alone_gets_the_answer_of_the_batch() {
     let batch = loader.epoch(1).next().unwrap();
     let want = teacher.forward(batch.images(&device), &taps);
 
-    let images: Vec<_> = batch
+    let samples: Vec<_> = batch
         .indices
         .iter()
-        .map(|&i| (i, loader.view(1, i)))
+        .map(|&i| (i, loader.view_number(1, i)))
         .collect();
     let config = CacheConfig {
         embedding: true,
         ..CacheConfig::default()
     };
-    let augment = DataConfig::default().augment;
-    let identity = Identity::new(&config, &teacher, "m", &dataset, augment, &device).unwrap();
+    let example = batch.images(&device);
+    let views = loader.possible_views();
+    let identity = Identity::new(&config, &teacher, "m", example, Vec::new(), views).unwrap();
     let mut cache = TeacherCache::open(identity, None).unwrap();
     let rows = |from: usize, to: usize| batch.images(&device).narrow(0, from, to - from);
     let twice = Tensor::cat(vec![rows(0, 2), rows(0, 2)], 0);
-    let of_both = [&images[..2], &images[..2]].concat();
+    let of_both = [&samples[..2], &samples[..2]].concat();
     cache.output(&teacher, twice, &of_both).unwrap();
     for (from, to) in [(0, 3), (2, 7), (0, 8)] {
         cache
-            .output(&teacher, rows(from, to), &images[from..to])
+            .output(&teacher, rows(from, to), &samples[from..to])
             .unwrap();
     }
-    assert_eq!((cache.asked().misses, cache.asked().hits), (8, 12));
-    let got = cache.output(&teacher, rows(0, 8), &images).unwrap();
+    assert_eq!((cache.stats().misses, cache.stats().hits), (8, 12));
+    let got = cache.output(&teacher, rows(0, 8), &samples).unwrap();
     let bits =
         |t: Tensor<2>| -> Vec<u32> { t.into_data().iter::<f32>().map(f32::to_bits).collect() };
     assert_eq!(bits(got.logits), bits(want.logits));
-    assert_eq!(bits(got.embedding.unwrap()), bits(want.embedding.unwrap()));
+    assert_eq!(
+        bits(got.embedding().unwrap()),
+        bits(want.embedding().unwrap())
+    );
 }

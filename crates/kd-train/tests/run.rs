@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 use kd_models::{Network, NetworkConfig};
 use kd_train::{
-    Arm, Error, Event, Observer, Recipe, Record, RunOptions, Silent, StepRecord, Summary, run,
+    Error, Event, Observer, Recipe, Record, Role, RunOptions, Silent, StepRecord, Summary, run,
 };
 
 const RECIPE: &str = r#"name = "tiny"
@@ -85,29 +85,29 @@ fn a_run_leaves_a_folder_that_explains_itself() {
     let out = folder.path().join("run");
     let summary = start(&[], &out, &mut Silent).unwrap();
 
-    let arms: Vec<_> = summary
-        .arms
+    let networks: Vec<_> = summary
+        .networks
         .iter()
-        .map(|a| (a.arm.clone(), a.seed))
+        .map(|a| (a.role.clone(), a.seed))
         .collect();
     assert_eq!(
-        arms,
+        networks,
         [
-            (Arm::Teacher, Some(1)),
-            (Arm::Alone, Some(1)),
-            (Arm::Distilled, Some(1)),
-            (Arm::Alone, Some(2)),
-            (Arm::Distilled, Some(2)),
+            (Role::Teacher, Some(1)),
+            (Role::Baseline, Some(1)),
+            (Role::Distilled, Some(1)),
+            (Role::Baseline, Some(2)),
+            (Role::Distilled, Some(2)),
         ]
     );
     let gain = summary.gain.as_ref().unwrap();
     assert_eq!(gain.per_seed.len(), 2);
     assert!(gain.std.is_some());
     assert_eq!(summary.data.test, 60);
-    assert_eq!(summary.arms[0].agreement, None);
-    assert!(summary.arms[2].agreement.is_some());
-    assert!(summary.arms[2].adapter_parameters > 0);
-    assert_eq!(summary.arms[1].adapter_parameters, 0);
+    assert_eq!(summary.networks[0].agreement, None);
+    assert!(summary.networks[2].agreement.is_some());
+    assert!(summary.networks[2].adapter_parameters > 0);
+    assert_eq!(summary.networks[1].adapter_parameters, 0);
     assert!(
         !summary
             .temperature
@@ -120,16 +120,17 @@ fn a_run_leaves_a_folder_that_explains_itself() {
     let text = std::fs::read_to_string(out.join("summary.json")).unwrap();
     let written: Summary = serde_json::from_str(&text).unwrap();
     let results = |s: &Summary| -> Vec<_> {
-        let arms = s.arms.iter();
-        arms.map(|a| {
-            (
-                a.arm.clone(),
-                a.seed,
-                a.bytes,
-                format!("{:.6}", a.test.top1),
-            )
-        })
-        .collect()
+        let networks = s.networks.iter();
+        networks
+            .map(|a| {
+                (
+                    a.role.clone(),
+                    a.seed,
+                    a.bytes,
+                    format!("{:.6}", a.test.get("top1").unwrap()),
+                )
+            })
+            .collect()
     };
     assert_eq!(results(&written), results(&summary));
     assert_eq!(written.data, summary.data);
@@ -146,7 +147,7 @@ fn a_run_leaves_a_folder_that_explains_itself() {
     let of_distilled: Vec<_> = records
         .iter()
         .filter_map(|r| match r {
-            Record::Step(s) if s.arm == Arm::Distilled && s.seed == 1 => Some(s),
+            Record::Step(s) if s.role == Role::Distilled && s.seed == 1 => Some(s),
             _ => None,
         })
         .collect();
@@ -174,7 +175,7 @@ fn memory_is_not_counted_as_adapters() {
         "objective={crd = {dim = 8, negatives = 4}}",
     ];
     let summary = start(&overrides, &folder.path().join("crd"), &mut Silent).unwrap();
-    let distilled = summary.arms.iter().find(|a| a.arm == Arm::Distilled);
+    let distilled = summary.networks.iter().find(|a| a.role == Role::Distilled);
     // An embedding of 64 channels in 8 dimensions for each network.
     assert_eq!(distilled.unwrap().adapter_parameters, 2 * (64 * 8 + 8));
 }
@@ -195,7 +196,7 @@ fn gradients_are_measured_beside_the_training() {
         let records = records(&out).into_iter();
         records
             .filter_map(|r| match r {
-                Record::Step(s) if s.arm == Arm::Distilled && s.seed == 1 => Some(s),
+                Record::Step(s) if s.role == Role::Distilled && s.seed == 1 => Some(s),
                 _ => None,
             })
             .collect()
@@ -252,7 +253,7 @@ fn gradients_balance_the_weights() {
     let mut seen = 0;
     for record in records(&out) {
         let Record::Step(step) = record else { continue };
-        if step.arm != Arm::Distilled {
+        if step.role != Role::Distilled {
             continue;
         }
         let strength = |name: &str| {
@@ -282,7 +283,7 @@ fn a_recipe_without_a_teacher_trains_the_student() {
     let recipe = Recipe::load(&file, &[]).unwrap();
     let out = folder.path().join("run");
     let summary = run(&recipe, &options(&out, 1), &Device::flex(), &mut Silent).unwrap();
-    assert_eq!(summary.arms.len(), 1);
+    assert_eq!(summary.networks.len(), 1);
     assert_eq!((summary.gain, summary.temperature), (None, None));
     assert!(out.join("student.safetensors").exists());
 }
@@ -299,18 +300,18 @@ fn a_student_can_be_its_own_teacher() {
         "train.log_every=1",
     ];
     start(&overrides, &out, &mut Silent).unwrap();
-    let weights = |arm: Arm| -> Vec<(String, f64)> {
+    let weights = |role: Role| -> Vec<(String, f64)> {
         let records = records(&out).into_iter();
         let mut steps = records.filter_map(|record| match record {
-            Record::Step(step) if step.arm == arm => Some(step),
+            Record::Step(step) if step.role == role => Some(step),
             _ => None,
         });
         let components = steps.next().unwrap().components.into_iter();
         components.map(|(name, c)| (name, c.weight)).collect()
     };
-    assert_eq!(weights(Arm::Alone), [("cross_entropy".into(), 1.0)]);
+    assert_eq!(weights(Role::Baseline), [("cross_entropy".into(), 1.0)]);
     assert_eq!(
-        weights(Arm::Distilled),
+        weights(Role::Distilled),
         [("byot".into(), 1.0), ("cross_entropy".into(), 0.5)]
     );
 }
@@ -404,7 +405,7 @@ fn patience_ends_a_training_that_does_not_improve() {
         "compare=false",
     ];
     let summary = start(&overrides, &out, &mut Silent).unwrap();
-    let training = summary.arms[1].training.as_ref().unwrap();
+    let training = summary.networks[1].training.as_ref().unwrap();
     assert!(training.epochs < 40, "{training:?}");
     assert_eq!(training.epochs, training.best_epoch + 1);
 }

@@ -8,8 +8,8 @@ use burn::tensor::{Device, Tensor};
 use kd_data::{Augment, Loader, LoaderConfig};
 use kd_models::{Network, NetworkConfig};
 use kd_train::{
-    Arm, ArmSummary, EvalOptions, Event, Observer, Recipe, RunOptions, Silent, Summary, evaluate,
-    predict, run,
+    EvalOptions, Event, NetworkSummary, Observer, Recipe, Role, RunOptions, Silent, Summary,
+    evaluate, predict, run,
 };
 
 const RECIPE: &str = r#"name = "simkd"
@@ -51,8 +51,8 @@ fn options(out: &Path) -> RunOptions {
     }
 }
 
-fn of(summary: &Summary, arm: Arm) -> &ArmSummary {
-    summary.arms.iter().find(|a| a.arm == arm).unwrap()
+fn of(summary: &Summary, role: Role) -> &NetworkSummary {
+    summary.networks.iter().find(|a| a.role == role).unwrap()
 }
 
 fn load(model: &str, path: &Path) -> Network {
@@ -81,7 +81,7 @@ fn the_student_is_measured_and_saved_with_the_projector_and_the_teachers_classif
     let recipe = recipe(&[]);
     let device = Device::flex();
     let summary = run(&recipe, &options(&out), &device, &mut Silent).unwrap();
-    let (alone, distilled) = (of(&summary, Arm::Alone), of(&summary, Arm::Distilled));
+    let (alone, distilled) = (of(&summary, Role::Baseline), of(&summary, Role::Distilled));
 
     let file = out.join("student.safetensors");
     let deployed = load("resnet8", &file);
@@ -142,7 +142,7 @@ fn the_student_is_measured_and_saved_with_the_projector_and_the_teachers_classif
     let taken =
         |note: &String| note.starts_with("student distilled") && note.contains("taken from");
     assert!(notes.0.iter().any(taken), "{:?}", notes.0);
-    let second = of(&second, Arm::Distilled);
+    let second = of(&second, Role::Distilled);
     assert_eq!(second.test, distilled.test);
     assert_eq!(second.parameters, distilled.parameters);
 }
@@ -161,7 +161,7 @@ fn a_stage_with_a_head_is_a_start_and_a_teacher_like_any_other() {
     ]);
     let summary = run(&recipe, &options(&out), &Device::flex(), &mut Silent).unwrap();
     let [stage, student] =
-        [Arm::Stage("first".into()), Arm::Distilled].map(|arm| of(&summary, arm));
+        [Role::Stage("first".into()), Role::Distilled].map(|role| of(&summary, role));
     assert_eq!(stage.parameters, student.parameters);
     // Its head is trained on: it is a part of the network.
     let first = load(

@@ -10,7 +10,7 @@ use kd_core::terms::kd::kd;
 use kd_core::{Taps, draw};
 use kd_data::{Loader, LoaderConfig};
 use kd_models::{Backbone, Network, NetworkConfig};
-use kd_train::{Arm, Event, Observer, Recipe, Record, RunOptions, Summary, run};
+use kd_train::{Event, Observer, Recipe, Record, Role, RunOptions, Summary, run};
 
 const RECIPE: &str = r#"name = "tiny"
 
@@ -55,7 +55,7 @@ struct Notes {
 impl Observer for Notes {
     fn event(&mut self, event: Event<'_>) {
         match event {
-            Event::Started { arm, .. } => self.started.push(arm.to_string()),
+            Event::Started { role, .. } => self.started.push(role.to_string()),
             Event::Note(text) => self.notes.push(text.into()),
             _ => {}
         }
@@ -70,11 +70,11 @@ struct Ran {
 
 impl Ran {
     /// Every loss with its components, of one network.
-    fn losses(&self, arm: &str) -> Vec<String> {
+    fn losses(&self, role: &str) -> Vec<String> {
         let text = std::fs::read_to_string(self.out.join("metrics.jsonl")).unwrap();
         let records = text.lines().map(|l| serde_json::from_str(l).unwrap());
         let of_arm = records.filter_map(|record| match record {
-            Record::Step(s) if s.arm.to_string() == arm => {
+            Record::Step(s) if s.role.to_string() == role => {
                 Some(format!("{} {} {:?}", s.step, s.loss, s.components))
             }
             _ => None,
@@ -82,9 +82,9 @@ impl Ran {
         of_arm.collect()
     }
 
-    fn arms(&self) -> Vec<String> {
-        let arms = self.summary.arms.iter();
-        arms.map(|a| a.arm.to_string()).collect()
+    fn networks(&self) -> Vec<String> {
+        let networks = self.summary.networks.iter();
+        networks.map(|a| a.role.to_string()).collect()
     }
 }
 
@@ -117,7 +117,7 @@ fn an_assistant_stands_between_teacher_and_student() {
     ];
     let chain = start(folder.path(), "chain", &chain, false);
     assert_eq!(
-        chain.arms(),
+        chain.networks(),
         [
             "teacher",
             "stage:assistant",
@@ -143,19 +143,19 @@ fn an_assistant_stands_between_teacher_and_student() {
 
     let from: Vec<_> = chain
         .summary
-        .arms
+        .networks
         .iter()
         .map(|a| a.learned_from.join(" "))
         .collect();
     assert_eq!(from, ["", "teacher", "", "assistant", ""]);
 
-    let cost = |arm: Arm| {
-        let arms = &chain.summary.arms;
-        let measured = arms.iter().find(|a| a.arm == arm).unwrap();
+    let cost = |role: Role| {
+        let networks = &chain.summary.networks;
+        let measured = networks.iter().find(|a| a.role == role).unwrap();
         (measured.parameters, measured.macs, measured.bytes)
     };
-    let (a, b) = (cost(Arm::Stage("assistant".into())), cost(Arm::Distilled));
-    assert_eq!(cost(Arm::Ensemble), (a.0 + b.0, a.1 + b.1, a.2 + b.2));
+    let (a, b) = (cost(Role::Stage("assistant".into())), cost(Role::Distilled));
+    assert_eq!(cost(Role::Ensemble), (a.0 + b.0, a.1 + b.1, a.2 + b.2));
     let report = std::fs::read_to_string(chain.out.join("report.html")).unwrap();
     assert!(report.contains("Stage assistant") && report.contains("Ensemble"));
 }
@@ -167,7 +167,7 @@ fn one_teacher_teaches_many_students_at_once() {
     let peers = "student.peers=[\"resnet14\", \"resnet14\"]";
     let together = start(folder.path(), "together", &[peers], false);
     assert_eq!(
-        together.arms(),
+        together.networks(),
         [
             "teacher",
             "alone",
@@ -179,12 +179,12 @@ fn one_teacher_teaches_many_students_at_once() {
         ]
     );
     let single = start(folder.path(), "single", &[], false);
-    for arm in ["teacher", "alone", "distilled"] {
-        assert!(!single.losses(arm).is_empty());
-        assert_eq!(single.losses(arm), together.losses(arm), "{arm}");
+    for role in ["teacher", "alone", "distilled"] {
+        assert!(!single.losses(role).is_empty());
+        assert_eq!(single.losses(role), together.losses(role), "{role}");
     }
     // The second of a name is drawn anew.
-    let peers = ["peer:resnet14", "peer:resnet14-2"].map(|arm| together.losses(arm));
+    let peers = ["peer:resnet14", "peer:resnet14-2"].map(|role| together.losses(role));
     assert_ne!(peers[0], peers[1]);
 }
 
@@ -202,15 +202,19 @@ fn several_teachers_teach_by_their_maps() {
     ];
     let ran = start(folder.path(), "several", &overrides, false);
     // The second learns from the teacher alone, by the same terms.
-    for arm in ["stage:second", "distilled"] {
-        let losses = ran.losses(arm);
+    for role in ["stage:second", "distilled"] {
+        let losses = ran.losses(role);
         assert_eq!(losses.len(), 3);
         assert!(
             losses.iter().all(|step| step.contains("\"camkd\"")),
             "{losses:?}"
         );
     }
-    let student = ran.summary.arms.iter().find(|a| a.arm == Arm::Distilled);
+    let student = ran
+        .summary
+        .networks
+        .iter()
+        .find(|a| a.role == Role::Distilled);
     let student = student.unwrap();
     assert_eq!(student.learned_from, ["teacher", "second"]);
     // A connector a teacher: 64 channels to 64, with scale and shift. Running statistics are not
@@ -230,10 +234,10 @@ fn students_learn_from_each_other() {
         "compare=false",
     ];
     let mutual_run = start(folder.path(), "mutual", &mutual, false);
-    assert_eq!(mutual_run.arms(), ["distilled", "peer:resnet14"]);
-    let arms = &mutual_run.summary.arms;
-    assert_eq!(arms[0].learned_from, ["resnet14"]);
-    assert_eq!(arms[1].learned_from, ["student"]);
+    assert_eq!(mutual_run.networks(), ["distilled", "peer:resnet14"]);
+    let networks = &mutual_run.summary.networks;
+    assert_eq!(networks[0].learned_from, ["resnet14"]);
+    assert_eq!(networks[1].learned_from, ["student"]);
 
     let recipe = recipe(&mutual).unwrap();
     let dataset = kd_data::load(&recipe.data, &mut |_| {}).unwrap();
@@ -258,7 +262,7 @@ fn students_learn_from_each_other() {
             network.forward(batch.images(&device), &Taps::none()).logits
         })
         .collect();
-    for (arm, student, teacher) in [("distilled", 0, 1), ("peer:resnet14", 1, 0)] {
+    for (role, student, teacher) in [("distilled", 0, 1), ("peer:resnet14", 1, 0)] {
         let expected: f64 = kd(logits[student].clone(), logits[teacher].clone(), 2.0)
             .unwrap()
             .into_scalar::<f32>()
@@ -267,7 +271,7 @@ fn students_learn_from_each_other() {
         let first = text
             .lines()
             .find_map(|line| match serde_json::from_str(line).unwrap() {
-                Record::Step(s) if s.arm.to_string() == arm => Some(s),
+                Record::Step(s) if s.role.to_string() == role => Some(s),
                 _ => None,
             });
         let found = first.unwrap().components["kd"].value;
@@ -305,14 +309,19 @@ fn a_stage_starts_from_another() {
         "stages.hint.train={epochs = 2, batch = 16, lr = {peak = 0.05}}",
     ];
     let ran = start(folder.path(), "hint", &hint, false);
-    assert_eq!(ran.arms(), ["teacher", "stage:hint", "alone", "distilled"]);
-    let weights = |arm: &str| {
-        let path = ran.out.join(format!("checkpoints/{arm}-seed1.safetensors"));
+    assert_eq!(
+        ran.networks(),
+        ["teacher", "stage:hint", "alone", "distilled"]
+    );
+    let weights = |role: &str| {
+        let path = ran
+            .out
+            .join(format!("checkpoints/{role}-seed1.safetensors"));
         let config = NetworkConfig::new("resnet8", 10, 1);
         convolutions(&Network::from_file(&config, path, &Device::flex()).unwrap())
     };
     // Its last epoch counts: it need not classify.
-    let hint = ran.summary.arms[1].training.as_ref().unwrap();
+    let hint = ran.summary.networks[1].training.as_ref().unwrap();
     assert_eq!((hint.best_epoch, hint.best_validation_top1), (2, None));
     assert!(weights("distilled") == weights("stage-hint"));
     assert!(weights("alone") != weights("stage-hint"));
@@ -326,13 +335,13 @@ fn what_an_earlier_run_finished_is_not_done_again() {
 
     let again = start(folder.path(), "again", &[], true);
     assert!(again.notes.started.is_empty(), "{:?}", again.notes.started);
-    for arm in ["teacher", "alone", "distilled"] {
-        assert!(!again.losses(arm).is_empty());
-        assert_eq!(again.losses(arm), first.losses(arm));
+    for role in ["teacher", "alone", "distilled"] {
+        assert!(!again.losses(role).is_empty());
+        assert_eq!(again.losses(role), first.losses(role));
     }
     let accuracy = |ran: &Ran| -> Vec<f64> {
-        let arms = ran.summary.arms.iter();
-        arms.map(|a| a.test.loss).collect()
+        let networks = ran.summary.networks.iter();
+        networks.map(|a| a.test.loss).collect()
     };
     assert_eq!(accuracy(&again), accuracy(&first));
     assert!(

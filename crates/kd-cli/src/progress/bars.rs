@@ -37,13 +37,13 @@ impl Bars {
         match event {
             Event::Data(progress) => self.data(progress),
             Event::Started {
-                arm,
+                role,
                 seed,
                 model,
                 epochs,
                 steps_per_epoch,
             } => {
-                self.say(&line::started(arm, *seed, model, *epochs, *steps_per_epoch));
+                self.say(&line::started(role, *seed, model, *epochs, *steps_per_epoch));
                 self.epochs = *epochs;
                 self.validation.clear();
                 let bar = ProgressBar::new((epochs * steps_per_epoch) as u64);
@@ -63,11 +63,11 @@ impl Bars {
                     self.validation = format!(", validation top-1 {top1:.2} %");
                 }
             }
-            Event::Measuring { arm, seed } => {
+            Event::Measuring { role, seed } => {
                 self.open(About::Measuring, ProgressBar::new_spinner(), SPINNER);
-                self.message(format!("{}: measuring", line::who(arm, *seed)));
+                self.message(format!("{}: measuring", line::who(role, *seed)));
             }
-            Event::Measured(arm) => self.say(&line::measured(arm)),
+            Event::Measured(role) => self.say(&line::measured(role)),
             Event::Note(text) => self.say(text),
         }
     }

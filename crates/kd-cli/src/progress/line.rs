@@ -1,7 +1,7 @@
 //! The words of progress, the same on bars and in plain lines.
 
 use kd_data::Progress;
-use kd_train::{Arm, ArmSummary, EpochRecord, StepRecord};
+use kd_train::{Role, NetworkSummary, EpochRecord, StepRecord};
 
 use crate::format::{bytes, count, duration, rate, short};
 
@@ -22,8 +22,8 @@ pub fn data(progress: &Progress) -> String {
 }
 
 /// `student distilled, seed 1`.
-pub fn who(arm: &Arm, seed: Option<u64>) -> String {
-    let name = arm.title();
+pub fn who(role: &Role, seed: Option<u64>) -> String {
+    let name = role.title();
     match seed {
         None => name,
         Some(seed) => format!("{name}, seed {seed}"),
@@ -31,10 +31,10 @@ pub fn who(arm: &Arm, seed: Option<u64>) -> String {
 }
 
 /// What begins.
-pub fn started(arm: &Arm, seed: u64, model: &str, epochs: usize, steps_per_epoch: usize) -> String {
+pub fn started(role: &Role, seed: u64, model: &str, epochs: usize, steps_per_epoch: usize) -> String {
     format!(
         "{}: training {model} for {epochs} epochs of {steps_per_epoch} steps",
-        who(arm, Some(seed))
+        who(role, Some(seed))
     )
 }
 
@@ -42,8 +42,8 @@ pub fn started(arm: &Arm, seed: u64, model: &str, epochs: usize, steps_per_epoch
 pub fn step(record: &StepRecord) -> String {
     let components = record.components.iter().map(|(name, c)| (name, c.value));
     // Others train in the same pass.
-    let who = match record.arm {
-        Arm::Peer(_) | Arm::PeerAlone(_) => format!("{}: ", record.arm.title()),
+    let who = match record.role {
+        Role::Peer(_) | Role::PeerBaseline(_) => format!("{}: ", record.role.title()),
         _ => String::new(),
     };
     format!(
@@ -59,7 +59,7 @@ pub fn epoch(record: &EpochRecord, epochs: usize) -> String {
     let components = record.components.iter().map(|(name, value)| (name, *value));
     let mut text = format!(
         "{}, epoch {}/{epochs}: {}, lr {}, {:.0} images/s, {}",
-        who(&record.arm, Some(record.seed)),
+        who(&record.role, Some(record.seed)),
         record.epoch,
         loss(record.loss, components),
         rate(record.lr),
@@ -73,15 +73,15 @@ pub fn epoch(record: &EpochRecord, epochs: usize) -> String {
 }
 
 /// What a network scored.
-pub fn measured(arm: &ArmSummary) -> String {
+pub fn measured(role: &NetworkSummary) -> String {
     let mut text = format!(
         "{}: {} ({} parameters) test top-1 {:.2} %",
-        who(&arm.arm, arm.seed),
-        arm.model,
-        count(arm.parameters),
-        arm.test.top1
+        who(&role.role, role.seed),
+        role.model,
+        count(role.parameters),
+        role.test.top1
     );
-    if let Some(training) = &arm.training {
+    if let Some(training) = &role.training {
         text.push_str(&format!(
             ", trained {} epochs in {}, best epoch {}",
             training.epochs,
@@ -106,7 +106,7 @@ mod tests {
     #[test]
     fn an_epoch_names_every_component() {
         let record = EpochRecord {
-            arm: Arm::Distilled,
+            role: Role::Distilled,
             seed: 1,
             epoch: 2,
             step: 40,

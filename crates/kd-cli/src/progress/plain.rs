@@ -31,14 +31,14 @@ impl Plain {
                 line::data(progress)
             }
             Event::Started {
-                arm,
+                role,
                 seed,
                 model,
                 epochs,
                 steps_per_epoch,
             } => {
                 (self.epochs, self.steps_per_epoch) = (*epochs, *steps_per_epoch);
-                line::started(arm, *seed, model, *epochs, *steps_per_epoch)
+                line::started(role, *seed, model, *epochs, *steps_per_epoch)
             }
             Event::Step(record) => {
                 self.pause_over().then_some(())?;
@@ -53,7 +53,7 @@ impl Plain {
             }
             Event::Epoch(record) => line::epoch(record, self.epochs),
             Event::Measuring { .. } => return None,
-            Event::Measured(arm) => line::measured(arm),
+            Event::Measured(role) => line::measured(role),
             Event::Note(text) => (*text).into(),
         };
         self.last = Some(Instant::now());
@@ -67,7 +67,7 @@ impl Plain {
 
 #[cfg(test)]
 mod tests {
-    use kd_train::{Arm, StepRecord};
+    use kd_train::{Role, StepRecord};
 
     use super::*;
 
@@ -75,7 +75,7 @@ mod tests {
     fn steps_are_told_only_after_a_pause() {
         let mut plain = Plain::default();
         let started = Event::Started {
-            arm: &Arm::Alone,
+            role: &Role::Baseline,
             seed: 1,
             model: "resnet8",
             epochs: 2,
@@ -83,7 +83,7 @@ mod tests {
         };
         assert!(plain.text(&started).is_some());
         let record = StepRecord {
-            arm: Arm::Alone,
+            role: Role::Baseline,
             seed: 1,
             epoch: 2,
             step: 24,

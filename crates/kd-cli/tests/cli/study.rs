@@ -98,11 +98,11 @@ fn a_study_compares_its_variants_and_goes_on_where_it_ended() {
 
 /// The numbers of the study are those of its runs.
 fn check_results(results: &Value, runs: &Path) {
-    let top1 = |variant: &str, arm: &str| -> Vec<f64> {
+    let top1 = |variant: &str, role: &str| -> Vec<f64> {
         let summary = json(&runs.join(variant).join("summary.json"));
-        let arms = summary["arms"].as_array().unwrap().clone();
-        arms.iter()
-            .filter(|a| a["arm"] == arm)
+        let networks = summary["networks"].as_array().unwrap().clone();
+        networks.iter()
+            .filter(|a| a["role"] == role)
             .map(|a| a["test"]["top1"].as_f64().unwrap())
             .collect()
     };
@@ -277,10 +277,10 @@ fn a_variant_may_bring_its_own_comparison() {
     let runs = folder.path().join("runs/study");
     let results = json(&runs.join("study.json"));
     let summary = json(&runs.join("more/summary.json"));
-    let top1 = |arm: &str| {
-        let arms = summary["arms"].as_array().unwrap();
-        let arm = arms.iter().find(|a| a["arm"] == arm).unwrap();
-        arm["test"]["top1"].as_f64().unwrap()
+    let top1 = |role: &str| {
+        let networks = summary["networks"].as_array().unwrap();
+        let role = networks.iter().find(|a| a["role"] == role).unwrap();
+        role["test"]["top1"].as_f64().unwrap()
     };
     let gain = |at: usize| results["variants"][at]["gain"]["points"]["mean"].as_f64();
     assert_eq!(gain(2), Some(top1("distilled") - top1("alone")));

@@ -7,13 +7,13 @@ use burn::tensor::{Distribution, Tensor, TensorData};
 use kd_core::terms::ft::FtConfig;
 use kd_core::terms::vid::VidConfig;
 use kd_core::{
-    Classifier, Error, Levels, Maps, ObjectiveConfig, Output, Pair, Step, Term, TermConfig, draw,
-    methods,
+    Classifier, Error, ObjectiveConfig, Output, Pair, Part, PartValue, Step, Taps, Targets, Term,
+    TermConfig, draw, methods,
 };
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
-use crate::{classes_of, device};
+use crate::{classes_of, device, replace};
 
 const STEP: Step = Step {
     epoch: 1,
@@ -50,41 +50,57 @@ pub(crate) fn shown(
         values
     };
     let mut output = Output::new(leaf("logits".into(), batch * 3).reshape([batch, 3]));
-    let embedding = leaf("embedding".into(), batch * shapes.embedding);
-    output.embedding = Some(embedding.reshape([batch, shapes.embedding]));
-    output.classifier = Some(Classifier {
+    let all = Taps::all();
+    let embedding = leaf(leaf_name(Part::Embedding, 0), batch * shapes.embedding);
+    let embedding: Tensor<2> = embedding.reshape([batch, shapes.embedding]);
+    output.push(Part::Embedding, &embedding, &all);
+    let classifier = Classifier {
         weight: leaf("classifier weight".into(), shapes.embedding * 3)
             .reshape([shapes.embedding, 3]),
         bias: leaf("classifier bias".into(), 3),
-    });
-    output.maps = Maps::default();
-    output.maps_preact = Maps::default();
+    };
+    output.push(Part::Classifier, &classifier, &all);
     for (i, &[channels, side]) in shapes.maps.iter().enumerate() {
         let shape = [batch, channels, side, side];
         let count = shape.iter().product();
-        let map = leaf(format!("map {i}"), count).reshape(shape);
-        output.maps.push(&map, &Levels::All);
-        let preact = leaf(format!("preact {i}"), count).reshape(shape);
-        output.maps_preact.push(&preact, &Levels::All);
+        for part in [Part::Maps, Part::MapsPreact] {
+            let map: Tensor<4> = leaf(leaf_name(part, i), count).reshape(shape);
+            output.push(part, &map, &all);
+        }
     }
     for i in 0..=shapes.layers {
         let shape = [batch, 5, shapes.width];
-        let tokens = leaf(format!("tokens {i}"), batch * 5 * shapes.width).reshape(shape);
-        output.tokens.push(&tokens, &Levels::All);
+        let tokens = leaf(leaf_name(Part::Tokens, i), batch * 5 * shapes.width);
+        let tokens: Tensor<3> = tokens.reshape(shape);
+        output.push(Part::Tokens, &tokens, &all);
     }
     for i in 0..shapes.layers {
-        let attention = leaf(format!("attention {i}"), batch * 2 * 25).reshape([batch, 2, 5, 5]);
-        output.attentions.push(&attention, &Levels::All);
+        let attention = leaf(leaf_name(Part::Attentions, i), batch * 2 * 25);
+        let attention: Tensor<4> = attention.reshape([batch, 2, 5, 5]);
+        output.push(Part::Attentions, &attention, &all);
     }
     (output, leaves)
+}
+
+/// What [`shown`] calls the tensor at a level of a part.
+fn leaf_name(part: Part, level: usize) -> String {
+    match part {
+        Part::Embedding => "embedding".into(),
+        Part::Maps => format!("map {level}"),
+        Part::MapsPreact => format!("preact {level}"),
+        Part::Tokens => format!("tokens {level}"),
+        Part::Attentions => format!("attention {level}"),
+        other => panic!("{} is no tensor that is shown here", other.name()),
+    }
 }
 
 /// What a dry run of a network shows, whose classifier reads the average of its last map where it can.
 pub(crate) fn dry(shapes: &Shown, seed: u64) -> Output {
     let (mut output, _) = shown(shapes, 1, seed);
-    let last = output.map(shapes.levels(Part::Maps) - 1).unwrap();
+    let last = output.map(shapes.maps.len() - 1).unwrap();
     if last.dims()[1] == shapes.embedding {
-        output.embedding = Some(last.flatten::<3>(2, 3).mean_dim(2).squeeze_dim(2));
+        let average: Tensor<2> = last.flatten::<3>(2, 3).mean_dim(2).squeeze_dim(2);
+        replace(&mut output, Part::Embedding, &average);
     }
     output
 }
@@ -113,17 +129,18 @@ fn configured(name: &str) -> ObjectiveConfig {
     serde_json::from_value::<ObjectiveConfig>(serde_json::json!({ "x": { "term": name } }))
         .unwrap()
         .with_samples(9)
+        .unwrap()
 }
 
 pub(crate) fn batch<'a>(
     student: &'a Output,
     teacher: &'a Output,
-    labels: &'a Tensor<1, burn::tensor::Int>,
+    targets: &'a Targets,
 ) -> Pair<'a> {
     Pair {
         student,
         teacher: Some(teacher),
-        labels,
+        targets,
         indices: Some(&[3, 0, 8, 5]),
     }
 }
@@ -138,9 +155,9 @@ fn every_term_runs_between_networks_of_any_shapes() {
                 .unwrap_or_else(|e| panic!("{}: {e}", method.name));
             let (student, leaves) = shown(&student, BATCH, 1);
             let (teacher, taught) = shown(&teacher, BATCH, 2);
-            let labels = classes_of(&[0, 2, 1, 1]);
+            let targets = Targets::labels(classes_of(&[0, 2, 1, 1]));
             let evaluation = objective
-                .forward(&batch(&student, &teacher, &labels), &STEP)
+                .forward(&batch(&student, &teacher, &targets), &STEP)
                 .unwrap_or_else(|e| panic!("{}: {e}", method.name));
             let gradients = evaluation.total.backward();
             let value: f32 = evaluation.total.into_scalar();
@@ -166,28 +183,17 @@ fn a_term_asks_for_what_it_reads_and_no_more() {
             .init(&dry(student, 1), Some(&dry(teacher, 2)), &device())
             .unwrap();
         let taps = objective.taps();
-        let kept = |shapes: &Shown, taps: &kd_core::Taps| {
+        let kept = |shapes: &Shown, taps: &Taps| {
             let (all, _) = shown(shapes, BATCH, 1);
             let mut kept = Output::new(all.logits.clone());
-            kept.embedding = all.embedding.clone().filter(|_| taps.embedding);
-            kept.classifier = all.classifier.clone().filter(|_| taps.classifier);
-            for level in 0..all.levels(Part::Maps) {
-                kept.maps.push(&all.map(level).unwrap(), &taps.maps);
-                let preact = all.map_preact(level).unwrap();
-                kept.maps_preact.push(&preact, &taps.maps_preact);
-            }
-            for level in 0..all.levels(Part::Tokens) {
-                kept.tokens.push(&all.tokens(level).unwrap(), &taps.tokens);
-            }
-            for level in 0..all.levels(Part::Attentions) {
-                let attention = all.attention(level).unwrap();
-                kept.attentions.push(&attention, &taps.attentions);
+            for (part, _, value) in all.kept() {
+                kept.push(part, value, taps);
             }
             kept
         };
         let (student, teacher) = (kept(student, &taps.student), kept(teacher, &taps.teacher));
-        let labels = classes_of(&[0, 2, 1, 1]);
-        let found = objective.forward(&batch(&student, &teacher, &labels), &STEP);
+        let targets = Targets::labels(classes_of(&[0, 2, 1, 1]));
+        let found = objective.forward(&batch(&student, &teacher, &targets), &STEP);
         assert!(found.is_ok(), "{}: {:?}", method.name, found.err());
     }
 }
@@ -227,9 +233,9 @@ fn gradients_are_slopes() {
             .unwrap();
         let (student, leaves) = shown(student_shapes, BATCH, 1);
         let (teacher, _) = shown(teacher_shapes, BATCH, 2);
-        let labels = classes_of(&[0, 2, 1, 1]);
+        let targets = Targets::labels(classes_of(&[0, 2, 1, 1]));
         let total = |student: &Output| {
-            let pair = batch(student, &teacher, &labels);
+            let pair = batch(student, &teacher, &targets);
             objective.forward(&pair, &STEP).unwrap().components[0]
                 .value
                 .clone()
@@ -264,33 +270,27 @@ fn gradients_are_slopes() {
 
 /// The same output with every tensor changed, by its name in [`shown`].
 fn stepped(output: &Output, step: impl Fn(String, Tensor<1>) -> Tensor<1>) -> Output {
-    fn all<const D: usize>(
-        maps: &Maps<D>,
-        name: &str,
+    fn moved<const D: usize>(
+        tensor: &Tensor<D>,
+        name: String,
         step: impl Fn(String, Tensor<1>) -> Tensor<1>,
-    ) -> Maps<D> {
-        let mut moved = Maps::default();
-        for (level, map) in maps.iter() {
-            let flat = map.clone().reshape([map.shape().num_elements()]);
-            let map = step(format!("{name} {level}"), flat).reshape(map.dims());
-            moved.push(&map, &Levels::All);
-        }
-        moved
+    ) -> Tensor<D> {
+        let flat = tensor.clone().reshape([tensor.shape().num_elements()]);
+        step(name, flat).reshape(tensor.dims())
     }
-    let rows = |name: &str, rows: Tensor<2>| {
-        let flat = rows.clone().reshape([rows.shape().num_elements()]);
-        step(name.into(), flat).reshape(rows.dims())
-    };
-    Output {
-        logits: rows("logits", output.logits.clone()),
-        embedding: Some(rows("embedding", output.embedding().unwrap())),
-        classifier: output.classifier.clone(),
-        maps: all(&output.maps, "map", &step),
-        maps_preact: all(&output.maps_preact, "preact", &step),
-        tokens: all(&output.tokens, "tokens", &step),
-        attentions: all(&output.attentions, "attention", &step),
-        members: Vec::new(),
+    let all = Taps::all();
+    let mut stepped = Output::new(moved(&output.logits, "logits".into(), &step));
+    for (part, level, value) in output.kept() {
+        let name = || leaf_name(part, level);
+        let value: PartValue = match value {
+            PartValue::Rank2(rows) => moved(rows, name(), &step).into(),
+            PartValue::Rank3(tokens) => moved(tokens, name(), &step).into(),
+            PartValue::Rank4(map) => moved(map, name(), &step).into(),
+            layer => layer.clone(),
+        };
+        stepped.push(part, &value, &all);
     }
+    stepped
 }
 
 fn built(config: impl Into<TermConfig>, [student, teacher]: [&Shown; 2]) -> Term {
@@ -317,13 +317,16 @@ fn the_variance_starts_where_it_is_told_and_is_trained() {
         let (student, _) = shown(student, BATCH, 1);
         // A teacher that is far away: ½ (d² / σ² + log σ²), of which the first part counts.
         let (mut teacher, _) = shown(teacher, BATCH, 2);
-        let mut far = Maps::default();
-        for (_, map) in teacher.maps.iter() {
-            far.push(&(map.clone() * 0.0 + 1e4), &Levels::All);
+        let levels = 0..teacher.levels(Part::Maps);
+        let far: Vec<Tensor<4>> = levels
+            .map(|level| teacher.map(level).unwrap() * 0.0 + 1e4)
+            .collect();
+        teacher.remove(Part::Maps);
+        for map in &far {
+            teacher.push(Part::Maps, map, &Taps::all());
         }
-        teacher.maps = far;
-        let labels = classes_of(&[0, 2, 1, 1]);
-        let loss = term.forward(&batch(&student, &teacher, &labels), &STEP);
+        let targets = Targets::labels(classes_of(&[0, 2, 1, 1]));
+        let loss = term.forward(&batch(&student, &teacher, &targets), &STEP);
         let loss = loss.unwrap();
         let gradients = GradientsParams::from_grads(loss.backward(), &term);
         // Three convolutions and the variance.
@@ -356,8 +359,8 @@ fn the_paraphraser_learns_by_reconstruction_alone() {
             ..FtConfig::default()
         };
         let term = built(config, [student_shapes, teacher_shapes]);
-        let labels = classes_of(&[0, 2, 1, 1]);
-        let loss = term.forward(&batch(&student, &teacher, &labels), &STEP);
+        let targets = Targets::labels(classes_of(&[0, 2, 1, 1]));
+        let loss = term.forward(&batch(&student, &teacher, &targets), &STEP);
         let loss = loss.unwrap();
         let gradients = loss.backward();
         let of_student: Vec<f32> = leaves["map 2"]
@@ -387,9 +390,9 @@ fn the_paraphraser_may_be_trained_first_and_then_stays() {
             ..FtConfig::default()
         };
         let term = built(config, [student_shapes, teacher_shapes]);
-        let labels = classes_of(&[0, 2, 1, 1]);
+        let targets = Targets::labels(classes_of(&[0, 2, 1, 1]));
         let step = Step { epoch, ..STEP };
-        let loss = term.forward(&batch(&student, &teacher, &labels), &step);
+        let loss = term.forward(&batch(&student, &teacher, &targets), &step);
         let loss = loss.unwrap();
         let gradients = loss.backward();
         let reached = leaves["map 2"].grad(&gradients).is_some();
@@ -431,7 +434,7 @@ fn the_paraphraser_may_be_trained_first_and_then_stays() {
 fn networks_without_layers_before_the_activation_are_refused() {
     let (student, teacher) = &networks()[1];
     let (mut student, _) = shown(student, 1, 1);
-    student.maps_preact = Maps::default();
+    student.remove(Part::MapsPreact);
     for name in ["ab", "ofd"] {
         let problem = configured(name)
             .init(&student, Some(&shown(teacher, 1, 2).0), &device())

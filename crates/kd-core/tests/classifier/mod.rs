@@ -6,11 +6,11 @@ use burn::tensor::Tensor;
 use kd_core::terms::simkd::{SimKd, SimKdConfig};
 use kd_core::terms::srrl::{SrrlConfig, srrl};
 use kd_core::{
-    Classifier, Error, HeadConfig, Levels, Maps, ObjectiveConfig, Output, Pair, Step, Taps,
+    Classifier, Error, HeadConfig, Levels, ObjectiveConfig, Output, Pair, Part, Step, Taps,
     TermConfig, draw,
 };
 
-use crate::{classes_of, device, leaf};
+use crate::{classes_of, device, leaf, replace};
 
 const STEP: Step = Step {
     epoch: 1,
@@ -36,10 +36,9 @@ fn network([channels, side]: [usize; 2], batch: usize, phase: f32) -> Output {
         bias: leaf(&wave(3, phase), [3]),
     };
     let mut output = Output::new(classifier.forward(embedding.clone()).unwrap());
-    output.embedding = Some(embedding);
-    output.classifier = Some(classifier);
-    output.maps = Maps::default();
-    output.maps.push(&map, &Levels::All);
+    output.push(Part::Embedding, &embedding, &Taps::all());
+    output.push(Part::Classifier, &classifier, &Taps::all());
+    output.push(Part::Maps, &map, &Taps::all());
     output
 }
 
@@ -128,7 +127,7 @@ fn a_classifier_that_does_not_fit_is_refused() {
 #[test]
 fn what_the_teacher_does_not_show_is_named() {
     let mut teacher = network([3, 2], 1, 0.2);
-    teacher.classifier = None;
+    teacher.remove(Part::Classifier);
     for config in [
         TermConfig::from(SrrlConfig::default()),
         SimKdConfig::default().into(),
@@ -151,8 +150,11 @@ fn only_srrl_asks_for_the_classifier_at_every_step() {
         term.taps()
     };
     let srrl = taps(SrrlConfig::default().into());
-    assert!(srrl.teacher.classifier && srrl.teacher.embedding);
-    assert!(srrl.student.embedding && !srrl.student.classifier);
+    for part in [Part::Classifier, Part::Embedding] {
+        assert!(srrl.teacher.wants(part, 0));
+    }
+    assert!(srrl.student.wants(Part::Embedding, 0));
+    assert!(srrl.student.get(Part::Classifier).is_empty());
     let last = Taps::levels(Part::Maps, Levels::one(0));
     let simkd = taps(SimKdConfig::default().into());
     assert_eq!([simkd.student, simkd.teacher], [last.clone(), last]);
@@ -170,24 +172,23 @@ fn the_projected_map_is_what_the_teachers_classifier_reads() {
         config.init(student, Some(teacher), &device()).unwrap()
     };
     let reading = init(&student, &teacher);
-    teacher.classifier = Some(Classifier {
+    let through = Classifier {
         weight: Tensor::eye(6, &device()),
         bias: Tensor::zeros([6], &device()),
-    });
+    };
+    replace(&mut teacher, Part::Classifier, &through);
     for network in [&mut student, &mut teacher] {
         network.logits = Tensor::zeros([5, 6], &device());
     }
     let passing = init(&student, &teacher);
 
     let mut silent = teacher;
-    silent.maps = Maps::default();
-    silent
-        .maps
-        .push(&Tensor::zeros([5, 6, 1, 1], &device()), &Levels::All);
+    let zeros = Tensor::<4>::zeros([5, 6, 1, 1], &device());
+    replace(&mut silent, Part::Maps, &zeros);
     let pair = Pair {
         student: &student,
         teacher: Some(&silent),
-        labels: &classes_of(&[0; 5]),
+        targets: &classes_of(&[0; 5]).into(),
         indices: None,
     };
     let loss: f32 = passing.forward(&pair, &STEP).unwrap().into_scalar();
@@ -197,13 +198,13 @@ fn the_projected_map_is_what_the_teachers_classifier_reads() {
         loss > 0.0 && (loss - squares).abs() < 1e-6,
         "{loss} {squares}"
     );
-    assert_eq!(numbers(passed.embedding().unwrap()), numbers(passed.logits));
+    let embedding = passed.embedding().unwrap();
+    assert_eq!(numbers(embedding.clone()), numbers(passed.logits));
 
     // The same projector under the teacher's own classifier.
-    let embedding = passed.embedding.unwrap();
     let expected = numbers(embedding.matmul(own.weight.clone()) + own.bias.clone().unsqueeze());
     let read = reading.head().read(student, &Taps::none()).unwrap();
-    assert!(read.embedding.is_none() && read.classifier.is_none() && read.map(0).is_err());
+    assert!(read.embedding().is_err() && read.classifier().is_err() && read.map(0).is_err());
     for (found, expected) in numbers(read.logits).into_iter().zip(expected) {
         assert!((found - expected).abs() < 1e-5, "{found} {expected}");
     }
@@ -265,7 +266,7 @@ fn in_evaluation_a_samples_logits_are_its_own() {
     let pair = Pair {
         student: &student,
         teacher: Some(&teacher),
-        labels: &classes_of(&[0, 1, 2]),
+        targets: &classes_of(&[0, 1, 2]).into(),
         indices: None,
     };
     let loss = term.forward(&pair, &STEP).unwrap();
@@ -277,7 +278,7 @@ fn in_evaluation_a_samples_logits_are_its_own() {
     let plain = |output: &Output, row: usize| {
         let map = output.map(0).unwrap().inner().narrow(0, row, 1);
         let mut alone = Output::new(Tensor::zeros([1, 3], &map.device()));
-        alone.maps.push(&map, &Levels::All);
+        alone.push(Part::Maps, &map, &Taps::all());
         alone
     };
     let read = |output: Output| {
@@ -288,9 +289,8 @@ fn in_evaluation_a_samples_logits_are_its_own() {
         [3, 3],
         &Tensor::<1>::zeros([1], &device()).inner().device(),
     ));
-    whole
-        .maps
-        .push(&student.map(0).unwrap().inner(), &Levels::All);
+    let map = student.map(0).unwrap().inner();
+    whole.push(Part::Maps, &map, &Taps::all());
     let together = read(whole);
     for row in 0..3 {
         let alone = read(plain(&student, row));
@@ -304,13 +304,16 @@ fn in_evaluation_a_samples_logits_are_its_own() {
 fn a_classifier_that_reads_something_else_is_no_teacher() {
     let student = network([2, 2], 1, 0.1);
     let mut narrower = network([3, 2], 1, 0.2);
-    narrower.embedding = Some(leaf(&wave(2, 0.4), [1, 2]));
-    narrower.classifier = Some(Classifier {
+    let embedding: Tensor<2> = leaf(&wave(2, 0.4), [1, 2]);
+    replace(&mut narrower, Part::Embedding, &embedding);
+    let classifier = Classifier {
         weight: leaf(&wave(6, 0.4), [2, 3]),
         bias: leaf(&wave(3, 0.4), [3]),
-    });
+    };
+    replace(&mut narrower, Part::Classifier, &classifier);
     let mut other = network([3, 2], 1, 0.2);
-    other.embedding = Some(leaf(&wave(3, 0.8), [1, 3]));
+    let embedding: Tensor<2> = leaf(&wave(3, 0.8), [1, 3]);
+    replace(&mut other, Part::Embedding, &embedding);
     for teacher in [narrower, other] {
         let message = SimKdConfig::default()
             .init(&student, Some(&teacher), &device())

@@ -4,7 +4,9 @@ use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::{Int, Tensor};
 use kd_core::terms::crd::{CrdConfig, crd};
-use kd_core::{Error, ObjectiveConfig, Output, Pair, Step, Term, TermConfig, TermEntry, draw};
+use kd_core::{
+    Error, ObjectiveConfig, Output, Pair, Part, Step, Taps, Term, TermConfig, TermEntry, draw,
+};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -81,7 +83,8 @@ fn shapes_that_do_not_fit_are_refused() {
 fn output(values: &[f32], width: usize) -> Output {
     let batch = values.len() / width;
     let mut output = Output::new(Tensor::zeros([batch, 3], &device()));
-    output.embedding = Some(leaf(values, [batch, width]));
+    let embedding: Tensor<2> = leaf(values, [batch, width]);
+    output.push(Part::Embedding, &embedding, &Taps::all());
     output
 }
 
@@ -124,7 +127,7 @@ fn loss_of(term: &Term, samples: &[usize], class: fn(usize) -> usize, at: usize)
     let pair = Pair {
         student: &student,
         teacher: Some(&teacher),
-        labels: &classes_of(&labels),
+        targets: &classes_of(&labels).into(),
         indices: Some(samples),
     };
     term.forward(&pair, &step(at)).unwrap()
@@ -193,16 +196,12 @@ fn evaluation_leaves_the_memory_alone() {
     value_of(&term, &[0, 1, 2], 0);
     let evaluated = term.valid();
     let (student, teacher) = (wave(8, 0.3), wave(10, 0.4));
-    let plain = |values: &[f32], width| {
-        let mut output = output(values, width);
-        output.embedding = output.embedding.map(Tensor::inner);
-        output
-    };
+    let plain = |values: &[f32], width| output(values, width).lower();
     let (student, teacher) = (plain(&student, 4), plain(&teacher, 5));
     let pair = Pair {
         student: &student,
         teacher: Some(&teacher),
-        labels: &classes_of(&[0, 1]),
+        targets: &classes_of(&[0, 1]).into(),
         indices: Some(&[0, 1]),
     };
     let value = || -> f32 { evaluated.forward(&pair, &step(1)).unwrap().into_scalar() };
@@ -240,7 +239,7 @@ fn what_is_missing_is_said() {
         let pair = Pair {
             student: &student,
             teacher: Some(&teacher),
-            labels: &classes_of(&[0, 1]),
+            targets: &classes_of(&[0, 1]).into(),
             indices,
         };
         term.forward(&pair, &step(0)).unwrap_err()
@@ -257,6 +256,7 @@ fn what_is_missing_is_said() {
         ObjectiveConfig::default()
             .with("far", TermEntry::new(CrdConfig::default()))
             .with_samples(samples)
+            .unwrap()
     };
     let start = |samples| objective(samples).init(&student, Some(&teacher), &device());
     assert!(
@@ -266,4 +266,11 @@ fn what_is_missing_is_said() {
             .starts_with("objective.far.samples = 0: must be")
     );
     assert!(start(50).is_ok());
+    // A recipe that knows of fewer than there are.
+    let few = ObjectiveConfig::default().with("far", TermEntry::new(config()));
+    assert_eq!(
+        few.clone().with_samples(7).unwrap_err().to_string(),
+        "objective.far.samples = 6: the training split has 7 images; leave the key out"
+    );
+    assert!(few.with_samples(6).is_ok());
 }

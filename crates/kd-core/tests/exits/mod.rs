@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 use kd_core::terms::byot::{ByotConfig, byot};
-use kd_core::{Levels, Maps, Output, Pair, Step, Term, TermConfig, draw};
+use kd_core::{Output, Pair, Part, Step, Taps, Term, TermConfig, draw};
 
 use crate::{classes_of, device, leaf};
 
@@ -22,11 +22,10 @@ fn wave(count: usize, phase: f32) -> Vec<f32> {
 fn student(maps: &[[usize; 2]], batch: usize) -> (Output, Vec<Tensor<4>>) {
     let mut output = Output::new(leaf(&wave(3 * batch, 0.4), [batch, 3]));
     let mut leaves = Vec::new();
-    output.maps = Maps::default();
     for (level, &[channels, side]) in maps.iter().enumerate() {
         let shape = [batch, channels, side, side];
         let map = leaf(&wave(shape.iter().product(), level as f32), shape);
-        output.maps.push(&map, &Levels::All);
+        output.push(Part::Maps, &map, &Taps::all());
         leaves.push(map);
     }
     (output, leaves)
@@ -92,14 +91,15 @@ fn every_stage_but_the_last_gets_an_exit_that_is_trained() {
     let term = built(ByotConfig::default(), &shapes);
     assert!(!term.needs_teacher());
     let taps = term.taps();
-    assert_eq!(taps.student.maps, [1, 2, 3].into_iter().collect());
+    let levels = [1, 2, 3].into_iter().collect();
+    assert_eq!(*taps.student.get(Part::Maps), levels);
     assert_eq!(taps.teacher, Default::default());
 
     let (output, leaves) = student(&shapes, 2);
     let pair = Pair {
         student: &output,
         teacher: None,
-        labels: &classes_of(&[0, 2]),
+        targets: &classes_of(&[0, 2]).into(),
         indices: None,
     };
     let loss = term.forward(&pair, &STEP).unwrap();
@@ -136,7 +136,7 @@ fn exits_of_any_size_meet_the_last_map() {
         let pair = Pair {
             student: &output,
             teacher: None,
-            labels: &classes_of(&[1, 2]),
+            targets: &classes_of(&[1, 2]).into(),
             indices: None,
         };
         let loss = term.forward(&pair, &STEP).unwrap();

@@ -7,7 +7,7 @@ use kd_core::terms::ft::{FtForm, ft};
 use kd_core::terms::nst::nst;
 use kd_core::terms::pkt::pkt;
 use kd_core::terms::sp::{SpConfig, sp};
-use kd_core::{Error, Levels, Maps, Output, Pair, Step, TermConfig};
+use kd_core::{Error, Levels, Output, Pair, Part, Step, Taps, TermConfig};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -228,16 +228,15 @@ fn a_map_is_compared_at_the_smaller_size() {
 /// A network whose map of every level has one channel more than the one before.
 fn network(levels: usize, batch: usize) -> Output {
     let mut output = Output::new(Tensor::zeros([batch, 3], &device()));
-    let mut maps = Maps::default();
     for level in 0..levels {
-        let map = leaf(
+        let map: Tensor<4> = leaf(
             &wave(batch * (level + 1) * 4, level as f32),
             [batch, level + 1, 2, 2],
         );
-        maps.push(&map, &Levels::All);
+        output.push(Part::Maps, &map, &Taps::all());
     }
-    output.maps = maps;
-    output.embedding = Some(Tensor::ones([batch, 4], &device()));
+    let embedding = Tensor::<2>::ones([batch, 4], &device());
+    output.push(Part::Embedding, &embedding, &Taps::all());
     output
 }
 
@@ -257,17 +256,17 @@ fn networks_meet_at_their_last_level() {
             .init(&student, Some(&teacher), &device())
             .unwrap();
         assert_eq!(
-            term.taps().student.maps,
+            *term.taps().student.get(Part::Maps),
             of_student.iter().copied().collect()
         );
         assert_eq!(
-            term.taps().teacher.maps,
+            *term.taps().teacher.get(Part::Maps),
             of_teacher.iter().copied().collect()
         );
         let pair = Pair {
             student: &student,
             teacher: Some(&teacher),
-            labels: &Tensor::<1, Int>::zeros([2], &device()),
+            targets: &Tensor::<1, Int>::zeros([2], &device()).into(),
             indices: None,
         };
         let step = Step {
@@ -296,16 +295,12 @@ fn similarity_reads_the_last_map() {
     let term = TermConfig::from(SpConfig::default())
         .init(&student, Some(&teacher), &device())
         .unwrap();
-    assert_eq!(term.taps().student.maps, Levels::one(2));
-    assert_eq!(term.taps().teacher.maps, Levels::one(4));
+    assert_eq!(*term.taps().student.get(Part::Maps), Levels::one(2));
+    assert_eq!(*term.taps().teacher.get(Part::Maps), Levels::one(4));
     let message = TermConfig::from(SpConfig::default())
         .init(&network(0, 1), Some(&teacher), &device())
         .unwrap_err();
-    assert!(
-        message
-            .to_string()
-            .starts_with("the network's output has no feature level 0")
-    );
+    assert_eq!(message.to_string(), "the network's output has no maps");
 }
 
 #[test]

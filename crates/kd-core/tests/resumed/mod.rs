@@ -1,9 +1,13 @@
 //! What an objective learned and remembers is in its record.
 
 use burn::module::Module;
+use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig};
 use burn::optim::{GradientsParams, SgdConfig};
 use burn::store::ModuleRecord;
-use kd_core::{Objective, ObjectiveConfig, Step, draw, methods};
+use burn::tensor::Tensor;
+use kd_core::{
+    Error, Objective, ObjectiveConfig, OwnTerm, Pair, PairTaps, Step, Targets, draw, methods,
+};
 use serde_json::json;
 
 use crate::adapters::{BATCH, batch, dry, networks, shown};
@@ -17,7 +21,7 @@ fn config(method: &str) -> ObjectiveConfig {
         terms["balance"] = "uncertainty".into();
     }
     let config: ObjectiveConfig = serde_json::from_value(terms).unwrap();
-    config.with_samples(9)
+    config.with_samples(9).unwrap()
 }
 
 fn started(method: &str, seed: u64) -> Objective {
@@ -37,14 +41,14 @@ fn run(mut objective: Objective, steps: std::ops::Range<usize>) -> (Objective, V
         let seed = 10 * index as u64;
         let (student, _) = shown(student, BATCH, seed);
         let (teacher, _) = shown(teacher, BATCH, seed + 1);
-        let labels = classes_of(&[0, 2, 1, 1]);
+        let targets = Targets::labels(classes_of(&[0, 2, 1, 1]));
         let step = Step {
             epoch: 1,
             epochs: 3,
             index,
         };
         let total = objective
-            .forward(&batch(&student, &teacher, &labels), &step)
+            .forward(&batch(&student, &teacher, &targets), &step)
             .unwrap()
             .total;
         let gradients = GradientsParams::from_grads(total.backward(), &objective);
@@ -54,22 +58,62 @@ fn run(mut objective: Objective, steps: std::ops::Range<usize>) -> (Objective, V
     (objective, losses)
 }
 
+/// Runs an objective that is saved and loaded into another, and one that is not.
+fn assert_goes_on(name: &str, started: impl Fn(u64) -> Objective) {
+    let (trained, _) = run(started(3), 0..2);
+    // `valid` brings what is remembered up to date.
+    let saved = trained.valid().into_record().into_bytes().unwrap();
+    let record = ModuleRecord::from_bytes(saved).unwrap();
+    let other = started(99);
+    let owns = other.num_params() > 2;
+    let loaded = other.load_record(record);
+    let (_, resumed) = run(loaded, 2..4);
+    let (_, expected) = run(trained, 2..4);
+    assert!(expected.iter().all(|loss| loss.is_finite()), "{name}");
+    assert_eq!(resumed, expected, "{name}");
+    let (_, fresh) = run(started(99), 2..4);
+    assert!(!owns || fresh != expected, "{name}");
+}
+
 #[test]
 fn a_saved_objective_goes_on_as_if_nothing_had_happened() {
     for method in methods() {
-        let name = method.name;
-        let (trained, _) = run(started(name, 3), 0..2);
-        // `valid` brings what is remembered up to date.
-        let saved = trained.valid().into_record().into_bytes().unwrap();
-        let record = ModuleRecord::from_bytes(saved).unwrap();
-        let other = started(name, 99);
-        let owns = other.num_params() > 2;
-        let loaded = other.load_record(record);
-        let (_, resumed) = run(loaded, 2..4);
-        let (_, expected) = run(trained, 2..4);
-        assert!(expected.iter().all(|loss| loss.is_finite()), "{name}");
-        assert_eq!(resumed, expected, "{name}");
-        let (_, fresh) = run(started(name, 99), 2..4);
-        assert!(!owns || fresh != expected, "{name}");
+        assert_goes_on(method.name, |seed| started(method.name, seed));
     }
+}
+
+/// The student's embedding, projected and normalised, meets the teacher's.
+#[derive(Module, Debug)]
+struct Projected {
+    projection: Linear,
+    norm: BatchNorm,
+}
+
+impl OwnTerm for Projected {
+    fn taps(&self) -> PairTaps {
+        PairTaps::embeddings()
+    }
+
+    fn forward(&self, pair: &Pair, _: &Step) -> Result<Tensor<1>, Error> {
+        let projected = self.projection.forward(pair.student.embedding()?);
+        let away = self.norm.forward(projected) - pair.teacher()?.embedding()?.detach();
+        Ok(away.square().mean())
+    }
+}
+
+#[test]
+fn so_does_one_with_a_loss_of_ones_own() {
+    let started = |seed| {
+        let objective = started("kd", seed);
+        let (student, teacher) = &networks()[1];
+        let widths = [student, teacher].map(|shapes| {
+            let [_, width] = dry(shapes, 1).embedding().unwrap().dims();
+            width
+        });
+        let mut projection = LinearConfig::new(widths[0], widths[1]).init(&device());
+        projection.weight = draw::normal(widths, 0.5, &device());
+        let norm = BatchNormConfig::new(widths[1]).init(&device());
+        objective.with_term("projected", 0.1, Projected { projection, norm })
+    };
+    assert_goes_on("projected", started);
 }

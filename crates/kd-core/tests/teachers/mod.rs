@@ -3,9 +3,9 @@
 use burn::optim::GradientsParams;
 use burn::tensor::{Int, Tensor};
 use kd_core::terms::camkd::{CaMkd, CaMkdConfig, camkd};
-use kd_core::{Classifier, Combine, Error, Levels, Maps, Output, Pair, Step, draw};
+use kd_core::{Classifier, Combine, Error, Levels, Output, Pair, Part, Step, Taps, draw};
 
-use crate::{classes_of, device, leaf};
+use crate::{classes_of, device, leaf, replace};
 
 const STEP: Step = Step {
     epoch: 1,
@@ -132,13 +132,12 @@ fn network(levels: usize, [channels, side]: [usize; 2], phase: f64) -> Output {
         bias: leaf(&single(&wave(CLASSES, phase)), [CLASSES]),
     };
     let mut output = Output::new(classifier.forward(embedding.clone()).unwrap());
-    output.embedding = Some(embedding);
-    output.classifier = Some(classifier);
-    output.maps = Maps::default();
+    output.push(Part::Embedding, &embedding, &Taps::all());
+    output.push(Part::Classifier, &classifier, &Taps::all());
     for _ in 1..levels {
-        output.maps.skip();
+        output.skip(Part::Maps);
     }
-    output.maps.push(&map, &Levels::All);
+    output.push(Part::Maps, &map, &Taps::all());
     output
 }
 
@@ -164,15 +163,17 @@ fn teachers_of_any_shapes_are_read_side_by_side() {
     assert_eq!(both.levels(Part::Maps), 0);
     let term = term(&student, &both);
     let taps = term.taps();
-    assert_eq!(taps.student.maps, Levels::one(2));
-    assert_eq!(taps.teacher.maps, [3, 4].into_iter().collect());
-    assert!(taps.teacher.classifier && !taps.teacher.embedding);
+    assert_eq!(*taps.student.get(Part::Maps), Levels::one(2));
+    let of_teachers = [3, 4].into_iter().collect();
+    assert_eq!(*taps.teacher.get(Part::Maps), of_teachers);
+    assert!(taps.teacher.wants(Part::Classifier, 0));
+    assert!(taps.teacher.get(Part::Embedding).is_empty());
 
-    let labels = labels();
+    let targets = labels().into();
     let pair = |teacher| Pair {
         student: &student,
         teacher: Some(teacher),
-        labels: &labels,
+        targets: &targets,
         indices: None,
     };
     let loss = term.forward(&pair(&both), &STEP).unwrap();
@@ -202,7 +203,8 @@ fn teachers_of_any_shapes_are_read_side_by_side() {
 fn a_teacher_that_cannot_read_a_projection_is_refused() {
     let student = network(1, [4, 6], 0.2);
     let mut between = network(1, [6, 3], 0.9);
-    between.embedding = Some(leaf(&single(&wave(12, 0.5)), [2, 6]));
+    let embedding: Tensor<2> = leaf(&single(&wave(12, 0.5)), [2, 6]);
+    replace(&mut between, Part::Embedding, &embedding);
     let teacher = together(vec![network(1, [6, 3], 0.9), between]);
     let config = CaMkdConfig::default();
     let problem = config

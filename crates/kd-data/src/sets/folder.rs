@@ -133,7 +133,7 @@ fn read_part(
         let class_folder = folder.join(class);
         progress(Progress::Reading(class_folder.display().to_string()));
         let files = match class_folder.is_dir() {
-            true => images(&class_folder)?,
+            true => self::images(&class_folder)?,
             false => Vec::new(),
         };
         if files.is_empty() {

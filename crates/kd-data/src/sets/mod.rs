@@ -6,14 +6,16 @@ mod cifar_layout;
 mod embedded;
 mod folder;
 mod idx;
+mod info;
 mod names;
 mod pickle;
 mod pickle_machine;
 mod source;
 
-pub(crate) use source::hex;
 use std::sync::Arc;
 
+pub use self::info::SetInfo;
+pub(crate) use self::source::hex;
 use crate::{DataConfig, Dataset, Error, Images};
 
 /// Every value of `data.name`.

@@ -50,7 +50,7 @@ pub fn evaluate(
     f: impl Fn(&[Tensor<4>], &[Tensor<1>]) -> Tensor<4>,
 ) -> Found {
     let device = Device::flex().autodiff();
-    let maps: Vec<Tensor<4>> = (0..levels(Part::Maps))
+    let maps: Vec<Tensor<4>> = (0..maps.len())
         .map(|i| tensor(&format!("map {i}"), maps[i], dtype, &device).require_grad())
         .collect();
     let vectors: Vec<Tensor<1>> = (0..vectors.len())

@@ -4,18 +4,29 @@ use kd_data::Augment;
 
 use super::*;
 use crate::cache::layout::Layout;
-use crate::cache::{CacheConfig, Precision};
+use crate::cache::{CacheConfig, DataPart, Precision};
+use crate::task::images::data_parts;
+
+const MEAN: [f32; 3] = [0.5, 0.4, 0.3];
 
 fn identity() -> Identity {
     Identity {
         model: "resnet20".into(),
         weights: "a1".into(),
-        data: "d1".into(),
-        shape: [3, 32, 32],
-        normalize: (vec![0.5, 0.4, 0.3], vec![0.2, 0.2, 0.2]),
-        augment: Augment::default(),
+        data: data("d1", [3, 32, 32], [0.5, 0.4, 0.3], 0.2, Augment::default()),
+        views: 162,
         layout: Layout::new(&CacheConfig::default(), 10, 0).unwrap(),
     }
+}
+
+fn data(
+    sha256: &str,
+    shape: [usize; 3],
+    mean: [f32; 3],
+    std: f32,
+    augment: Augment,
+) -> Vec<DataPart> {
+    data_parts(sha256, shape, &mean, &[0.2, 0.2, std], augment)
 }
 
 fn answer(key: u64) -> Vec<u8> {
@@ -199,23 +210,35 @@ fn a_cache_of_something_else_is_refused_with_what_differs() {
             "SHA-256 of the teacher's weights is a1 there and a2",
         ),
         (
-            |i| i.data = "d2".into(),
+            |i| i.data = data("d2", [3, 32, 32], MEAN, 0.2, Augment::default()),
             "SHA-256 of the data is d1 there and d2",
         ),
         (
-            |i| i.shape = [3, 28, 28],
+            |i| i.data = data("d1", [3, 28, 28], MEAN, 0.2, Augment::default()),
             "size of an image is 3x32x32 there and 3x28x28",
         ),
         (
-            |i| i.normalize.0[1] = 0.41,
+            |i| i.data = data("d1", [3, 32, 32], [0.5, 0.41, 0.3], 0.2, Augment::default()),
             "data.normalize is mean [0.5, 0.4, 0.3]",
         ),
-        (|i| i.normalize.1[2] = 0.21, "data.normalize is"),
         (
-            |i| i.augment.crop = 2,
+            |i| i.data = data("d1", [3, 32, 32], MEAN, 0.21, Augment::default()),
+            "data.normalize is",
+        ),
+        (
+            |i| {
+                let crop = Augment {
+                    crop: 2,
+                    ..Augment::default()
+                };
+                i.data = data("d1", [3, 32, 32], MEAN, 0.2, crop);
+            },
             "data.augment is crop 4, flip true, cutout 0 there and crop 2",
         ),
-        (|i| i.augment = Augment::none(), "data.augment is"),
+        (
+            |i| i.data = data("d1", [3, 32, 32], MEAN, 0.2, Augment::none()),
+            "data.augment is",
+        ),
         (|i| i.layout.classes = 100, "classes is 10 there and 100"),
         (
             |i| i.layout.embedding = 64,

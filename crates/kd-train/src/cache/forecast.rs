@@ -1,7 +1,5 @@
 //! What a cache will need and save, told before a run.
 
-use kd_data::Augment;
-
 use super::layout::Layout;
 use super::{CacheConfig, Place, Views};
 use crate::{Error, Recipe};
@@ -12,26 +10,13 @@ const FIND: f64 = 26.0;
 /// Bytes of key and checksum beside an answer in a file.
 const BESIDE: f64 = 16.0;
 
-/// What the students of a run are shown.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Budget {
-    /// How often each of them is shown in trainings that the cache serves, of all seeds together.
-    pub shown: f64,
-    /// Height and width of an image.
-    pub size: (usize, usize),
-}
-
-impl Budget {
-    /// What a recipe shows in all trainings that its cache serves.
-    pub fn new(recipe: &Recipe, seeds: usize, images: usize, size: (usize, usize)) -> Self {
-        let trainings = recipe.trainings();
-        let served = trainings.iter().filter(|training| training.cached);
-        let shown: f64 = served.map(|t| t.train.showings(images)).sum();
-        Self {
-            shown: shown * seeds as f64,
-            size,
-        }
-    }
+/// How often the students of a run are shown a sample, in all trainings that the recipe's cache serves, of
+/// all seeds together.
+pub fn showings(recipe: &Recipe, seeds: usize, samples: usize) -> f64 {
+    let plans = recipe.plans();
+    let served = plans.iter().filter(|plan| plan.cached);
+    let shown: f64 = served.map(|plan| plan.train.showings(samples)).sum();
+    shown * seeds as f64
 }
 
 /// What is to be expected of a cache that is empty at first.
@@ -44,24 +29,25 @@ pub struct Forecast {
 }
 
 impl Forecast {
-    /// Of `n` draws among `v` views, `v · (1 − (1 − 1/v)ⁿ)` differ on average.
-    pub fn new(config: &CacheConfig, augment: &Augment, budget: &Budget) -> Self {
-        let possible = augment.views(budget.size) as f64;
+    /// Of `n` draws among `v` views, `v · (1 − (1 − 1/v)ⁿ)` differ on average. A sample can be shown in
+    /// `possible` views, and is shown so often ([`showings`]).
+    pub fn new(config: &CacheConfig, possible: u64, shown: f64) -> Self {
+        let possible = possible as f64;
         let draws = match config.views {
-            Views::All => budget.shown,
-            Views::Count(count) => budget.shown.min(count.get() as f64),
+            Views::All => shown,
+            Views::Count(count) => shown.min(count.get() as f64),
         };
         // The stable form of the formula: 1/v can be tiny.
         let views = -possible * (draws * (-1.0 / possible).ln_1p()).exp_m1();
-        // An image that is shown less than once has nothing to save.
-        let shown = budget.shown.max(f64::MIN_POSITIVE);
+        // A sample that is shown less than once has nothing to save.
+        let shown = shown.max(f64::MIN_POSITIVE);
         Self {
             views,
             saved: (1.0 - views / shown).max(0.0),
         }
     }
 
-    /// Bytes at the end, of the memory or of the file, for so many images and classes, and an
+    /// Bytes at the end, of the memory or of the file, for so many samples and classes, and an
     /// embedding of a width.
     ///
     /// # Errors
@@ -84,6 +70,8 @@ impl Forecast {
 
 #[cfg(test)]
 mod tests {
+    use kd_data::Augment;
+
     use super::*;
 
     fn forecast(views: Views, augment: Augment, shown: f64) -> Forecast {
@@ -91,11 +79,7 @@ mod tests {
             views,
             ..CacheConfig::default()
         };
-        let budget = Budget {
-            shown,
-            size: (32, 32),
-        };
-        Forecast::new(&config, &augment, &budget)
+        Forecast::new(&config, augment.views((32, 32)), shown)
     }
 
     #[test]

@@ -3,94 +3,78 @@
 use std::fmt::Write;
 
 use burn::module::{Module, ModuleVisitor, Param};
-use burn::tensor::{Device, Tensor};
-use kd_core::Taps;
-use kd_data::{Augment, Dataset};
+use burn::tensor::Tensor;
 use kd_models::Backbone;
 use sha2::{Digest, Sha256};
 
 use super::CacheConfig;
-use super::layout::Layout;
+use super::layout::{Layout, taps};
 use crate::Error;
 
 /// Teacher, data, augmentation and storage of a cache: answers of one are no answers of another.
 ///
-/// `views` is not part of it. An answer belongs to the view that it was given to, whichever others
-/// there are, so a file that was filled with eight views an image serves a run with sixteen.
+/// `views` of the recipe is not part of it. An answer belongs to the view that it was given to, whichever
+/// others there are, so a file that was filled with eight views a sample serves a run with sixteen.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Identity {
     /// Name of the teacher.
     pub(super) model: String,
     /// SHA-256 of its parameters and running statistics, with their shapes.
     pub(super) weights: String,
-    /// SHA-256 of the data.
-    pub(super) data: String,
-    /// Channels, height and width of an image.
-    pub(super) shape: [usize; 3],
-    /// Mean and standard deviation of each channel.
-    pub(super) normalize: (Vec<f32>, Vec<f32>),
-    pub(super) augment: Augment,
+    /// What the samples follow from.
+    pub(super) data: Vec<DataPart>,
+    /// Views that a sample can be shown in.
+    pub(super) views: u64,
     pub(super) layout: Layout,
 }
 
+/// Name and value of something that the samples of a cache follow from, such as the SHA-256 of the data.
+pub type DataPart = (&'static str, String);
+
 impl Identity {
-    /// The identity of the answers that `teacher`, on the plain `device`, gives to the training
-    /// images of `dataset` under an augmentation. `model` names it for people.
+    /// The identity of the answers that `teacher`, on the plain device, gives to samples that follow from
+    /// `data` and can be shown in so many `views`. `model` names it for people, and `example` is a batch
+    /// of two samples, from which shapes are read.
     ///
     /// # Errors
     /// [`Error::Recipe`] when the configuration does not suit the number of classes.
-    pub fn new<T: Backbone<Input = Tensor<4>>>(
+    pub fn new<T: Backbone>(
         config: &CacheConfig,
         teacher: &T,
         model: &str,
-        dataset: &Dataset,
-        augment: Augment,
-        device: &Device,
+        example: T::Input,
+        data: Vec<DataPart>,
+        views: u64,
     ) -> Result<Self, Error> {
-        let images = &dataset.train;
-        let shape = [images.channels, images.height, images.width];
-        let [channels, height, width] = shape;
-        let taps = Taps::levels(Part::Embedding, /*BOOL*/config.embedding);
-        let shown = teacher.forward(Tensor::zeros([2, channels, height, width], device), &taps);
+        let shown = teacher.forward(example, &taps(config.embedding));
         let [_, classes] = shown.logits.dims();
-        let embedding = shown.embedding.map_or(0, |e| e.dims()[1]);
+        let embedding = if config.embedding {
+            shown.embedding()?.dims()[1]
+        } else {
+            0
+        };
         Ok(Self {
             model: model.into(),
             weights: hash(teacher),
-            data: dataset.sha256.clone(),
-            shape,
-            normalize: (dataset.mean.clone(), dataset.std.clone()),
-            augment,
+            data,
+            views,
             layout: Layout::new(config, classes, embedding)?,
         })
     }
 
-    /// Height and width of an image.
-    pub(super) fn size(&self) -> (usize, usize) {
-        (self.shape[1], self.shape[2])
-    }
-
     /// Name and value of every part, as a file's header spells them.
-    fn parts(&self) -> Vec<(&'static str, String)> {
+    fn parts(&self) -> Vec<DataPart> {
         let Layout {
             classes,
             embedding,
             precision,
             top_k,
         } = self.layout;
-        let Augment { crop, flip, cutout } = self.augment;
-        let [channels, height, width] = self.shape;
-        let (mean, std) = &self.normalize;
-        vec![
+        let teacher = [
             ("teacher", self.model.clone()),
             ("SHA-256 of the teacher's weights", self.weights.clone()),
-            ("SHA-256 of the data", self.data.clone()),
-            ("size of an image", format!("{channels}x{height}x{width}")),
-            ("data.normalize", format!("mean {mean:?}, std {std:?}")),
-            (
-                "data.augment",
-                format!("crop {crop}, flip {flip}, cutout {cutout}"),
-            ),
+        ];
+        let layout = [
             ("classes", classes.to_string()),
             (
                 "teacher.cache.embedding",
@@ -104,7 +88,9 @@ impl Identity {
                 "teacher.cache.top_k",
                 top_k.map_or("all".into(), |k| k.to_string()),
             ),
-        ]
+        ];
+        let data = self.data.iter().cloned();
+        teacher.into_iter().chain(data).chain(layout).collect()
     }
 
     /// The text of a file's header: a line a part.

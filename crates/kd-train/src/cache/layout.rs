@@ -1,9 +1,19 @@
 //! An answer of the teacher as bytes.
 
 use burn::tensor::f16;
+use kd_core::{Part, Taps};
 
 use super::{CacheConfig, Precision};
 use crate::Error;
+
+/// What a cache asks of the teacher beside its logits.
+pub(super) fn taps(embedding: bool) -> Taps {
+    if embedding {
+        Taps::part(Part::Embedding)
+    } else {
+        Taps::none()
+    }
+}
 
 /// How the answer to one view is stored; every answer takes the same number of bytes.
 ///
@@ -48,6 +58,11 @@ impl Layout {
                 top_k,
             }),
         }
+    }
+
+    /// What is asked of the teacher.
+    pub(super) fn taps(&self) -> Taps {
+        taps(self.embedding > 0)
     }
 
     /// Bytes of an answer.

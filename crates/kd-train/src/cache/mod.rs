@@ -18,19 +18,18 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use burn::tensor::{Int, Tensor, TensorData};
-use kd_core::{Objective, Output, Taps};
-use kd_data::View;
-use kd_models::Backbone;
-use serde::{Deserialize, Serialize};
+use kd_core::{Objective, Output, Part, Taps};
+use kd_models::{Backbone, Input};
 
 use self::file::CacheFile;
 use self::layout::Layout;
 use self::memory::Memory;
 use crate::Error;
+use crate::records::CacheStats;
 
 pub use config::{CacheConfig, Place, Precision, Views};
-pub use forecast::{Budget, Forecast};
-pub use identity::Identity;
+pub use forecast::{Forecast, showings};
+pub use identity::{DataPart, Identity};
 pub(crate) use serves::check;
 
 /// A frozen teacher's answers by view of an image.
@@ -42,37 +41,13 @@ pub struct TeacherCache {
     /// Number of the answer to a view, by its key.
     numbers: HashMap<u64, usize>,
     answers: Answers,
-    asked: Asked,
+    stats: CacheStats,
 }
 
 #[derive(Debug)]
 enum Answers {
     Memory(Memory),
     File(CacheFile),
-}
-
-/// How often a cache was asked.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Asked {
-    /// Images that it answered.
-    pub hits: u64,
-    /// Images that went through the teacher.
-    pub misses: u64,
-}
-
-impl Asked {
-    /// Share of the teacher's work that was saved, in percent.
-    pub fn saved(&self) -> f64 {
-        100.0 * self.hits as f64 / (self.hits + self.misses).max(1) as f64
-    }
-
-    /// What was asked since an earlier count.
-    pub(crate) fn since(&self, earlier: &Self) -> Self {
-        Self {
-            hits: self.hits - earlier.hits,
-            misses: self.misses - earlier.misses,
-        }
-    }
 }
 
 impl TeacherCache {
@@ -82,7 +57,6 @@ impl TeacherCache {
     /// [`Error::Format`] when the file is in use, is not a cache, is one of something else, was cut
     /// off or is damaged; [`Error::Io`].
     pub fn open(identity: Identity, file: Option<&Path>) -> Result<Self, Error> {
-        let views = identity.augment.views(identity.size());
         let (answers, keys) = match file {
             None => (
                 Answers::Memory(Memory::new(identity.layout.bytes())),
@@ -94,11 +68,11 @@ impl TeacherCache {
             }
         };
         Ok(Self {
+            views: identity.views,
             identity,
-            views,
             numbers: keys.into_iter().zip(0..).collect(),
             answers,
-            asked: Asked::default(),
+            stats: CacheStats::default(),
         })
     }
 
@@ -110,26 +84,23 @@ impl TeacherCache {
         check(objective, self.identity.layout.embedding > 0)
     }
 
-    /// What `teacher` says of `images`, `[batch, channels, height, width]` on the plain device:
-    /// `images` holds each one's index in the training set and its view. Only those that were not
+    /// The outputs of `teacher` for an `input` on the plain device. `samples` are the number of each
+    /// sample in the data set, and the number of the view in which it is shown. Only those that were not
     /// seen before go through the teacher.
     ///
     /// # Errors
     /// [`Error::Recipe`] when a number does not fit the precision, [`Error::Io`] when the file
     /// cannot be written.
-    pub fn output<T: Backbone<Input = Tensor<4>>>(
+    pub fn output<T: Backbone>(
         &mut self,
         teacher: &T,
-        images: Tensor<4>,
-        images: &[(usize, View)],
+        input: T::Input,
+        samples: &[(usize, u64)],
     ) -> Result<Output, Error> {
-        let device = images.device();
-        let size = self.identity.size();
-        let keys: Vec<u64> = images
+        let device = input.device();
+        let keys: Vec<u64> = samples
             .iter()
-            .map(|(index, view)| {
-                *index as u64 * self.views + self.identity.augment.number(size, view)
-            })
+            .map(|(index, view)| *index as u64 * self.views + view)
             .collect();
         // A batch may hold a view twice.
         let mut new = HashSet::new();
@@ -137,10 +108,10 @@ impl TeacherCache {
             .filter(|&row| !self.numbers.contains_key(&keys[row]) && new.insert(keys[row]))
             .collect();
         if !missing.is_empty() {
-            self.ask(teacher, images, &keys, &missing)?;
+            self.ask(teacher, input, &keys, &missing)?;
         }
-        self.asked.misses += missing.len() as u64;
-        self.asked.hits += (keys.len() - missing.len()) as u64;
+        self.stats.misses += missing.len() as u64;
+        self.stats.hits += (keys.len() - missing.len()) as u64;
         let (mut logits, mut embedding) = (Vec::new(), Vec::new());
         for key in &keys {
             let number = self.numbers[key];
@@ -161,40 +132,43 @@ impl TeacherCache {
             Tensor::from_data(TensorData::new(values, [keys.len(), width]), &device)
         };
         let mut output = Output::new(tensor(logits, classes));
-        output.embedding = (width > 0).then(|| tensor(embedding, width));
+        if width > 0 {
+            let embedding: Tensor<2> = tensor(embedding, width);
+            output.push(Part::Embedding, &embedding, &Taps::part(Part::Embedding));
+        }
         Ok(output)
     }
 
     /// Runs the teacher on the rows `missing` of a batch, and keeps what it says.
-    fn ask<T: Backbone<Input = Tensor<4>>>(
+    fn ask<T: Backbone>(
         &mut self,
         teacher: &T,
-        images: Tensor<4>,
+        input: T::Input,
         keys: &[u64],
         missing: &[usize],
     ) -> Result<(), Error> {
         let layout = self.identity.layout;
-        let taps = Taps::levels(Part::Embedding, /*BOOL*/layout.embedding > 0);
+        let taps = self.identity.layout.taps();
         let mut rows: Vec<i64> = missing.iter().map(|&row| row as i64).collect();
         if rows.len() == 1 && keys.len() > 1 {
             // The classifier's product of one row is summed in another order than that of several,
             // and the answer must be the one that the whole batch would have got.
             rows.push(rows[0]);
         }
-        let images = match missing.len() == keys.len() {
-            true => images,
-            false => {
-                let count = rows.len();
-                let rows = TensorData::new(rows, [count]);
-                let rows = Tensor::<1, Int>::from_data(rows, &images.device());
-                images.select(0, rows)
-            }
+        let input = if missing.len() == keys.len() {
+            input
+        } else {
+            let count = rows.len();
+            let rows = TensorData::new(rows, [count]);
+            let rows = Tensor::<1, Int>::from_data(rows, &input.device());
+            input.select(rows)
         };
-        let output = teacher.forward(images, &taps);
-        let logits: Vec<f32> = output.logits.into_data().iter::<f32>().collect();
-        let embedding: Vec<f32> = match output.embedding {
-            Some(embedding) => embedding.into_data().iter::<f32>().collect(),
-            None => Vec::new(),
+        let output = teacher.forward(input, &taps);
+        let logits: Vec<f32> = output.logits.clone().into_data().iter::<f32>().collect();
+        let embedding: Vec<f32> = if layout.embedding > 0 {
+            output.embedding()?.into_data().iter::<f32>().collect()
+        } else {
+            Vec::new()
         };
         for (at, &row) in missing.iter().enumerate() {
             let of = |values: &[f32], width: usize| values[at * width..][..width].to_vec();
@@ -223,8 +197,8 @@ impl TeacherCache {
     }
 
     /// How often it was asked since it was opened.
-    pub fn asked(&self) -> Asked {
-        self.asked
+    pub fn stats(&self) -> CacheStats {
+        self.stats
     }
 
     /// Views that it has an answer to.

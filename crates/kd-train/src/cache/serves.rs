@@ -1,6 +1,6 @@
 //! Which terms a cache can serve.
 
-use kd_core::{Levels, Objective, Taps};
+use kd_core::{Levels, Objective, Part, Taps};
 
 use crate::Error;
 
@@ -35,25 +35,18 @@ enum Need {
 
 /// What is asked of the teacher and not kept.
 fn need(taps: &Taps, embedding: bool) -> Option<Need> {
-    let levels = [
-        ("maps", &taps.maps),
-        ("maps before the activation", &taps.maps_preact),
-        ("tokens", &taps.tokens),
-        ("attentions", &taps.attentions),
-    ];
-    for (what, levels) in levels {
-        match levels {
-            Levels::Some(levels) if !levels.is_empty() => {
+    let mut others = taps.iter().filter(|(part, _)| *part != Part::Embedding);
+    if let Some((part, levels)) = others.next() {
+        let name = part.name();
+        return Some(Need::Part(match (part, levels) {
+            (Part::Classifier, _) => format!("the {name}"),
+            (_, Levels::Some(levels)) => {
                 let levels: Vec<_> = levels.iter().map(usize::to_string).collect();
-                let of = format!("{what} (levels {})", levels.join(", "));
-                return Some(Need::Part(of));
+                format!("{name} (levels {})", levels.join(", "))
             }
-            Levels::All => return Some(Need::Part(what.into())),
-            Levels::None | Levels::Some(_) => {}
-        }
+            _ => name.into(),
+        }));
     }
-    if taps.classifier {
-        return Some(Need::Part("the classifier".into()));
-    }
-    (taps.embedding && !embedding).then_some(Need::Embedding)
+    let wanted = !taps.get(Part::Embedding).is_empty();
+    (wanted && !embedding).then_some(Need::Embedding)
 }

@@ -130,7 +130,7 @@ impl Recipe {
             .map_err(|problem| format!("{table}.combine.{problem}"))
     }
 
-    /// The teacher must have a pupil.
+    /// The teacher must have a student.
     fn validate_uses(&self) -> Result<(), String> {
         let mut stages = self.stages.values().chain([&self.student]);
         let used = stages.any(|stage| self.teachers_of(stage).iter().any(|name| name == TEACHER));
@@ -142,7 +142,7 @@ impl Recipe {
             );
         }
         let cached = self.teacher.as_ref().is_some_and(|t| t.cache.is_some());
-        if cached && !self.trainings().iter().any(|training| training.cached) {
+        if cached && !self.plans().iter().any(|plan| plan.cached) {
             return Err(
                 "[teacher.cache] would keep answers for nobody: it serves stages that learn from \
                  `teacher` alone and not from each other, and there is none; remove the table"

@@ -2,8 +2,8 @@
 
 mod graph;
 mod parse;
+mod plan;
 mod stage;
-mod trainings;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,12 +14,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::cache::CacheConfig;
-use crate::lr::Shape;
+use crate::lr::LrConfig;
 use crate::optimizer::OptimizerConfig;
 
 pub(crate) use self::graph::{STUDENT, TEACHER};
+pub use self::plan::{Start, StudentPlan, TrainingPlan};
 pub use self::stage::StageSpec;
-pub use self::trainings::PlannedTraining;
 
 /// A run, from data to objective. Unknown keys are errors; [`Recipe::to_toml`] writes all of them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -107,18 +107,35 @@ pub struct TrainConfig {
     pub gradient_norms_every: Option<usize>,
 }
 
-/// Learning rate: a peak and a shape.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct LrConfig {
-    /// Highest learning rate.
-    pub peak: f64,
-    /// How it changes.
-    #[serde(default)]
-    pub shape: Shape,
-    /// Epochs over which it rises linearly from zero, before or inside the shape.
-    #[serde(default)]
-    pub warmup_epochs: f64,
+impl TeacherSpec {
+    /// A teacher that is trained first, on labels, with the student's budget.
+    pub fn new(model: impl Into<String>) -> Self {
+        Self {
+            model: model.into(),
+            weights: None,
+            train: None,
+            cache: None,
+        }
+    }
+}
+
+impl TrainConfig {
+    /// So many epochs of the default optimiser and batch, at a constant learning rate.
+    pub fn new(epochs: usize, lr: f64) -> Self {
+        Self {
+            epochs,
+            batch: default_batch(),
+            accumulate: one(),
+            optimizer: OptimizerConfig::default(),
+            lr: LrConfig::new(lr),
+            clip_norm: None,
+            ema: None,
+            patience: None,
+            batches_per_epoch: None,
+            log_every: default_log_every(),
+            gradient_norms_every: None,
+        }
+    }
 }
 
 fn first_seed() -> u64 {
@@ -138,6 +155,40 @@ fn default_log_every() -> usize {
 }
 
 impl Recipe {
+    /// A recipe in code: a student that learns with this objective, without a teacher and stages, which
+    /// the fields add.
+    ///
+    /// ```
+    /// use kd_train::{Recipe, TeacherSpec, TrainConfig};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let objective = serde_json::from_str(r#"{ "cross_entropy": {}, "kd": {} }"#)?;
+    /// let mut recipe = Recipe::new("mine", "resnet8", objective, TrainConfig::new(20, 0.1));
+    /// recipe.teacher = Some(TeacherSpec::new("resnet20"));
+    /// assert_eq!(recipe.plans().len(), 2); // the student alone, and distilled
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn new(
+        name: impl Into<String>,
+        student: impl Into<String>,
+        objective: ObjectiveConfig,
+        train: TrainConfig,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            seed: first_seed(),
+            compare: yes(),
+            data: DataConfig::default(),
+            ensemble: Vec::new(),
+            student: StageSpec::new(student),
+            stages: BTreeMap::new(),
+            teacher: None,
+            objective,
+            train,
+        }
+    }
+
     /// Reads a recipe and applies overrides of the form `key.path=value`.
     ///
     /// Paths of weights are relative to the recipe's folder, those of overrides to the working
@@ -148,8 +199,11 @@ impl Recipe {
     /// and the nearest valid name when it is wrong.
     pub fn load(path: &Path, overrides: &[String]) -> Result<Self, Error> {
         let recipe = parse::load(path, overrides)?;
+        let data = recipe.data.validate().map_err(|e| e.to_string());
         recipe
-            .validate()
+            .validate_name()
+            .and(data)
+            .and_then(|()| recipe.validate())
             .map_err(|problem| Error::Recipe(format!("{}: {problem}", path.display())))?;
         Ok(recipe)
     }
@@ -190,9 +244,9 @@ impl Recipe {
         stage.train.as_ref().unwrap_or(&self.train)
     }
 
-    fn validate(&self) -> Result<(), String> {
+    /// What is wrong with it, whatever the data.
+    pub(crate) fn validate(&self) -> Result<(), String> {
         self.validate_name()?;
-        self.data.validate().map_err(|e| e.to_string())?;
         self.train.validate("train")?;
         if let Some(train) = self.teacher.as_ref().and_then(|t| t.train.as_ref()) {
             train.validate("teacher.train")?;

@@ -42,6 +42,23 @@ pub struct StageSpec {
     pub train: Option<TrainConfig>,
 }
 
+impl StageSpec {
+    /// A network that starts from drawn weights and learns from the recipe's teacher, where there is one.
+    pub fn new(model: impl Into<String>) -> Self {
+        Self {
+            model: model.into(),
+            weights: None,
+            start: None,
+            teachers: None,
+            peers: Vec::new(),
+            mutual: false,
+            combine: Combine::default(),
+            objective: None,
+            train: None,
+        }
+    }
+}
+
 fn is_default(combine: &Combine) -> bool {
     *combine == Combine::default()
 }

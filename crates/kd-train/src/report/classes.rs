@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::Arm;
+use crate::Role;
 use crate::summary::Summary;
 
 use super::words::{signed, spread};
@@ -36,25 +36,25 @@ pub(super) fn differences(summary: &Summary) -> Vec<Difference> {
     let pairs = [
         (
             "Student distilled minus teacher",
-            Arm::Distilled,
-            Arm::Teacher,
+            Role::Distilled,
+            Role::Teacher,
         ),
         (
             "Student distilled minus student alone",
-            Arm::Distilled,
-            Arm::Alone,
+            Role::Distilled,
+            Role::Baseline,
         ),
-        ("Student alone minus teacher", Arm::Alone, Arm::Teacher),
+        ("Student alone minus teacher", Role::Baseline, Role::Teacher),
     ];
-    let has_distilled = summary.arms.iter().any(|a| a.arm == Arm::Distilled);
+    let has_distilled = summary.networks.iter().any(|a| a.role == Role::Distilled);
     pairs
         .into_iter()
-        .filter(|(_, of, _)| has_distilled == (*of == Arm::Distilled))
+        .filter(|(_, of, _)| has_distilled == (*of == Role::Distilled))
         .filter_map(|(title, of, minus)| difference(summary, title, of, minus))
         .collect()
 }
 
-fn difference(summary: &Summary, title: &'static str, of: Arm, minus: Arm) -> Option<Difference> {
+fn difference(summary: &Summary, title: &'static str, of: Role, minus: Role) -> Option<Difference> {
     let (of, minus) = (per_class(summary, of), per_class(summary, minus));
     let mut classes: Vec<_> = of
         .into_iter()
@@ -99,8 +99,8 @@ fn difference(summary: &Summary, title: &'static str, of: Arm, minus: Arm) -> Op
 }
 
 /// Accuracy of each class, mean over the seeds.
-fn per_class(summary: &Summary, arm: Arm) -> Vec<Option<f64>> {
-    let measured: Vec<_> = summary.arms.iter().filter(|a| a.arm == arm).collect();
+fn per_class(summary: &Summary, role: Role) -> Vec<Option<f64>> {
+    let measured: Vec<_> = summary.networks.iter().filter(|a| a.role == role).collect();
     let classes = measured.iter().map(|a| a.test.per_class.len()).max();
     (0..classes.unwrap_or(0))
         .map(|class| {

@@ -4,17 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use plotters::style::RGBColor;
 
-use crate::Arm;
+use crate::Role;
 use crate::error::Error;
+use crate::records::EpochRecord;
 use crate::summary::Summary;
 
-use super::lines::Line;
+use super::downsample::Line;
 use super::plots::{Axes, Figure, PALETTE, Scale, figure};
 use super::read::History;
 use super::table::title;
 use super::words::spread;
 
-type Trainings = BTreeMap<(Arm, u64), History>;
+type Trainings = BTreeMap<(Role, u64), History>;
 
 /// What one moment of a training logged, from a step or, where no steps were logged, an epoch.
 struct Moment {
@@ -33,16 +34,16 @@ pub(super) fn figures(summary: &Summary, trainings: &Trainings) -> Result<Vec<Fi
     let curves = Curves {
         moments: trainings
             .iter()
-            .map(|((arm, _), history)| (arm.clone(), moments(history)))
+            .map(|((role, _), history)| (role.clone(), moments(history)))
             .collect(),
         pens: Pens::new(trainings),
     };
     let mut all = validation(summary, trainings, &curves.pens)?;
     all.push(curves.plot("Loss, weighted sum", wide("loss"), |m| Some(m.loss))?);
-    let arms: BTreeSet<&Arm> = trainings.keys().map(|(arm, _)| arm).collect();
-    for arm in arms {
-        all.push(curves.contributions(arm)?);
-        all.push(curves.component_norms(arm)?);
+    let networks: BTreeSet<&Role> = trainings.keys().map(|(role, _)| role).collect();
+    for role in networks {
+        all.push(curves.contributions(role)?);
+        all.push(curves.component_norms(role)?);
     }
     for name in curves.component_names() {
         let heading = format!("Component {name}, before weighting");
@@ -64,15 +65,15 @@ pub(super) fn figures(summary: &Summary, trainings: &Trainings) -> Result<Vec<Fi
 }
 
 /// Values that may span decades, over optimiser steps.
-fn wide(y: &'static str) -> Axes {
+fn wide(y: impl Into<String>) -> Axes {
     Axes {
         x: "step",
-        y,
+        y: y.into(),
         scale: Scale::Wide,
     }
 }
 
-fn by_epoch(y: &'static str) -> Axes {
+fn by_epoch(y: String) -> Axes {
     Axes {
         x: "epoch",
         y,
@@ -81,41 +82,41 @@ fn by_epoch(y: &'static str) -> Axes {
 }
 
 struct Curves {
-    moments: Vec<(Arm, Vec<Moment>)>,
+    moments: Vec<(Role, Vec<Moment>)>,
     pens: Pens,
 }
 
 /// A colour for every network of a run.
 struct Pens {
     /// Networks beside teacher, student alone and student distilled.
-    others: Vec<Arm>,
+    others: Vec<Role>,
 }
 
 impl Pens {
     fn new(trainings: &Trainings) -> Self {
-        let usual = [Arm::Teacher, Arm::Alone, Arm::Distilled];
-        let mut others: Vec<Arm> = trainings.keys().map(|(arm, _)| arm.clone()).collect();
+        let usual = [Role::Teacher, Role::Baseline, Role::Distilled];
+        let mut others: Vec<Role> = trainings.keys().map(|(role, _)| role.clone()).collect();
         others.dedup();
-        others.retain(|arm| !usual.contains(arm));
+        others.retain(|role| !usual.contains(role));
         Self { others }
     }
 
-    fn line(&self, arm: &Arm, points: Vec<(f64, f64)>) -> Line {
+    fn line(&self, role: &Role, points: Vec<(f64, f64)>) -> Line {
         Line {
-            name: title(arm),
-            color: self.color(arm),
+            name: title(role),
+            color: self.color(role),
             dashed: false,
             points,
         }
     }
 
-    fn color(&self, arm: &Arm) -> RGBColor {
-        match arm {
-            Arm::Distilled => PALETTE[0],
-            Arm::Alone => PALETTE[1],
-            Arm::Teacher => PALETTE[6],
+    fn color(&self, role: &Role) -> RGBColor {
+        match role {
+            Role::Distilled => PALETTE[0],
+            Role::Baseline => PALETTE[1],
+            Role::Teacher => PALETTE[6],
             other => {
-                let place = self.others.iter().position(|arm| arm == other);
+                let place = self.others.iter().position(|role| role == other);
                 PALETTE[2 + place.unwrap_or(0) % 4]
             }
         }
@@ -129,55 +130,55 @@ impl Curves {
         axes: Axes,
         pick: impl Fn(&Moment) -> Option<f64>,
     ) -> Result<Option<Figure>, Error> {
-        let lines = self.moments.iter().map(|(arm, moments)| {
+        let lines = self.moments.iter().map(|(role, moments)| {
             let points = moments
                 .iter()
                 .filter_map(|m| Some((m.step as f64, pick(m)?)));
-            self.pens.line(arm, points.collect())
+            self.pens.line(role, points.collect())
         });
         figure(heading, axes, &lines.collect::<Vec<_>>())
     }
 
-    /// Weight times value of every component of an arm, unless that is just its loss.
-    fn contributions(&self, arm: &Arm) -> Result<Option<Figure>, Error> {
+    /// Weight times value of every component of a role, unless that is just its loss.
+    fn contributions(&self, role: &Role) -> Result<Option<Figure>, Error> {
         let is_the_loss = |m: &Moment| matches!(m.components.as_slice(), [(_, _, Some(1.0))]);
-        if self.of(arm).flatten().all(is_the_loss) {
+        if self.of(role).flatten().all(is_the_loss) {
             return Ok(None);
         }
-        let heading = format!("{}: weight × value of each component", title(arm));
-        self.by_component(arm, &heading, "contribution", |m, name| {
+        let heading = format!("{}: weight × value of each component", title(role));
+        self.by_component(role, &heading, "contribution", |m, name| {
             let (_, value, weight) = m.components.iter().find(|c| c.0 == *name)?;
             Some(value * (*weight)?)
         })
     }
 
-    /// The gradient norm of every component of an arm, where it was measured.
-    fn component_norms(&self, arm: &Arm) -> Result<Option<Figure>, Error> {
-        let title = title(arm);
+    /// The gradient norm of every component of a role, where it was measured.
+    fn component_norms(&self, role: &Role) -> Result<Option<Figure>, Error> {
+        let title = title(role);
         let heading = format!("{title}: gradient norm of each component, before weighting");
-        self.by_component(arm, &heading, "norm", |m, name| {
+        self.by_component(role, &heading, "norm", |m, name| {
             let norm = m.component_norms.iter().find(|c| c.0 == *name)?;
             Some(norm.1)
         })
     }
 
-    /// The trainings of an arm.
-    fn of(&self, arm: &Arm) -> impl Iterator<Item = &Vec<Moment>> {
-        let trainings = self.moments.iter().filter(move |(a, _)| a == arm);
+    /// The trainings of a role.
+    fn of(&self, role: &Role) -> impl Iterator<Item = &Vec<Moment>> {
+        let trainings = self.moments.iter().filter(move |(a, _)| a == role);
         trainings.map(|(_, moments)| moments)
     }
 
-    /// A line for every component and training of an arm.
+    /// A line for every component and training of a role.
     fn by_component(
         &self,
-        arm: &Arm,
+        role: &Role,
         heading: &str,
         y: &'static str,
         pick: impl Fn(&Moment, &String) -> Option<f64>,
     ) -> Result<Option<Figure>, Error> {
         let mut lines = Vec::new();
-        for (at, name) in names(self.of(arm).flatten()).iter().enumerate() {
-            for moments in self.of(arm) {
+        for (at, name) in names(self.of(role).flatten()).iter().enumerate() {
+            for moments in self.of(role) {
                 let points = moments
                     .iter()
                     .filter_map(|m| Some((m.step as f64, pick(m, name)?)));
@@ -240,38 +241,44 @@ fn moments(history: &History) -> Vec<Moment> {
     }
 }
 
+/// A figure for every score of the validation split.
 fn validation(
     summary: &Summary,
     trainings: &Trainings,
     pens: &Pens,
 ) -> Result<Vec<Option<Figure>>, Error> {
-    let mut top1 = Vec::new();
-    let mut loss = Vec::new();
-    for ((arm, _), history) in trainings {
-        let points = |pick: fn(&crate::records::EpochRecord) -> Option<f64>| {
-            let epochs = history.epochs.values();
-            epochs
-                .filter_map(|e| Some((e.epoch as f64, pick(e)?)))
-                .collect()
-        };
-        top1.push(pens.line(arm, points(|e| e.validation_top1)));
-        loss.push(pens.line(arm, points(|e| e.validation_loss)));
-    }
-    // A teacher that was loaded has no epochs to show: its level is what the student is after.
-    if trainings.keys().all(|(arm, _)| *arm != Arm::Teacher)
-        && top1.iter().any(|line| !line.points.is_empty())
-    {
-        top1.extend(teacher_level(summary, trainings, pens));
-    }
-    Ok(vec![
-        figure("Validation top-1", by_epoch("top-1, %"), &top1)?,
-        figure("Validation cross-entropy", by_epoch("cross-entropy"), &loss)?,
-    ])
+    let mut epochs = trainings.values().flat_map(|h| h.epochs.values());
+    let Some(first) = epochs.find(|epoch| !epoch.validation.is_empty()) else {
+        return Ok(Vec::new());
+    };
+    let scores = first.validation.iter().enumerate();
+    scores
+        .map(|(place, score)| {
+            let mut lines: Vec<Line> = trainings
+                .iter()
+                .map(|((role, _), history)| {
+                    let epochs = history.epochs.values();
+                    let value = |e: &EpochRecord| {
+                        let own = e.validation.iter().find(|own| own.key == score.key)?;
+                        Some((e.epoch as f64, own.value))
+                    };
+                    pens.line(role, epochs.filter_map(value).collect())
+                })
+                .collect();
+            // A teacher that was loaded has no epochs to show: its level is what the student is after.
+            if place == 0 && trainings.keys().all(|(role, _)| *role != Role::Teacher) {
+                lines.extend(teacher_level(summary, trainings, pens));
+            }
+            let y = [score.title.as_str(), score.unit.symbol()];
+            let y = y.into_iter().filter(|part| !part.is_empty());
+            let y = by_epoch(y.collect::<Vec<_>>().join(", "));
+            figure(format!("Validation {}", score.title), y, &lines)
+        })
+        .collect()
 }
 
 fn teacher_level(summary: &Summary, trainings: &Trainings, pens: &Pens) -> Option<Line> {
-    let teachers = summary.arms.iter().filter(|a| a.arm == Arm::Teacher);
-    let (level, _) = spread(&teachers.map(|a| a.test.top1).collect::<Vec<_>>())?;
+    let (level, _) = spread(&summary.first_scores(&Role::Teacher))?;
     let epochs = trainings.values().flat_map(|h| h.epochs.keys().copied());
     let last = epochs.max()? as f64;
     Some(Line {
@@ -282,6 +289,6 @@ fn teacher_level(summary: &Summary, trainings: &Trainings, pens: &Pens) -> Optio
             true => vec![(1.0, level), (last, level)],
             false => vec![(0.5, level), (1.5, level)],
         },
-        ..pens.line(&Arm::Teacher, Vec::new())
+        ..pens.line(&Role::Teacher, Vec::new())
     })
 }

@@ -6,12 +6,12 @@ use std::path::Path;
 
 use super::words::spread;
 use super::write;
-use crate::Arm;
 use crate::records::{ComponentValue, EpochRecord, Record, StepRecord};
 use crate::summary::{
-    Accuracy, ArmSummary, DataSummary, Gain, Latency, Summary, TemperatureSample,
-    TemperatureSummary, Training,
+    DataSummary, Gain, Latency, NetworkSummary, Summary, TemperatureSample, TemperatureSummary,
+    Training,
 };
+use crate::{Role, Score, Scores, Unit};
 
 /// A made-up run with the shape of a real one.
 pub(super) struct Fake {
@@ -21,11 +21,11 @@ pub(super) struct Fake {
 
 impl Fake {
     pub fn new(classes: usize, seeds: u64, epochs: usize, steps_per_epoch: usize) -> Self {
-        let mut arms = vec![arm(Arm::Teacher, None, 78.4, classes)];
+        let mut networks = vec![role(Role::Teacher, None, 78.4, classes)];
         let mut records = Vec::new();
         for seed in 0..seeds {
-            for (kind, top1) in [(Arm::Alone, 70.1), (Arm::Distilled, 72.4)] {
-                arms.push(arm(
+            for (kind, top1) in [(Role::Baseline, 70.1), (Role::Distilled, 72.4)] {
+                networks.push(role(
                     kind.clone(),
                     Some(seed),
                     top1 + 0.4 * seed as f64,
@@ -50,8 +50,10 @@ impl Fake {
                     test: 10_000,
                     classes: (0..classes).map(|c| format!("kind {c}")).collect(),
                 },
-                arms,
+                networks,
                 gain: Some(Gain {
+                    score: "top-1".into(),
+                    unit: Unit::Percent,
                     mean,
                     std,
                     per_seed,
@@ -92,34 +94,36 @@ fn wave(n: usize) -> f64 {
     (n as f64 * 12.9898).sin()
 }
 
-fn number(arm: &Arm) -> usize {
-    match arm {
-        Arm::Teacher => 0,
-        Arm::Alone => 1,
+fn number(role: &Role) -> usize {
+    match role {
+        Role::Teacher => 0,
+        Role::Baseline => 1,
         _ => 2,
     }
 }
 
-fn arm(kind: Arm, seed: Option<u64>, top1: f64, classes: usize) -> ArmSummary {
+fn role(kind: Role, seed: Option<u64>, top1: f64, classes: usize) -> NetworkSummary {
     let shift = seed.unwrap_or(7) as usize + 31 * number(&kind);
-    let teacher = kind == Arm::Teacher;
-    ArmSummary {
-        arm: kind.clone(),
+    let teacher = kind == Role::Teacher;
+    NetworkSummary {
+        role: kind.clone(),
         seed,
         model: if teacher { "resnet32x4" } else { "resnet8x4" }.into(),
         parameters: if teacher { 7_433_860 } else { 1_233_540 },
-        macs: if teacher { 1_083_000_000 } else { 177_100_000 },
+        macs: Some(if teacher { 1_083_000_000 } else { 177_100_000 }),
         bytes: if teacher { 29_790_000 } else { 4_958_000 },
         adapter_parameters: 0,
         learned_from: match kind {
-            Arm::Distilled => vec!["teacher".into()],
+            Role::Distilled => vec!["teacher".into()],
             _ => Vec::new(),
         },
-        test: Accuracy {
-            top1,
-            top5: top1 + 18.0,
-            loss: 1.1,
-            ece: 6.3,
+        test: Scores {
+            list: vec![
+                Score::percent("top1", "top-1", top1),
+                Score::nats("loss", "cross-entropy", 1.1),
+                Score::percent("top5", "top-5", top1 + 18.0),
+                Score::percent("ece", "ECE", 6.3).lower_is_better(),
+            ],
             per_class: (0..classes)
                 .map(|c| Some((top1 + 9.0 * wave(c + shift)).clamp(0.0, 100.0)))
                 .collect(),
@@ -133,19 +137,19 @@ fn arm(kind: Arm, seed: Option<u64>, top1: f64, classes: usize) -> ArmSummary {
         training: (!teacher).then_some(Training {
             epochs: 30,
             best_epoch: 28,
-            best_validation_top1: Some(top1 + 0.3),
+            best_validation: Some(top1 + 0.3),
             seconds: 1312.0,
             images_per_second: 402.0,
         }),
     }
 }
 
-fn training(arm: &Arm, seed: u64, epochs: usize, steps_per_epoch: usize) -> Vec<Record> {
-    let gain = if *arm == Arm::Distilled { 3.0 } else { 0.0 };
+fn training(role: &Role, seed: u64, epochs: usize, steps_per_epoch: usize) -> Vec<Record> {
+    let gain = if *role == Role::Distilled { 3.0 } else { 0.0 };
     let mut records = Vec::new();
     for step in 0..epochs * steps_per_epoch {
         let progress = step as f64 / (epochs * steps_per_epoch) as f64;
-        let noise = wave(step + 97 * seed as usize + 13 * number(arm));
+        let noise = wave(step + 97 * seed as usize + 13 * number(role));
         let ce = 4.2 * (-3.0 * progress).exp() + 0.4 + 0.1 * noise;
         let kd = 14.0 * (-4.0 * progress).exp() + 0.9 + 0.3 * noise;
         let mut components = BTreeMap::new();
@@ -159,15 +163,15 @@ fn training(arm: &Arm, seed: u64, epochs: usize, steps_per_epoch: usize) -> Vec<
                 },
             );
         };
-        match arm {
-            Arm::Distilled => {
+        match role {
+            Role::Distilled => {
                 add("ce", ce, 0.1);
                 add("kd", kd, 0.9);
             }
             _ => add("ce", ce, 1.0),
         }
         records.push(Record::Step(StepRecord {
-            arm: arm.clone(),
+            role: role.clone(),
             seed,
             epoch: step / steps_per_epoch + 1,
             step,
@@ -180,7 +184,7 @@ fn training(arm: &Arm, seed: u64, epochs: usize, steps_per_epoch: usize) -> Vec<
         if (step + 1) % steps_per_epoch == 0 {
             let epoch = (step + 1) / steps_per_epoch;
             records.push(Record::Epoch(EpochRecord {
-                arm: arm.clone(),
+                role: role.clone(),
                 seed,
                 epoch,
                 step: step + 1,
@@ -189,8 +193,14 @@ fn training(arm: &Arm, seed: u64, epochs: usize, steps_per_epoch: usize) -> Vec<
                 lr: 0.05,
                 seconds: 40.0,
                 images_per_second: 402.0,
-                validation_top1: Some(70.0 + gain - 50.0 * (-4.0 * progress).exp() + noise),
-                validation_loss: Some(ce),
+                validation: vec![
+                    Score::percent(
+                        "top1",
+                        "top-1",
+                        70.0 + gain - 50.0 * (-4.0 * progress).exp() + noise,
+                    ),
+                    Score::nats("loss", "cross-entropy", ce),
+                ],
                 cache: None,
             }));
         }
@@ -215,6 +225,7 @@ fn temperatures(classes: usize) -> TemperatureSummary {
             index,
             label: if index == 2 { 0 } else { best.unwrap() },
             image: image.into(),
+            text: String::new(),
             probabilities: temperatures.iter().map(softmax).collect(),
         }
     };

@@ -2,11 +2,11 @@
 
 mod classes;
 mod curves;
-mod lines;
+mod downsample;
 mod plots;
 mod read;
 mod table;
-mod temperature;
+mod teacher_softmax;
 mod verdict;
 pub(crate) mod words;
 
@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use minijinja::{Environment, context};
 
-use crate::Arm;
+use crate::Role;
 use crate::error::Error;
 use crate::folder::write_atomically;
 use crate::summary::Summary;
@@ -62,7 +62,7 @@ fn page(run: &RunFolder) -> Result<String, Error> {
         seeds => table::seeds(summary),
         figures => curves::figures(summary, &run.trainings)?,
         no_validation => summary.data.validation == 0,
-        samples => temperature::samples(summary),
+        samples => teacher_softmax::samples(summary),
         no_temperature => no_temperature(summary),
         differences => classes::differences(summary),
         has_teacher => has_teacher(summary),
@@ -111,8 +111,8 @@ fn facts(summary: &Summary) -> Vec<(&'static str, String)> {
 
 /// What repeats the run, given its resolved recipe.
 fn command(summary: &Summary) -> String {
-    let of = |arm| summary.arms.iter().filter(|a| a.arm == arm).count();
-    let seeds = match of(Arm::Distilled).max(of(Arm::Alone)) {
+    let of = |role| summary.networks.iter().filter(|a| a.role == role).count();
+    let seeds = match of(Role::Distilled).max(of(Role::Baseline)) {
         0 | 1 => String::new(),
         seeds => format!(" --seeds {seeds}"),
     };
@@ -120,7 +120,7 @@ fn command(summary: &Summary) -> String {
 }
 
 fn has_teacher(summary: &Summary) -> bool {
-    summary.arms.iter().any(|a| a.arm == Arm::Teacher)
+    summary.networks.iter().any(|a| a.role == Role::Teacher)
 }
 
 fn no_temperature(summary: &Summary) -> &'static str {

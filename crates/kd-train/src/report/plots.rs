@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::error::Error;
 
-use super::lines::{Line, extent, finite_and_thinned, padded};
+use super::downsample::{Line, extent, finite_and_thinned, padded};
 use super::words::{prefixed, significant, without_zeros};
 
 /// Text and axes.
@@ -34,10 +34,10 @@ const FEW_POINTS: usize = 40;
 const Y_LABELS: usize = 6;
 
 /// How a plot is labelled and scaled.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Axes {
     pub x: &'static str,
-    pub y: &'static str,
+    pub y: String,
     /// What the axis of values may do.
     pub scale: Scale,
 }
@@ -113,7 +113,7 @@ pub(super) fn figure(
     let mut svg = String::new();
     {
         let root = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
-        frame.pixels = draw(&root, axes, &lines, frame)
+        frame.pixels = draw(&root, &axes, &lines, frame)
             .and_then(|pixels| root.present().map(|()| pixels))
             .map_err(|problem| Error::Report(format!("could not draw a plot: {problem}")))?;
     }
@@ -130,7 +130,7 @@ type Drawing<T> = Result<T, DrawingAreaErrorKind<std::io::Error>>;
 
 fn draw(
     root: &DrawingArea<SVGBackend<'_>, Shift>,
-    axes: Axes,
+    axes: &Axes,
     lines: &[Line],
     frame: Frame,
 ) -> Drawing<(i32, i32, i32, i32)> {
@@ -166,7 +166,7 @@ fn draw(
         .x_desc(axes.x)
         .y_desc(match frame.log {
             true => format!("{} (log)", axes.y),
-            false => axes.y.into(),
+            false => axes.y.clone(),
         })
         .draw()?;
     for line in lines {
@@ -242,11 +242,13 @@ fn legend(lines: &[Line]) -> Vec<Entry> {
 mod tests {
     use super::*;
 
-    const AXES: Axes = Axes {
-        x: "step",
-        y: "loss",
-        scale: Scale::Wide,
-    };
+    fn axes() -> Axes {
+        Axes {
+            x: "step",
+            y: "loss".into(),
+            scale: Scale::Wide,
+        }
+    }
 
     fn line(points: Vec<(f64, f64)>) -> Line {
         Line {
@@ -260,12 +262,12 @@ mod tests {
     #[test]
     fn nothing_finite_draws_nothing() {
         let lines = [line(vec![]), line(vec![(0.0, f64::NAN)])];
-        assert!(figure("loss", AXES, &lines).unwrap().is_none());
+        assert!(figure("loss", axes(), &lines).unwrap().is_none());
     }
 
     #[test]
     fn a_single_point_is_a_dot_inside_the_frame() {
-        let figure = figure("loss", AXES, &[line(vec![(7.0, 2.0)])])
+        let figure = figure("loss", axes(), &[line(vec![(7.0, 2.0)])])
             .unwrap()
             .unwrap();
         assert!(figure.svg.contains("<circle"));
@@ -276,7 +278,7 @@ mod tests {
     #[test]
     fn labels_of_close_values_differ() {
         let lines = [line(vec![(0.0, 0.028_682), (1.0, 0.028_667)])];
-        let figure = figure("loss", AXES, &lines).unwrap().unwrap();
+        let figure = figure("loss", axes(), &lines).unwrap().unwrap();
         let mut labels: Vec<_> = figure
             .svg
             .lines()
@@ -289,7 +291,7 @@ mod tests {
 
     #[test]
     fn only_zeros_stand_on_the_axis() {
-        let figure = figure("loss", AXES, &[line(vec![(1.0, 0.0)])])
+        let figure = figure("loss", axes(), &[line(vec![(1.0, 0.0)])])
             .unwrap()
             .unwrap();
         assert_eq!(figure.frame.y, (0.0, 1.0));
@@ -299,7 +301,7 @@ mod tests {
     fn only_wide_positive_values_get_a_logarithmic_axis() {
         let log = |low: f64| {
             let lines = [line(vec![(0.0, 500.0), (1.0, low)])];
-            figure("loss", AXES, &lines).unwrap().unwrap().frame.log
+            figure("loss", axes(), &lines).unwrap().unwrap().frame.log
         };
         assert_eq!([log(1.0), log(100.0), log(-1.0)], [true, false, false]);
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::Arm;
+use crate::Role;
 use crate::error::Error;
 use crate::records::{EpochRecord, Record, StepRecord};
 use crate::summary::Summary;
@@ -19,13 +19,13 @@ pub(super) struct History {
 /// The three files of a run folder.
 pub(super) struct RunFolder {
     pub summary: Summary,
-    pub trainings: BTreeMap<(Arm, u64), History>,
+    pub trainings: BTreeMap<(Role, u64), History>,
     pub recipe: String,
 }
 
 pub(super) fn run_folder(folder: &Path) -> Result<RunFolder, Error> {
     let path = folder.join("summary.json");
-    let summary = serde_json::from_str(&text(&path)?).map_err(|problem| Error::Format {
+    let summary = Summary::read(&text(&path)?).map_err(|problem| Error::Format {
         path,
         problem: format!(
             "not the summary of a run ({problem}); run the recipe again, or read the folder with \
@@ -55,21 +55,21 @@ fn text(path: &Path) -> Result<String, Error> {
     })
 }
 
-fn metrics(path: &Path) -> Result<BTreeMap<(Arm, u64), History>, Error> {
+fn metrics(path: &Path) -> Result<BTreeMap<(Role, u64), History>, Error> {
     let text = text(path)?;
     let mut trainings = BTreeMap::<_, History>::new();
     for (at, line) in text.split_inclusive('\n').enumerate() {
         if line.trim().is_empty() {
             continue;
         }
-        match serde_json::from_str(line) {
+        match Record::read(line) {
             Ok(Record::Step(step)) => {
-                let history = trainings.entry((step.arm.clone(), step.seed)).or_default();
+                let history = trainings.entry((step.role.clone(), step.seed)).or_default();
                 history.steps.insert(step.step, step);
             }
             Ok(Record::Epoch(epoch)) => {
                 let history = trainings
-                    .entry((epoch.arm.clone(), epoch.seed))
+                    .entry((epoch.role.clone(), epoch.seed))
                     .or_default();
                 history.epochs.insert(epoch.epoch, epoch);
             }

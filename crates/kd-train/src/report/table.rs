@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use crate::Arm;
-use crate::summary::{ArmSummary, Summary};
+use crate::summary::{NetworkSummary, Summary};
+use crate::{Better, Role, Score};
 
 use super::words::{count, duration, prefixed, spread};
 
@@ -22,37 +22,22 @@ struct Column {
 
 #[derive(Serialize)]
 struct Row {
-    name: &'static str,
+    name: String,
     hint: &'static str,
     cells: Vec<String>,
 }
 
-/// One line of the table: its name, a hint, and what it says of the measurements of one arm.
+/// One line of the table: its name, a hint, and what it says of the measurements of one role.
 type Line = (
     &'static str,
     &'static str,
-    fn(&[&ArmSummary]) -> Option<String>,
+    fn(&[&NetworkSummary]) -> Option<String>,
 );
 
-const LINES: [Line; 16] = [
-    ("Top-1", "higher is better", |a| {
-        percent(a, |x| Some(x.test.top1))
-    }),
-    ("Top-5", "higher is better", |a| {
-        percent(a, |x| Some(x.test.top5))
-    }),
-    ("Agreement with the teacher", "same predicted class", |a| {
-        percent(a, |x| x.agreement)
-    }),
-    ("Expected calibration error", "lower is better", |a| {
-        percent(a, |x| Some(x.test.ece))
-    }),
-    ("Cross-entropy", "lower is better", |a| {
-        over_seeds(a, |x| Some(x.test.loss), |x| format!("{x:.3}"), "")
-    }),
+const LINES: [Line; 11] = [
     ("Parameters", "", |a| Some(count(a.first()?.parameters))),
     ("Multiply-accumulates", "one image", |a| {
-        Some(prefixed(a.first()?.macs as f64, ""))
+        Some(prefixed(a.first()?.macs? as f64, ""))
     }),
     ("Size", "safetensors file", |a| {
         Some(prefixed(a.first()?.bytes as f64, "B"))
@@ -89,33 +74,59 @@ const LINES: [Line; 16] = [
 ];
 
 pub(super) fn table(summary: &Summary) -> Table {
-    let arms: Vec<Vec<&ArmSummary>> = summary
-        .distinct_arms()
+    let networks: Vec<Vec<&NetworkSummary>> = summary
+        .distinct_roles()
         .into_iter()
-        .map(|arm| summary.arms.iter().filter(|a| a.arm == *arm).collect())
+        .map(|role| {
+            summary
+                .networks
+                .iter()
+                .filter(|a| a.role == *role)
+                .collect()
+        })
         .collect();
-    let rows = LINES.iter().filter_map(|(name, hint, cell)| {
-        let cells: Vec<_> = arms.iter().map(|measured| cell(measured)).collect();
+    let row = |name: String, hint, cells: Vec<Option<String>>| {
         cells.iter().any(Option::is_some).then(|| Row {
             name,
             hint,
             cells: cells.into_iter().map(|c| c.unwrap_or("–".into())).collect(),
         })
+    };
+    let scores = summary.scores().iter().map(|score| {
+        let cells = networks.iter().map(|measured| score_cell(score, measured));
+        let hint = match score.better {
+            Better::Higher => "higher is better",
+            Better::Lower => "lower is better",
+        };
+        row(capitalised(&score.title), hint, cells.collect())
     });
+    let agreement = networks
+        .iter()
+        .map(|measured| over_seeds(measured, |n| n.agreement, |v| format!("{v:.2}"), " %"));
+    let agreement = row(
+        "Agreement with the teacher".into(),
+        "same predicted class",
+        agreement.collect(),
+    );
+    let lines = LINES.iter().map(|(name, hint, cell)| {
+        let cells = networks.iter().map(|measured| cell(measured));
+        row((*name).into(), hint, cells.collect())
+    });
+    let rows = scores.chain([agreement]).chain(lines).flatten();
     Table {
         rows: rows.collect(),
-        columns: arms
+        columns: networks
             .iter()
             .filter_map(|measured| column(measured))
             .collect(),
     }
 }
 
-fn column(measured: &[&ArmSummary]) -> Option<Column> {
+fn column(measured: &[&NetworkSummary]) -> Option<Column> {
     let first = measured.first()?;
     let seeds: Vec<_> = measured.iter().filter_map(|a| a.seed).collect();
     Some(Column {
-        title: title(&first.arm),
+        title: title(&first.role),
         model: first.model.clone(),
         seeds: match seeds.as_slice() {
             [] => "loaded".into(),
@@ -126,16 +137,30 @@ fn column(measured: &[&ArmSummary]) -> Option<Column> {
 }
 
 /// What a network of a run is called, as a heading.
-pub(super) fn title(arm: &Arm) -> String {
-    let title = arm.title();
-    let mut letters = title.chars();
+pub(super) fn title(role: &Role) -> String {
+    capitalised(&role.title())
+}
+
+fn capitalised(text: &str) -> String {
+    let mut letters = text.chars();
     letters.next().map_or(String::new(), |first| {
         first.to_uppercase().chain(letters).collect()
     })
 }
 
-fn percent(measured: &[&ArmSummary], pick: fn(&ArmSummary) -> Option<f64>) -> Option<String> {
-    over_seeds(measured, pick, hundredths, " %")
+/// A score, as the mean over the seeds.
+fn score_cell(score: &Score, measured: &[&NetworkSummary]) -> Option<String> {
+    let unit = match score.unit.symbol() {
+        "" => String::new(),
+        symbol => format!(" {symbol}"),
+    };
+    let decimals = score.unit.decimals();
+    over_seeds(
+        measured,
+        |n| n.test.get(&score.key),
+        |value| format!("{value:.decimals$}"),
+        &unit,
+    )
 }
 
 fn hundredths(number: f64) -> String {
@@ -150,9 +175,9 @@ fn whole(number: f64) -> String {
 }
 
 fn over_seeds(
-    measured: &[&ArmSummary],
-    pick: fn(&ArmSummary) -> Option<f64>,
-    text: fn(f64) -> String,
+    measured: &[&NetworkSummary],
+    pick: impl Fn(&NetworkSummary) -> Option<f64>,
+    text: impl Fn(f64) -> String,
     unit: &str,
 ) -> Option<String> {
     let numbers: Vec<_> = measured.iter().filter_map(|a| pick(a)).collect();
@@ -167,7 +192,7 @@ fn over_seeds(
     })
 }
 
-fn kept_epochs(measured: &[&ArmSummary]) -> Option<String> {
+fn kept_epochs(measured: &[&NetworkSummary]) -> Option<String> {
     let trained = measured.iter().filter_map(|a| a.training.as_ref());
     let epochs: Vec<_> = trained
         .map(|t| format!("{} of {}", t.best_epoch, t.epochs))
@@ -184,17 +209,18 @@ pub(super) struct SeedRow {
     gain: String,
 }
 
-/// Test top-1 of every seed that trained the student both ways; empty unless there are several.
+/// The first test score of every seed that trained the student both ways; empty unless there are several.
 pub(super) fn seeds(summary: &Summary) -> Vec<SeedRow> {
-    let of = |arm| summary.arms.iter().filter(move |a| a.arm == arm);
-    let rows: Vec<_> = of(Arm::Alone)
+    let of = |role| summary.networks.iter().filter(move |a| a.role == role);
+    let rows: Vec<_> = of(Role::Baseline)
         .filter_map(|alone| {
-            let distilled = of(Arm::Distilled).find(|d| d.seed == alone.seed)?;
+            let distilled = of(Role::Distilled).find(|d| d.seed == alone.seed)?;
+            let (old, new) = (alone.test.first()?, distilled.test.first()?);
             Some(SeedRow {
                 seed: alone.seed?,
-                alone: format!("{:.2} %", alone.test.top1),
-                distilled: format!("{:.2} %", distilled.test.top1),
-                gain: super::words::signed(distilled.test.top1 - alone.test.top1),
+                alone: old.show(old.value),
+                distilled: new.show(new.value),
+                gain: super::words::signed(new.better.gain(new.value, old.value)),
             })
         })
         .collect();

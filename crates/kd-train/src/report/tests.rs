@@ -75,6 +75,8 @@ fn verdicts_are_honest() {
 
     let gain = |mean, std| {
         Some(Gain {
+            score: "top-1".into(),
+            unit: crate::Unit::Percent,
             mean,
             std,
             per_seed: vec![mean; 3],
@@ -94,11 +96,11 @@ fn verdicts_are_honest() {
 #[test]
 fn a_student_without_a_teacher_says_what_is_left_out() {
     let mut fake = Fake::new(10, 1, 3, 5);
-    fake.summary.arms.retain(|a| a.arm == Arm::Alone);
+    fake.summary.networks.retain(|a| a.role == Role::Baseline);
     fake.summary.gain = None;
     fake.summary.temperature = None;
     fake.records
-        .retain(|r| matches!(r, Record::Step(s) if s.arm == Arm::Alone));
+        .retain(|r| matches!(r, Record::Step(s) if s.role == Role::Baseline));
     let page = fake.page();
     assert!(page.contains("trained on labels only"));
     assert!(page.contains("has no teacher whose softmax"));
@@ -115,7 +117,7 @@ fn a_run_without_records_or_networks_is_still_a_page() {
     let page = fake.page();
     assert!(page.contains("metrics.jsonl holds no records"));
     assert!(page.contains("no test image that the teacher classifies right"));
-    fake.summary.arms.clear();
+    fake.summary.networks.clear();
     fake.summary.gain = None;
     assert!(fake.page().contains("This run measured no network."));
 }
@@ -173,7 +175,7 @@ fn a_repeated_step_counts_once_and_nothing_unfinished_stays() {
     fake.records.extend(again);
     let folder = fake.folder();
     let run = read::run_folder(folder.path()).unwrap();
-    assert_eq!(run.trainings[&(Arm::Alone, 0)].steps.len(), 6);
+    assert_eq!(run.trainings[&(Role::Baseline, 0)].steps.len(), 6);
     write(folder.path()).unwrap();
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 4);
 }

@@ -1,6 +1,6 @@
 //! The result of a run in plain words.
 
-use crate::Arm;
+use crate::Role;
 use crate::summary::{Gain, Summary};
 
 use super::words::{count, signed, spread};
@@ -23,18 +23,23 @@ pub(super) fn verdict(summary: &Summary) -> Verdict {
 
 fn compared(summary: &Summary, gain: &Gain) -> Verdict {
     let rounded = signed(gain.mean);
+    let unit = match gain.unit.difference() {
+        "" => format!("in {}", gain.score),
+        unit => unit.into(),
+    };
     let change = match rounded.as_str() {
         "0.00" => "Distillation made no difference to the student".into(),
-        _ if gain.mean > 0.0 => format!("Distillation gained the student {rounded} points"),
+        _ if gain.mean > 0.0 => format!("Distillation gained the student {rounded} {unit}"),
         _ => format!(
-            "Distillation cost the student {} points",
+            "Distillation cost the student {} {unit}",
             &rounded['−'.len_utf8()..]
         ),
     };
-    let levels = match (top1(summary, Arm::Alone), top1(summary, Arm::Distilled)) {
-        (Some(alone), Some(distilled)) => {
-            format!(": {alone:.2} % alone, {distilled:.2} % distilled")
-        }
+    let levels = match (
+        shown(summary, &Role::Baseline),
+        shown(summary, &Role::Distilled),
+    ) {
+        (Some(alone), Some(distilled)) => format!(": {alone} alone, {distilled} distilled"),
         _ => String::new(),
     };
     let seeds = gain.per_seed.len();
@@ -62,7 +67,7 @@ fn caveat(summary: &Summary, gain: &Gain) -> Option<String> {
 fn single_seed(summary: &Summary) -> String {
     let chance = "This is one seed: another could turn out differently";
     let images = summary.data.test;
-    match top1(summary, Arm::Distilled) {
+    match top1(summary, &Role::Distilled) {
         Some(top1) if images > 0 => {
             // Standard error of a share of independent images, with the four added that keep it
             // above 0 where none or all are right (Agresti and Coull 1998).
@@ -80,34 +85,47 @@ fn single_seed(summary: &Summary) -> String {
 }
 
 fn not_compared(summary: &Summary) -> String {
-    let reached = |arm| match top1(summary, arm) {
-        Some(top1) => format!("reached {top1:.2} % on the test split"),
+    let reached = |role| match shown(summary, &role) {
+        Some(score) => format!("reached {score} on the test split"),
         None => "was not measured".into(),
     };
-    let has = |arm| summary.arms.iter().any(|a| a.arm == arm);
-    match (has(Arm::Teacher), has(Arm::Alone), has(Arm::Distilled)) {
+    let has = |role| summary.networks.iter().any(|a| a.role == role);
+    match (
+        has(Role::Teacher),
+        has(Role::Baseline),
+        has(Role::Distilled),
+    ) {
         (_, false, true) => format!(
             "The distilled student {}. No student was trained alone, so there is no gain to report.",
-            reached(Arm::Distilled)
+            reached(Role::Distilled)
         ),
         (_, true, false) => format!(
             "The student, trained on labels only, {}. Nothing was distilled.",
-            reached(Arm::Alone)
+            reached(Role::Baseline)
         ),
         (_, true, true) => format!(
             "The student {} alone; distilled it {}. The two were not compared.",
-            reached(Arm::Alone),
-            reached(Arm::Distilled)
+            reached(Role::Baseline),
+            reached(Role::Distilled)
         ),
         (true, false, false) => format!(
             "The teacher {}. No student was trained.",
-            reached(Arm::Teacher)
+            reached(Role::Teacher)
         ),
         (false, false, false) => "This run measured no network.".into(),
     }
 }
 
-fn top1(summary: &Summary, arm: Arm) -> Option<f64> {
-    let measured = summary.arms.iter().filter(|a| a.arm == arm);
-    spread(&measured.map(|a| a.test.top1).collect::<Vec<_>>()).map(|(mean, _)| mean)
+/// The first score of a role, as the mean over the seeds, with its unit.
+fn shown(summary: &Summary, role: &Role) -> Option<String> {
+    let (mean, _) = spread(&summary.first_scores(role))?;
+    let score = summary.scores().first()?;
+    Some(score.show(mean))
+}
+
+/// The accuracy of a role, where that is what selects.
+fn top1(summary: &Summary, role: &Role) -> Option<f64> {
+    let is_accuracy = summary.scores().first()?.key == "top1";
+    let (mean, _) = spread(&summary.first_scores(role))?;
+    is_accuracy.then_some(mean)
 }

@@ -4,21 +4,24 @@ use std::num::NonZeroU64;
 use std::path::Path;
 
 use burn::module::Module;
-use kd_models::Network;
+use kd_core::Part;
 
-use super::Job;
-use crate::cache::{Budget, CacheConfig, Forecast, Identity, Place, TeacherCache, Views};
+use super::RunContext;
+use super::trained::TrainedNetwork;
+use crate::cache::{CacheConfig, Forecast, Identity, Place, TeacherCache, Views, showings};
+use crate::check::dry_run;
 use crate::recipe::TEACHER;
 use crate::report::words::{count, prefixed};
 use crate::summary::CacheSummary;
+use crate::task::Task;
 use crate::{Error, Event, Observer};
 
-impl Job<'_> {
+impl<T: Task> RunContext<'_, T> {
     pub(super) fn cache_config(&self) -> Option<&CacheConfig> {
         self.recipe.teacher.as_ref()?.cache.as_ref()
     }
 
-    /// How many views of an image the students are shown; none for all that are drawn.
+    /// How many views of a sample the students are shown; none for all that are drawn.
     pub(super) fn bounded_views(&self) -> Option<NonZeroU64> {
         match self.cache_config()?.views {
             Views::All => None,
@@ -36,23 +39,21 @@ impl Job<'_> {
         else {
             return Ok(());
         };
-        let network = Network::new(&self.shape.network(model), self.device)?;
-        let teacher = self.shape.dry_run(&network.valid(), self.device);
-        let images = self.shape.train;
-        let budget = Budget::new(
-            self.recipe,
-            seeds,
-            images,
-            (self.shape.height, self.shape.width),
-        );
-        let forecast = Forecast::new(config, &self.recipe.data.augment, &budget);
+        let network = self.task.build(model, self.device)?;
+        let teacher = dry_run(self.task, &network.valid(), self.device);
+        let samples = self.task.train_samples();
+        let shown = showings(self.recipe, seeds, samples);
+        let forecast = Forecast::new(config, self.task.views(), shown);
         let [_, classes] = teacher.logits.dims();
-        let embedding = teacher.embedding.as_ref().map_or(0, |e| e.dims()[1]);
-        let bytes = forecast.bytes(config, images, classes, embedding)?;
+        let embedding = if teacher.levels(Part::Embedding) > 0 {
+            teacher.embedding()?.dims()[1]
+        } else {
+            0
+        };
+        let bytes = forecast.bytes(config, samples, classes, embedding)?;
         observer.event(Event::Note(&format!(
-            "teacher cache: {:.0} showings of an image are about {:.1} different views, which saves \
+            "teacher cache: {shown:.0} showings of an image are about {:.1} different views, which saves \
              {:.0} % of the teacher's work and takes {} of {}",
-            budget.shown,
             forecast.views,
             100.0 * forecast.saved,
             prefixed(bytes as f64, "B"),
@@ -67,16 +68,21 @@ impl Job<'_> {
     /// Opens the recipe's cache of a teacher.
     pub(super) fn open_cache(
         &self,
-        teacher: &Network,
+        teacher: &TrainedNetwork<T::Network>,
         out: &Path,
         observer: &mut dyn Observer,
     ) -> Result<Option<TeacherCache>, Error> {
         let Some(config) = self.cache_config() else {
             return Ok(None);
         };
-        let augment = self.recipe.data.augment;
-        let model = &teacher.config().model;
-        let identity = Identity::new(config, teacher, model, self.dataset, augment, self.device)?;
+        let identity = Identity::new(
+            config,
+            &teacher.network,
+            &self.task.name(&teacher.network, &teacher.model),
+            self.task.example(2, self.device),
+            self.task.cache_parts(),
+            self.task.views(),
+        )?;
         let path = match (config.place, &config.path) {
             (Place::Memory, _) => return TeacherCache::open(identity, None).map(Some),
             (Place::File, Some(path)) => path.clone(),
@@ -97,7 +103,7 @@ impl Job<'_> {
 
 /// What a run got out of its cache.
 pub(super) fn summarise(cache: &TeacherCache) -> CacheSummary {
-    let asked = cache.asked();
+    let asked = cache.stats();
     CacheSummary {
         hits: asked.hits,
         misses: asked.misses,

@@ -1,160 +1,114 @@
 //! One training of a run: done now, or taken from an earlier run that did the same.
 
 use std::num::NonZeroU64;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use burn::module::Module;
-use kd_core::{Combine, ObjectiveConfig, draw};
-use kd_models::Network;
+use kd_core::draw;
 use serde_json::{Value, json};
 
-use super::Job;
-use super::store::Finished;
+use super::RunContext;
+use super::finished::Finished;
+use super::trained::{Done, TrainedNetwork, checkpoint};
 use crate::cache::{TeacherCache, identity};
-use crate::check::Shown;
+use crate::check::{DryRun, dry_run};
 use crate::folder::Folder;
+use crate::recipe::{Start, TrainingPlan};
 use crate::records::Record;
-use crate::train::{Keeper, Lessons, Pupil, Trained, Training, train, usable_batches};
-use crate::{Arm, Error, Event, Observer, Recipe, TrainConfig};
+use crate::task::{Task, TrainSource};
+use crate::train::{CheckpointSink, Student, Teachers, Trained, Training, train, usable_batches};
+use crate::{Error, Event, Observer, Role, Scores};
 
-/// A network that will be measured.
-pub(super) struct Contender {
-    pub arm: Arm,
-    pub seed: Option<u64>,
-    pub network: Network,
-    pub adapter_parameters: u64,
-    /// Names of its teachers.
-    pub learned_from: Vec<String>,
-    pub training: Option<crate::summary::Training>,
+/// One training with its seed and the networks that it needs.
+struct Job<'a, N> {
+    plan: &'a TrainingPlan,
+    seed: u64,
+    /// The students before their training.
+    students: Vec<N>,
+    teachers: Vec<&'a N>,
+    /// Views of a sample that are shown; none for all.
+    views: Option<NonZeroU64>,
 }
 
-impl Contender {
-    pub(super) fn save(&self, path: &Path, recipe: &Recipe) -> Result<(), Error> {
-        let metadata = [
-            ("model", self.network.config().model.clone()),
-            ("classes", self.network.config().classes.to_string()),
-            ("channels", self.network.config().channels.to_string()),
-            ("recipe", recipe.name.clone()),
-        ];
-        let metadata: Vec<(String, String)> = metadata
-            .into_iter()
-            .map(|(key, value)| (key.to_string(), value))
-            .collect();
-        Ok(self.network.save(path, &metadata)?)
-    }
-}
-
-/// What a network's weights are before its training.
-#[derive(Clone, Copy)]
-pub(super) enum Start<'a> {
-    /// Drawn from the seed.
-    Fresh,
-    /// Read from a file.
-    File(&'a Path),
-    /// Those of a finished stage.
-    Network(&'a Network),
-}
-
-/// A network before its training.
-pub(super) struct Novice<'a> {
-    pub arm: Arm,
-    pub model: &'a str,
-    pub start: Start<'a>,
-    /// Names of those it learns from.
-    pub learns_from: Vec<String>,
-}
-
-/// One training of a run, of one network or of several together.
-pub(super) struct Plan<'a> {
-    pub seed: u64,
-    pub novices: Vec<Novice<'a>>,
-    pub objective: ObjectiveConfig,
-    pub config: &'a TrainConfig,
-    pub teachers: Vec<&'a Network>,
-    pub combine: Combine,
-    pub mutual: bool,
-    /// Whether validation selects the epoch that is kept; else it is the last.
-    pub select: bool,
-    /// Views of an image that are shown; none for all.
-    pub views: Option<NonZeroU64>,
-}
-
-impl Job<'_> {
-    /// Trains what the plan says, unless an earlier run finished the same.
+impl<T: Task> RunContext<'_, T> {
+    /// Trains what a plan says, unless an earlier run finished the same. `done` are the teacher and the
+    /// finished stages.
     pub(super) fn train(
         &self,
-        plan: &Plan,
+        plan: &TrainingPlan,
+        seed: u64,
+        done: &Done<T::Network>,
         cache: Option<&mut TeacherCache>,
         folder: &mut Folder,
         observer: &mut dyn Observer,
-    ) -> Result<Vec<Contender>, Error> {
+    ) -> Result<Vec<TrainedNetwork<T::Network>>, Error> {
         let autodiff = self.device.clone().autodiff();
-        // All arms of a seed start from the same student and see the same images.
-        draw::seed(plan.seed);
-        let networks = plan
-            .novices
+        // All trainings of a seed start from the same student and see the same samples.
+        draw::seed(seed);
+        let students = plan
+            .students
             .iter()
-            .map(|novice| {
-                let config = self.shape.network(novice.model);
-                Ok(match novice.start {
-                    Start::Fresh => Network::new(&config, &autodiff)?,
-                    Start::File(path) => Network::from_file(&config, path, &autodiff)?,
-                    // A validation copy has running statistics of its own.
-                    Start::Network(network) => network.valid().train(),
-                })
+            .map(|student| match &student.start {
+                Start::Fresh => self.task.build(&student.model, &autodiff),
+                Start::File(path) => self.task.load(&student.model, path, &autodiff),
+                // A validation copy has running statistics of its own.
+                Start::Stage(name) => Ok(done[name].valid().train()),
             })
-            .collect::<Result<Vec<Network>, Error>>()?;
-        let inputs = self.inputs(plan, &networks, cache.is_some())?;
-        if let Some(finished) = self.store.find(&inputs, plan, self, observer)? {
-            return finished.replay(plan, folder);
+            .collect::<Result<Vec<_>, Error>>()?;
+        let job = Job {
+            plan,
+            seed,
+            students,
+            teachers: plan.teachers.iter().map(|name| &done[name]).collect(),
+            // Its own training shows a teacher all views.
+            views: self
+                .bounded_views()
+                .filter(|_| *plan.role() != Role::Teacher),
+        };
+        let inputs = self.inputs(&job, cache.is_some());
+        if let Some(finished) = self.store.find(&inputs, plan, seed, self, observer)? {
+            return finished.replay(self.task, folder);
         }
-        let trained = self.train_now(plan, networks, cache, folder, observer)?;
-        let finished = Finished::new(plan, trained.0, trained.1);
-        if let Err(problem) = self.store.keep(&inputs, &finished) {
+        let (trained, records) = self.train_now(job, cache, folder, observer)?;
+        let finished = Finished::new(plan, seed, trained, records);
+        if let Err(problem) = self.store.keep(&inputs, &finished, self.task) {
             observer.event(Event::Note(&format!(
                 "this training cannot be kept for later runs: {problem}"
             )));
         }
-        Ok(finished.contenders)
+        Ok(finished.networks)
     }
 
-    /// All that the result of a plan depends on.
-    fn inputs(&self, plan: &Plan, networks: &[Network], cached: bool) -> Result<Value, Error> {
-        let novices = plan.novices.iter().zip(networks).map(|(novice, network)| {
-            let start = match novice.start {
+    /// All that the result of a training depends on.
+    fn inputs(&self, job: &Job<T::Network>, cached: bool) -> Value {
+        let plan = job.plan;
+        let students = plan.students.iter().zip(&job.students);
+        let students = students.map(|(student, network)| {
+            let start = match student.start {
                 // The seed says it.
                 Start::Fresh => "drawn from the seed".into(),
-                Start::File(_) | Start::Network(_) => identity::hash(&network.valid()),
+                Start::File(_) | Start::Stage(_) => identity::hash(&network.valid()),
             };
-            json!({"model": network.config().model, "start": start})
+            json!({"model": self.task.name(network, &student.model), "start": start})
         });
-        let novices: Vec<Value> = novices.collect();
-        let teachers = plan.teachers.iter().map(
-            |teacher| json!({"model": teacher.config().model, "weights": identity::hash(*teacher)}),
-        );
+        let students: Vec<Value> = students.collect();
+        let teachers = plan.teachers.iter().zip(&job.teachers);
+        let teachers = teachers.map(|(name, network)| {
+            let model = self.recipe.model_of(name).unwrap_or(name);
+            json!({"model": self.task.name(network, model), "weights": identity::hash(*network)})
+        });
         let teachers: Vec<Value> = teachers.collect();
         let kernels =
             kd_kernels::mode().map_or_else(|bad| bad.to_string(), |mode| mode.to_string());
-        let data = &self.recipe.data;
-        let kept = self.recipe.teacher.as_ref().and_then(|t| t.cache.as_ref());
-        Ok(json!({
+        let kept = self.cache_config();
+        json!({
             "version": env!("CARGO_PKG_VERSION"),
             "device": self.store.device(),
             "kernels": kernels,
-            "seed": plan.seed,
-            "data": {
-                "sha256": self.dataset.sha256,
-                "name": data.name,
-                "validation": data.validation,
-                "train_limit": data.train_limit,
-                "size": data.size,
-                "mean": self.dataset.mean,
-                "std": self.dataset.std,
-                "augment": data.augment,
-                "split_seed": data.split_seed,
-                "views": plan.views.map(|count| (count, self.recipe.seed)),
-            },
-            "networks": novices,
+            "seed": job.seed,
+            "data": self.task.dependencies(),
+            "views": job.views.map(|count| (count, self.recipe.seed)),
+            "networks": students,
             "teachers": teachers,
             "combine": plan.combine,
             "mutual": plan.mutual,
@@ -162,98 +116,105 @@ impl Job<'_> {
             // Where answers are kept changes nothing, how they are does.
             "cache": kept.filter(|_| cached).map(|c| (c.precision, c.top_k)),
             "objective": plan.objective,
-            "train": plan.config,
-        }))
+            "train": plan.train,
+        })
     }
 
     fn train_now(
         &self,
-        plan: &Plan,
-        networks: Vec<Network>,
+        job: Job<T::Network>,
         cache: Option<&mut TeacherCache>,
         folder: &mut Folder,
         observer: &mut dyn Observer,
-    ) -> Result<(Vec<Trained<Network>>, Vec<Record>), Error> {
-        let show = |network: &Network| self.shape.dry_run(network, self.device);
-        let shown = Shown {
-            students: networks.iter().map(|n| show(&n.valid())).collect(),
-            teachers: plan.teachers.iter().map(|t| show(t)).collect(),
+    ) -> Result<(Vec<Trained<T::Network>>, Vec<Record>), Error> {
+        let Job {
+            plan,
+            seed,
+            students,
+            teachers,
+            views,
+        } = job;
+        let show = |network: &T::Network| dry_run(self.task, network, self.device);
+        let shown = DryRun {
+            students: students.iter().map(|n| show(&n.valid())).collect(),
+            teachers: teachers.iter().map(|t| show(t)).collect(),
         };
-        let objective = plan.objective.clone().with_samples(self.shape.train);
-        let objectives = shown.objectives(&objective, &plan.combine, plan.mutual, self.device)?;
-        let mut pupils = Vec::new();
-        for ((student, objective), novice) in
-            networks.into_iter().zip(objectives).zip(&plan.novices)
-        {
-            pupils.push(Pupil {
-                arm: novice.arm.clone(),
-                student,
-                objective,
-            });
-        }
-        let data = &self.dataset.train;
-        let mut batches =
-            self.loader(data, &self.splits.train, Some(plan.seed), plan.config.batch)?;
-        if let Some(count) = plan.views {
-            batches = batches.with_views(count, self.recipe.seed);
-        }
-        let validation = match self.splits.validation.as_slice() {
-            indices if indices.is_empty() || !plan.select => None,
-            indices => Some(self.loader(data, indices, None, plan.config.batch)?),
-        };
-        let models: Vec<&str> = plan.novices.iter().map(|n| n.model).collect();
-        observer.event(Event::Started {
-            arm: &plan.novices[0].arm,
-            seed: plan.seed,
-            model: &models.join(" and "),
-            epochs: plan.config.epochs,
-            steps_per_epoch: usable_batches(&batches, plan.config).div_ceil(plan.config.accumulate),
+        let objectives = shown.objectives(plan, self.task, self.device)?;
+        let students = students.into_iter().zip(objectives).zip(&plan.students);
+        let students = students.map(|((network, objective), planned)| Student {
+            role: planned.role.clone(),
+            network,
+            objective,
         });
-        let mut keeper = Checkpoints {
-            seed: plan.seed,
+        let source = self.task.train(&TrainSource {
+            seed,
+            batch: plan.train.batch,
+            views: views.map(|count| (count, self.recipe.seed)),
+        })?;
+        let validation = if plan.select {
+            self.task.validation(plan.train.batch)?
+        } else {
+            None
+        };
+        let validate = validation.as_ref().map(|source| {
+            move |network: &T::Network| -> Scores {
+                self.task
+                    .evaluate(network, source.as_ref(), self.device)
+                    .scores
+            }
+        });
+        let steps = usable_batches(source.as_ref(), &plan.train);
+        observer.event(Event::Started {
+            role: plan.role(),
+            seed,
+            model: &plan.models().collect::<Vec<_>>().join(" and "),
+            epochs: plan.train.epochs,
+            steps_per_epoch: steps.div_ceil(plan.train.accumulate),
+        });
+        let mut sink = Checkpoints {
+            task: self.task,
+            seed,
             folder,
             records: Vec::new(),
         };
         let training = Training {
-            pupils,
-            lessons: Lessons {
-                teachers: plan.teachers.clone(),
+            students: students.collect(),
+            teachers: Teachers {
+                networks: teachers,
                 combine: plan.combine,
                 mutual: plan.mutual,
                 cache,
             },
-            seed: plan.seed,
-            config: plan.config,
-            train: &batches,
-            validation: validation.as_ref(),
+            seed,
+            config: &plan.train,
+            train: source.as_ref(),
+            validate: validate
+                .as_ref()
+                .map(|f| f as &dyn Fn(&T::Network) -> Scores),
             device: self.device,
         };
-        let trained = train(training, &mut keeper, observer)?;
-        Ok((trained, keeper.records))
+        let trained = train(training, &mut sink, observer)?;
+        Ok((trained, sink.records))
     }
 }
 
-/// Where the best weights of a training are kept in the run folder.
-pub(super) fn checkpoint(folder: &Folder, arm: &Arm, seed: u64) -> PathBuf {
-    folder.checkpoint(&format!("{}-seed{seed}", arm.file_name()))
-}
-
 /// Writes a training's records and best weights into the run folder.
-struct Checkpoints<'a> {
+struct Checkpoints<'a, T> {
+    task: &'a T,
     seed: u64,
     folder: &'a mut Folder,
     records: Vec<Record>,
 }
 
-impl Keeper<Network> for Checkpoints<'_> {
+impl<T: Task> CheckpointSink<T::Network> for Checkpoints<'_, T> {
     fn record(&mut self, record: &Record) -> Result<(), Error> {
         self.records.push(record.clone());
         self.folder.record(record)
     }
 
-    fn keep(&mut self, arm: &Arm, student: &Network) -> Result<PathBuf, Error> {
-        let path = checkpoint(self.folder, arm, self.seed);
-        student.save(&path, &[])?;
+    fn keep(&mut self, role: &Role, student: &T::Network) -> Result<PathBuf, Error> {
+        let path = checkpoint(self.folder, role, self.seed);
+        self.task.save(student, &path, &[])?;
         Ok(path)
     }
 }

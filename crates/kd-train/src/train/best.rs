@@ -1,12 +1,12 @@
 //! Which epoch's weights are kept.
 
-use crate::summary::Accuracy;
+use crate::Scores;
 
 /// The best epoch so far.
 pub(super) struct Best<S> {
     pub(super) student: S,
     pub(super) epoch: usize,
-    pub(super) accuracy: Option<Accuracy>,
+    pub(super) scores: Option<Scores>,
     pub(super) seen: usize,
 }
 
@@ -15,27 +15,23 @@ impl<S> Best<S> {
         Self {
             student,
             epoch: 0,
-            accuracy: None,
+            scores: None,
             seen: 0,
         }
     }
 
-    /// Takes the student when it is better, or when there is nothing to compare by. At equal
-    /// accuracy the lower validation loss wins.
-    pub(super) fn offer(&mut self, student: S, epoch: usize, accuracy: Option<Accuracy>) -> bool {
+    /// Takes the student when it is better, or when there is nothing to compare by.
+    pub(super) fn offer(&mut self, student: S, epoch: usize, scores: Option<Scores>) -> bool {
         self.seen = epoch;
-        let better = match (&accuracy, &self.accuracy) {
-            (Some(new), Some(old)) => {
-                (new.top1, -new.loss).partial_cmp(&(old.top1, -old.loss))
-                    == Some(std::cmp::Ordering::Greater)
-            }
+        let better = match (&scores, &self.scores) {
+            (Some(new), Some(old)) => new.better_than(old),
             _ => true,
         };
         if better {
             *self = Self {
                 student,
                 epoch,
-                accuracy,
+                scores,
                 seen: epoch,
             };
         }

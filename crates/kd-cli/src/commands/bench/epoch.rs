@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use burn::tensor::Device;
 use clap::Args;
-use kd_train::{Arm, Error, Event, Observer, Recipe, RunOptions};
+use kd_train::{Role, Error, Event, Observer, Recipe, RunOptions};
 use serde_json::json;
 
 use self::parts::Parts;
@@ -201,7 +201,7 @@ struct Watch<'a> {
 impl Observer for Watch<'_> {
     fn event(&mut self, event: Event<'_>) {
         if let Event::Epoch(record) = event
-            && record.arm == Arm::Distilled
+            && record.role == Role::Distilled
             && self.shown.is_ok()
         {
             self.rates.push(record.images_per_second);

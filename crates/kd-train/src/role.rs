@@ -8,15 +8,15 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// Which network of a run is trained or measured. As text: `teacher`, `alone`, `distilled`, `ensemble`,
 /// or `stage:NAME`, `peer-alone:NAME`, `peer:NAME`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Arm {
+pub enum Role {
     /// The teacher, frozen during distillation (or trained first when it has no weights).
     Teacher,
     /// The network of a stage before the student, by the stage's name.
     Stage(String),
     /// The student trained on labels only, with the same budget and seed.
-    Alone,
+    Baseline,
     /// A peer of the student, by its name, trained on labels only.
-    PeerAlone(String),
+    PeerBaseline(String),
     /// The student trained with the recipe's objective.
     Distilled,
     /// A peer of the student, by its name, trained with the recipe's objective.
@@ -25,54 +25,54 @@ pub enum Arm {
     Ensemble,
 }
 
-impl fmt::Display for Arm {
+impl fmt::Display for Role {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Teacher => f.pad("teacher"),
-            Self::Alone => f.pad("alone"),
+            Self::Baseline => f.pad("alone"),
             Self::Distilled => f.pad("distilled"),
             Self::Ensemble => f.pad("ensemble"),
             Self::Stage(name) => f.pad(&format!("stage:{name}")),
-            Self::PeerAlone(name) => f.pad(&format!("peer-alone:{name}")),
+            Self::PeerBaseline(name) => f.pad(&format!("peer-alone:{name}")),
             Self::Peer(name) => f.pad(&format!("peer:{name}")),
         }
     }
 }
 
-/// A text that names no arm.
+/// A text that names no role.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "`{0}` is no network of a run: teacher, alone, distilled, ensemble, stage:NAME, peer-alone:NAME or peer:NAME"
 )]
-pub struct UnknownArm(String);
+pub struct UnknownRole(String);
 
-impl FromStr for Arm {
-    type Err = UnknownArm;
+impl FromStr for Role {
+    type Err = UnknownRole;
 
-    fn from_str(text: &str) -> Result<Self, UnknownArm> {
+    fn from_str(text: &str) -> Result<Self, UnknownRole> {
         Ok(match (text, text.split_once(':')) {
             ("teacher", _) => Self::Teacher,
-            ("alone", _) => Self::Alone,
+            ("alone", _) => Self::Baseline,
             ("distilled", _) => Self::Distilled,
             ("ensemble", _) => Self::Ensemble,
             (_, Some(("stage", name))) => Self::Stage(name.into()),
-            (_, Some(("peer-alone", name))) => Self::PeerAlone(name.into()),
+            (_, Some(("peer-alone", name))) => Self::PeerBaseline(name.into()),
             (_, Some(("peer", name))) => Self::Peer(name.into()),
-            _ => return Err(UnknownArm(text.into())),
+            _ => return Err(UnknownRole(text.into())),
         })
     }
 }
 
-impl Arm {
+impl Role {
     /// What people call it: `teacher`, `student alone`, `assistant`.
     pub fn title(&self) -> String {
         match self {
             Self::Teacher => "teacher".into(),
-            Self::Alone => "student alone".into(),
+            Self::Baseline => "student alone".into(),
             Self::Distilled => "student distilled".into(),
             Self::Ensemble => "ensemble".into(),
             Self::Stage(name) => format!("stage {name}"),
-            Self::PeerAlone(name) => format!("peer {name} alone"),
+            Self::PeerBaseline(name) => format!("peer {name} alone"),
             Self::Peer(name) => format!("peer {name} distilled"),
         }
     }
@@ -83,13 +83,13 @@ impl Arm {
     }
 }
 
-impl Serialize for Arm {
+impl Serialize for Role {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
 }
 
-impl<'de> Deserialize<'de> for Arm {
+impl<'de> Deserialize<'de> for Role {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         text.parse().map_err(serde::de::Error::custom)
@@ -102,21 +102,21 @@ mod tests {
 
     #[test]
     fn an_arm_is_its_text() {
-        let arms = [
-            Arm::Teacher,
-            Arm::Stage("assistant".into()),
-            Arm::Alone,
-            Arm::PeerAlone("resnet8-2".into()),
-            Arm::Distilled,
-            Arm::Peer("resnet14".into()),
-            Arm::Ensemble,
+        let networks = [
+            Role::Teacher,
+            Role::Stage("assistant".into()),
+            Role::Baseline,
+            Role::PeerBaseline("resnet8-2".into()),
+            Role::Distilled,
+            Role::Peer("resnet14".into()),
+            Role::Ensemble,
         ];
-        for arm in arms {
-            assert_eq!(arm.to_string().parse::<Arm>().unwrap(), arm);
-            let json = serde_json::to_string(&arm).unwrap();
-            assert_eq!(serde_json::from_str::<Arm>(&json).unwrap(), arm);
+        for role in networks {
+            assert_eq!(role.to_string().parse::<Role>().unwrap(), role);
+            let json = serde_json::to_string(&role).unwrap();
+            assert_eq!(serde_json::from_str::<Role>(&json).unwrap(), role);
         }
-        let error = serde_json::from_str::<Arm>("\"student\"")
+        let error = serde_json::from_str::<Role>("\"student\"")
             .unwrap_err()
             .to_string();
         assert!(

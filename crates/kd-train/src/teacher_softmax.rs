@@ -10,16 +10,16 @@ use kd_data::Images;
 use crate::Error;
 use crate::evaluate::{Predictions, argmax, softmax};
 use crate::summary::{TemperatureSample, TemperatureSummary};
+use crate::task::{Shown, Task};
 
 const TEMPERATURES: [f64; 5] = [1.0, 2.0, 4.0, 8.0, 20.0];
 const SAMPLES: usize = 4;
 
 /// The images, one a class, whose teacher is right and gives most to the other classes at T = 4:
 /// there the dark knowledge can be seen.
-pub(crate) fn summarise(
+pub(crate) fn summarise<T: Task>(
     teacher: &Predictions,
-    images: &Images,
-    indices: &[usize],
+    task: &T,
 ) -> Result<TemperatureSummary, Error> {
     let mut right: Vec<(f64, usize, usize, &[f32])> = teacher
         .rows()
@@ -36,10 +36,16 @@ pub(crate) fn summarise(
         if samples.iter().any(|s| s.label == label) {
             continue;
         }
+        let (image, text) = match task.show(row)? {
+            Shown::Nothing => Default::default(),
+            Shown::Image(image) => (image, String::new()),
+            Shown::Text(text) => (String::new(), text),
+        };
         samples.push(TemperatureSample {
-            index: indices[row],
+            index: row,
             label,
-            image: data_url(images, indices[row])?,
+            image,
+            text,
             probabilities: TEMPERATURES.iter().map(|&t| softmax(logits, t)).collect(),
         });
     }
@@ -49,7 +55,8 @@ pub(crate) fn summarise(
     })
 }
 
-fn data_url(images: &Images, index: usize) -> Result<String, Error> {
+/// An image as an address that a page can show.
+pub(crate) fn data_url(images: &Images, index: usize) -> Result<String, Error> {
     let planes = images.image(index);
     let (width, height) = (images.width as u32, images.height as u32);
     let size = images.width * images.height;

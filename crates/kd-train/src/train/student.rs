@@ -3,20 +3,18 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use burn::module::{Module, ModuleDisplay};
-use burn::tensor::Tensor;
 use kd_core::Step;
 use kd_models::Backbone;
 
 use super::best::Best;
-use super::{Pupil, Trained};
+use super::{Student, Trained};
 use crate::gradients::trainable_parameters;
 use crate::learner::{Learner, LossValues};
-use crate::{Arm, Error, TrainConfig};
+use crate::{Error, Role, TrainConfig};
 
 /// A student in training, its best epoch, and its sums over the current one.
-pub(super) struct Member<S: Module + ModuleDisplay> {
-    pub arm: Arm,
+pub(super) struct StudentInTraining<S: Backbone> {
+    pub role: Role,
     pub learner: Learner<S>,
     pub best: Best<S>,
     /// Where the best weights are.
@@ -27,22 +25,22 @@ pub(super) struct Member<S: Module + ModuleDisplay> {
 
 #[derive(Default)]
 struct Totals {
-    images: f64,
+    samples: f64,
     loss: f64,
     components: BTreeMap<String, f64>,
 }
 
-impl<S: Backbone<Input = Tensor<4>>> Member<S> {
-    pub fn new(pupil: Pupil<S>, config: &TrainConfig) -> Result<Self, Error> {
+impl<S: Backbone> StudentInTraining<S> {
+    pub fn new(student: Student<S>, config: &TrainConfig) -> Result<Self, Error> {
         // What is deployed with the student is counted with it.
-        let head = pupil.objective.head();
+        let head = student.objective.head();
         let deployed = head.map_or(0, trainable_parameters);
-        let adapter_parameters = trainable_parameters(&pupil.objective) - deployed;
-        let learner = Learner::new(pupil.student, pupil.objective, config);
+        let adapter_parameters = trainable_parameters(&student.objective) - deployed;
+        let learner = Learner::new(student.network, student.objective, config);
         let best = Best::new(learner.deployed()?);
         Ok(Self {
             checkpoint: None,
-            arm: pupil.arm,
+            role: student.role,
             learner,
             best,
             adapter_parameters,
@@ -50,8 +48,8 @@ impl<S: Backbone<Input = Tensor<4>>> Member<S> {
         })
     }
 
-    /// Takes the losses of a step on so many images.
-    pub fn add(&mut self, values: &LossValues, images: usize, at: &Step) -> Result<(), Error> {
+    /// Takes the losses of a step on so many samples.
+    pub fn add(&mut self, values: &LossValues, samples: usize, at: &Step) -> Result<(), Error> {
         if let Some((component, value)) = values.not_finite() {
             return Err(Error::NotFinite {
                 component,
@@ -61,12 +59,12 @@ impl<S: Backbone<Input = Tensor<4>>> Member<S> {
                 checkpoint: self.checkpoint.clone(),
             });
         }
-        let images = images as f64;
-        self.totals.images += images;
-        self.totals.loss += values.loss * images;
+        let samples = samples as f64;
+        self.totals.samples += samples;
+        self.totals.loss += values.loss * samples;
         for (name, component) in &values.components {
             let sum = self.totals.components.entry(name.clone()).or_default();
-            *sum += component.value * images;
+            *sum += component.value * samples;
         }
         Ok(())
     }
@@ -74,7 +72,7 @@ impl<S: Backbone<Input = Tensor<4>>> Member<S> {
     /// Mean loss and components since the last call.
     pub fn means(&mut self) -> (f64, BTreeMap<String, f64>) {
         let totals = std::mem::take(&mut self.totals);
-        let count = totals.images.max(1.0);
+        let count = totals.samples.max(1.0);
         let components = totals.components.into_iter();
         (
             totals.loss / count,
@@ -88,7 +86,7 @@ impl<S: Backbone<Input = Tensor<4>>> Member<S> {
             student: self.best.student,
             epochs: self.best.seen,
             best_epoch: self.best.epoch,
-            best_validation: self.best.accuracy,
+            best_validation: self.best.scores,
             seconds,
             images_per_second,
             adapter_parameters: self.adapter_parameters,

@@ -14,6 +14,8 @@ const SHOWN_CLASSES: usize = 5;
 pub(super) struct Sample {
     /// The image; none where it is not embedded, because a report loads nothing.
     image: Option<String>,
+    /// The sample, where it is a text.
+    text: Option<String>,
     label: String,
     /// The teacher's first choice is the label.
     right: bool,
@@ -73,6 +75,7 @@ fn sample(summary: &Summary, temperatures: &[f64], sample: &TemperatureSample) -
             .image
             .starts_with("data:image/")
             .then(|| sample.image.clone()),
+        text: (!sample.text.is_empty()).then(|| sample.text.clone()),
         label: class_name(summary, sample.label),
         right: top.first() == Some(&sample.label),
         temperatures: temperatures.iter().map(|t| significant(*t, 3)).collect(),

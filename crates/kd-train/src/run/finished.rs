@@ -7,18 +7,20 @@
 use std::path::{Path, PathBuf};
 
 use burn::module::Module;
-use kd_models::Network;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::training::{Contender, Plan, checkpoint};
-use super::{Job, RunOptions};
+use super::trained::{TrainedNetwork, checkpoint};
+use super::{RunContext, RunOptions};
 use crate::cache::identity::hex;
 use crate::folder::{Folder, io, write_atomically};
+use crate::older;
+use crate::recipe::TrainingPlan;
 use crate::records::Record;
+use crate::task::Task;
 use crate::train::Trained;
-use crate::{Arm, Error, Event, Observer};
+use crate::{Error, Event, Observer, Role};
 
 /// The folder of finished trainings.
 pub(super) struct Store {
@@ -28,52 +30,69 @@ pub(super) struct Store {
 }
 
 /// Networks after their training, with its records.
-pub(super) struct Finished {
-    pub contenders: Vec<Contender>,
+pub(super) struct Finished<N> {
+    pub networks: Vec<TrainedNetwork<N>>,
+    seed: u64,
     records: Vec<Record>,
 }
 
 /// What is kept of a network beside its weights.
 #[derive(Serialize, Deserialize)]
 struct Kept {
-    arm: Arm,
+    #[serde(alias = "arm")]
+    role: Role,
     adapter_parameters: u64,
     training: crate::summary::Training,
 }
 
-impl Finished {
-    pub fn new(plan: &Plan, trained: Vec<Trained<Network>>, records: Vec<Record>) -> Self {
-        let contender =
-            |(novice, trained): (&super::training::Novice, Trained<Network>)| Contender {
-                arm: novice.arm.clone(),
-                seed: Some(plan.seed),
-                network: trained.student,
-                adapter_parameters: trained.adapter_parameters,
-                learned_from: novice.learns_from.clone(),
-                training: Some(crate::summary::Training {
-                    epochs: trained.epochs,
-                    best_epoch: trained.best_epoch,
-                    best_validation_top1: trained.best_validation.map(|v| v.top1),
-                    seconds: trained.seconds,
-                    images_per_second: trained.images_per_second,
-                }),
-            };
+impl<N> Finished<N> {
+    pub fn new(
+        plan: &TrainingPlan,
+        seed: u64,
+        trained: Vec<Trained<N>>,
+        records: Vec<Record>,
+    ) -> Self {
+        let students = plan.students.iter().zip(trained);
+        let networks = students.map(|(student, trained)| TrainedNetwork {
+            role: student.role.clone(),
+            seed: Some(seed),
+            model: student.model.clone(),
+            network: trained.student,
+            adapter_parameters: trained.adapter_parameters,
+            learned_from: student.learns_from.clone(),
+            training: Some(crate::summary::Training {
+                epochs: trained.epochs,
+                best_epoch: trained.best_epoch,
+                best_validation: trained
+                    .best_validation
+                    .as_ref()
+                    .and_then(|scores| scores.first())
+                    .map(|score| score.value),
+                seconds: trained.seconds,
+                images_per_second: trained.images_per_second,
+            }),
+        });
         Self {
-            contenders: plan.novices.iter().zip(trained).map(contender).collect(),
+            networks: networks.collect(),
+            seed,
             records,
         }
     }
 
     /// Writes into the run folder what the training would have written.
-    pub fn replay(self, plan: &Plan, folder: &mut Folder) -> Result<Vec<Contender>, Error> {
+    pub fn replay<T: Task<Network = N>>(
+        self,
+        task: &T,
+        folder: &mut Folder,
+    ) -> Result<Vec<TrainedNetwork<N>>, Error> {
         for record in &self.records {
             folder.record(record)?;
         }
-        for contender in &self.contenders {
-            let path = checkpoint(folder, &contender.arm, plan.seed);
-            contender.network.save(&path, &[])?;
+        for trained in &self.networks {
+            let path = checkpoint(folder, &trained.role, self.seed);
+            task.save(&trained.network, &path, &[])?;
         }
-        Ok(self.contenders)
+        Ok(self.networks)
     }
 }
 
@@ -100,21 +119,22 @@ impl Store {
     }
 
     /// A finished training of the same inputs. One that cannot be read is told of, and is not used.
-    pub fn find(
+    pub fn find<T: Task>(
         &self,
         inputs: &Value,
-        plan: &Plan,
-        job: &Job,
+        plan: &TrainingPlan,
+        seed: u64,
+        context: &RunContext<T>,
         observer: &mut dyn Observer,
-    ) -> Result<Option<Finished>, Error> {
+    ) -> Result<Option<Finished<T::Network>>, Error> {
         let text = pretty(inputs)?;
         let folder = self.folder.join(name(&text));
         if !self.reuse || !folder.exists() {
             return Ok(None);
         }
-        let names: Vec<String> = plan.novices.iter().map(|n| n.arm.title()).collect();
-        let who = format!("{}, seed {}", names.join(" and "), plan.seed);
-        match self.read(&folder, &text, plan, job) {
+        let names: Vec<String> = plan.students.iter().map(|s| s.role.title()).collect();
+        let who = format!("{}, seed {seed}", names.join(" and "));
+        match self.read(&folder, &text, plan, seed, context) {
             Ok(finished) => {
                 observer.event(Event::Note(&format!(
                     "{who}: an earlier run has done the same; taken from {} (--fresh trains anew)",
@@ -131,7 +151,14 @@ impl Store {
         }
     }
 
-    fn read(&self, folder: &Path, inputs: &str, plan: &Plan, job: &Job) -> Result<Finished, Error> {
+    fn read<T: Task>(
+        &self,
+        folder: &Path,
+        inputs: &str,
+        plan: &TrainingPlan,
+        seed: u64,
+        context: &RunContext<T>,
+    ) -> Result<Finished<T::Network>, Error> {
         let wrong = |file: &str, problem: String| Error::Format {
             path: folder.join(file),
             problem,
@@ -142,56 +169,61 @@ impl Store {
                 "holds other inputs than its folder's name says".into(),
             ));
         }
-        let kept: Vec<Kept> = serde_json::from_str(&text(&folder.join(RESULT))?)
-            .map_err(|e| wrong(RESULT, e.to_string()))?;
-        if kept.len() != plan.novices.len() {
+        let kept = kept(&text(&folder.join(RESULT))?).map_err(|e| wrong(RESULT, e.to_string()))?;
+        if kept.len() != plan.students.len() {
             return Err(wrong(RESULT, format!("holds {} networks", kept.len())));
         }
         // Another run may have called the same training by another name.
-        let renamed = |old: &Arm| {
-            let place = kept.iter().position(|k| k.arm == *old);
-            place.map(|place| plan.novices[place].arm.clone())
+        let renamed = |old: &Role| {
+            let place = kept.iter().position(|k| k.role == *old);
+            place.map(|place| plan.students[place].role.clone())
         };
         let mut records = Vec::new();
         for line in text(&folder.join(RECORDS))?.lines() {
-            let mut record: Record =
-                serde_json::from_str(line).map_err(|e| wrong(RECORDS, e.to_string()))?;
-            let arm = record.arm_mut();
-            *arm = renamed(arm).ok_or_else(|| wrong(RECORDS, format!("a line is of {arm}")))?;
+            let mut record = Record::read(line).map_err(|e| wrong(RECORDS, e.to_string()))?;
+            let role = record.role_mut();
+            *role = renamed(role).ok_or_else(|| wrong(RECORDS, format!("a line is of {role}")))?;
             records.push(record);
         }
-        let mut contenders = Vec::new();
-        for (number, (kept, novice)) in kept.into_iter().zip(&plan.novices).enumerate() {
+        let mut networks = Vec::new();
+        for (number, (kept, student)) in kept.into_iter().zip(&plan.students).enumerate() {
             let path = folder.join(weights(number));
-            let network = Network::from_file(&job.shape.network(novice.model), path, job.device)?;
-            contenders.push(Contender {
-                arm: novice.arm.clone(),
-                seed: Some(plan.seed),
+            let network = context.task.load(&student.model, &path, context.device)?;
+            networks.push(TrainedNetwork {
+                role: student.role.clone(),
+                seed: Some(seed),
+                model: student.model.clone(),
                 network: network.valid(),
                 adapter_parameters: kept.adapter_parameters,
-                learned_from: novice.learns_from.clone(),
+                learned_from: student.learns_from.clone(),
                 training: Some(kept.training),
             });
         }
         Ok(Finished {
-            contenders,
+            networks,
+            seed,
             records,
         })
     }
 
     /// Keeps a training for later runs.
-    pub fn keep(&self, inputs: &Value, finished: &Finished) -> Result<(), Error> {
+    pub fn keep<T: Task>(
+        &self,
+        inputs: &Value,
+        finished: &Finished<T::Network>,
+        task: &T,
+    ) -> Result<(), Error> {
         let text = pretty(inputs)?;
         std::fs::create_dir_all(&self.folder).map_err(io("create", &self.folder))?;
         let whole = tempfile::TempDir::with_prefix_in("unfinished-", &self.folder)
             .map_err(io("write in", &self.folder))?;
         let mut kept = Vec::new();
-        for (number, contender) in finished.contenders.iter().enumerate() {
+        for (number, trained) in finished.networks.iter().enumerate() {
             let path = whole.path().join(weights(number));
-            contender.network.save(&path, &[])?;
-            kept.extend(contender.training.clone().map(|training| Kept {
-                arm: contender.arm.clone(),
-                adapter_parameters: contender.adapter_parameters,
+            task.save(&trained.network, &path, &[])?;
+            kept.extend(trained.training.clone().map(|training| Kept {
+                role: trained.role.clone(),
+                adapter_parameters: trained.adapter_parameters,
                 training,
             }));
         }
@@ -218,6 +250,17 @@ impl Store {
         let _ = whole.keep();
         Ok(())
     }
+}
+
+/// What a result says of its networks.
+fn kept(text: &str) -> Result<Vec<Kept>, serde_json::Error> {
+    let mut value: Value = serde_json::from_str(text)?;
+    for kept in value.as_array_mut().into_iter().flatten() {
+        if let Some(training) = kept.get_mut("training") {
+            older::training(training);
+        }
+    }
+    serde_json::from_value(value)
 }
 
 fn pretty(inputs: &Value) -> Result<String, Error> {

@@ -1,0 +1,93 @@
+//! What networks read.
+
+use burn::tensor::{Bool, Device, Int, Tensor};
+
+/// One batch of what a network reads, such as images `[batch, channels, height, width]`.
+///
+/// A kind of input of your own needs these five methods; trainer, evaluation and teacher cache use
+/// nothing else.
+pub trait Input: Clone + Send + 'static {
+    /// Samples in the batch.
+    fn samples(&self) -> usize;
+
+    /// Where the batch is.
+    fn device(&self) -> Device;
+
+    /// The batch on the autodiff device, without gradients; itself when it is there.
+    fn lift(self) -> Self;
+
+    /// The batch on the plain device; itself when it is there.
+    fn lower(self) -> Self;
+
+    /// Some samples of the batch, by their places `[samples]`.
+    fn select(self, samples: Tensor<1, Int>) -> Self;
+}
+
+/// Images `[batch, channels, height, width]`.
+impl Input for Tensor<4> {
+    fn samples(&self) -> usize {
+        self.dims()[0]
+    }
+
+    fn device(&self) -> Device {
+        Tensor::device(self)
+    }
+
+    fn lift(self) -> Self {
+        if self.device().is_autodiff() {
+            return self;
+        }
+        Tensor::from_inner(self)
+    }
+
+    fn lower(self) -> Self {
+        self.without_autodiff()
+    }
+
+    fn select(self, samples: Tensor<1, Int>) -> Self {
+        Tensor::select(self, 0, samples)
+    }
+}
+
+/// Sequences of tokens, padded to one length.
+#[derive(Clone, Debug)]
+pub struct TokenBatch {
+    /// Numbers of the tokens in the vocabulary, `[batch, tokens]`.
+    pub ids: Tensor<2, Int>,
+    /// True for a token, false for padding, `[batch, tokens]`.
+    pub mask: Tensor<2, Bool>,
+}
+
+impl Input for TokenBatch {
+    fn samples(&self) -> usize {
+        self.ids.dims()[0]
+    }
+
+    fn device(&self) -> Device {
+        self.ids.device()
+    }
+
+    fn lift(self) -> Self {
+        if self.ids.device().is_autodiff() {
+            return self;
+        }
+        Self {
+            ids: Tensor::from_inner(self.ids),
+            mask: Tensor::from_inner(self.mask),
+        }
+    }
+
+    fn lower(self) -> Self {
+        Self {
+            ids: self.ids.without_autodiff(),
+            mask: self.mask.without_autodiff(),
+        }
+    }
+
+    fn select(self, samples: Tensor<1, Int>) -> Self {
+        Self {
+            ids: self.ids.select(0, samples.clone()),
+            mask: self.mask.select(0, samples),
+        }
+    }
+}

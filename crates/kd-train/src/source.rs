@@ -1,0 +1,106 @@
+//! Where batches come from.
+
+use burn::tensor::{Device, Tensor};
+use kd_core::Targets;
+use kd_data::Loader;
+use kd_models::Input;
+
+/// Batches of a split, epoch by epoch.
+///
+/// An image set has [`Loader`]. A source of your own gives the same batches whenever the same epoch is
+/// asked for: a run is repeated, and resumed, by that.
+pub trait Source {
+    /// What a network reads.
+    type Input: Input;
+
+    /// The samples of the split by their numbers in the data set, in a fixed order.
+    fn indices(&self) -> &[usize];
+
+    /// Batches of an epoch.
+    fn batches(&self) -> usize;
+
+    /// Views that a sample can be shown in, which the teacher cache keeps apart; 1 where a sample is
+    /// always shown alike.
+    fn views(&self) -> u64 {
+        1
+    }
+
+    /// The batches of an epoch, on the plain `device`. Epochs count from 1; evaluation asks for epoch 0.
+    fn epoch<'a>(
+        &'a self,
+        epoch: u64,
+        device: &'a Device,
+    ) -> Box<dyn Iterator<Item = Batch<Self::Input>> + 'a>;
+}
+
+/// Some samples as a network and a loss see them, on the plain device.
+#[derive(Clone, Debug)]
+pub struct Batch<I> {
+    /// What a network reads.
+    pub input: I,
+    /// What the data say.
+    pub targets: Targets,
+    /// The number of each sample in the data set.
+    pub indices: Vec<usize>,
+    /// Which of its views each sample is shown in, from 0, below [`Source::views`].
+    pub views: Vec<u64>,
+}
+
+impl<I> Batch<I> {
+    /// A batch of samples that are always shown alike.
+    pub fn new(input: I, targets: impl Into<Targets>, indices: Vec<usize>) -> Self {
+        Self {
+            input,
+            targets: targets.into(),
+            views: vec![0; indices.len()],
+            indices,
+        }
+    }
+
+    /// Number of samples.
+    pub fn len(&self) -> usize {
+        self.indices.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.indices.is_empty()
+    }
+}
+
+/// Images with their classes.
+impl Source for Loader {
+    type Input = Tensor<4>;
+
+    fn indices(&self) -> &[usize] {
+        Loader::indices(self)
+    }
+
+    fn batches(&self) -> usize {
+        Loader::batches(self)
+    }
+
+    fn views(&self) -> u64 {
+        self.possible_views()
+    }
+
+    fn epoch<'a>(
+        &'a self,
+        epoch: u64,
+        device: &'a Device,
+    ) -> Box<dyn Iterator<Item = Batch<Tensor<4>>> + 'a> {
+        let batches = Loader::epoch(self, epoch);
+        Box::new(batches.map(move |batch| {
+            Batch {
+                input: batch.images(device),
+                targets: batch.labels(device).into(),
+                views: batch
+                    .indices
+                    .iter()
+                    .map(|&index| self.view_number(epoch, index))
+                    .collect(),
+                indices: batch.indices,
+            }
+        }))
+    }
+}

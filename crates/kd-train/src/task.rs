@@ -1,0 +1,212 @@
+//! What a run asks of a kind of problem: where batches come from, which networks solve it, and how they
+//! are scored.
+
+pub(crate) mod images;
+mod module_file;
+
+use std::num::NonZeroU64;
+use std::path::Path;
+
+use burn::module::Module;
+use burn::tensor::Device;
+use kd_core::{Objective, ObjectiveConfig, Output};
+use kd_models::{Backbone, Input};
+use serde_json::Value;
+
+use crate::cache::DataPart;
+use crate::evaluate::{Predictions, predict};
+use crate::gradients::trainable_parameters;
+use crate::summary::DataSummary;
+use crate::{Error, Scores, Source};
+
+pub use images::{DataShape, ImageClassification};
+
+/// The networks of a task, and what is known of its data before they are read.
+///
+/// A task of your own says how a network is built and what a batch looks like. The other methods have
+/// defaults: weights are kept as safetensors, parameters are counted, and the recipe says the loss.
+pub trait TaskSpec {
+    /// What a network reads.
+    type Input: Input;
+    /// Every network of a run. Several kinds go into one enum.
+    type Network: Backbone<Input = Self::Input>;
+
+    /// Samples of the training split.
+    fn train_samples(&self) -> usize;
+
+    /// A batch of so many samples, of whatever content, on the plain `device`. Shapes and latency are
+    /// taken from it.
+    fn example(&self, samples: usize, device: &Device) -> Self::Input;
+
+    /// Builds the network of a name. Its values are drawn now, by [`kd_core::draw`] where runs are to
+    /// repeat each other.
+    ///
+    /// # Errors
+    /// When there is no such network.
+    fn build(&self, model: &str, device: &Device) -> Result<Self::Network, Error>;
+
+    /// Builds the network of a name with the weights of a file.
+    ///
+    /// # Errors
+    /// When there is no such network, or the file does not fit it.
+    fn load(&self, model: &str, path: &Path, device: &Device) -> Result<Self::Network, Error> {
+        module_file::load(self.build(model, device)?, path)
+    }
+
+    /// Writes the weights of a network, with entries for the header of the file.
+    ///
+    /// # Errors
+    /// When they cannot be written.
+    fn save(
+        &self,
+        network: &Self::Network,
+        path: &Path,
+        metadata: &[(&str, String)],
+    ) -> Result<(), Error> {
+        module_file::save(network, path, metadata)
+    }
+
+    /// The name of a network in results, which a recipe spells `model`.
+    fn name(&self, network: &Self::Network, model: &str) -> String {
+        let _ = network;
+        model.into()
+    }
+
+    /// What a network costs.
+    ///
+    /// # Errors
+    /// When it cannot be told.
+    fn cost(&self, network: &Self::Network) -> Result<NetworkCost, Error> {
+        Ok(NetworkCost {
+            parameters: trainable_parameters(&network.clone().train()),
+            macs: None,
+            bytes: 4 * network.num_params() as u64,
+        })
+    }
+
+    /// The loss of a student, from one dry run of each network that kept everything. Losses of your own
+    /// are added here: [`Objective::with_function`], [`Objective::with_term`]. There is no teacher for a
+    /// student that trains alone.
+    ///
+    /// # Errors
+    /// When a term cannot work on these networks.
+    fn objective(
+        &self,
+        config: &ObjectiveConfig,
+        student: &Output,
+        teacher: Option<&Output>,
+        device: &Device,
+    ) -> Result<Objective, kd_core::Error> {
+        config.init(student, teacher, device)
+    }
+}
+
+/// A task with its data.
+pub trait Task: TaskSpec {
+    /// Batches of the training split, in an order that follows from `options`.
+    ///
+    /// # Errors
+    /// When there are none.
+    fn train(
+        &self,
+        options: &TrainSource,
+    ) -> Result<Box<dyn Source<Input = Self::Input> + '_>, Error>;
+
+    /// Batches of the validation split, which selects the epoch that is kept; none without one.
+    ///
+    /// # Errors
+    /// When they cannot be made.
+    fn validation(
+        &self,
+        batch: usize,
+    ) -> Result<Option<Box<dyn Source<Input = Self::Input> + '_>>, Error>;
+
+    /// Batches of the test split, which is read once, at the end of a run.
+    ///
+    /// # Errors
+    /// When they cannot be made.
+    fn test(&self, batch: usize) -> Result<Box<dyn Source<Input = Self::Input> + '_>, Error>;
+
+    /// Views that a training sample can be shown in: [`Source::views`].
+    fn views(&self) -> u64 {
+        1
+    }
+
+    /// The data, for people.
+    fn summary(&self) -> DataSummary;
+
+    /// All of the data, of their preparation and of losses of your own that the result of a training
+    /// depends on. A finished training is taken from an earlier run only when this is equal.
+    fn dependencies(&self) -> Value;
+
+    /// What a teacher's outputs depend on beside its weights, by name.
+    fn cache_parts(&self) -> Vec<DataPart> {
+        vec![("data", self.dependencies().to_string())]
+    }
+
+    /// The scores of a network on a split, and its predictions where it classifies rows.
+    fn evaluate(
+        &self,
+        network: &Self::Network,
+        source: &dyn Source<Input = Self::Input>,
+        device: &Device,
+    ) -> Evaluated {
+        let predictions = predict(network, source, device);
+        Evaluated {
+            scores: predictions.scores(),
+            predictions: Some(predictions),
+        }
+    }
+
+    /// A test sample as people see it, by its row in the predictions.
+    ///
+    /// # Errors
+    /// When it cannot be made visible.
+    fn show(&self, row: usize) -> Result<Shown, Error> {
+        let _ = row;
+        Ok(Shown::Nothing)
+    }
+}
+
+/// How training batches are drawn.
+#[derive(Clone, Copy, Debug)]
+pub struct TrainSource {
+    /// Seed of the order and of the views.
+    pub seed: u64,
+    /// Samples in a batch.
+    pub batch: usize,
+    /// A number of views that each sample is shown in, and their seed; none for all that are drawn.
+    pub views: Option<(NonZeroU64, u64)>,
+}
+
+/// What a network costs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NetworkCost {
+    /// Trainable parameters.
+    pub parameters: u64,
+    /// Multiply-accumulates for one sample; none where they are not counted.
+    pub macs: Option<u64>,
+    /// Size of its file in bytes.
+    pub bytes: u64,
+}
+
+/// A network on a split.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Evaluated {
+    /// What it is worth.
+    pub scores: Scores,
+    /// Its logits with their labels, where it classifies rows.
+    pub predictions: Option<Predictions>,
+}
+
+/// A sample as people see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Shown {
+    /// Not at all.
+    Nothing,
+    /// An image, as a `data:image/png;base64,...` address.
+    Image(String),
+    /// A text.
+    Text(String),
+}

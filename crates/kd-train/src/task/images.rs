@@ -1,0 +1,336 @@
+//! Classification of images: the data sets of `kd-data`, the networks of `kd-models`.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use burn::tensor::{Device, Tensor};
+use kd_data::{Augment, DataConfig, Dataset, Images, Loader, LoaderConfig, Splits};
+use kd_models::{Network, NetworkConfig};
+use serde_json::{Value, json};
+
+use super::{NetworkCost, Shown, Task, TaskSpec, TrainSource};
+use crate::cache::DataPart;
+use crate::summary::DataSummary;
+use crate::{Error, Event, Observer, Recipe, Source};
+
+/// What networks and objectives must know of a set of images.
+#[derive(Clone, Debug)]
+pub struct DataShape {
+    /// Number of classes.
+    pub classes: usize,
+    /// Channels of an image.
+    pub channels: usize,
+    /// Height of an image in pixels.
+    pub height: usize,
+    /// Width of an image in pixels.
+    pub width: usize,
+    /// Images of the training split.
+    pub train: usize,
+}
+
+impl DataShape {
+    /// What is known of a recipe's data before they are read; none for images of the user's own.
+    pub fn known(recipe: &Recipe) -> Option<Self> {
+        let data = &recipe.data;
+        let set = kd_data::SetInfo::find(&data.name)?;
+        let train = match data.train_limit {
+            Some(limit) => limit.min(set.train),
+            None => set.train - (set.train as f64 * data.validation).round() as usize,
+        };
+        Some(Self {
+            classes: set.classes,
+            channels: set.channels,
+            height: set.size,
+            width: set.size,
+            train,
+        })
+    }
+
+    fn new(dataset: &Dataset, splits: &Splits) -> Self {
+        Self {
+            classes: dataset.classes.len(),
+            channels: dataset.train.channels,
+            height: dataset.train.height,
+            width: dataset.train.width,
+            train: splits.train.len(),
+        }
+    }
+
+    /// A network of the registry for these data.
+    pub fn network(&self, model: &str) -> NetworkConfig {
+        NetworkConfig::new(model, self.classes, self.channels)
+    }
+}
+
+impl TaskSpec for DataShape {
+    type Input = Tensor<4>;
+    type Network = Network;
+
+    fn train_samples(&self) -> usize {
+        self.train
+    }
+
+    fn example(&self, samples: usize, device: &Device) -> Tensor<4> {
+        Tensor::zeros([samples, self.channels, self.height, self.width], device)
+    }
+
+    fn build(&self, model: &str, device: &Device) -> Result<Network, Error> {
+        Ok(Network::new(&self.network(model), device)?)
+    }
+
+    fn load(&self, model: &str, path: &Path, device: &Device) -> Result<Network, Error> {
+        Ok(Network::from_file(&self.network(model), path, device)?)
+    }
+
+    fn save(
+        &self,
+        network: &Network,
+        path: &Path,
+        metadata: &[(&str, String)],
+    ) -> Result<(), Error> {
+        let own = [
+            ("model", network.config().model.clone()),
+            ("classes", self.classes.to_string()),
+            ("channels", self.channels.to_string()),
+        ];
+        let metadata: Vec<(String, String)> = own
+            .iter()
+            .chain(metadata)
+            .map(|(key, value)| ((*key).to_owned(), value.clone()))
+            .collect();
+        Ok(network.save(path, &metadata)?)
+    }
+
+    fn name(&self, network: &Network, _: &str) -> String {
+        network.config().model.clone()
+    }
+
+    fn cost(&self, network: &Network) -> Result<NetworkCost, Error> {
+        let cost = network.cost(self.height)?;
+        Ok(NetworkCost {
+            parameters: cost.parameters,
+            macs: Some(cost.macs),
+            bytes: cost.bytes,
+        })
+    }
+}
+
+/// Classification of a set of images by networks of the registry.
+#[derive(Clone, Debug)]
+pub struct ImageClassification {
+    shape: DataShape,
+    data: DataConfig,
+    dataset: Dataset,
+    splits: Splits,
+}
+
+impl ImageClassification {
+    /// Reads the data, or fetches them.
+    ///
+    /// # Errors
+    /// When they are not there, are damaged, or cannot be split as the configuration says.
+    pub fn load(data: &DataConfig, observer: &mut dyn Observer) -> Result<Self, Error> {
+        let dataset = kd_data::load(data, &mut |p| observer.event(Event::Data(p)))?;
+        Self::new(data, dataset)
+    }
+
+    /// As [`ImageClassification::load`], of the test set alone: it can be evaluated with, not trained.
+    ///
+    /// # Errors
+    /// As [`ImageClassification::load`].
+    pub fn load_test(data: &DataConfig, observer: &mut dyn Observer) -> Result<Self, Error> {
+        let dataset = kd_data::load_test(data, &mut |p| observer.event(Event::Data(p)))?;
+        Self::new(data, dataset)
+    }
+
+    /// Images that were read.
+    ///
+    /// # Errors
+    /// When they cannot be split as the configuration says.
+    pub fn new(data: &DataConfig, dataset: Dataset) -> Result<Self, Error> {
+        let splits = kd_data::split(&dataset, data)?;
+        Ok(Self {
+            shape: DataShape::new(&dataset, &splits),
+            data: data.clone(),
+            dataset,
+            splits,
+        })
+    }
+
+    /// What networks and objectives must know of the images.
+    pub fn shape(&self) -> &DataShape {
+        &self.shape
+    }
+
+    /// The images.
+    pub fn dataset(&self) -> &Dataset {
+        &self.dataset
+    }
+
+    fn loader(
+        &self,
+        images: &Arc<Images>,
+        indices: &[usize],
+        training: Option<u64>,
+        batch: usize,
+    ) -> Result<Loader, Error> {
+        let config = LoaderConfig {
+            batch,
+            augment: match training {
+                Some(_) => self.data.augment,
+                None => Augment::none(),
+            },
+            mean: self.dataset.mean.clone(),
+            std: self.dataset.std.clone(),
+            seed: training.unwrap_or(0),
+            shuffle: training.is_some(),
+            drop_last: false,
+        };
+        Ok(Loader::new(images.clone(), indices.to_vec(), config)?)
+    }
+}
+
+impl TaskSpec for ImageClassification {
+    type Input = Tensor<4>;
+    type Network = Network;
+
+    fn train_samples(&self) -> usize {
+        self.shape.train_samples()
+    }
+
+    fn example(&self, samples: usize, device: &Device) -> Tensor<4> {
+        self.shape.example(samples, device)
+    }
+
+    fn build(&self, model: &str, device: &Device) -> Result<Network, Error> {
+        self.shape.build(model, device)
+    }
+
+    fn load(&self, model: &str, path: &Path, device: &Device) -> Result<Network, Error> {
+        self.shape.load(model, path, device)
+    }
+
+    fn save(
+        &self,
+        network: &Network,
+        path: &Path,
+        metadata: &[(&str, String)],
+    ) -> Result<(), Error> {
+        self.shape.save(network, path, metadata)
+    }
+
+    fn name(&self, network: &Network, model: &str) -> String {
+        self.shape.name(network, model)
+    }
+
+    fn cost(&self, network: &Network) -> Result<NetworkCost, Error> {
+        self.shape.cost(network)
+    }
+}
+
+impl Task for ImageClassification {
+    fn train(
+        &self,
+        options: &TrainSource,
+    ) -> Result<Box<dyn Source<Input = Tensor<4>> + '_>, Error> {
+        let (images, indices) = (&self.dataset.train, &self.splits.train);
+        let loader = self.loader(images, indices, Some(options.seed), options.batch)?;
+        Ok(match options.views {
+            Some((count, seed)) => Box::new(loader.with_views(count, seed)),
+            None => Box::new(loader),
+        })
+    }
+
+    fn validation(
+        &self,
+        batch: usize,
+    ) -> Result<Option<Box<dyn Source<Input = Tensor<4>> + '_>>, Error> {
+        let indices = &self.splits.validation;
+        if indices.is_empty() {
+            return Ok(None);
+        }
+        let loader = self.loader(&self.dataset.train, indices, None, batch)?;
+        Ok(Some(Box::new(loader)))
+    }
+
+    fn test(&self, batch: usize) -> Result<Box<dyn Source<Input = Tensor<4>> + '_>, Error> {
+        let loader = self.loader(&self.dataset.test, &self.splits.test, None, batch)?;
+        Ok(Box::new(loader))
+    }
+
+    fn views(&self) -> u64 {
+        self.data
+            .augment
+            .views((self.shape.height, self.shape.width))
+    }
+
+    fn summary(&self) -> DataSummary {
+        DataSummary {
+            name: self.dataset.name.clone(),
+            sha256: self.dataset.sha256.clone(),
+            train: self.splits.train.len(),
+            validation: self.splits.validation.len(),
+            test: self.splits.test.len(),
+            classes: self.dataset.classes.clone(),
+        }
+    }
+
+    fn dependencies(&self) -> Value {
+        let data = &self.data;
+        json!({
+            "sha256": self.dataset.sha256,
+            "name": data.name,
+            "validation": data.validation,
+            "train_limit": data.train_limit,
+            "size": data.size,
+            "mean": self.dataset.mean,
+            "std": self.dataset.std,
+            "augment": data.augment,
+            "split_seed": data.split_seed,
+        })
+    }
+
+    fn cache_parts(&self) -> Vec<DataPart> {
+        let DataShape {
+            channels,
+            height,
+            width,
+            ..
+        } = self.shape;
+        let Dataset {
+            sha256, mean, std, ..
+        } = &self.dataset;
+        data_parts(
+            sha256,
+            [channels, height, width],
+            mean,
+            std,
+            self.data.augment,
+        )
+    }
+
+    fn show(&self, row: usize) -> Result<Shown, Error> {
+        let index = self.splits.test[row];
+        crate::teacher_softmax::data_url(&self.dataset.test, index).map(Shown::Image)
+    }
+}
+
+/// What a teacher's answers to images follow from.
+pub(crate) fn data_parts(
+    sha256: &str,
+    [channels, height, width]: [usize; 3],
+    mean: &[f32],
+    std: &[f32],
+    augment: Augment,
+) -> Vec<DataPart> {
+    let Augment { crop, flip, cutout } = augment;
+    vec![
+        ("SHA-256 of the data", sha256.into()),
+        ("size of an image", format!("{channels}x{height}x{width}")),
+        ("data.normalize", format!("mean {mean:?}, std {std:?}")),
+        (
+            "data.augment",
+            format!("crop {crop}, flip {flip}, cutout {cutout}"),
+        ),
+    ]
+}

@@ -1,0 +1,55 @@
+//! Weights of any module as safetensors.
+
+use std::path::Path;
+
+use burn::module::Module;
+use burn::store::{ModuleSnapshot, SafetensorsStore};
+
+use crate::Error;
+
+/// Writes the weights of a module under a temporary name first.
+pub(super) fn save<M: Module>(
+    module: &M,
+    path: &Path,
+    metadata: &[(&str, String)],
+) -> Result<(), Error> {
+    // The validation copy holds the running statistics including the latest batch.
+    let module = module.valid();
+    let mut store = SafetensorsStore::from_file(path)
+        .overwrite(true)
+        .skip_enum_variants(true);
+    for (key, value) in metadata {
+        store = store.metadata(*key, value);
+    }
+    module.save_into(&mut store).map_err(|e| Error::Format {
+        path: path.into(),
+        problem: format!("the weights cannot be written: {e}"),
+    })
+}
+
+/// The module with the weights of a file.
+pub(super) fn load<M: Module>(mut module: M, path: &Path) -> Result<M, Error> {
+    let failed = |problem: String| Error::Format {
+        path: path.into(),
+        problem: format!("these weights do not fit the network: {problem}"),
+    };
+    let mut store = SafetensorsStore::from_file(path).skip_enum_variants(true);
+    let result = module
+        .load_from(&mut store)
+        .map_err(|e| failed(e.to_string()))?;
+    let problems: Vec<String> = result.errors.iter().map(ToString::to_string).collect();
+    if !problems.is_empty() || !result.missing.is_empty() {
+        let missing = result
+            .missing
+            .iter()
+            .map(|missing| format!("{missing:?} is missing"));
+        return Err(failed(
+            problems
+                .into_iter()
+                .chain(missing)
+                .collect::<Vec<_>>()
+                .join("; "),
+        ));
+    }
+    Ok(module)
+}
