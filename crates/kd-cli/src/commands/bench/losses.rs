@@ -166,8 +166,8 @@ struct Bench {
 impl Bench {
     fn new(batch: usize, device: &Device) -> Result<Self> {
         let autodiff = device.clone().autodiff();
-        let (images, _) = step::images(batch, device);
-        let (_, labels) = step::images(batch, &autodiff);
+        let (images, _) = step::random_batch(batch, device);
+        let (_, labels) = step::random_batch(batch, &autodiff);
         let show = |name: &str| -> Result<Output> {
             let network = step::network(name, device)?;
             Ok(network.forward(images.clone(), &Taps::all()).lift())

@@ -12,7 +12,7 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
-pub use step::{images, network};
+pub use step::{network, random_batch};
 
 use crate::files;
 

@@ -147,7 +147,7 @@ pub fn network(name: &str, device: &Device) -> Result<Network> {
 }
 
 /// Random images of CIFAR's size and their classes.
-pub fn images(batch: usize, device: &Device) -> (Tensor<4>, Tensor<1, Int>) {
+pub fn random_batch(batch: usize, device: &Device) -> (Tensor<4>, Tensor<1, Int>) {
     let images = Tensor::random([batch, 3, 32, 32], Distribution::Default, device);
     let labels: Vec<i32> = (0..batch).map(|i| (i * 37 % CLASSES) as i32).collect();
     (images, Tensor::from_ints(labels.as_slice(), device))
@@ -161,7 +161,7 @@ pub fn time(row: Row, batch: usize, repeat: u32, device: &Device) -> Result<Seco
     let (student, teacher, objective) = match row {
         Row::Infer(name) => {
             let network = network(name, device)?;
-            let (images, _) = images(batch, device);
+            let (images, _) = random_batch(batch, device);
             return timing::repeat(repeat, device, || {
                 network.forward(images.clone(), &Taps::none());
                 Ok(())
@@ -180,7 +180,7 @@ pub fn time(row: Row, batch: usize, repeat: u32, device: &Device) -> Result<Seco
     let autodiff = device.clone().autodiff();
     let student = network(student, &autodiff)?;
     let teacher = teacher.map(|name| network(name, device)).transpose()?;
-    let dry_run = |network: &Network| network.forward(images(2, device).0, &Taps::all());
+    let dry_run = |network: &Network| network.forward(random_batch(2, device).0, &Taps::all());
     let objective = serde_json::from_value::<ObjectiveConfig>(objective)?.init(
         &dry_run(&student.valid()),
         teacher.as_ref().map(dry_run).as_ref(),
@@ -192,7 +192,7 @@ pub fn time(row: Row, batch: usize, repeat: u32, device: &Device) -> Result<Seco
         "lr": { "peak": 0.01 },
     }))?;
     let mut learner = Learner::new(student, objective, &config);
-    let (images, labels) = images(batch, &autodiff);
+    let (images, labels) = random_batch(batch, &autodiff);
     let at = Step {
         epoch: 1,
         epochs: 1,

@@ -11,7 +11,7 @@ use kd_train::{Examples, Learner, LossValues, TrainConfig};
 use serde_json::{Value, json};
 
 use crate::{
-    commands::bench::{images, network},
+    commands::bench::{network, random_batch},
     failure,
 };
 
@@ -52,14 +52,14 @@ impl Trial {
         // The statistics of a teacher that was never trained fit nothing, and from layer to layer
         // its maps would grow beyond all numbers. In training, every batch has its own statistics.
         let teacher = network(teacher, &autodiff)?;
-        let (images, _) = images(batch, &autodiff);
+        let (images, labels) = random_batch(batch, &autodiff);
         Ok(Self {
             seen: student
                 .valid()
                 .forward(images.clone().inner(), &Taps::all()),
             shown: teacher.forward(images.clone(), &Taps::all()).lower(),
             images,
-            labels: images(batch, &autodiff).1,
+            labels,
             config: serde_json::from_value(json!({ "epochs": 1, "lr": { "peak": RATE } }))?,
             student,
             device: autodiff,
