@@ -3,10 +3,9 @@
 use std::path::Path;
 
 use comfy_table::{CellAlignment, Table, presets::ASCII_MARKDOWN};
-use kd_train::{Arm, ArmSummary, CacheSummary, Gain, Summary};
+use kd_train::{Arm, ArmSummary, CacheSummary, Gain, Summary, study::Spread};
 
 use crate::format::{bytes, count};
-use crate::statistics::Spread;
 
 /// A table in Markdown, so that it can be pasted, with the columns of `numbers` to the right.
 pub fn table<const N: usize>(

@@ -1,83 +1,117 @@
 //! What a study found: `study.json`.
 
-use kd_train::{Arm, ArmSummary, Summary};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::file::{Study, Variant};
-use crate::statistics::{Difference, Spread};
+use super::statistics::{Difference, Spread};
+use super::{page, words};
+use crate::{Arm, ArmSummary, Error, Summary};
 
 /// The variants of a study that are finished, and how they compare.
-#[derive(Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Results {
+    /// Name of the study.
     pub name: String,
     /// Version of this toolkit.
-    pub version: &'static str,
+    pub version: String,
+    /// Device that computed, as the user named it.
     pub device: String,
+    /// Threads that the CPU offers.
     pub threads: usize,
-    pub data: Data,
+    /// The data that all variants share.
+    pub data: StudyData,
+    /// How often each variant was trained.
     pub seeds: usize,
     /// Variants of the file, finished or not.
     pub planned: usize,
-    pub teacher: Option<Network>,
+    /// The first variant's teacher; none without one.
+    pub teacher: Option<NetworkResult>,
     /// The first variant's student alone.
-    pub alone: Option<Network>,
-    pub variants: Vec<Compared>,
+    pub alone: Option<NetworkResult>,
+    /// The finished variants, in the order of the file.
+    pub variants: Vec<VariantResult>,
+}
+
+impl Results {
+    /// The variants as a table in Markdown, and what the seeds do and do not show: `table.md`.
+    pub fn to_markdown(&self) -> String {
+        words::markdown(self)
+    }
+
+    /// The study on one page that loads nothing: `study.html`. Its links to the variants' reports are
+    /// relative to the study's folder.
+    ///
+    /// # Errors
+    /// [`Error::Report`] when the page cannot be made.
+    pub fn to_html(&self) -> Result<String, Error> {
+        page::html(self)
+    }
 }
 
 /// The data that all variants share.
-#[derive(Serialize)]
-pub struct Data {
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StudyData {
+    /// Name of the data set.
     pub name: String,
+    /// SHA-256 of what was read.
     pub sha256: String,
+    /// Images that were trained on.
     pub train: usize,
+    /// Images of the final measurement.
     pub test: usize,
 }
 
-/// A network that is no variant's.
-#[derive(Serialize)]
-pub struct Network {
+/// A network that variants are compared with.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NetworkResult {
+    /// Its name in the registry.
     pub model: String,
     /// Test top-1 in percent.
     pub top1: Spread,
 }
 
 /// A variant's student.
-#[derive(Serialize)]
-pub struct Compared {
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct VariantResult {
+    /// Name of the variant.
     pub name: String,
+    /// The student's name in the registry.
     pub model: String,
     /// What it changes in the recipe, as `--set` says it.
     pub changes: Vec<String>,
     /// Test top-1 in percent.
     pub top1: Spread,
     /// Points of test top-1 above the student alone of the same seed.
-    pub gain: Option<Gap>,
+    pub gain: Option<PairedDifference>,
     /// Points of test top-1 above the first variant's student of the same seed.
-    pub above_first: Option<Gap>,
+    pub above_first: Option<PairedDifference>,
     /// Seconds of training of one seed, on average, without the student alone.
     pub seconds: Option<f64>,
 }
 
 /// A difference between networks of the same seeds.
-#[derive(Serialize)]
-pub struct Gap {
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PairedDifference {
+    /// Points of test top-1.
     pub points: Spread,
     /// Half the width of the 95 % interval of its mean; none for one seed.
     pub uncertainty: Option<f64>,
+    /// Whether it is above or below 0 by more than that.
     pub difference: Difference,
 }
 
 /// The students that a run is about: distilled ones, or those trained on labels where none is.
-pub fn students(summary: &Summary) -> impl Iterator<Item = &ArmSummary> {
-    let wanted = match summary_distils(summary) {
-        true => Arm::Distilled,
-        false => Arm::Alone,
+pub(super) fn students(summary: &Summary) -> impl Iterator<Item = &ArmSummary> {
+    let wanted = if summary_distils(summary) {
+        Arm::Distilled
+    } else {
+        Arm::Alone
     };
     summary.arms.iter().filter(move |a| a.arm == wanted)
 }
 
 /// Compares the finished variants; none when nothing is finished.
-pub fn compare(study: &Study, finished: &[(&Variant, Summary)]) -> Option<Results> {
+pub(super) fn compare(study: &Study, finished: &[(&Variant, Summary)]) -> Option<Results> {
     let (_, first) = finished.first()?;
     let grain = 100.0 / first.data.test.max(1) as f64;
     let alone = of_arm(first, Arm::Alone);
@@ -98,24 +132,24 @@ pub fn compare(study: &Study, finished: &[(&Variant, Summary)]) -> Option<Result
                 .iter()
                 .map(|s| s.training.as_ref().map(|t| t.seconds))
                 .collect();
-            Compared {
+            VariantResult {
                 name: variant.name.clone(),
                 model: students.first().map_or(String::new(), |s| s.model.clone()),
                 changes: variant.changes.clone(),
                 top1: top1(&students),
-                gain: gap(&students, alone, grain),
+                gain: paired(&students, alone, grain),
                 above_first: (place > 0)
-                    .then(|| gap(&students, &reference, grain))
+                    .then(|| paired(&students, &reference, grain))
                     .flatten(),
                 seconds: seconds.map(|s| Spread::of(&s).mean),
             }
         });
     Some(Results {
         name: study.name.clone(),
-        version: env!("CARGO_PKG_VERSION"),
+        version: env!("CARGO_PKG_VERSION").into(),
         device: first.device.clone(),
         threads: first.threads,
-        data: Data {
+        data: StudyData {
             name: first.data.name.clone(),
             sha256: first.data.sha256.clone(),
             train: first.data.train,
@@ -141,9 +175,9 @@ fn top1(arms: &[&ArmSummary]) -> Spread {
     Spread::of(&arms.iter().map(|a| a.test.top1).collect::<Vec<_>>())
 }
 
-fn network(arms: &[&ArmSummary]) -> Option<Network> {
+fn network(arms: &[&ArmSummary]) -> Option<NetworkResult> {
     let first = arms.first()?;
-    Some(Network {
+    Some(NetworkResult {
         model: first.model.clone(),
         top1: top1(arms),
     })
@@ -151,7 +185,7 @@ fn network(arms: &[&ArmSummary]) -> Option<Network> {
 
 /// Differences of the seeds that both have; none when there is no such seed, or both are the same
 /// networks.
-fn gap(ours: &[&ArmSummary], theirs: &[&ArmSummary], grain: f64) -> Option<Gap> {
+fn paired(ours: &[&ArmSummary], theirs: &[&ArmSummary], grain: f64) -> Option<PairedDifference> {
     let differences: Vec<f64> = ours
         .iter()
         .filter_map(|our| {
@@ -161,7 +195,7 @@ fn gap(ours: &[&ArmSummary], theirs: &[&ArmSummary], grain: f64) -> Option<Gap> 
         .collect();
     (!differences.is_empty()).then(|| {
         let points = Spread::of(&differences);
-        Gap {
+        PairedDifference {
             uncertainty: points.uncertainty(grain),
             difference: points.difference(grain),
             points,

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::results::Results;
-use crate::statistics::Spread;
+use super::statistics::Spread;
 
 /// Units of the image; the page scales it.
 const LEFT: f64 = 210.0;
@@ -16,7 +16,7 @@ const TICKS: f64 = 8.0;
 
 /// What the template draws.
 #[derive(Serialize)]
-pub struct Plot {
+pub(super) struct Plot {
     width: f64,
     height: f64,
     left: f64,
@@ -54,7 +54,7 @@ struct Tick {
 }
 
 /// A plot of test top-1, the student alone first.
-pub fn plot(results: &Results) -> Plot {
+pub(super) fn plot(results: &Results) -> Plot {
     let alone = results.alone.as_ref().map(|a| ("student alone", &a.top1));
     let variants = results.variants.iter().map(|v| (v.name.as_str(), &v.top1));
     let lines: Vec<(&str, &Spread)> = alone.into_iter().chain(variants).collect();
