@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use anyhow::{Result, bail, ensure};
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor};
-use kd_core::{ObjectiveConfig, Output, Step, Taps, methods};
+use kd_core::{MethodInfo, ObjectiveConfig, Output, Step, Taps, methods};
 use kd_models::{Backbone, Network};
 use kd_train::{Examples, Learner, LossValues, TrainConfig};
 use serde_json::{Value, json};
@@ -26,6 +26,39 @@ pub enum Verdict {
     Cannot(String),
     /// It should work.
     Fails(String),
+}
+
+/// What a method may read from transformers only.
+#[derive(Clone, Copy)]
+enum Part {
+    Tokens,
+    Attentions,
+}
+
+impl Part {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Tokens => "token sequences",
+            Self::Attentions => "attentions",
+        }
+    }
+
+    fn is_in(self, output: &Output) -> bool {
+        match self {
+            Self::Tokens => !output.tokens.is_empty(),
+            Self::Attentions => !output.attentions.is_empty(),
+        }
+    }
+}
+
+fn reads(method: &MethodInfo) -> &'static [Part] {
+    if method.needs.starts_with(Part::Tokens.name()) {
+        &[Part::Tokens]
+    } else if method.needs.starts_with(Part::Attentions.name()) {
+        &[Part::Attentions]
+    } else {
+        &[]
+    }
 }
 
 /// Two networks and a batch.
@@ -86,17 +119,13 @@ impl Trial {
                           the teacher stands in between";
             return Some(reason.into());
         }
-        let needs = methods().into_iter().find(|m| m.name == name)?.needs;
-        let outputs = [&self.seen, &self.shown];
-        let there = if needs.starts_with("token sequences") {
-            outputs.iter().any(|output| !output.tokens.is_empty())
-        } else if needs.starts_with("attentions") {
-            outputs.iter().any(|output| !output.attentions.is_empty())
-        } else {
-            true
-        };
-        let what = needs.split([',', ';']).next().unwrap_or(needs);
-        (!there).then(|| format!("reads {what}, and convolutional networks have none"))
+        let method = methods().into_iter().find(|m| m.name == name)?;
+        let shown = |part: &&Part| [&self.seen, &self.shown].iter().any(|o| part.is_in(o));
+        let lacking = reads(&method).iter().find(|part| !shown(part))?;
+        Some(format!(
+            "reads {} of both networks, and convolutional networks have none",
+            lacking.name()
+        ))
     }
 
     fn steps(&self, name: &str) -> Result<()> {
