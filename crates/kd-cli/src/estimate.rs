@@ -52,9 +52,10 @@ pub fn text(
         .iter()
         .map(|(what, seconds)| format!("{what} {}", duration(*seconds)))
         .collect();
-    let stops = match stops_early(recipe) {
-        true => " at most, as training may stop early",
-        false => "",
+    let stops = if stops_early(recipe) {
+        " at most, as training may stop early"
+    } else {
+        ""
     };
     let taken = match finished.filter(|folder| folder.is_dir()) {
         Some(folder) => format!(
