@@ -2,22 +2,20 @@
 
 mod memory;
 
-use std::path::PathBuf;
-
 use anyhow::Result;
 use burn::tensor::{Device, Int, Tensor};
 use clap::Args;
 use kd_core::{Levels, Maps, Objective, ObjectiveConfig, Output, Pair, Step, Taps};
 use kd_models::Backbone;
-use serde_json::{Map, json};
+use serde_json::{Map, Value, json};
 
 use super::{
-    BURN, Threads,
+    Timing,
     step::{self, Row},
     timing::{self, Seconds},
 };
 use crate::{
-    commands::{DeviceArgument, losses_with, print},
+    commands::{losses_with, print},
     failure, format,
 };
 
@@ -37,19 +35,8 @@ pub struct Arguments {
     /// Measure only the losses whose name contains this.
     #[arg(long, value_name = "TEXT", default_value = "")]
     only: String,
-    /// Images in a batch.
-    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=65536))]
-    batch: u32,
-    /// Times to compute each, after one that is not counted.
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
-    repeat: u32,
-    /// Write the measurements to a file.
-    #[arg(long, value_name = "FILE")]
-    pub(super) json: Option<PathBuf>,
     #[command(flatten)]
-    pub(super) threads: Threads,
-    #[command(flatten)]
-    device: DeviceArgument,
+    pub(super) timing: Timing,
     /// Print the memory of each loss in bytes and nothing else.
     #[arg(long, hide = true)]
     memory: bool,
@@ -63,27 +50,24 @@ const SAMPLES: usize = 50_000;
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> Result<()> {
     let names = losses_with(&arguments.only)?;
-    let selection = arguments.device.selection()?;
+    let timing = &arguments.timing;
+    let selection = timing.device.selection()?;
     let device = selection.open()?;
-    let bench = Bench::new(arguments.batch as usize, &device)?;
+    let bench = Bench::new(timing.batch as usize, &device)?;
     if arguments.memory {
         return memory::print(&bench, &names);
     }
     let memory = memory::measure(arguments, &selection);
-    let whole = step::time(
-        Row::Distil(TEACHER, STUDENT),
-        arguments.batch as usize,
-        arguments.repeat,
-        &device,
-    )?;
+    let pair = Row::Distil(TEACHER, STUDENT);
+    let step = step::time(pair, timing.batch as usize, timing.repeat, &device)?.median();
     print(format_args!(
         "on {selection}, batches of {}, {} threads, median of {}; a step with `kd` from {TEACHER} \
          to {STUDENT} takes {:.1} ms\n\n\
          | {:15} | {:>8} | {:>9} | {:>8} |\n|:{:-<15}-|-{:->8}:|-{:->9}:|-{:->8}:|",
-        arguments.batch,
-        arguments.threads.threads,
-        arguments.repeat,
-        1e3 * whole.median(),
+        timing.batch,
+        timing.threads,
+        timing.repeat,
+        1e3 * step,
         "loss",
         "ms",
         "of a step",
@@ -95,62 +79,85 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     ))?;
     let (mut measured, mut refused) = (Map::new(), Map::new());
     for name in names {
-        let seconds = match bench.time(name, arguments.repeat) {
-            Ok(seconds) => seconds,
+        match bench.time(name, timing.repeat) {
+            Ok(seconds) => {
+                let peaks = memory.as_ref().ok();
+                let cost = Cost {
+                    share: seconds.median() / step,
+                    seconds,
+                    memory: peaks.and_then(|peaks| peaks.get(name)).copied(),
+                };
+                print(cost.line(name))?;
+                measured.insert(name.into(), cost.json());
+            }
             Err(error) => {
                 refused.insert(name.into(), failure::text(&error).into());
-                continue;
             }
-        };
-        let bytes = memory.as_ref().ok().and_then(|peaks| peaks.get(name));
-        let share = seconds.median() / whole.median();
-        print(format_args!(
-            "| {name:15} | {:8.2} | {:7.2} % | {:>8} |",
-            1e3 * seconds.median(),
-            100.0 * share,
-            match bytes {
-                None => "-".into(),
-                Some(&bytes) if bytes < memory::RESOLUTION => "< 1 MB".into(),
-                Some(&bytes) => format::bytes(bytes),
-            }
-        ))?;
-        let values = json!({
-            "best_ms": 1e3 * seconds.best(),
-            "median_ms": 1e3 * seconds.median(),
-            "share_of_step": share,
-            "memory_bytes": bytes,
-        });
-        measured.insert(name.into(), values);
+        }
     }
     if let Err(error) = &memory {
         print(format_args!("\nno memory: {}", failure::text(error)))?;
     }
-    if !refused.is_empty() {
-        let lines: Vec<_> = refused
-            .iter()
-            .map(|(name, why)| format!("  {name}: {}", why.as_str().unwrap_or_default()))
-            .collect();
-        print(format_args!(
-            "\nnot on this pair of networks:\n{}",
-            lines.join("\n")
-        ))?;
+    print_refused(&refused)?;
+    timing.write(
+        &selection,
+        [
+            ("teacher", TEACHER.into()),
+            ("student", STUDENT.into()),
+            ("step_ms", (1e3 * step).into()),
+            ("losses", measured.into()),
+            ("refused", refused.into()),
+        ],
+    )
+}
+
+/// What a loss costs.
+struct Cost {
+    seconds: Seconds,
+    /// Its time as a share of a step's.
+    share: f64,
+    /// Bytes at its peak, where they are known.
+    memory: Option<u64>,
+}
+
+impl Cost {
+    /// A row of the table.
+    fn line(&self, name: &str) -> String {
+        format!(
+            "| {name:15} | {:8.2} | {:7.2} % | {:>8} |",
+            1e3 * self.seconds.median(),
+            100.0 * self.share,
+            match self.memory {
+                None => "-".into(),
+                Some(bytes) if bytes < memory::RESOLUTION => "< 1 MB".into(),
+                Some(bytes) => format::bytes(bytes),
+            }
+        )
     }
-    let Some(path) = &arguments.json else {
+
+    fn json(&self) -> Value {
+        json!({
+            "best_ms": 1e3 * self.seconds.best(),
+            "median_ms": 1e3 * self.seconds.median(),
+            "share_of_step": self.share,
+            "memory_bytes": self.memory,
+        })
+    }
+}
+
+/// Prints the losses that cannot work between these networks, each with the reason.
+fn print_refused(refused: &Map<String, Value>) -> Result<()> {
+    if refused.is_empty() {
         return Ok(());
-    };
-    let all = json!({
-        "burn": BURN,
-        "kd": env!("CARGO_PKG_VERSION"),
-        "backend": selection.to_string(),
-        "threads": arguments.threads.threads,
-        "batch": arguments.batch,
-        "teacher": TEACHER,
-        "student": STUDENT,
-        "step_ms": 1e3 * whole.median(),
-        "losses": measured,
-        "refused": refused,
-    });
-    super::write_json(path, &all)
+    }
+    let lines: Vec<_> = refused
+        .iter()
+        .map(|(name, why)| format!("  {name}: {}", why.as_str().unwrap_or_default()))
+        .collect();
+    print(format_args!(
+        "\nnot on this pair of networks:\n{}",
+        lines.join("\n")
+    ))
 }
 
 /// What both networks show of one batch.
