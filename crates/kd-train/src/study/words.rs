@@ -182,3 +182,16 @@ fn reading(results: &Results) -> String {
          give, so a difference that is small beside this may be one of these images only."
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_two_units_at_most() {
+        assert_eq!(duration(59.4), "59 s");
+        assert_eq!(duration(200.0), "3 min 20 s");
+        assert_eq!(duration(18_600.0), "5 h 10 min");
+        assert_eq!(duration(1_000_000.0), "12 days");
+    }
+}
