@@ -8,7 +8,7 @@ use anyhow::Result;
 use burn::tensor::{Device, Tensor};
 use kd_core::Taps;
 use kd_models::{Backbone, Network, NetworkConfig};
-use kd_train::cache::{Budget, Forecast};
+use kd_train::cache::{Forecast, showings};
 use kd_train::{DataShape, Recipe, TrainConfig};
 
 use crate::{device::Selection, format::duration};
@@ -52,9 +52,10 @@ pub fn text(
         .iter()
         .map(|(what, seconds)| format!("{what} {}", duration(*seconds)))
         .collect();
-    let stops = match stops_early(recipe) {
-        true => " at most, as training may stop early",
-        false => "",
+    let stops = if stops_early(recipe) {
+        " at most, as training may stop early"
+    } else {
+        ""
     };
     let taken = match finished.filter(|folder| folder.is_dir()) {
         Some(folder) => format!(
@@ -82,41 +83,39 @@ fn parts(
 ) -> Result<Vec<(String, f64)>> {
     let images = |budget: &TrainConfig| data.train as f64 * budget.showings(data.train);
     let mut parts = Vec::new();
-    if let Some(spec) = recipe.teacher.as_ref().filter(|t| t.weights.is_none()) {
-        let budget = spec.train.as_ref().unwrap_or(&recipe.train);
-        let seconds = STEP * cost(&spec.model)? * images(budget);
+    if let Some(plan) = recipe.teacher_plan() {
+        let seconds: f64 = plan
+            .models()
+            .map(&mut *cost)
+            .sum::<Result<f64>>()
+            .map(|forward| STEP * forward * images(&plan.train))?;
         parts.push(("training the teacher".into(), seconds));
     }
     let asked = 1.0 - saved(recipe, seeds, data);
-    for training in recipe.trainings() {
+    for plan in recipe.plans() {
         let mut seconds = 0.0;
-        for model in training.models() {
+        for model in plan.models() {
             seconds += STEP * cost(model)?;
         }
-        for name in &training.teachers {
+        for name in &plan.teachers {
             let Some(model) = recipe.model_of(name) else {
                 continue;
             };
-            seconds += cost(model)? * if training.cached { asked } else { 1.0 };
+            seconds += cost(model)? * if plan.cached { asked } else { 1.0 };
         }
-        let mut name = training.role.title();
-        if !training.stage.peers.is_empty() {
+        let mut name = plan.role().title();
+        if plan.students.len() > 1 {
             name.push_str(" and peers");
         }
-        parts.push((name, seconds * images(training.train) * f64::from(seeds)));
+        parts.push((name, seconds * images(&plan.train) * f64::from(seeds)));
     }
     Ok(parts)
 }
 
 /// Whether a training may end before its last epoch.
 fn stops_early(recipe: &Recipe) -> bool {
-    let of_teacher = recipe.teacher.iter().filter(|t| t.weights.is_none());
-    let of_teacher = of_teacher.map(|t| t.train.as_ref().unwrap_or(&recipe.train));
-    let trainings = recipe.trainings();
-    let budgets = trainings.iter().map(|training| training.train);
-    budgets
-        .chain(of_teacher)
-        .any(|budget| budget.patience.is_some())
+    let plans = recipe.plans().into_iter().chain(recipe.teacher_plan());
+    plans.into_iter().any(|plan| plan.train.patience.is_some())
 }
 
 /// Share of the teacher's work that its cache will save, from 0 to 1.
@@ -124,9 +123,9 @@ fn saved(recipe: &Recipe, seeds: u32, data: &DataShape) -> f64 {
     let Some(cache) = recipe.teacher.as_ref().and_then(|t| t.cache.as_ref()) else {
         return 0.0;
     };
-    let size = (data.height, data.width);
-    let budget = Budget::new(recipe, seeds as usize, data.train, size);
-    Forecast::new(cache, &recipe.data.augment, &budget).saved
+    let shown = showings(recipe, seeds as usize, data.train);
+    let views = recipe.data.augment.views((data.height, data.width));
+    Forecast::new(cache, views, shown).saved
 }
 
 fn seconds_per_image(model: &str, data: &DataShape, device: &Device) -> Result<f64> {

@@ -25,18 +25,7 @@ pub fn code(error: &anyhow::Error) -> u8 {
         .chain()
         .find_map(|cause| {
             if let Some(error) = cause.downcast_ref::<Error>() {
-                return Some(match error {
-                    Error::Stopped { .. } => INTERRUPTED,
-                    Error::Recipe(_)
-                    | Error::Format { .. }
-                    | Error::Core(_)
-                    | Error::Data(_)
-                    | Error::Models(_) => BAD_INPUT,
-                    Error::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
-                        BAD_INPUT
-                    }
-                    Error::Io { .. } | Error::NotFinite { .. } | Error::Report(_) => FAILED,
-                });
+                return Some(code_of_run(error));
             }
             let of_the_user = cause.is::<BadInput>()
                 || cause.is::<kd_data::Error>()
@@ -45,6 +34,20 @@ pub fn code(error: &anyhow::Error) -> u8 {
             of_the_user.then_some(BAD_INPUT)
         })
         .unwrap_or(FAILED)
+}
+
+fn code_of_run(error: &Error) -> u8 {
+    match error {
+        Error::Stopped { .. } => INTERRUPTED,
+        Error::Recipe(_)
+        | Error::Format { .. }
+        | Error::Core(_)
+        | Error::Data(_)
+        | Error::Models(_) => BAD_INPUT,
+        Error::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => BAD_INPUT,
+        Error::Io { .. } | Error::NotFinite { .. } | Error::Report(_) => FAILED,
+        Error::Variant { source, .. } => code_of_run(source),
+    }
 }
 
 /// The error and its causes in one line, each part once: several error types already say their
@@ -89,6 +92,20 @@ mod tests {
             checkpoint: None,
         };
         assert_eq!(code(&stopped.into()), INTERRUPTED);
+        let in_study = |source| Error::Variant {
+            variant: "variant 2 of 3, `kd`".into(),
+            source: Box::new(source),
+        };
+        let stopped = Error::Stopped {
+            epoch: 1,
+            step: 2,
+            checkpoint: None,
+        };
+        assert_eq!(code(&in_study(stopped).into()), INTERRUPTED);
+        let typo = in_study(Error::Recipe("typo".into())).into();
+        assert_eq!(text(&typo), "variant 2 of 3, `kd`: typo");
+        assert_eq!(code(&typo), BAD_INPUT);
+        assert_eq!(code(&in_study(Error::Report("r".into())).into()), FAILED);
         assert_eq!(code(&Error::Recipe("typo".into()).into()), BAD_INPUT);
         assert_eq!(code(&BadInput("typo".into()).into()), BAD_INPUT);
         assert_eq!(code(&anyhow::anyhow!("no GPU")), FAILED);

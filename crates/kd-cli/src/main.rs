@@ -8,7 +8,6 @@ mod files;
 mod format;
 mod interrupt;
 mod progress;
-mod statistics;
 mod table;
 
 use std::process::ExitCode;

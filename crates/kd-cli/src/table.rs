@@ -3,16 +3,24 @@
 use std::path::Path;
 
 use comfy_table::{CellAlignment, Table, presets::ASCII_MARKDOWN};
-use kd_train::{Role, NetworkSummary, CacheSummary, Gain, Summary};
+use kd_train::{CacheSummary, Gain, NetworkSummary, Role, Score, Summary, study::Spread};
 
 use crate::format::{bytes, count};
-use crate::statistics::Spread;
 
 /// A table in Markdown, so that it can be pasted, with the columns of `numbers` to the right.
 pub fn table<const N: usize>(
     header: [&str; N],
     numbers: std::ops::Range<usize>,
     rows: impl IntoIterator<Item = [String; N]>,
+) -> Table {
+    let header = header.map(String::from).to_vec();
+    of_columns(header, numbers, rows.into_iter().map(Vec::from))
+}
+
+fn of_columns(
+    header: Vec<String>,
+    numbers: std::ops::Range<usize>,
+    rows: impl IntoIterator<Item = Vec<String>>,
 ) -> Table {
     let mut table = Table::new();
     table.load_preset(ASCII_MARKDOWN).set_header(header);
@@ -30,22 +38,21 @@ pub fn table<const N: usize>(
 /// What a run measured: a row for each network (the mean over its seeds), then the gain.
 pub fn results(summary: &Summary) -> String {
     let rows = summary.distinct_roles().into_iter().filter_map(|role| {
-        let runs: Vec<_> = summary.networks.iter().filter(|a| a.role == *role).collect();
-        row(role, &runs)
+        let runs: Vec<_> = summary
+            .networks
+            .iter()
+            .filter(|n| n.role == *role)
+            .collect();
+        row(role, &runs, summary.scores())
     });
-    let header = [
-        "network",
-        "parameters",
-        "MACs",
-        "size",
-        "top-1 %",
-        "top-5 %",
-        "agreement %",
-        "ECE %",
-        "latency ms (p95)",
-        "images/s",
-    ];
-    let mut text = table(header, 1..header.len(), rows).to_string();
+    let fixed = |titles: &[&str]| titles.iter().map(|t| String::from(*t)).collect::<Vec<_>>();
+    let scores = summary.scores().iter().map(Score::heading);
+    let header = fixed(&["network", "parameters", "MACs", "size"])
+        .into_iter()
+        .chain(scores)
+        .chain(fixed(&["agreement %", "latency ms (p95)", "images/s"]))
+        .collect::<Vec<_>>();
+    let mut text = of_columns(header.clone(), 1..header.len(), rows).to_string();
     if let Some(gain) = &summary.gain {
         text.push_str("\n\n");
         text.push_str(&gain_line(gain));
@@ -67,47 +74,56 @@ pub fn places(folder: &Path) -> String {
     )
 }
 
-fn row(role: &Role, runs: &[&NetworkSummary]) -> Option<[String; 10]> {
+fn row(role: &Role, runs: &[&NetworkSummary], scores: &[Score]) -> Option<Vec<String>> {
     let first = runs.first()?;
-    let name = format!("{} ({})", role.title(), first.model);
     let over = |f: &dyn Fn(&NetworkSummary) -> f64| {
         Spread::of(&runs.iter().map(|run| f(run)).collect::<Vec<_>>())
     };
-    let agreement: Option<Vec<f64>> = runs.iter().map(|run| run.agreement).collect();
-    Some([
-        name,
+    let mut cells = vec![
+        format!("{} ({})", role.title(), first.model),
         count(first.parameters),
-        count(first.macs),
+        first.macs.map_or("-".into(), count),
         bytes(first.bytes),
-        over(&|r| r.test.top1).show(),
-        over(&|r| r.test.top5).show(),
+    ];
+    for score in scores {
+        let values: Option<Vec<f64>> = runs.iter().map(|run| run.test.get(&score.key)).collect();
+        cells.push(values.map_or("-".into(), |values| {
+            Spread::of(&values).show_with(score.unit.decimals())
+        }));
+    }
+    let agreement: Option<Vec<f64>> = runs.iter().map(|run| run.agreement).collect();
+    cells.extend([
         // A teacher always agrees with itself.
         match agreement {
             Some(values) if *role != Role::Teacher => Spread::of(&values).show(),
             _ => "-".into(),
         },
-        over(&|r| r.test.ece).show(),
         format!(
             "{:.2} ({:.2})",
             over(&|r| r.latency.median_ms).mean,
             over(&|r| r.latency.p95_ms).mean
         ),
         format!("{:.0}", over(&|r| r.images_per_second).mean),
-    ])
+    ]);
+    Some(cells)
 }
 
 fn gain_line(gain: &Gain) -> String {
+    let of = match gain.unit.difference() {
+        "" => format!("test {}", gain.score),
+        unit => format!("{unit} of test {}", gain.score),
+    };
     let points = if gain.per_seed.len() > 1 {
         let each: Vec<_> = gain.per_seed.iter().map(|g| format!("{g:+.2}")).collect();
         let std = gain.std.map_or(String::new(), |s| format!(" ± {s:.2}"));
         format!(
-            "{:+.2}{std} points of test top-1 over {} seeds ({})",
+            "{:+.2}{std} {of} over {} seeds ({})",
             gain.mean,
             gain.per_seed.len(),
             each.join(", ")
         )
     } else {
-        format!("{:+.2} points of test top-1 (one seed)", gain.mean)
+        format!("{:+.2} {of} (one seed)", gain.mean)
     };
     format!("distilled minus alone: {points}")
 }
@@ -129,7 +145,7 @@ fn cache_line(cache: &CacheSummary) -> String {
 
 #[cfg(test)]
 mod tests {
-    use kd_train::{Accuracy, DataSummary, Latency};
+    use kd_train::{DataSummary, Latency, Scores, Unit};
 
     use super::*;
 
@@ -139,15 +155,15 @@ mod tests {
             seed,
             model: "resnet8".into(),
             parameters: 78_042,
-            macs: 12_000_000,
+            macs: Some(12_000_000),
             bytes: 320_000,
             adapter_parameters: 0,
             learned_from: Vec::new(),
-            test: Accuracy {
-                top1,
-                top5: 99.0,
-                loss: 0.5,
-                ece: 2.0,
+            test: Scores {
+                list: vec![
+                    Score::percent("top1", "top-1", top1),
+                    Score::nats("loss", "cross-entropy", 0.5),
+                ],
                 per_class: vec![Some(top1)],
             },
             agreement: Some(90.0),
@@ -192,6 +208,8 @@ mod tests {
                 role(Role::Distilled, Some(2), 85.0),
             ],
             Some(Gain {
+                score: "top-1".into(),
+                unit: Unit::Percent,
                 mean: 3.0,
                 std: Some(0.0),
                 per_seed: vec![3.0, 3.0],

@@ -218,55 +218,62 @@ impl Output {
         }
     }
 
+    /// The same output with every kept value changed, such as made a leaf of the graph.
+    pub fn map_parts(self, change: impl Fn(Part, PartValue) -> PartValue) -> Self {
+        Self {
+            parts: self
+                .parts
+                .into_iter()
+                .map(|(part, levels)| {
+                    let levels = levels.into_iter();
+                    let changed = levels.map(|value| value.map(|value| change(part, value)));
+                    (part, changed.collect())
+                })
+                .collect(),
+            ..self
+        }
+    }
+
     /// Lifts a teacher's output from the plain device to the autodiff device, without gradients.
     pub fn lift(self) -> Self {
+        let output = self.map_parts(|_, value| value.lift());
         Self {
-            logits: Tensor::from_inner(self.logits),
-            counted: self.counted.map(Tensor::from_inner),
-            parts: each(self.parts, PartValue::lift),
-            members: self.members.into_iter().map(Self::lift).collect(),
+            logits: Tensor::from_inner(output.logits),
+            counted: output.counted.map(Tensor::from_inner),
+            parts: output.parts,
+            members: output.members.into_iter().map(Self::lift).collect(),
         }
     }
 
     /// The output on the plain device, without its graph: what others learn from.
     pub fn lower(self) -> Self {
+        let output = self.map_parts(|_, value| value.lower());
         Self {
-            logits: self.logits.inner(),
-            counted: self.counted.map(Tensor::inner),
-            parts: each(self.parts, PartValue::lower),
-            members: self.members.into_iter().map(Self::lower).collect(),
+            logits: output.logits.inner(),
+            counted: output.counted.map(Tensor::inner),
+            parts: output.parts,
+            members: output.members.into_iter().map(Self::lower).collect(),
         }
     }
 
     /// The same output of some rows: logits, and the parts that have a value for each row.
     pub(crate) fn select_rows(&self, rows: &Tensor<1, Int>) -> Self {
         let [count, _] = self.logits.dims();
-        let select = |value: PartValue| match value {
+        let selected = self.clone().map_parts(|_, value| match value {
             PartValue::Rank2(tensor) if tensor.dims()[0] == count => {
                 tensor.select(0, rows.clone()).into()
             }
             other => other,
-        };
+        });
         Self {
-            logits: self.logits.clone().select(0, rows.clone()),
+            logits: selected.logits.select(0, rows.clone()),
             counted: None,
-            parts: each(self.parts.clone(), select),
-            members: self.members.iter().map(|m| m.select_rows(rows)).collect(),
+            parts: selected.parts,
+            members: selected
+                .members
+                .iter()
+                .map(|m| m.select_rows(rows))
+                .collect(),
         }
     }
-}
-
-/// Every kept value of a table, changed.
-fn each(
-    parts: BTreeMap<Part, Vec<Option<PartValue>>>,
-    change: impl Fn(PartValue) -> PartValue,
-) -> BTreeMap<Part, Vec<Option<PartValue>>> {
-    let changed = |levels: Vec<Option<PartValue>>| {
-        let levels = levels.into_iter();
-        levels.map(|value| value.map(&change)).collect()
-    };
-    parts
-        .into_iter()
-        .map(|(part, levels)| (part, changed(levels)))
-        .collect()
 }

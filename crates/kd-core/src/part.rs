@@ -1,6 +1,7 @@
 //! The parts of a network that a forward pass can show.
 
 use burn::tensor::Tensor;
+use serde::{Serialize, Serializer};
 
 use crate::{Classifier, Error};
 
@@ -53,6 +54,12 @@ parts! {
     Values: "values";
     /// Box offsets or corners, one a row of the logits, `[rows, 4]`.
     Boxes: "boxes";
+}
+
+impl Serialize for Part {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
 }
 
 /// What stands at one level of a part.

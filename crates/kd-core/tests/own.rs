@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
 
 mod projected;
+mod visited;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};

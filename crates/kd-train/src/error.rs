@@ -54,6 +54,14 @@ pub enum Error {
         /// Where the weights of the best finished epoch are; none when no epoch was finished.
         checkpoint: Option<PathBuf>,
     },
+    /// A variant of a study is wrong, or its run failed.
+    #[error("{variant}: {source}")]
+    Variant {
+        /// Which one, and what becomes of the others.
+        variant: String,
+        /// Why it failed.
+        source: Box<Error>,
+    },
     /// The report could not be made.
     #[error("report: {0}")]
     Report(String),

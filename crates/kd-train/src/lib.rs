@@ -6,7 +6,8 @@
 //! - [`run`]: teacher, student alone and student distilled, measured and written to a run folder;
 //! - [`check`]: what is wrong with a recipe, found before anything trains;
 //! - [`cache`]: the teacher's answers, kept so that it is asked once a view;
-//! - [`report::write`]: `report.html` from a run folder.
+//! - [`report::write`]: `report.html` from a run folder;
+//! - [`study`]: variants of a recipe with the same seeds, and which differences the seeds show.
 //!
 //! [`Learner`] and [`train`] are generic over [`kd_models::Backbone`], so a network of your own
 //! distils with the same loop as those of the registry.
@@ -32,6 +33,7 @@ mod run;
 mod score;
 mod source;
 mod step;
+pub mod study;
 mod summary;
 pub mod task;
 mod teacher_softmax;

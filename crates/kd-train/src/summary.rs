@@ -176,11 +176,11 @@ pub struct Gain {
     pub per_seed: Vec<f64>,
 }
 
-fn top1() -> String {
+pub(crate) fn top1() -> String {
     "top-1".into()
 }
 
-fn percent() -> Unit {
+pub(crate) fn percent() -> Unit {
     Unit::Percent
 }
 

@@ -106,7 +106,7 @@ struct Run {
 }
 
 impl Run {
-    fn asked(&self) -> (u64, u64) {
+    fn stats(&self) -> (u64, u64) {
         let cache = self.summary.cache.as_ref().unwrap();
         assert_eq!(
             cache.saved,

@@ -62,7 +62,7 @@ fn an_image_asked_for_alone_gets_the_answer_of_the_batch() {
     let got = cache.output(&teacher, rows(0, 8), &samples).unwrap();
     let bits =
         |t: Tensor<2>| -> Vec<u32> { t.into_data().iter::<f32>().map(f32::to_bits).collect() };
-    assert_eq!(bits(got.logits), bits(want.logits));
+    assert_eq!(bits(got.logits.clone()), bits(want.logits.clone()));
     assert_eq!(
         bits(got.embedding().unwrap()),
         bits(want.embedding().unwrap())

@@ -159,7 +159,7 @@ fn every_term_of_a_shipped_recipe_fits_its_networks() {
         for stage in recipe.stages.values().chain([&recipe.student]) {
             let student = show(&stage.model);
             let teacher = first_teacher(&recipe, stage).map(&mut show);
-            let objective = recipe.objective_of(stage).with_samples(64);
+            let objective = recipe.objective_of(stage).with_samples(64).unwrap();
             objective
                 .init(&student, teacher.as_ref(), &device.clone().autodiff())
                 .unwrap_or_else(|e| panic!("{}: {e}", path.display()));

@@ -155,7 +155,10 @@ fn an_assistant_stands_between_teacher_and_student() {
         (measured.parameters, measured.macs, measured.bytes)
     };
     let (a, b) = (cost(Role::Stage("assistant".into())), cost(Role::Distilled));
-    assert_eq!(cost(Role::Ensemble), (a.0 + b.0, a.1 + b.1, a.2 + b.2));
+    assert_eq!(
+        cost(Role::Ensemble),
+        (a.0 + b.0, Some(a.1.unwrap() + b.1.unwrap()), a.2 + b.2)
+    );
     let report = std::fs::read_to_string(chain.out.join("report.html")).unwrap();
     assert!(report.contains("Stage assistant") && report.contains("Ensemble"));
 }
@@ -322,7 +325,7 @@ fn a_stage_starts_from_another() {
     };
     // Its last epoch counts: it need not classify.
     let hint = ran.summary.networks[1].training.as_ref().unwrap();
-    assert_eq!((hint.best_epoch, hint.best_validation_top1), (2, None));
+    assert_eq!((hint.best_epoch, hint.best_validation), (2, None));
     assert!(weights("distilled") == weights("stage-hint"));
     assert!(weights("alone") != weights("stage-hint"));
 }
@@ -341,7 +344,7 @@ fn what_an_earlier_run_finished_is_not_done_again() {
     }
     let accuracy = |ran: &Ran| -> Vec<f64> {
         let networks = ran.summary.networks.iter();
-        networks.map(|a| a.test.loss).collect()
+        networks.map(|a| a.test.get("loss").unwrap()).collect()
     };
     assert_eq!(accuracy(&again), accuracy(&first));
     assert!(

@@ -77,17 +77,12 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let mut watch = Watch::new(arguments.quiet, Interrupt::default());
     let evaluated = evaluate(&options, &device, &mut watch)?;
     drop(watch);
-    let accuracy = &evaluated.accuracy;
+    let scores = evaluated.scores.list.iter();
+    let scores: String = scores
+        .map(|score| format!("  {:13}  {}\n", score.title, score.show(score.value)))
+        .collect();
     super::print(format_args!(
-        "{} on {} test images of {}\n  top-1  {:.2} %\n  top-5  {:.2} %\n  loss   {:.4}\n  \
-         ECE    {:.2} %\n  data   sha256 {}",
-        arguments.model,
-        evaluated.images,
-        arguments.data,
-        accuracy.top1,
-        accuracy.top5,
-        accuracy.loss,
-        accuracy.ece,
-        evaluated.data_sha256
+        "{} on {} test images of {}\n{scores}  {:13}  sha256 {}",
+        arguments.model, evaluated.images, arguments.data, "data", evaluated.data_sha256
     ))
 }

@@ -27,10 +27,15 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         return super::print(catalogue(&all).trim_end());
     }
     let Some(name) = &arguments.name else {
-        let rows = all
-            .iter()
-            .map(|m| [m.name.into(), m.title.into(), m.source.into()]);
-        let table = table::table(["name", "method", "source"], 0..0, rows);
+        let rows = all.iter().map(|m| {
+            [
+                m.group.into(),
+                m.name.into(),
+                m.title.into(),
+                m.source.into(),
+            ]
+        });
+        let table = table::table(["group", "name", "method", "source"], 0..0, rows);
         return super::print(format_args!(
             "{table}\n\n`kd methods NAME` tells one in full."
         ));

@@ -43,7 +43,13 @@ impl Bars {
                 epochs,
                 steps_per_epoch,
             } => {
-                self.say(&line::started(role, *seed, model, *epochs, *steps_per_epoch));
+                self.say(&line::started(
+                    role,
+                    *seed,
+                    model,
+                    *epochs,
+                    *steps_per_epoch,
+                ));
                 self.epochs = *epochs;
                 self.validation.clear();
                 let bar = ProgressBar::new((epochs * steps_per_epoch) as u64);
@@ -59,9 +65,7 @@ impl Bars {
                 }
             }
             Event::Epoch(record) => {
-                if let Some(top1) = record.validation_top1 {
-                    self.validation = format!(", validation top-1 {top1:.2} %");
-                }
+                self.validation = line::validation(record);
             }
             Event::Measuring { role, seed } => {
                 self.open(About::Measuring, ProgressBar::new_spinner(), SPINNER);

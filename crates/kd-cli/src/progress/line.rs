@@ -1,7 +1,7 @@
 //! The words of progress, the same on bars and in plain lines.
 
 use kd_data::Progress;
-use kd_train::{Role, NetworkSummary, EpochRecord, StepRecord};
+use kd_train::{EpochRecord, NetworkSummary, Role, StepRecord};
 
 use crate::format::{bytes, count, duration, rate, short};
 
@@ -31,7 +31,13 @@ pub fn who(role: &Role, seed: Option<u64>) -> String {
 }
 
 /// What begins.
-pub fn started(role: &Role, seed: u64, model: &str, epochs: usize, steps_per_epoch: usize) -> String {
+pub fn started(
+    role: &Role,
+    seed: u64,
+    model: &str,
+    epochs: usize,
+    steps_per_epoch: usize,
+) -> String {
     format!(
         "{}: training {model} for {epochs} epochs of {steps_per_epoch} steps",
         who(role, Some(seed))
@@ -66,22 +72,33 @@ pub fn epoch(record: &EpochRecord, epochs: usize) -> String {
         record.images_per_second,
         duration(record.seconds),
     );
-    if let Some(top1) = record.validation_top1 {
-        text.push_str(&format!(", validation top-1 {top1:.2} %"));
-    }
+    text.push_str(&validation(record));
     text
 }
 
+/// The score that selects, `, validation top-1 61.50 %`; nothing without one.
+pub fn validation(record: &EpochRecord) -> String {
+    record.validation.first().map_or(String::new(), |score| {
+        format!(", validation {} {}", score.title, score.show(score.value))
+    })
+}
+
 /// What a network scored.
-pub fn measured(role: &NetworkSummary) -> String {
+pub fn measured(network: &NetworkSummary) -> String {
     let mut text = format!(
-        "{}: {} ({} parameters) test top-1 {:.2} %",
-        who(&role.role, role.seed),
-        role.model,
-        count(role.parameters),
-        role.test.top1
+        "{}: {} ({} parameters)",
+        who(&network.role, network.seed),
+        network.model,
+        count(network.parameters),
     );
-    if let Some(training) = &role.training {
+    if let Some(score) = network.test.first() {
+        text.push_str(&format!(
+            " test {} {}",
+            score.title,
+            score.show(score.value)
+        ));
+    }
+    if let Some(training) = &network.training {
         text.push_str(&format!(
             ", trained {} epochs in {}, best epoch {}",
             training.epochs,
@@ -101,6 +118,8 @@ fn loss<'a>(total: f64, components: impl Iterator<Item = (&'a String, f64)>) -> 
 
 #[cfg(test)]
 mod tests {
+    use kd_train::Score;
+
     use super::*;
 
     #[test]
@@ -115,8 +134,10 @@ mod tests {
             lr: 0.05,
             seconds: 3.0,
             images_per_second: 812.3,
-            validation_top1: Some(61.5),
-            validation_loss: Some(1.0),
+            validation: vec![
+                Score::percent("top1", "top-1", 61.5),
+                Score::nats("loss", "cross-entropy", 1.0),
+            ],
             cache: None,
         };
         assert_eq!(

@@ -101,7 +101,8 @@ fn check_results(results: &Value, runs: &Path) {
     let top1 = |variant: &str, role: &str| -> Vec<f64> {
         let summary = json(&runs.join(variant).join("summary.json"));
         let networks = summary["networks"].as_array().unwrap().clone();
-        networks.iter()
+        networks
+            .iter()
             .filter(|a| a["role"] == role)
             .map(|a| a["test"]["top1"].as_f64().unwrap())
             .collect()

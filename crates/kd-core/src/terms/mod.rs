@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::suggest::{did_you_mean, listed};
-use crate::{Error, Output, Pair, PairTaps, Step};
+use crate::{Error, Output, Pair, PairTaps, Part, Step};
 
 mod adapter;
 mod bottleneck;
@@ -49,6 +49,7 @@ struct About {
     when: &'static str,
     teacher: bool,
     weight: f64,
+    reads: &'static [Part],
 }
 
 /// A line of the catalogue of methods.
@@ -73,6 +74,8 @@ pub struct MethodInfo {
     pub teacher: bool,
     /// Weight in an objective when the recipe gives none: the literature's.
     pub weight: f64,
+    /// The parts of the networks that it reads beside logits, each of one network or of both.
+    pub reads: &'static [Part],
     /// Parameters with their default values, each value as TOML spells it.
     pub defaults: Vec<(String, String)>,
 }
@@ -88,6 +91,7 @@ fn method<C: Serialize + Default>(group: &'static str, about: &About) -> MethodI
         when: about.when,
         teacher: about.teacher,
         weight: about.weight,
+        reads: about.reads,
         defaults: parameters(&C::default())
             .into_iter()
             .map(|(key, value)| (key, value.to_string()))

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use burn::tensor::Device;
 use clap::Args;
-use kd_train::{Role, Error, Event, Observer, Recipe, RunOptions};
+use kd_train::{Error, Event, Observer, Recipe, Role, RunOptions};
 use serde_json::json;
 
 use self::parts::Parts;
@@ -60,13 +60,7 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<()> {
     let recipe = arguments.recipe(&[])?;
     // A mistake in the second recipe is told before the first one has run.
-    let cached = match &arguments.cache {
-        None => None,
-        Some(views) => {
-            let key = format!("teacher.cache.views={views}");
-            Some((views, arguments.recipe(&[key])?))
-        }
-    };
+    let cached = arguments.cached_recipe()?;
     let selection = arguments.device.selection()?;
     let device = selection.open()?;
     let parts = Parts::measure(&recipe, &device)?;
@@ -158,6 +152,15 @@ impl Arguments {
             return Ok(recipe);
         };
         Err(BadInput(format!("{}: {problem}", path.display())).into())
+    }
+
+    /// The views to keep and the recipe that does, when it was asked for.
+    fn cached_recipe(&self) -> Result<Option<(&str, Recipe)>> {
+        let Some(views) = &self.cache else {
+            return Ok(None);
+        };
+        let recipe = self.recipe(&[format!("teacher.cache.views={views}")])?;
+        Ok(Some((views, recipe)))
     }
 
     /// Images per second of each epoch; `show` is told of each as it ends.

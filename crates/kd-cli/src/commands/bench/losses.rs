@@ -2,22 +2,20 @@
 
 mod memory;
 
-use std::path::PathBuf;
-
 use anyhow::Result;
-use burn::tensor::{Device, Int, Tensor};
+use burn::tensor::Device;
 use clap::Args;
-use kd_core::{Levels, Maps, Objective, ObjectiveConfig, Output, Pair, Step, Taps};
+use kd_core::{Objective, ObjectiveConfig, Output, Pair, Part, PartValue, Step, Taps, Targets};
 use kd_models::Backbone;
-use serde_json::{Map, json};
+use serde_json::{Map, Value, json};
 
 use super::{
-    BURN, Threads,
+    Timing,
     step::{self, Row},
     timing::{self, Seconds},
 };
 use crate::{
-    commands::{DeviceArgument, losses_with, print},
+    commands::{losses_with, print},
     failure, format,
 };
 
@@ -37,19 +35,8 @@ pub struct Arguments {
     /// Measure only the losses whose name contains this.
     #[arg(long, value_name = "TEXT", default_value = "")]
     only: String,
-    /// Images in a batch.
-    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=65536))]
-    batch: u32,
-    /// Times to compute each, after one that is not counted.
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
-    repeat: u32,
-    /// Write the measurements to a file.
-    #[arg(long, value_name = "FILE")]
-    pub(super) json: Option<PathBuf>,
     #[command(flatten)]
-    pub(super) threads: Threads,
-    #[command(flatten)]
-    device: DeviceArgument,
+    pub(super) timing: Timing,
     /// Print the memory of each loss in bytes and nothing else.
     #[arg(long, hide = true)]
     memory: bool,
@@ -63,27 +50,24 @@ const SAMPLES: usize = 50_000;
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> Result<()> {
     let names = losses_with(&arguments.only)?;
-    let selection = arguments.device.selection()?;
+    let timing = &arguments.timing;
+    let selection = timing.device.selection()?;
     let device = selection.open()?;
-    let bench = Bench::new(arguments.batch as usize, &device)?;
+    let bench = Bench::new(timing.batch as usize, &device)?;
     if arguments.memory {
         return memory::print(&bench, &names);
     }
     let memory = memory::measure(arguments, &selection);
-    let whole = step::time(
-        Row::Distil(TEACHER, STUDENT),
-        arguments.batch as usize,
-        arguments.repeat,
-        &device,
-    )?;
+    let pair = Row::Distil(TEACHER, STUDENT);
+    let step = step::time(pair, timing.batch as usize, timing.repeat, &device)?.median();
     print(format_args!(
         "on {selection}, batches of {}, {} threads, median of {}; a step with `kd` from {TEACHER} \
          to {STUDENT} takes {:.1} ms\n\n\
          | {:15} | {:>8} | {:>9} | {:>8} |\n|:{:-<15}-|-{:->8}:|-{:->9}:|-{:->8}:|",
-        arguments.batch,
-        arguments.threads.threads,
-        arguments.repeat,
-        1e3 * whole.median(),
+        timing.batch,
+        timing.threads,
+        timing.repeat,
+        1e3 * step,
         "loss",
         "ms",
         "of a step",
@@ -95,69 +79,92 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     ))?;
     let (mut measured, mut refused) = (Map::new(), Map::new());
     for name in names {
-        let seconds = match bench.time(name, arguments.repeat) {
-            Ok(seconds) => seconds,
+        match bench.time(name, timing.repeat) {
+            Ok(seconds) => {
+                let peaks = memory.as_ref().ok();
+                let cost = Cost {
+                    share: seconds.median() / step,
+                    seconds,
+                    memory: peaks.and_then(|peaks| peaks.get(name)).copied(),
+                };
+                print(cost.line(name))?;
+                measured.insert(name.into(), cost.json());
+            }
             Err(error) => {
                 refused.insert(name.into(), failure::text(&error).into());
-                continue;
             }
-        };
-        let bytes = memory.as_ref().ok().and_then(|peaks| peaks.get(name));
-        let share = seconds.median() / whole.median();
-        print(format_args!(
-            "| {name:15} | {:8.2} | {:7.2} % | {:>8} |",
-            1e3 * seconds.median(),
-            100.0 * share,
-            match bytes {
-                None => "-".into(),
-                Some(&bytes) if bytes < memory::RESOLUTION => "< 1 MB".into(),
-                Some(&bytes) => format::bytes(bytes),
-            }
-        ))?;
-        let values = json!({
-            "best_ms": 1e3 * seconds.best(),
-            "median_ms": 1e3 * seconds.median(),
-            "share_of_step": share,
-            "memory_bytes": bytes,
-        });
-        measured.insert(name.into(), values);
+        }
     }
     if let Err(error) = &memory {
         print(format_args!("\nno memory: {}", failure::text(error)))?;
     }
-    if !refused.is_empty() {
-        let lines: Vec<_> = refused
-            .iter()
-            .map(|(name, why)| format!("  {name}: {}", why.as_str().unwrap_or_default()))
-            .collect();
-        print(format_args!(
-            "\nnot on this pair of networks:\n{}",
-            lines.join("\n")
-        ))?;
+    print_refused(&refused)?;
+    timing.write(
+        &selection,
+        [
+            ("teacher", TEACHER.into()),
+            ("student", STUDENT.into()),
+            ("step_ms", (1e3 * step).into()),
+            ("losses", measured.into()),
+            ("refused", refused.into()),
+        ],
+    )
+}
+
+/// What a loss costs.
+struct Cost {
+    seconds: Seconds,
+    /// Its time as a share of a step's.
+    share: f64,
+    /// Bytes at its peak, where they are known.
+    memory: Option<u64>,
+}
+
+impl Cost {
+    /// A row of the table.
+    fn line(&self, name: &str) -> String {
+        format!(
+            "| {name:15} | {:8.2} | {:7.2} % | {:>8} |",
+            1e3 * self.seconds.median(),
+            100.0 * self.share,
+            match self.memory {
+                None => "-".into(),
+                Some(bytes) if bytes < memory::RESOLUTION => "< 1 MB".into(),
+                Some(bytes) => format::bytes(bytes),
+            }
+        )
     }
-    let Some(path) = &arguments.json else {
+
+    fn json(&self) -> Value {
+        json!({
+            "best_ms": 1e3 * self.seconds.best(),
+            "median_ms": 1e3 * self.seconds.median(),
+            "share_of_step": self.share,
+            "memory_bytes": self.memory,
+        })
+    }
+}
+
+/// Prints the losses that cannot work between these networks, each with the reason.
+fn print_refused(refused: &Map<String, Value>) -> Result<()> {
+    if refused.is_empty() {
         return Ok(());
-    };
-    let all = json!({
-        "burn": BURN,
-        "kd": env!("CARGO_PKG_VERSION"),
-        "backend": selection.to_string(),
-        "threads": arguments.threads.threads,
-        "batch": arguments.batch,
-        "teacher": TEACHER,
-        "student": STUDENT,
-        "step_ms": 1e3 * whole.median(),
-        "losses": measured,
-        "refused": refused,
-    });
-    super::write_json(path, &all)
+    }
+    let lines: Vec<_> = refused
+        .iter()
+        .map(|(name, why)| format!("  {name}: {}", why.as_str().unwrap_or_default()))
+        .collect();
+    print(format_args!(
+        "\nnot on this pair of networks:\n{}",
+        lines.join("\n")
+    ))
 }
 
 /// What both networks show of one batch.
 struct Bench {
     student: Output,
     teacher: Output,
-    labels: Tensor<1, Int>,
+    targets: Targets,
     /// Places in a training set.
     indices: Vec<usize>,
     device: Device,
@@ -166,8 +173,8 @@ struct Bench {
 impl Bench {
     fn new(batch: usize, device: &Device) -> Result<Self> {
         let autodiff = device.clone().autodiff();
-        let (images, _) = step::images(batch, device);
-        let (_, labels) = step::images(batch, &autodiff);
+        let (images, _) = step::random_batch(batch, device);
+        let (_, labels) = step::random_batch(batch, &autodiff);
         let show = |name: &str| -> Result<Output> {
             let network = step::network(name, device)?;
             Ok(network.forward(images.clone(), &Taps::all()).lift())
@@ -175,7 +182,7 @@ impl Bench {
         Ok(Self {
             student: with_gradients(show(STUDENT)?),
             teacher: show(TEACHER)?,
-            labels,
+            targets: labels.into(),
             indices: (0..batch).collect(),
             device: device.clone(),
         })
@@ -184,7 +191,7 @@ impl Bench {
     /// One loss alone, with the settings of the literature.
     fn objective(&self, name: &str) -> Result<Objective> {
         let config: ObjectiveConfig = serde_json::from_value(json!({ name: { "weight": 1 } }))?;
-        let config = config.with_samples(SAMPLES);
+        let config = config.with_samples(SAMPLES)?;
         let autodiff = self.device.clone().autodiff();
         Ok(config.init(&self.student, Some(&self.teacher), &autodiff)?)
     }
@@ -195,7 +202,7 @@ impl Bench {
         let pair = Pair {
             student: &student,
             teacher: Some(&self.teacher),
-            labels: &self.labels,
+            targets: &self.targets,
             indices: Some(&self.indices),
         };
         let at = Step {
@@ -216,39 +223,23 @@ impl Bench {
 /// The same output with maps that are inner nodes of the graph, as a network's are: several gradients of a leaf
 /// are added up by burn and not by the loss's kernels.
 fn within_graph(output: &Output) -> Output {
-    let inner = |maps: &Maps<4>| {
-        let mut nodes = Maps::default();
-        for (_, map) in maps.iter() {
-            // Turned and turned back: no value moves.
-            let map = map.clone().swap_dims(0, 1).swap_dims(0, 1);
-            nodes.push(&map, &Levels::All);
+    output.clone().map_parts(|part, value| match (part, value) {
+        // Turned and turned back: no value moves.
+        (Part::Maps | Part::MapsPreact, PartValue::Rank4(map)) => {
+            map.swap_dims(0, 1).swap_dims(0, 1).into()
         }
-        nodes
-    };
-    Output {
-        maps: inner(&output.maps),
-        maps_preact: inner(&output.maps_preact),
-        ..output.clone()
-    }
+        (_, other) => other,
+    })
 }
 
 /// The same output as leaves of the graph, so that what is differentiated is the loss alone.
 fn with_gradients(output: Output) -> Output {
-    fn leaves<const D: usize>(maps: &Maps<D>) -> Maps<D> {
-        let mut leaves = Maps::default();
-        for (_, map) in maps.iter() {
-            leaves.push(&map.clone().require_grad(), &Levels::All);
-        }
-        leaves
-    }
-    Output {
-        logits: output.logits.require_grad(),
-        embedding: output.embedding.map(Tensor::require_grad),
-        classifier: output.classifier,
-        maps: leaves(&output.maps),
-        maps_preact: leaves(&output.maps_preact),
-        tokens: leaves(&output.tokens),
-        attentions: leaves(&output.attentions),
-        members: output.members,
-    }
+    let mut output = output.map_parts(|_, value| match value {
+        PartValue::Rank2(tensor) => tensor.require_grad().into(),
+        PartValue::Rank3(tensor) => tensor.require_grad().into(),
+        PartValue::Rank4(tensor) => tensor.require_grad().into(),
+        other => other,
+    });
+    output.logits = output.logits.require_grad();
+    output
 }

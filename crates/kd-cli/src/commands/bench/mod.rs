@@ -6,15 +6,16 @@ mod losses;
 mod step;
 mod timing;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-pub use step::{images, network};
+pub use step::{network, random_batch};
 
-use crate::files;
+use super::DeviceArgument;
+use crate::{device::Selection, files};
 
 /// Measure a part of the toolkit on this machine
 #[derive(Subcommand)]
@@ -28,20 +29,19 @@ pub enum Bench {
 impl Bench {
     /// Threads that compute on the CPU, when an argument says so.
     pub fn threads(&self) -> Option<usize> {
-        let threads = match self {
-            Self::Step(arguments) => &arguments.threads,
-            Self::Losses(arguments) => &arguments.threads,
-            Self::Loader(_) | Self::Epoch(_) => return None,
-        };
-        Some(usize::from(threads.threads))
+        match self {
+            Self::Step(arguments) => Some(arguments.timing.threads.into()),
+            Self::Losses(arguments) => Some(arguments.timing.threads.into()),
+            Self::Loader(_) | Self::Epoch(_) => None,
+        }
     }
 }
 
 /// Runs the command.
 pub fn run(bench: &Bench) -> Result<()> {
     let json = match bench {
-        Bench::Step(arguments) => &arguments.json,
-        Bench::Losses(arguments) => &arguments.json,
+        Bench::Step(arguments) => &arguments.timing.json,
+        Bench::Losses(arguments) => &arguments.timing.json,
         Bench::Epoch(arguments) => &arguments.json,
         Bench::Loader(_) => &None,
     };
@@ -59,12 +59,46 @@ pub fn run(bench: &Bench) -> Result<()> {
 /// The burn that the workspace pins; burn itself has no constant for it.
 const BURN: &str = "0.22.1";
 
-/// How many threads compute on the CPU.
+/// How something is timed, and where the times go.
 #[derive(Args)]
-struct Threads {
+struct Timing {
+    /// Images in a batch.
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=65536))]
+    batch: u32,
+    /// Times to do each, after one that is not counted.
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    repeat: u32,
+    /// Write the measurements to a file.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
     /// Threads that compute on the CPU.
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..))]
     threads: u16,
+    #[command(flatten)]
+    device: DeviceArgument,
+}
+
+impl Timing {
+    /// Writes measurements to the file that was asked for, with what they depend on.
+    fn write<const N: usize>(
+        &self,
+        selection: &Selection,
+        measured: [(&str, Value); N],
+    ) -> Result<()> {
+        let Some(path) = &self.json else {
+            return Ok(());
+        };
+        let circumstances = [
+            ("burn", BURN.into()),
+            ("kd", env!("CARGO_PKG_VERSION").into()),
+            ("backend", selection.to_string().into()),
+            ("threads", self.threads.into()),
+            ("batch", self.batch.into()),
+        ];
+        let all = circumstances.into_iter().chain(measured);
+        let all: Map<_, _> = all.map(|(key, value)| (key.to_owned(), value)).collect();
+        write_json(path, &all.into())
+    }
 }
 
 /// Writes a measurement to a file.

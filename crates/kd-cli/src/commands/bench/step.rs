@@ -1,6 +1,6 @@
 //! `kd bench step`.
 
-use std::{fmt, path::PathBuf};
+use std::fmt;
 
 use anyhow::{Result, bail};
 use burn::module::Module;
@@ -12,13 +12,10 @@ use kd_train::{Learner, TrainConfig};
 use serde_json::{Map, json};
 
 use super::{
-    BURN, Threads,
+    Timing,
     timing::{self, Seconds},
 };
-use crate::{
-    commands::{DeviceArgument, print},
-    failure::BadInput,
-};
+use crate::{commands::print, failure::BadInput};
 
 /// Images per second of single steps: inference, training, distillation
 #[derive(Args)]
@@ -32,24 +29,13 @@ The steps, on random images of CIFAR's size, 3x32x32, with 100 classes:
 Examples:
   kd bench step
   kd bench step --only resnet20                            the rows whose name has it
-  kd bench step --threads 8 --batch 128 --json step.json")]
+  kd bench step --threads 8 --batch 128 --json step.json   for `cargo xtask bench compare`")]
 pub struct Arguments {
     /// Measure only the rows whose name contains this.
     #[arg(long, value_name = "TEXT", default_value = "")]
     only: String,
-    /// Images in a batch.
-    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=65536))]
-    batch: u32,
-    /// Steps to time, after one that is not counted.
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
-    repeat: u32,
-    /// Write the measurements to a file, for `cargo xtask bench compare`.
-    #[arg(long, value_name = "FILE")]
-    pub(super) json: Option<PathBuf>,
     #[command(flatten)]
-    pub(super) threads: Threads,
-    #[command(flatten)]
-    device: DeviceArgument,
+    pub(super) timing: Timing,
 }
 
 /// What is timed.
@@ -103,17 +89,18 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         );
         return Err(BadInput(message).into());
     }
-    let selection = arguments.device.selection()?;
+    let timing = &arguments.timing;
+    let selection = timing.device.selection()?;
     let device = selection.open()?;
-    let batch = arguments.batch;
+    let batch = timing.batch;
     print(format_args!(
         "images/s on {selection}, batches of {batch}, {} threads, best and median of {} steps\n\n\
          | {:27} | {:>8} | {:>8} |\n|:{:-<27}-|-{:->8}:|-{:->8}:|",
-        arguments.threads.threads, arguments.repeat, "step", "best", "median", "", "", ""
+        timing.threads, timing.repeat, "step", "best", "median", "", "", ""
     ))?;
     let mut measured = Map::new();
     for row in rows {
-        let seconds = time(row, batch as usize, arguments.repeat, &device)?;
+        let seconds = time(row, batch as usize, timing.repeat, &device)?;
         let best = f64::from(batch) / seconds.best();
         let median = f64::from(batch) / seconds.median();
         print(format_args!(
@@ -123,18 +110,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         let values = json!({ "best": best, "median": median });
         measured.insert(format!("{row} {selection}"), values);
     }
-    let Some(path) = &arguments.json else {
-        return Ok(());
-    };
-    let all = json!({
-        "burn": BURN,
-        "kd": env!("CARGO_PKG_VERSION"),
-        "backend": selection.to_string(),
-        "threads": arguments.threads.threads,
-        "batch": batch,
-        "rows": measured,
-    });
-    super::write_json(path, &all)
+    timing.write(&selection, [("rows", measured.into())])
 }
 
 /// Classes of CIFAR-100.
@@ -147,7 +123,7 @@ pub fn network(name: &str, device: &Device) -> Result<Network> {
 }
 
 /// Random images of CIFAR's size and their classes.
-pub fn images(batch: usize, device: &Device) -> (Tensor<4>, Tensor<1, Int>) {
+pub fn random_batch(batch: usize, device: &Device) -> (Tensor<4>, Tensor<1, Int>) {
     let images = Tensor::random([batch, 3, 32, 32], Distribution::Default, device);
     let labels: Vec<i32> = (0..batch).map(|i| (i * 37 % CLASSES) as i32).collect();
     (images, Tensor::from_ints(labels.as_slice(), device))
@@ -161,7 +137,7 @@ pub fn time(row: Row, batch: usize, repeat: u32, device: &Device) -> Result<Seco
     let (student, teacher, objective) = match row {
         Row::Infer(name) => {
             let network = network(name, device)?;
-            let (images, _) = images(batch, device);
+            let (images, _) = random_batch(batch, device);
             return timing::repeat(repeat, device, || {
                 network.forward(images.clone(), &Taps::none());
                 Ok(())
@@ -180,7 +156,7 @@ pub fn time(row: Row, batch: usize, repeat: u32, device: &Device) -> Result<Seco
     let autodiff = device.clone().autodiff();
     let student = network(student, &autodiff)?;
     let teacher = teacher.map(|name| network(name, device)).transpose()?;
-    let dry_run = |network: &Network| network.forward(images(2, device).0, &Taps::all());
+    let dry_run = |network: &Network| network.forward(random_batch(2, device).0, &Taps::all());
     let objective = serde_json::from_value::<ObjectiveConfig>(objective)?.init(
         &dry_run(&student.valid()),
         teacher.as_ref().map(dry_run).as_ref(),
@@ -192,7 +168,7 @@ pub fn time(row: Row, batch: usize, repeat: u32, device: &Device) -> Result<Seco
         "lr": { "peak": 0.01 },
     }))?;
     let mut learner = Learner::new(student, objective, &config);
-    let (images, labels) = images(batch, &autodiff);
+    let (images, labels) = random_batch(batch, &autodiff);
     let at = Step {
         epoch: 1,
         epochs: 1,

@@ -70,12 +70,11 @@ impl Matrix<'_> {
                 reasons.entry(reason).or_default().push(at + 1);
             }
             for ((mark, why), pairs) in reasons {
-                let on = match pairs.len() == self.pairs.len() {
-                    true => String::new(),
-                    false => {
-                        let numbers: Vec<_> = pairs.iter().map(ToString::to_string).collect();
-                        format!(" on {}", numbers.join(", "))
-                    }
+                let on = if pairs.len() == self.pairs.len() {
+                    String::new()
+                } else {
+                    let numbers: Vec<_> = pairs.iter().map(ToString::to_string).collect();
+                    format!(" on {}", numbers.join(", "))
                 };
                 lines.push(format!("- {mark} `{}`{on}: {why}.\n", row.name));
             }

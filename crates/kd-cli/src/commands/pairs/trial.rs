@@ -5,13 +5,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use anyhow::{Result, bail, ensure};
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor};
-use kd_core::{ObjectiveConfig, Output, Step, Taps, methods};
+use kd_core::{ObjectiveConfig, Output, Part, Step, Taps, methods};
 use kd_models::{Backbone, Network};
 use kd_train::{Examples, Learner, LossValues, TrainConfig};
 use serde_json::{Value, json};
 
 use crate::{
-    commands::bench::{images, network},
+    commands::bench::{network, random_batch},
     failure,
 };
 
@@ -52,14 +52,14 @@ impl Trial {
         // The statistics of a teacher that was never trained fit nothing, and from layer to layer
         // its maps would grow beyond all numbers. In training, every batch has its own statistics.
         let teacher = network(teacher, &autodiff)?;
-        let (images, _) = images(batch, &autodiff);
+        let (images, labels) = random_batch(batch, &autodiff);
         Ok(Self {
             seen: student
                 .valid()
                 .forward(images.clone().inner(), &Taps::all()),
             shown: teacher.forward(images.clone(), &Taps::all()).lower(),
             images,
-            labels: images(batch, &autodiff).1,
+            labels,
             config: serde_json::from_value(json!({ "epochs": 1, "lr": { "peak": RATE } }))?,
             student,
             device: autodiff,
@@ -86,17 +86,14 @@ impl Trial {
                           the teacher stands in between";
             return Some(reason.into());
         }
-        let needs = methods().into_iter().find(|m| m.name == name)?.needs;
+        let method = methods().into_iter().find(|m| m.name == name)?;
         let outputs = [&self.seen, &self.shown];
-        let there = if needs.starts_with("token sequences") {
-            outputs.iter().any(|output| !output.levels(Part::Tokens) == 0)
-        } else if needs.starts_with("attentions") {
-            outputs.iter().any(|output| !output.levels(Part::Attentions) == 0)
-        } else {
-            true
-        };
-        let what = needs.split([',', ';']).next().unwrap_or(needs);
-        (!there).then(|| format!("reads {what}, and convolutional networks have none"))
+        let nobody_has = |part: &&Part| outputs.iter().all(|output| output.levels(**part) == 0);
+        let lacking = method.reads.iter().find(nobody_has)?;
+        Some(format!(
+            "reads {} of both networks, and convolutional networks have none",
+            lacking.name()
+        ))
     }
 
     fn steps(&self, name: &str) -> Result<()> {
@@ -118,7 +115,7 @@ impl Trial {
     /// the statistics of batch normalisation.
     fn learner(&self, objective: Value) -> Result<Learner<Network>> {
         let config: ObjectiveConfig = serde_json::from_value(objective)?;
-        let config = config.with_samples(SAMPLES);
+        let config = config.with_samples(SAMPLES)?;
         let objective = config.init(&self.seen, Some(&self.shown), &self.device)?;
         let student = self.student.valid().train();
         Ok(Learner::new(student, objective, &self.config))
@@ -126,8 +123,8 @@ impl Trial {
 
     fn step(&self, learner: &mut Learner<Network>) -> Result<LossValues> {
         let batch = Examples {
-            images: self.images.clone(),
-            labels: self.labels.clone(),
+            input: self.images.clone(),
+            targets: self.labels.clone().into(),
             places: Some((0..self.images.dims()[0]).collect()),
         };
         let at = Step {
@@ -135,8 +132,8 @@ impl Trial {
             epochs: 1,
             index: 0,
         };
-        let mut show = |_: usize, _, _: &Taps| Ok(Some(self.shown.clone()));
-        let values = learner.step_with(&mut show, vec![batch], &at, RATE)?;
+        let mut ask = |_: usize, _, _: &Taps| Ok(vec![self.shown.clone()]);
+        let values = learner.step_with(&mut ask, vec![batch], &at, RATE)?;
         match values.not_finite() {
             Some((what, value)) => bail!("the {what} became {value}"),
             None => Ok(values),

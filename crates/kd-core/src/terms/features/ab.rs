@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 use crate::terms::adapter::Connector;
 use crate::terms::maps::{LevelPair, pair_preact_levels, sum, taps_preact};
 use crate::terms::{About, check};
-use crate::{Error, Output, Pair, PairTaps, Step};
+use crate::{Error, Output, Pair, PairTaps, Part, Step};
 
 pub(in crate::terms) const ABOUT: About = About {
     name: "ab",
@@ -40,6 +40,7 @@ pub(in crate::terms) const ABOUT: About = About {
            weight to 0 after some epochs.",
     teacher: true,
     weight: 1.0,
+    reads: &[Part::MapsPreact],
 };
 
 /// Activation-boundary loss of one level, from maps `[batch, channels, height, width]` before the

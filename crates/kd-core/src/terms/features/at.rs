@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use crate::terms::maps::{LevelPair, at_one_size, pair_levels, sum_over, taps};
 use crate::terms::unit::{for_products, norm, unit_products};
 use crate::terms::{About, check};
-use crate::{Error, Output, Pair, PairTaps, Step};
+use crate::{Error, Output, Pair, PairTaps, Part, Step};
 
 pub(in crate::terms) const ABOUT: About = About {
     name: "at",
@@ -34,6 +34,7 @@ pub(in crate::terms) const ABOUT: About = About {
            Across families it can hurt. Combine with kd.",
     teacher: true,
     weight: 1000.0,
+    reads: &[Part::Maps],
 };
 
 /// How differences of attention become one number.

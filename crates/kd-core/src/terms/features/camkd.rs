@@ -44,6 +44,7 @@ pub(in crate::terms) const ABOUT: About = About {
            combine = { rule = \"confidence\" }.",
     teacher: true,
     weight: 50.0,
+    reads: &[Part::Maps, Part::Classifier],
 };
 
 /// Confidence-aware loss of projected maps and teachers' maps, a pair `[batch, channels, height, width]` for each

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::terms::adapter::Adapted;
 use crate::terms::maps::{at_one_size, pair_levels};
 use crate::terms::{About, check};
-use crate::{Error, Output, Pair, PairTaps, Step};
+use crate::{Error, Output, Pair, PairTaps, Part, Step};
 
 pub(in crate::terms) const ABOUT: About = About {
     name: "cwd",
@@ -32,6 +32,7 @@ pub(in crate::terms) const ABOUT: About = About {
            its size.",
     teacher: true,
     weight: 50.0,
+    reads: &[Part::Maps],
 };
 
 /// Channel-wise distillation of one level, from maps `[batch, channels, height, width]` of the same

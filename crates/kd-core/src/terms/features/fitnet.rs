@@ -39,6 +39,7 @@ pub(in crate::terms) const ABOUT: About = About {
            intermediate features too. Combine with kd.",
     teacher: true,
     weight: 100.0,
+    reads: &[Part::Maps],
 };
 
 /// Mean squared difference of an adapted hint and its target, both

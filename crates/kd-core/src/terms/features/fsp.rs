@@ -35,6 +35,7 @@ pub(in crate::terms) const ABOUT: About = About {
            way from one stage to the next.",
     teacher: true,
     weight: 50.0,
+    reads: &[Part::Maps],
 };
 
 /// Flow loss of two maps `[batch, channels, height, width]` of each network, the earlier first.

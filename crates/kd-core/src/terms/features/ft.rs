@@ -37,7 +37,7 @@ use crate::terms::adapter::{built_for, convolution, convolve, normalise};
 use crate::terms::maps::{LevelPair, at_one_size, last_levels, taps};
 use crate::terms::unit::{for_products, unit, unit_products};
 use crate::terms::{About, check};
-use crate::{Error, Output, Pair, PairTaps, Step};
+use crate::{Error, Output, Pair, PairTaps, Part, Step};
 
 pub(in crate::terms) const ABOUT: About = About {
     name: "ft",
@@ -51,6 +51,7 @@ pub(in crate::terms) const ABOUT: About = About {
            meet every channel of it. Combine with kd.",
     teacher: true,
     weight: 200.0,
+    reads: &[Part::Maps],
 };
 
 /// Slope of the factors' activation below 0.

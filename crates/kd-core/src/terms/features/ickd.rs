@@ -20,7 +20,7 @@ use crate::terms::adapter::Connector;
 use crate::terms::maps::{LevelPair, last_levels, taps};
 use crate::terms::unit::{ZERO, for_products};
 use crate::terms::{About, check};
-use crate::{Error, Output, Pair, PairTaps, Step};
+use crate::{Error, Output, Pair, PairTaps, Part, Step};
 
 pub(in crate::terms) const ABOUT: About = About {
     name: "ickd",
@@ -31,6 +31,7 @@ pub(in crate::terms) const ABOUT: About = About {
     when: "When a thin student should keep the teacher's diversity of channels. Combine with kd.",
     teacher: true,
     weight: 2.5,
+    reads: &[Part::Maps],
 };
 
 /// Inter-channel correlation loss of maps `[batch, channels, height, width]` of the same channels.

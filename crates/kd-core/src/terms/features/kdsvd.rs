@@ -24,7 +24,7 @@ use crate::terms::adapter::Adapted;
 use crate::terms::maps::{pair_levels, sum};
 use crate::terms::unit::{ZERO, for_products, unit};
 use crate::terms::{About, check};
-use crate::{Error, Output, Pair, PairTaps, Step};
+use crate::{Error, Output, Pair, PairTaps, Part, Step};
 
 pub(in crate::terms) const ABOUT: About = About {
     name: "kdsvd",
@@ -36,6 +36,7 @@ pub(in crate::terms) const ABOUT: About = About {
     when: "Networks of one family, as a light relation between levels. Combine with kd.",
     teacher: true,
     weight: 1.0,
+    reads: &[Part::Maps],
 };
 
 /// Power iterations without gradients, which find the vector.

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use crate::terms::adapter::{Adapted, convolution, convolve, convolve_relu};
 use crate::terms::maps::{at_one_size, pair_levels, sum};
 use crate::terms::{About, check};
-use crate::{Error, Output, Pair, PairTaps, Step};
+use crate::{Error, Output, Pair, PairTaps, Part, Step};
 
 pub(in crate::terms) const ABOUT: About = About {
     name: "mgd",
@@ -34,6 +34,7 @@ pub(in crate::terms) const ABOUT: About = About {
            positions, at a weight of 7e-5. Its sums are large: keep the weight near the default.",
     teacher: true,
     weight: 2e-5,
+    reads: &[Part::Maps],
 };
 
 /// Squared distance of a generated map and the teacher's, both `[batch, channels, height, width]`, summed

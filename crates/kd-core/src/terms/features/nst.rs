@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use crate::terms::maps::{LevelPair, at_one_size, pair_levels, sum_over, taps};
 use crate::terms::unit::{ZERO, for_products};
 use crate::terms::{About, check};
-use crate::{Error, Output, Pair, PairTaps, Step};
+use crate::{Error, Output, Pair, PairTaps, Part, Step};
 
 pub(in crate::terms) const ABOUT: About = About {
     name: "nst",
@@ -37,6 +37,7 @@ pub(in crate::terms) const ABOUT: About = About {
            different widths, without an adapter.",
     teacher: true,
     weight: 50.0,
+    reads: &[Part::Maps],
 };
 
 /// Neuron selectivity transfer of one level, from maps `[batch, channels, height, width]`.

@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 use crate::terms::adapter::Connector;
 use crate::terms::maps::{LevelPair, at_one_size, pair_preact_levels, sum, taps_preact};
 use crate::terms::{About, check};
-use crate::{Error, Output, Pair, PairTaps, Step};
+use crate::{Error, Output, Pair, PairTaps, Part, Step};
 
 pub(in crate::terms) const ABOUT: About = About {
     name: "ofd",
@@ -41,6 +41,7 @@ pub(in crate::terms) const ABOUT: About = About {
            weight near the default.",
     teacher: true,
     weight: 0.001,
+    reads: &[Part::MapsPreact],
 };
 
 /// Share of a batch in the moving average of the margins.

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use crate::terms::adapter::Adapted;
 use crate::terms::maps::{at_one_size, pair_levels};
 use crate::terms::{About, check};
-use crate::{Error, Output, Pair, PairTaps, Step};
+use crate::{Error, Output, Pair, PairTaps, Part, Step};
 
 pub(in crate::terms) const ABOUT: About = About {
     name: "pkd",
@@ -35,6 +35,7 @@ pub(in crate::terms) const ABOUT: About = About {
            pattern.",
     teacher: true,
     weight: 6.0,
+    reads: &[Part::Maps],
 };
 
 /// Added to the standard deviation, as the authors' code does.

@@ -42,6 +42,7 @@ pub(in crate::terms) const ABOUT: About = About {
            memory than most.",
     teacher: true,
     weight: 1.0,
+    reads: &[Part::Embedding, Part::Maps, Part::MapsPreact],
 };
 
 /// Widest map that is handed from level to level.

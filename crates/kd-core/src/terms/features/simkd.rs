@@ -34,7 +34,7 @@ use crate::terms::bottleneck::Bottleneck;
 use crate::terms::head::classifier_of_last_map;
 use crate::terms::maps::{LevelPair, at_one_size, last_levels, taps};
 use crate::terms::{About, Head, HeadConfig, check};
-use crate::{Error, Output, Pair, PairTaps, Step};
+use crate::{Error, Output, Pair, PairTaps, Part, Step};
 
 pub(in crate::terms) const ABOUT: About = About {
     name: "simkd",
@@ -48,6 +48,7 @@ pub(in crate::terms) const ABOUT: About = About {
            own classifier.",
     teacher: true,
     weight: 1.0,
+    reads: &[Part::Maps],
 };
 
 /// Mean squared difference of a projected map and the teacher's, both `[batch, channels, height, width]`.

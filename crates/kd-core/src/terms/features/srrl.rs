@@ -37,6 +37,7 @@ pub(in crate::terms) const ABOUT: About = About {
            cross_entropy, which trains the student's own classifier.",
     teacher: true,
     weight: 1.0,
+    reads: &[Part::Embedding, Part::Classifier],
 };
 
 /// Squared errors of embeddings `[batch, width]` and of the logits `[batch, classes]` that the teacher's

@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use crate::terms::adapter::{built_for, convolution, convolve, convolve_relu};
 use crate::terms::maps::{LevelPair, at_one_size, pair_levels, sum, taps};
 use crate::terms::{About, check};
-use crate::{Error, Output, Pair, PairTaps, Step};
+use crate::{Error, Output, Pair, PairTaps, Part, Step};
 
 pub(in crate::terms) const ABOUT: About = About {
     name: "vid",
@@ -37,6 +37,7 @@ pub(in crate::terms) const ABOUT: About = About {
            get a larger variance and count less.",
     teacher: true,
     weight: 1.0,
+    reads: &[Part::Maps],
 };
 
 /// Least variance.

@@ -30,6 +30,7 @@ pub(in crate::terms) const ABOUT: About = About {
            sigmoid a class.",
     teacher: true,
     weight: 1.0,
+    reads: &[],
 };
 
 /// `T²` times the binary cross-entropy with the teacher's softened probabilities, from logits

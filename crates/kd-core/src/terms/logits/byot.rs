@@ -44,6 +44,7 @@ pub(in crate::terms) const ABOUT: About = About {
            classifier.",
     teacher: false,
     weight: 1.0,
+    reads: &[Part::Maps],
 };
 
 /// What one exit learns: from its logits and the deepest classifier's, both `[batch, classes]`, its

@@ -25,6 +25,7 @@ pub(in crate::terms) const ABOUT: About = About {
     when: "In nearly every objective: it is what ties the student to the labels.",
     teacher: false,
     weight: 1.0,
+    reads: &[],
 };
 
 /// Mean cross-entropy of logits `[batch, classes]` with class indices `[batch]`, in nats.

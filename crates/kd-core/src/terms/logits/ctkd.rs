@@ -29,6 +29,7 @@ pub(in crate::terms) const ABOUT: About = About {
     when: "Instead of kd, to spare a search for the temperature.",
     teacher: true,
     weight: 0.9,
+    reads: &[],
 };
 
 /// Knowledge distillation at a temperature `[1]` that a gradient reaches, from logits

@@ -34,6 +34,7 @@ pub(in crate::terms) const ABOUT: About = About {
            asks too much. β = γ = 2 with T = 4 are usual on CIFAR-100. Use batches of many samples.",
     teacher: true,
     weight: 1.0,
+    reads: &[],
 };
 
 /// Added to the product of norms in a correlation.

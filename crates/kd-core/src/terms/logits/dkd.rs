@@ -35,6 +35,7 @@ pub(in crate::terms) const ABOUT: About = About {
            over 20 epochs.",
     teacher: true,
     weight: 1.0,
+    reads: &[],
 };
 
 /// Stands for the logit of a class that is left out: `exp` of it is 0, and it is still finite.

@@ -40,6 +40,7 @@ pub(in crate::terms) const ABOUT: About = About {
            between the two. With scaling = \"continuous\", 0 is kd and 1 is reverse_kl.",
     teacher: true,
     weight: 1.0,
+    reads: &[],
 };
 
 /// What the divergence is divided by.

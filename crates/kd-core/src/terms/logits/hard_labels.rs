@@ -29,6 +29,7 @@ pub(in crate::terms) const ABOUT: About = About {
            transformers. The paper puts cross_entropy beside it, at 0.5 as well.",
     teacher: true,
     weight: 0.5,
+    reads: &[],
 };
 
 /// Cross-entropy of the student's logits with the class that the teacher's prefer, both

@@ -27,6 +27,7 @@ pub(in crate::terms) const ABOUT: About = About {
     when: "The first thing to try, and what every other method is compared with.",
     teacher: true,
     weight: 0.9,
+    reads: &[],
 };
 
 /// Mean Kullback-Leibler divergence of the student's softmax from the teacher's, row by row;

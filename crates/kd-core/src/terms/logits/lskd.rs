@@ -34,6 +34,7 @@ pub(in crate::terms) const ABOUT: About = About {
            their pattern is asked for. The paper puts cross_entropy at 0.1 beside it.",
     teacher: true,
     weight: 9.0,
+    reads: &[],
 };
 
 /// Added to the standard deviation.

@@ -34,6 +34,7 @@ pub(in crate::terms) const ABOUT: About = About {
            cross_entropy at 0.1 beside it.",
     teacher: true,
     weight: 0.9,
+    reads: &[],
 };
 
 /// Which samples of a batch count.

@@ -38,6 +38,7 @@ pub(in crate::terms) const ABOUT: About = About {
     when: "Teacher and student of different families, a transformer and a convolutional network for one.",
     teacher: true,
     weight: 1.0,
+    reads: &[Part::Maps],
 };
 
 /// One-for-all loss of logits `[batch, classes]` with class indices `[batch]`.

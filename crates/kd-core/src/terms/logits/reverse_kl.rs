@@ -29,6 +29,7 @@ pub(in crate::terms) const ABOUT: About = About {
            what it can do.",
     teacher: true,
     weight: 1.0,
+    reads: &[],
 };
 
 /// `T²` times the divergence of the teacher's softened probabilities from the student's, from

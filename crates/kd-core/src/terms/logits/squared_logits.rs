@@ -26,6 +26,7 @@ pub(in crate::terms) const ABOUT: About = About {
            size of the teacher's logits, so the weight may need it.",
     teacher: true,
     weight: 1.0,
+    reads: &[],
 };
 
 /// Mean squared difference of logits `[batch, classes]`.

@@ -35,6 +35,7 @@ pub(in crate::terms) const ABOUT: About = About {
            fitting samples it already knows.",
     teacher: true,
     weight: 2.5,
+    reads: &[],
 };
 
 /// Added to the teacher's cross-entropy, which may be 0.

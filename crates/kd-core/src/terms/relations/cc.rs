@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 use crate::terms::adapter::linear;
 use crate::terms::unit::unit;
 use crate::terms::{About, check};
-use crate::{Error, Output, Pair, PairTaps, Step};
+use crate::{Error, Output, Pair, PairTaps, Part, Step};
 
 pub(in crate::terms) const ABOUT: About = About {
     name: "cc",
@@ -40,6 +40,7 @@ pub(in crate::terms) const ABOUT: About = About {
            learning. Larger batches say more. The weight is for the Gaussian; `consecutive` has 0.02 in its code.",
     teacher: true,
     weight: 100.0,
+    reads: &[Part::Embedding],
 };
 
 /// How two samples are compared.

@@ -37,7 +37,7 @@ use crate::terms::adapter::{built_for, linear};
 use crate::terms::relations::memory::Memory;
 use crate::terms::unit::unit;
 use crate::terms::{About, check};
-use crate::{Error, Output, Pair, PairTaps, Step};
+use crate::{Error, Output, Pair, PairTaps, Part, Step};
 
 pub(in crate::terms) const ABOUT: About = About {
     name: "crd",
@@ -51,6 +51,7 @@ pub(in crate::terms) const ABOUT: About = About {
            training sample. Combine with kd.",
     teacher: true,
     weight: 0.8,
+    reads: &[Part::Embedding],
 };
 
 /// Added to the noise's probability, as the authors' code does.

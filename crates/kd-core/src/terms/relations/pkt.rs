@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::terms::unit::unit;
 use crate::terms::{About, check};
-use crate::{Error, Output, Pair, PairTaps, Step};
+use crate::{Error, Output, Pair, PairTaps, Part, Step};
 
 pub(in crate::terms) const ABOUT: About = About {
     name: "pkt",
@@ -29,6 +29,7 @@ pub(in crate::terms) const ABOUT: About = About {
     when: "Like rkd, when neighbourhoods in the embedding matter; cheaper, and calmer in training.",
     teacher: true,
     weight: 30000.0,
+    reads: &[Part::Embedding],
 };
 
 /// Added to both probabilities before the logarithm.

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::terms::unit::{precision, widened};
 use crate::terms::{About, check};
-use crate::{Error, Output, Pair, PairTaps, Step};
+use crate::{Error, Output, Pair, PairTaps, Part, Step};
 
 pub(in crate::terms) const ABOUT: About = About {
     name: "rkd",
@@ -33,6 +33,7 @@ pub(in crate::terms) const ABOUT: About = About {
            learning, networks of different widths or classes.",
     teacher: true,
     weight: 1.0,
+    reads: &[Part::Embedding],
 };
 
 /// Smallest squared distance whose square root is taken: its gradient stays finite.

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::terms::maps::{LevelPair, last_levels, sum_over, taps};
 use crate::terms::unit::{for_products, unit_products};
 use crate::terms::{About, check};
-use crate::{Error, Output, Pair, PairTaps, Step};
+use crate::{Error, Output, Pair, PairTaps, Part, Step};
 
 pub(in crate::terms) const ABOUT: About = About {
     name: "sp",
@@ -30,6 +30,7 @@ pub(in crate::terms) const ABOUT: About = About {
            features, and needs no adapter. Larger batches say more.",
     teacher: true,
     weight: 3000.0,
+    reads: &[Part::Maps],
 };
 
 /// Similarity-preserving loss of maps `[batch, channels, height, width]`, whose channels and sizes

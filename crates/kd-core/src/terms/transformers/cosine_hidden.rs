@@ -34,6 +34,7 @@ pub(in crate::terms) const ABOUT: About = About {
     when: "Transformers, beside kd: DistilBERT's third loss.",
     teacher: true,
     weight: 1.0,
+    reads: &[Part::Tokens],
 };
 
 /// Mean of `1 − cos` of token vectors `[batch, tokens, width]`.

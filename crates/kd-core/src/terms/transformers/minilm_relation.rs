@@ -31,6 +31,7 @@ pub(in crate::terms) const ABOUT: About = About {
     when: "Transformers of different widths and numbers of heads: relations need no adapter.",
     teacher: true,
     weight: 1.0,
+    reads: &[Part::Tokens],
 };
 
 /// Self-relation loss of queries, keys, values or hidden states `[batch, tokens, width]`, whose widths

@@ -30,6 +30,7 @@ pub(in crate::terms) const ABOUT: About = About {
     when: "Transformers of the same number of heads, whose student is shallower or narrower.",
     teacher: true,
     weight: 1.0,
+    reads: &[Part::Attentions],
 };
 
 /// A score of at most this is a masked one.

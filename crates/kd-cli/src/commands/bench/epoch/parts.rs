@@ -79,7 +79,7 @@ fn time_teacher(
     let images = batch.images(device);
     let show = |network: &Network| network.forward(images.clone(), &Taps::all());
     // Only its taps are read.
-    let objective = recipe.objective.clone().with_samples(batch.indices.len());
+    let objective = recipe.objective.clone().with_samples(batch.indices.len())?;
     let objective = objective.init(
         &show(&student.valid()),
         Some(&show(teacher)),
@@ -114,7 +114,7 @@ fn time_student(
     const LR: f64 = 1e-3;
     timing::repeat(REPEAT, device, || {
         let tensors = vec![(batch.images(&autodiff), batch.labels(&autodiff))];
-        learner.step::<Network>(None, tensors, &at, LR)?;
+        learner.step::<Network, _>(None, tensors, &at, LR)?;
         Ok(())
     })
 }

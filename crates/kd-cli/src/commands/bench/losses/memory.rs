@@ -31,8 +31,8 @@ pub fn measure(arguments: &Arguments, selection: &Selection) -> Result<Peaks> {
     ensure!(selection.on_cpu(), "{selection} has memory of its own");
     let output = Command::new(std::env::current_exe().context("find this program")?)
         .args(["bench", "losses", "--memory", "--only", &arguments.only])
-        .args(["--batch", &arguments.batch.to_string()])
-        .args(["--threads", &arguments.threads.threads.to_string()])
+        .args(["--batch", &arguments.timing.batch.to_string()])
+        .args(["--threads", &arguments.timing.threads.to_string()])
         .args(["--device", &selection.to_string()])
         // Large blocks come from the kernel and go back to it.
         .env("MALLOC_MMAP_THRESHOLD_", "32768")

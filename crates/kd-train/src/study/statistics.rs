@@ -1,19 +1,20 @@
 //! Mean and standard deviation, and what a few seeds can say of a difference.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Mean and sample standard deviation.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Spread {
     /// The values, in the order of the seeds.
     pub values: Vec<f64>,
+    /// Their mean.
     pub mean: f64,
-    /// None for a single value.
+    /// Their sample standard deviation; none for a single value.
     pub std: Option<f64>,
 }
 
 impl Spread {
-    /// Of at least one value.
+    /// Of at least one value; the mean of none is no number.
     pub fn of(values: &[f64]) -> Self {
         let n = values.len() as f64;
         let mean = values.iter().sum::<f64>() / n;
@@ -28,9 +29,14 @@ impl Spread {
 
     /// `83.00 ± 1.41`.
     pub fn show(&self) -> String {
+        self.show_with(2)
+    }
+
+    /// As [`Spread::show`], with so many decimals.
+    pub fn show_with(&self, decimals: usize) -> String {
         match self.std {
-            None => format!("{:.2}", self.mean),
-            Some(std) => format!("{:.2} ± {std:.2}", self.mean),
+            None => format!("{:.decimals$}", self.mean),
+            Some(std) => format!("{:.decimals$} ± {std:.decimals$}", self.mean),
         }
     }
 
@@ -64,10 +70,12 @@ impl Spread {
 }
 
 /// What seeds say of a difference.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Difference {
+    /// The interval of its mean is above 0.
     Higher,
+    /// The interval of its mean is below 0.
     Lower,
     /// The interval of its mean holds 0.
     NotShown,

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::results::Results;
-use crate::statistics::Spread;
+use super::statistics::Spread;
 
 /// Units of the image; the page scales it.
 const LEFT: f64 = 210.0;
@@ -16,7 +16,7 @@ const TICKS: f64 = 8.0;
 
 /// What the template draws.
 #[derive(Serialize)]
-pub struct Plot {
+pub(super) struct Plot {
     width: f64,
     height: f64,
     left: f64,
@@ -54,26 +54,29 @@ struct Tick {
 }
 
 /// A plot of test top-1, the student alone first.
-pub fn plot(results: &Results) -> Plot {
-    let alone = results.alone.as_ref().map(|a| ("student alone", &a.top1));
-    let variants = results.variants.iter().map(|v| (v.name.as_str(), &v.top1));
+pub(super) fn plot(results: &Results) -> Plot {
+    let alone = results.alone.as_ref().map(|a| ("student alone", &a.score));
+    let variants = results.variants.iter().map(|v| (v.name.as_str(), &v.score));
     let lines: Vec<(&str, &Spread)> = alone.into_iter().chain(variants).collect();
     let scale = Scale::of(lines.iter().flat_map(|(_, s)| s.values.iter().copied()));
     let grain = 100.0 / results.data.test.max(1) as f64;
     let rows: Vec<Row> = lines
         .iter()
         .enumerate()
-        .map(|(at, (name, top1))| {
+        .map(|(at, (name, score))| {
             let is_alone = at == 0 && results.alone.is_some();
             Row {
                 name: (*name).into(),
                 report: (!is_alone).then(|| format!("{name}/report.html")),
                 y: TOP + ROW * (at as f64 + 0.5),
-                dots: dots(top1, &scale),
-                mean: scale.place(top1.mean),
-                interval: top1
-                    .uncertainty(grain)
-                    .map(|half| (scale.place(top1.mean - half), scale.place(top1.mean + half))),
+                dots: dots(score, &scale),
+                mean: scale.place(score.mean),
+                interval: score.uncertainty(grain).map(|half| {
+                    (
+                        scale.place(score.mean - half),
+                        scale.place(score.mean + half),
+                    )
+                }),
                 is_alone,
             }
         })
@@ -91,8 +94,9 @@ pub fn plot(results: &Results) -> Plot {
     }
 }
 
-fn dots(top1: &Spread, scale: &Scale) -> Vec<Dot> {
-    top1.values
+fn dots(score: &Spread, scale: &Scale) -> Vec<Dot> {
+    score
+        .values
         .iter()
         .map(|value| Dot {
             x: scale.place(*value),

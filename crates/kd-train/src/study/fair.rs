@@ -2,16 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result};
-use kd_train::Recipe;
 use toml::{Table, Value};
+
+use crate::{Error, Recipe};
 
 /// Why a variant's student must not be compared with the student alone of the first one; none when
 /// it may.
 ///
 /// The student alone depends on everything but its teachers, earlier stages, peers and the loss, of which it takes the label
 /// smoothing of cross-entropy and, where a cache limits them, the views of every image.
-pub fn problem(first: &str, of_first: &Recipe, recipe: &Recipe) -> Result<Option<String>> {
+pub(super) fn problem(
+    first: &str,
+    of_first: &Recipe,
+    recipe: &Recipe,
+) -> Result<Option<String>, Error> {
     let [ours, theirs] = [student_alone(recipe)?, student_alone(of_first)?];
     let changed = differences(&ours, &theirs);
     Ok((!changed.is_empty()).then(|| {
@@ -24,17 +28,17 @@ pub fn problem(first: &str, of_first: &Recipe, recipe: &Recipe) -> Result<Option
 }
 
 /// A recipe with every key written out, but its name.
-pub fn resolved(recipe: &Recipe) -> Result<Table> {
+pub(super) fn resolved(recipe: &Recipe) -> Result<Table, Error> {
     let mut table = recipe
         .to_toml()?
         .parse::<Table>()
-        .context("read a resolved recipe")?;
+        .map_err(|e| Error::Recipe(format!("read a resolved recipe: {e}")))?;
     table.remove("name");
     Ok(table)
 }
 
 /// The keys that differ, each with its two values.
-pub fn differences(ours: &Table, theirs: &Table) -> Vec<String> {
+pub(super) fn differences(ours: &Table, theirs: &Table) -> Vec<String> {
     let (ours, theirs) = (leaves(ours), leaves(theirs));
     let mut keys: Vec<_> = ours.keys().chain(theirs.keys()).collect();
     keys.sort();
@@ -65,7 +69,7 @@ fn leaves(table: &Table) -> BTreeMap<String, Value> {
 }
 
 /// The part of a recipe that its student alone depends on.
-fn student_alone(recipe: &Recipe) -> Result<Table> {
+fn student_alone(recipe: &Recipe) -> Result<Table, Error> {
     let mut table = resolved(recipe)?;
     for key in ["compare", "stages", "ensemble"] {
         table.remove(key);

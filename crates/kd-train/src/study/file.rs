@@ -2,38 +2,38 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
 use kd_core::nearest_name;
-use kd_train::{Error, Recipe};
 use serde::Deserialize;
 use toml::{Table, Value};
 
 use super::fair;
-use crate::failure::BadInput;
+use crate::folder::io;
+use crate::{Error, Recipe};
 
 /// A study, checked as far as it can be without data.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Study {
+    /// Its name; its folder is called so where no other is given.
     pub name: String,
     /// The recipe that all variants change.
     pub recipe: PathBuf,
+    /// How often each variant is trained: with the recipe's seed and the ones after it.
     pub seeds: usize,
     /// At least one; the first trains the student alone for all that do not.
     pub variants: Vec<Variant>,
 }
 
 /// A recipe of a study.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Variant {
+    /// Its name, and its folder's in that of the study.
     pub name: String,
     /// What it changes, as `--set` would say it.
     pub changes: Vec<String>,
+    /// The recipe with these changes.
     pub recipe: Recipe,
-}
-
-/// What the command line adds to a file.
-pub struct More<'a> {
-    /// Overrides of every variant, as `--set` gives them.
-    pub overrides: &'a [String],
-    pub seeds: Option<usize>,
 }
 
 /// The file as it is written.
@@ -86,76 +86,100 @@ fn is_one(key: &str, patterns: &[&str]) -> bool {
     })
 }
 
-/// Reads a study.
-///
-/// # Errors
-/// When a file cannot be read or a key is wrong; the message names the file, the variant, the key
-/// and the nearest valid one.
-pub fn load(path: &Path, more: &More) -> Result<Study> {
-    let text = std::fs::read_to_string(path).map_err(|source| Error::Io {
-        what: "read the study",
-        path: path.into(),
-        source,
-    })?;
-    let written: Written = toml::from_str(&text).map_err(|e| in_file(path, &text, &e))?;
-    let wrong = |problem: &str| BadInput(format!("{}: {problem}", path.display()));
-    let folder = path.parent().unwrap_or(Path::new(""));
-    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-    let seeds = more.seeds.unwrap_or(written.seeds);
-    if seeds == 0 {
-        return Err(wrong("seeds = 0: must be at least 1").into());
+/// What is wrong with a study of nothing.
+pub(super) const NO_VARIANTS: &str =
+    "there are no variants: add at least one table [variants.NAME]";
+
+impl Study {
+    /// Reads a study. `overrides` of the form `key.path=value` change every variant, and `seeds`, when
+    /// given, take the place of the file's.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when a file cannot be read, [`Error::Recipe`] that names the file, the variant, the
+    /// key and the nearest valid one when it is wrong, [`Error::Variant`] when a variant cannot be read.
+    pub fn load(path: &Path, overrides: &[String], seeds: Option<usize>) -> Result<Self, Error> {
+        let text = std::fs::read_to_string(path).map_err(io("read the study", path))?;
+        let written: Written = toml::from_str(&text).map_err(|e| in_file(path, &text, &e))?;
+        let wrong = |problem: &str| Error::Recipe(format!("{}: {problem}", path.display()));
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+        let seeds = seeds.unwrap_or(written.seeds);
+        if seeds == 0 {
+            return Err(wrong("seeds = 0: must be at least 1"));
+        }
+        if written.variants.is_empty() {
+            return Err(wrong(NO_VARIANTS));
+        }
+        let mut study = Self {
+            name: written.name.unwrap_or_else(|| stem.into_owned()),
+            recipe: folder.join(&written.recipe),
+            seeds,
+            variants: Vec::new(),
+        };
+        // What is wrong without any variant is said without one.
+        Recipe::load(&study.recipe, &[])?;
+        Recipe::load(&study.recipe, overrides)?;
+        let shared = Shared {
+            path,
+            base: changes_of(&written.base, folder)?,
+            overrides,
+        };
+        for (name, value) in &written.variants {
+            let variant = shared.variant(&study, name, value)?;
+            study.variants.push(variant);
+        }
+        Ok(study)
     }
-    if written.variants.is_empty() {
-        return Err(wrong("there are no variants: add at least one table [variants.NAME]").into());
-    }
-    let mut study = Study {
-        name: written.name.unwrap_or_else(|| stem.into_owned()),
-        recipe: folder.join(&written.recipe),
-        seeds,
-        variants: Vec::new(),
-    };
-    // What is wrong without any variant is said without one.
-    Recipe::load(&study.recipe, &[])?;
-    Recipe::load(&study.recipe, more.overrides)?;
-    let base = overrides(&written.base, folder)?;
-    for (name, value) in &written.variants {
-        let wrong = |problem: String| wrong(&format!("variant `{name}`: {problem}"));
-        let mut keys = changes(name, value).map_err(wrong)?;
+}
+
+/// What all variants of a file share.
+struct Shared<'a> {
+    path: &'a Path,
+    base: Vec<String>,
+    overrides: &'a [String],
+}
+
+impl Shared<'_> {
+    /// The variant that stands after those of `study`.
+    fn variant(&self, study: &Study, name: &str, value: &Value) -> Result<Variant, Error> {
+        let place = format!("{}: variant `{name}`", self.path.display());
+        let wrong = |problem: String| Error::Recipe(format!("{place}: {problem}"));
+        let mut keys = keys_of(name, value).map_err(wrong)?;
         let first = study.variants.first();
         let compare = keys.remove("compare");
         let compare = compares(compare.as_ref(), first.is_none()).map_err(wrong)?;
-        let changes = overrides(&keys, folder)?;
+        let folder = self.path.parent().unwrap_or(Path::new(""));
+        let changes = changes_of(&keys, folder)?;
         let fixed = [
             format!("name={}", Value::String(format!("{}-{name}", study.name))),
             format!("compare={compare}"),
         ];
-        let all = [&base, &changes, more.overrides, &fixed].concat();
+        let all = [&self.base, &changes, self.overrides, &fixed].concat();
         let recipe = Recipe::load(&study.recipe, &all)
-            .map_err(|error| in_variant(error, &study.recipe, &all, wrong))?;
+            .map_err(|error| in_variant(error, place.clone(), &study.recipe, &all))?;
         if let (false, Some(first)) = (compare, first)
             && let Some(problem) = fair::problem(&first.name, &first.recipe, &recipe)?
         {
-            return Err(wrong(problem).into());
+            return Err(wrong(problem));
         }
-        study.variants.push(Variant {
-            name: name.clone(),
+        Ok(Variant {
+            name: name.into(),
             changes,
             recipe,
-        });
+        })
     }
-    Ok(study)
 }
 
 /// The keys of a variant.
-fn changes(name: &str, value: &Value) -> Result<Table, String> {
+fn keys_of(name: &str, value: &Value) -> Result<Table, String> {
     check_name(name)?;
     let Value::Table(keys) = value else {
         return Err(format!("must be a table of changes, not {value}"));
     };
-    match keys.contains_key("name") {
-        true => Err("`name` is no change: the variant has its own; remove the key".into()),
-        false => Ok(keys.clone()),
+    if keys.contains_key("name") {
+        return Err("`name` is no change: the variant has its own; remove the key".into());
     }
+    Ok(keys.clone())
 }
 
 /// Whether a variant trains the student alone.
@@ -175,17 +199,21 @@ fn compares(key: Option<&Value>, first: bool) -> Result<bool, String> {
 /// A variant's name is also its folder's.
 fn check_name(name: &str) -> Result<(), String> {
     let fits = |c: char| c.is_ascii_alphanumeric() || "-_+.".contains(c);
-    match name.chars().all(fits) && !name.starts_with('.') && !name.is_empty() {
-        true => Ok(()),
-        false => {
-            Err("the name becomes a folder: use letters, digits, `-`, `_`, `+` and `.`".into())
-        }
+    if name.chars().all(fits) && !name.starts_with('.') && !name.is_empty() {
+        Ok(())
+    } else {
+        Err("the name becomes a folder: use letters, digits, `-`, `_`, `+` and `.`".into())
     }
 }
 
 /// The changes of a table as `--set` spells them.
-fn overrides(changes: &Table, folder: &Path) -> Result<Vec<String>> {
-    fn collect(table: &Table, above: &str, folder: &Path, found: &mut Vec<String>) -> Result<()> {
+fn changes_of(table: &Table, folder: &Path) -> Result<Vec<String>, Error> {
+    fn collect(
+        table: &Table,
+        above: &str,
+        folder: &Path,
+        found: &mut Vec<String>,
+    ) -> Result<(), Error> {
         for (key, value) in table {
             let key = match above {
                 "" => key.clone(),
@@ -199,7 +227,7 @@ fn overrides(changes: &Table, folder: &Path) -> Result<Vec<String>> {
                 Value::String(text) if text.is_empty() => found.push(format!("{key}=")),
                 Value::String(text) if is_one(&key, &PATHS) => {
                     let file = std::path::absolute(folder.join(text))
-                        .with_context(|| format!("resolve the path {text}"))?;
+                        .map_err(io("resolve the path", Path::new(text)))?;
                     let file = Value::String(file.to_string_lossy().into_owned());
                     found.push(format!("{key}={file}"));
                 }
@@ -209,12 +237,12 @@ fn overrides(changes: &Table, folder: &Path) -> Result<Vec<String>> {
         Ok(())
     }
     let mut found = Vec::new();
-    collect(changes, "", folder, &mut found)?;
+    collect(table, "", folder, &mut found)?;
     Ok(found)
 }
 
 /// Names the line of a mistake, and the nearest valid key.
-fn in_file(path: &Path, text: &str, error: &toml::de::Error) -> BadInput {
+fn in_file(path: &Path, text: &str, error: &toml::de::Error) -> Error {
     let start = error.span().map_or(0, |span| span.start.min(text.len()));
     let line = text[..start].matches('\n').count() + 1;
     let message = error.message().trim_end();
@@ -222,19 +250,16 @@ fn in_file(path: &Path, text: &str, error: &toml::de::Error) -> BadInput {
     let given = names.next().filter(|_| message.starts_with("unknown "));
     let nearest = given.and_then(|given| nearest_name(given, names));
     let hint = nearest.map_or(String::new(), |name| format!("; did you mean `{name}`?"));
-    BadInput(format!("{}:{line}: {message}{hint}", path.display()))
+    Error::Recipe(format!("{}:{line}: {message}{hint}", path.display()))
 }
 
 /// A mistake in a variant, without the overrides that it was turned into.
-fn in_variant(
-    error: Error,
-    recipe: &Path,
-    overrides: &[String],
-    wrong: impl Fn(String) -> BadInput,
-) -> anyhow::Error {
+fn in_variant(error: Error, variant: String, recipe: &Path, overrides: &[String]) -> Error {
     let Error::Recipe(message) = &error else {
-        let context = wrong(String::new()).0;
-        return anyhow::Error::new(error).context(context.trim_end_matches(": ").to_owned());
+        return Error::Variant {
+            variant,
+            source: Box::new(error),
+        };
     };
     let all = overrides.join(" --set ");
     let before = format!("{} with --set {all}: ", recipe.display());
@@ -242,7 +267,7 @@ fn in_variant(
         .strip_prefix(&before)
         .or_else(|| message.strip_prefix("--set "))
         .unwrap_or(message);
-    wrong(message.into()).into()
+    Error::Recipe(format!("{variant}: {message}"))
 }
 
 #[cfg(test)]
@@ -253,7 +278,7 @@ mod tests {
     fn paths_are_relative_to_the_study_and_a_choice_is_taken_whole() {
         let table = "teacher.weights = \"t.pth\"\n\
                      [stages.first]\nweights = \"a.pth\"\nobjective.kd.weight = 1.0\n";
-        let found = overrides(&toml::from_str(table).unwrap(), Path::new("/studies")).unwrap();
+        let found = changes_of(&toml::from_str(table).unwrap(), Path::new("/studies")).unwrap();
         assert_eq!(
             found,
             [

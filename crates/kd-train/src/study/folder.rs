@@ -6,15 +6,15 @@ use std::{
     path::Path,
 };
 
-use anyhow::{Context, Result};
-use kd_train::{Recipe, Summary};
 use toml::Table;
 
+use super::run::Earlier;
 use super::{fair, results};
-use crate::failure::BadInput;
+use crate::folder::io;
+use crate::{Error, Recipe, Summary};
 
 /// What a folder holds.
-pub enum State {
+pub(super) enum State {
     /// No run.
     New,
     /// A run that ended before its results were written.
@@ -23,50 +23,66 @@ pub enum State {
     Finished(Box<Summary>),
 }
 
+impl State {
+    pub(super) fn earlier(&self) -> Earlier {
+        match self {
+            Self::New => Earlier::Nothing,
+            Self::Unfinished => Earlier::Unfinished,
+            Self::Finished(_) => Earlier::Finished,
+        }
+    }
+}
+
 /// Looks into a variant's folder.
 ///
 /// # Errors
 /// When it holds a finished run of something else, which is not thrown away.
-pub fn state(folder: &Path, recipe: &Recipe, seeds: usize, device: &str) -> Result<State> {
+pub(super) fn state(
+    folder: &Path,
+    recipe: &Recipe,
+    seeds: usize,
+    device: &str,
+) -> Result<State, Error> {
     let path = folder.join("summary.json");
     if !path.exists() {
-        return Ok(match folder.join("metrics.jsonl").exists() {
-            true => State::Unfinished,
-            false => State::New,
+        return Ok(if folder.join("metrics.jsonl").exists() {
+            State::Unfinished
+        } else {
+            State::New
         });
     }
     let other = |what: String| {
-        BadInput(format!(
+        Error::Recipe(format!(
             "{} holds a finished run with {what}; choose another folder with --out, or remove \
              this one",
             folder.display()
         ))
     };
-    let read =
-        |path: &Path| fs::read_to_string(path).with_context(|| format!("read {}", path.display()));
-    let summary: Summary = serde_json::from_str(&read(&path)?)
+    let read = |path: &Path| fs::read_to_string(path).map_err(io("read", path));
+    let summary = Summary::read(&read(&path)?)
         .map_err(|e| other(format!("a summary that this kd cannot read ({e})")))?;
-    let before: Table = read(&folder.join("recipe.toml"))?
+    let mut before: Table = read(&folder.join("recipe.toml"))?
         .parse()
         .map_err(|e| other(format!("a recipe that is no TOML ({e})")))?;
-    let mut before = before;
     // A name changes no result.
     before.remove("name");
     let changed = fair::differences(&before, &fair::resolved(recipe)?);
     if !changed.is_empty() {
-        return Err(other(changed.join(", ")).into());
+        return Err(other(changed.join(", ")));
     }
     let trained: BTreeSet<_> = results::students(&summary).map(|a| a.seed).collect();
     if trained.len() != seeds {
-        return Err(other(format!("seeds = {} instead of {seeds}", trained.len())).into());
+        return Err(other(format!(
+            "seeds = {} instead of {seeds}",
+            trained.len()
+        )));
     }
     let version = env!("CARGO_PKG_VERSION");
     if (summary.device.as_str(), summary.version.as_str()) != (device, version) {
         return Err(other(format!(
             "kd {} on {} instead of kd {version} on {device}",
             summary.version, summary.device
-        ))
-        .into());
+        )));
     }
     Ok(State::Finished(Box::new(summary)))
 }
@@ -75,28 +91,27 @@ pub fn state(folder: &Path, recipe: &Recipe, seeds: usize, device: &str) -> Resu
 ///
 /// # Errors
 /// When another study is there.
-pub fn lock(folder: &Path) -> Result<File> {
+pub(super) fn lock(folder: &Path) -> Result<File, Error> {
     let path = folder.join("study.lock");
     let open = File::options()
         .write(true)
         .create(true)
         .truncate(false)
         .open(&path);
-    let file = open.with_context(|| format!("create {}", path.display()))?;
+    let file = open.map_err(io("create", &path))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(BadInput(format!(
+        Err(TryLockError::WouldBlock) => Err(Error::Recipe(format!(
             "{} is in use by another `kd study`: wait for it, or choose another folder with --out",
             folder.display()
-        ))
-        .into()),
-        Err(TryLockError::Error(e)) => Err(e).with_context(|| format!("lock {}", path.display())),
+        ))),
+        Err(TryLockError::Error(e)) => Err(io("lock", &path)(e)),
     }
 }
 
 /// Removes an unfinished run; the trainings that it finished are taken up again by the next.
-pub fn clear(folder: &Path) -> Result<()> {
-    let failed = || format!("remove the unfinished run in {}", folder.display());
+pub(super) fn clear(folder: &Path) -> Result<(), Error> {
+    let failed = io("remove the unfinished run in", folder);
     for file in [
         "metrics.jsonl",
         "recipe.toml",
@@ -105,13 +120,13 @@ pub fn clear(folder: &Path) -> Result<()> {
     ] {
         match fs::remove_file(folder.join(file)) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                return Err(e).with_context(failed);
+                return Err(failed(e));
             }
             _ => {}
         }
     }
     match fs::remove_dir_all(folder.join("checkpoints")) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e).with_context(failed),
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(failed(e)),
         _ => Ok(()),
     }
 }

@@ -1,20 +1,21 @@
 //! `study.html`: a study on one page that needs nothing else.
 
-use anyhow::{Context, Result};
 use minijinja::{Environment, context};
 
 use super::{dots, results::Results, words};
+use crate::Error;
 
 const TEMPLATE: &str = include_str!("study.html.j2");
 const STYLE: &str = include_str!("study.css");
 
 /// The page; links to the variants' reports are relative to the study's folder.
-pub fn html(results: &Results) -> Result<String> {
+pub(super) fn html(results: &Results) -> Result<String, Error> {
+    let failed = |problem: minijinja::Error| Error::Report(format!("{problem:#}"));
     let mut templates = Environment::new();
     // The name's ending makes every value escaped as HTML.
     templates
         .add_template("study.html", TEMPLATE)
-        .context("read the page's template")?;
+        .map_err(failed)?;
     let mut sentences = words::sentences(results);
     let reading = (results.seeds > 1).then(|| sentences.pop()).flatten();
     let context = context! {
@@ -32,7 +33,7 @@ pub fn html(results: &Results) -> Result<String> {
     templates
         .get_template("study.html")
         .and_then(|template| template.render(context))
-        .context("write the page")
+        .map_err(failed)
 }
 
 /// Name and value of what the measurements depend on.
@@ -60,24 +61,28 @@ fn facts(results: &Results) -> Vec<(&'static str, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::study::results::{Compared, Data, Gap, Network};
-    use crate::statistics::Spread;
+    use crate::study::{NetworkResult, PairedDifference, Spread, StudyData, VariantResult};
 
-    fn gap(values: &[f64]) -> Option<Gap> {
+    fn paired(values: &[f64]) -> Option<PairedDifference> {
         let points = Spread::of(values);
-        Some(Gap {
+        Some(PairedDifference {
             uncertainty: points.uncertainty(0.05),
             difference: points.difference(0.05),
             points,
         })
     }
 
-    fn variant(name: &str, top1: &[f64], gain: Option<Gap>, above_first: Option<Gap>) -> Compared {
-        Compared {
+    fn variant(
+        name: &str,
+        top1: &[f64],
+        gain: Option<PairedDifference>,
+        above_first: Option<PairedDifference>,
+    ) -> VariantResult {
+        VariantResult {
             name: name.into(),
             model: "resnet8".into(),
             changes: vec!["objective={ kd = { weight = 0.9 } }".into()],
-            top1: Spread::of(top1),
+            score: Spread::of(top1),
             gain,
             above_first,
             seconds: Some(75.0),
@@ -87,29 +92,31 @@ mod tests {
     fn results() -> Results {
         Results {
             name: "a <b>".into(),
-            version: "0",
+            version: "0".into(),
             device: "flex".into(),
             threads: 2,
-            data: Data {
+            data: StudyData {
                 name: "fashion".into(),
                 sha256: "0123".into(),
                 train: 2000,
                 test: 2000,
             },
+            score: "top-1".into(),
+            unit: crate::Unit::Percent,
             seeds: 3,
             planned: 3,
             teacher: None,
-            alone: Some(Network {
+            alone: Some(NetworkResult {
                 model: "resnet8".into(),
-                top1: Spread::of(&[80.0, 81.0, 82.0]),
+                score: Spread::of(&[80.0, 81.0, 82.0]),
             }),
             variants: vec![
-                variant("kd", &[85.0, 85.5, 86.0], gap(&[4.0, 4.5, 5.0]), None),
+                variant("kd", &[85.0, 85.5, 86.0], paired(&[4.0, 4.5, 5.0]), None),
                 variant(
                     "at",
                     &[80.0, 82.0, 82.0],
-                    gap(&[0.0, 1.0, 0.0]),
-                    gap(&[-5.0, -3.5, -4.0]),
+                    paired(&[0.0, 1.0, 0.0]),
+                    paired(&[-5.0, -3.5, -4.0]),
                 ),
             ],
         }

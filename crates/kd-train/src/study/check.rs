@@ -1,0 +1,49 @@
+//! Whether every variant can run, before hours are spent on the first.
+
+use burn::tensor::Device;
+
+use super::file::Study;
+use crate::{DataShape, Error};
+
+impl Study {
+    /// Checks every variant as its run will, without reading the data. A set whose shape is not known
+    /// beforehand is left to its run.
+    ///
+    /// # Errors
+    /// [`Error::Variant`]: what the first wrong variant's run would fail with, with the variant's name.
+    pub fn check(&self, device: &Device) -> Result<(), Error> {
+        for variant in &self.variants {
+            let recipe = &variant.recipe;
+            if let Some(data) = DataShape::known(recipe) {
+                crate::check(recipe, &data, device).map_err(|source| Error::Variant {
+                    variant: format!("variant `{}`", variant.name),
+                    source: Box::new(source),
+                })?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn shipped_studies_can_run() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../recipes/studies");
+        let device = Device::flex();
+        let mut studies = 0;
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let study = Study::load(&path, &[], None).unwrap_or_else(|e| panic!("{e}"));
+            assert!(study.variants.len() > 1, "{}", path.display());
+            let checked = study.check(&device);
+            checked.unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+            studies += 1;
+        }
+        assert!(studies >= 2);
+    }
+}

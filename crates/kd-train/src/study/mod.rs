@@ -1,0 +1,35 @@
+//! Studies: variants of a recipe, each with the same seeds, and which differences the seeds show.
+//!
+//! ```no_run
+//! use std::path::Path;
+//!
+//! use burn::tensor::Device;
+//! use kd_train::{
+//!     Silent,
+//!     study::{self, Study},
+//! };
+//!
+//! # fn main() -> Result<(), kd_train::Error> {
+//! let study = Study::load(Path::new("recipes/studies/methods.toml"), &[], Some(5))?;
+//! let out = Path::new("runs/methods");
+//! let results = study::run(&study, out, &Device::default(), "default", &mut Silent)?;
+//! println!("{}", results.to_markdown());
+//! # Ok(())
+//! # }
+//! ```
+
+mod check;
+mod dots;
+mod fair;
+mod file;
+mod folder;
+mod page;
+mod results;
+mod run;
+mod statistics;
+mod words;
+
+pub use file::{Study, Variant};
+pub use results::{NetworkResult, PairedDifference, Results, StudyData, VariantResult};
+pub use run::{Earlier, StudyObserver, Turn, run};
+pub use statistics::{Difference, Spread};
