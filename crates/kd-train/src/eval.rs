@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use burn::tensor::Device;
 use kd_data::DataConfig;
+use kd_models::Network;
 
 use crate::task::{ImageClassification, Task, TaskSpec};
 use crate::{Error, Observer, Scores};
@@ -44,7 +45,7 @@ pub fn evaluate(
     device: &Device,
     observer: &mut dyn Observer,
 ) -> Result<EvalResult, Error> {
-    let task = ImageClassification::load_test(&options.data, observer)?;
+    let task = ImageClassification::<Network>::load_test(&options.data, observer)?;
     let network = task.load(&options.model, &options.weights, device)?;
     let test = task.test(options.batch)?;
     let scores = task.evaluate(&network, test.as_ref(), device).scores;

@@ -58,7 +58,7 @@ pub use summary::{
     CacheSummary, DataSummary, Gain, Latency, NetworkSummary, Summary, TemperatureSample,
     TemperatureSummary, Training,
 };
-pub use task::{DataShape, ImageClassification, Task, TaskSpec};
+pub use task::{DataShape, ImageClassification, ImageNetwork, Task, TaskSpec};
 pub use train::{CheckpointSink, Student, Teachers, Trained, Training as TrainingJob, train};
 
 /// The README's example is compiled and run with the doc tests.

@@ -10,6 +10,7 @@ mod training;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
+use kd_models::Network;
 
 use self::evaluate::{Measured, measure, measure_ensemble, summarise_gain};
 use self::finished::Store;
@@ -64,7 +65,7 @@ pub fn run(
             check(recipe, shape, device)?;
         }
         recipe.data.validate()?;
-        let task = ImageClassification::load(&recipe.data, observer)?;
+        let task = ImageClassification::<Network>::load(&recipe.data, observer)?;
         if known.is_none() {
             check(recipe, &task, device)?;
         }

@@ -7,7 +7,6 @@ mod module_file;
 use std::num::NonZeroU64;
 use std::path::Path;
 
-use burn::module::Module;
 use burn::tensor::Device;
 use kd_core::{Objective, ObjectiveConfig, Output};
 use kd_models::{Backbone, Input};
@@ -15,11 +14,10 @@ use serde_json::Value;
 
 use crate::cache::DataPart;
 use crate::evaluate::{Predictions, predict};
-use crate::gradients::trainable_parameters;
-use crate::summary::DataSummary;
 use crate::{Error, Scores, Source};
 
-pub use images::{DataShape, ImageClassification};
+pub use crate::summary::DataSummary;
+pub use images::{DataShape, ImageClassification, ImageNetwork};
 
 /// The networks of a task, and what is known of its data before they are read.
 ///
@@ -77,11 +75,7 @@ pub trait TaskSpec {
     /// # Errors
     /// When it cannot be told.
     fn cost(&self, network: &Self::Network) -> Result<NetworkCost, Error> {
-        Ok(NetworkCost {
-            parameters: trainable_parameters(&network.clone().train()),
-            macs: None,
-            bytes: 4 * network.num_params() as u64,
-        })
+        Ok(module_file::cost(network))
     }
 
     /// The loss of a student, from one dry run of each network that kept everything. Losses of your own

@@ -25,7 +25,7 @@ fn gz(bytes: &[u8]) -> Vec<u8> {
 
 const LABELS: [u8; 12] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1];
 
-fn images() -> Vec<u8> {
+fn image_file() -> Vec<u8> {
     idx(&[12, 2, 3], &(0..72).collect::<Vec<u8>>())
 }
 
@@ -35,9 +35,9 @@ fn write(dir: &Path, file: &str, bytes: &[u8]) {
 }
 
 fn complete(dir: &Path) {
-    write(dir, "train-images-idx3-ubyte", &images());
+    write(dir, "train-images-idx3-ubyte", &image_file());
     write(dir, "train-labels-idx1-ubyte", &idx(&[12], &LABELS));
-    write(dir, "t10k-images-idx3-ubyte.gz", &gz(&images()));
+    write(dir, "t10k-images-idx3-ubyte.gz", &gz(&image_file()));
     write(dir, "t10k-labels.idx1-ubyte", &idx(&[12], &LABELS));
 }
 
@@ -93,7 +93,7 @@ fn damaged_files_are_refused_with_place_and_cure() {
     let images = |bytes: Vec<u8>| ("train-images-idx3-ubyte", bytes);
     let mut wrong = LABELS;
     wrong[4] = 10;
-    let whole = gz(&images());
+    let whole = gz(&image_file());
     for ((file, bytes), part) in [
         (
             labels(12, &wrong),
@@ -109,7 +109,7 @@ fn damaged_files_are_refused_with_place_and_cure() {
             "says [12], and 11 bytes follow where 12",
         ),
         (
-            images(images()[..50].to_vec()),
+            images(image_file()[..50].to_vec()),
             "says [12, 2, 3], and 34 bytes follow where 72",
         ),
         (images(idx(&[0, 2, 3], &[])), "there are no images"),

@@ -1,14 +1,16 @@
 //! Classification of images: the data sets of `kd-data`, the networks of `kd-models`.
 
+use std::marker::PhantomData;
 use std::path::Path;
 use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor};
+use kd_core::{Objective, ObjectiveConfig, Output};
 use kd_data::{Augment, DataConfig, Dataset, Images, Loader, LoaderConfig, Splits};
-use kd_models::{Network, NetworkConfig};
+use kd_models::{Backbone, Network, NetworkConfig};
 use serde_json::{Value, json};
 
-use super::{NetworkCost, Shown, Task, TaskSpec, TrainSource};
+use super::{NetworkCost, Shown, Task, TaskSpec, TrainSource, module_file};
 use crate::cache::DataPart;
 use crate::summary::DataSummary;
 use crate::{Error, Event, Observer, Recipe, Source};
@@ -62,6 +64,86 @@ impl DataShape {
     }
 }
 
+/// A network that classifies images in a run.
+///
+/// [`Network`] is every network of the registry. One of your own says how it is built; several kinds, and
+/// those of the registry beside them, go into one enum. The other methods have the defaults of
+/// [`TaskSpec`].
+pub trait ImageNetwork: Backbone<Input = Tensor<4>> {
+    /// Builds the network of a name for these images.
+    ///
+    /// # Errors
+    /// When there is no such network.
+    fn build(model: &str, data: &DataShape, device: &Device) -> Result<Self, Error>;
+
+    /// As [`TaskSpec::load`].
+    ///
+    /// # Errors
+    /// As [`TaskSpec::load`].
+    fn load(model: &str, data: &DataShape, path: &Path, device: &Device) -> Result<Self, Error> {
+        module_file::load(Self::build(model, data, device)?, path)
+    }
+
+    /// As [`TaskSpec::save`].
+    ///
+    /// # Errors
+    /// As [`TaskSpec::save`].
+    fn save(&self, path: &Path, metadata: &[(&str, String)]) -> Result<(), Error> {
+        module_file::save(self, path, metadata)
+    }
+
+    /// As [`TaskSpec::name`].
+    fn name(&self, model: &str) -> String {
+        model.into()
+    }
+
+    /// As [`TaskSpec::cost`].
+    ///
+    /// # Errors
+    /// As [`TaskSpec::cost`].
+    fn cost(&self, data: &DataShape) -> Result<NetworkCost, Error> {
+        let _ = data;
+        Ok(module_file::cost(self))
+    }
+}
+
+impl ImageNetwork for Network {
+    fn build(model: &str, data: &DataShape, device: &Device) -> Result<Self, Error> {
+        Ok(Self::new(&data.network(model), device)?)
+    }
+
+    fn load(model: &str, data: &DataShape, path: &Path, device: &Device) -> Result<Self, Error> {
+        Ok(Self::from_file(&data.network(model), path, device)?)
+    }
+
+    fn save(&self, path: &Path, metadata: &[(&str, String)]) -> Result<(), Error> {
+        let own = [
+            ("model", self.config().model.clone()),
+            ("classes", self.config().classes.to_string()),
+            ("channels", self.config().channels.to_string()),
+        ];
+        let metadata: Vec<(String, String)> = own
+            .iter()
+            .chain(metadata)
+            .map(|(key, value)| ((*key).to_owned(), value.clone()))
+            .collect();
+        Ok(Network::save(self, path, &metadata)?)
+    }
+
+    fn name(&self, _: &str) -> String {
+        self.config().model.clone()
+    }
+
+    fn cost(&self, data: &DataShape) -> Result<NetworkCost, Error> {
+        let cost = Network::cost(self, data.height)?;
+        Ok(NetworkCost {
+            parameters: cost.parameters,
+            macs: Some(cost.macs),
+            bytes: cost.bytes,
+        })
+    }
+}
+
 impl TaskSpec for DataShape {
     type Input = Tensor<4>;
     type Network = Network;
@@ -75,56 +157,33 @@ impl TaskSpec for DataShape {
     }
 
     fn build(&self, model: &str, device: &Device) -> Result<Network, Error> {
-        Ok(Network::new(&self.network(model), device)?)
+        ImageNetwork::build(model, self, device)
     }
 
     fn load(&self, model: &str, path: &Path, device: &Device) -> Result<Network, Error> {
-        Ok(Network::from_file(&self.network(model), path, device)?)
-    }
-
-    fn save(
-        &self,
-        network: &Network,
-        path: &Path,
-        metadata: &[(&str, String)],
-    ) -> Result<(), Error> {
-        let own = [
-            ("model", network.config().model.clone()),
-            ("classes", self.classes.to_string()),
-            ("channels", self.channels.to_string()),
-        ];
-        let metadata: Vec<(String, String)> = own
-            .iter()
-            .chain(metadata)
-            .map(|(key, value)| ((*key).to_owned(), value.clone()))
-            .collect();
-        Ok(network.save(path, &metadata)?)
-    }
-
-    fn name(&self, network: &Network, _: &str) -> String {
-        network.config().model.clone()
-    }
-
-    fn cost(&self, network: &Network) -> Result<NetworkCost, Error> {
-        let cost = network.cost(self.height)?;
-        Ok(NetworkCost {
-            parameters: cost.parameters,
-            macs: Some(cost.macs),
-            bytes: cost.bytes,
-        })
+        ImageNetwork::load(model, self, path, device)
     }
 }
 
-/// Classification of a set of images by networks of the registry.
-#[derive(Clone, Debug)]
-pub struct ImageClassification {
+/// Losses of your own, and what they are called in what a training depends on.
+#[derive(Clone)]
+struct OwnLosses {
+    name: String,
+    add: Arc<dyn Fn(Objective) -> Objective + Send + Sync>,
+}
+
+/// Classification of a set of images, by networks of the registry or of your own.
+#[derive(Clone)]
+pub struct ImageClassification<N = Network> {
     shape: DataShape,
     data: DataConfig,
     dataset: Dataset,
     splits: Splits,
+    losses: Option<OwnLosses>,
+    network: PhantomData<fn() -> N>,
 }
 
-impl ImageClassification {
+impl<N: ImageNetwork> ImageClassification<N> {
     /// Reads the data, or fetches them.
     ///
     /// # Errors
@@ -154,7 +213,23 @@ impl ImageClassification {
             data: data.clone(),
             dataset,
             splits,
+            losses: None,
+            network: PhantomData,
         })
+    }
+
+    /// Adds losses of your own to the objective of every student that has a teacher. A finished training is
+    /// taken from an earlier run only when `name` is that run's: change it with the losses.
+    pub fn with_losses(
+        mut self,
+        name: impl Into<String>,
+        add: impl Fn(Objective) -> Objective + Send + Sync + 'static,
+    ) -> Self {
+        self.losses = Some(OwnLosses {
+            name: name.into(),
+            add: Arc::new(add),
+        });
+        self
     }
 
     /// What networks and objectives must know of the images.
@@ -190,9 +265,9 @@ impl ImageClassification {
     }
 }
 
-impl TaskSpec for ImageClassification {
+impl<N: ImageNetwork> TaskSpec for ImageClassification<N> {
     type Input = Tensor<4>;
-    type Network = Network;
+    type Network = N;
 
     fn train_samples(&self) -> usize {
         self.shape.train_samples()
@@ -202,33 +277,42 @@ impl TaskSpec for ImageClassification {
         self.shape.example(samples, device)
     }
 
-    fn build(&self, model: &str, device: &Device) -> Result<Network, Error> {
-        self.shape.build(model, device)
+    fn build(&self, model: &str, device: &Device) -> Result<N, Error> {
+        N::build(model, &self.shape, device)
     }
 
-    fn load(&self, model: &str, path: &Path, device: &Device) -> Result<Network, Error> {
-        self.shape.load(model, path, device)
+    fn load(&self, model: &str, path: &Path, device: &Device) -> Result<N, Error> {
+        N::load(model, &self.shape, path, device)
     }
 
-    fn save(
+    fn save(&self, network: &N, path: &Path, metadata: &[(&str, String)]) -> Result<(), Error> {
+        network.save(path, metadata)
+    }
+
+    fn name(&self, network: &N, model: &str) -> String {
+        network.name(model)
+    }
+
+    fn cost(&self, network: &N) -> Result<NetworkCost, Error> {
+        network.cost(&self.shape)
+    }
+
+    fn objective(
         &self,
-        network: &Network,
-        path: &Path,
-        metadata: &[(&str, String)],
-    ) -> Result<(), Error> {
-        self.shape.save(network, path, metadata)
-    }
-
-    fn name(&self, network: &Network, model: &str) -> String {
-        self.shape.name(network, model)
-    }
-
-    fn cost(&self, network: &Network) -> Result<NetworkCost, Error> {
-        self.shape.cost(network)
+        config: &ObjectiveConfig,
+        student: &Output,
+        teacher: Option<&Output>,
+        device: &Device,
+    ) -> Result<Objective, kd_core::Error> {
+        let objective = config.init(student, teacher, device)?;
+        Ok(match (&self.losses, teacher) {
+            (Some(losses), Some(_)) => (losses.add)(objective),
+            _ => objective,
+        })
     }
 }
 
-impl Task for ImageClassification {
+impl<N: ImageNetwork> Task for ImageClassification<N> {
     fn train(
         &self,
         options: &TrainSource,
@@ -277,7 +361,7 @@ impl Task for ImageClassification {
 
     fn dependencies(&self) -> Value {
         let data = &self.data;
-        json!({
+        let mut all = json!({
             "sha256": self.dataset.sha256,
             "name": data.name,
             "validation": data.validation,
@@ -287,7 +371,11 @@ impl Task for ImageClassification {
             "std": self.dataset.std,
             "augment": data.augment,
             "split_seed": data.split_seed,
-        })
+        });
+        if let Some(losses) = &self.losses {
+            all["losses"] = losses.name.clone().into();
+        }
+        all
     }
 
     fn cache_parts(&self) -> Vec<DataPart> {

@@ -1,11 +1,13 @@
-//! Weights of any module as safetensors.
+//! What any module can do without knowing itself: weights as safetensors, and its parameters counted.
 
 use std::path::Path;
 
 use burn::module::Module;
 use burn::store::{ModuleSnapshot, SafetensorsStore};
 
+use super::NetworkCost;
 use crate::Error;
+use crate::gradients::trainable_parameters;
 
 /// Writes the weights of a module under a temporary name first.
 pub(super) fn save<M: Module>(
@@ -52,4 +54,13 @@ pub(super) fn load<M: Module>(mut module: M, path: &Path) -> Result<M, Error> {
         ));
     }
     Ok(module)
+}
+
+/// What a module costs, as far as its parameters tell.
+pub(super) fn cost<M: Module>(module: &M) -> NetworkCost {
+    NetworkCost {
+        parameters: trainable_parameters(&module.clone().train()),
+        macs: None,
+        bytes: 4 * module.num_params() as u64,
+    }
 }
