@@ -78,7 +78,7 @@ fn a_study_compares_its_variants_and_goes_on_where_it_ended() {
     // All its trainings were finished, and are not done again.
     assert_eq!(again.stderr.matches("epoch 1/1").count(), 0);
     assert_eq!(again.stderr.matches("--fresh").count(), 3);
-    let top1 = |results: &Value| results["variants"][1]["top1"].clone();
+    let top1 = |results: &Value| results["variants"][1]["score"].clone();
     assert_eq!(top1(&json(&runs.join("study.json"))), top1(&results));
 
     // Finished runs of other settings are not taken for these, nor thrown away.
@@ -104,7 +104,7 @@ fn check_results(results: &Value, runs: &Path) {
         networks
             .iter()
             .filter(|a| a["role"] == role)
-            .map(|a| a["test"]["top1"].as_f64().unwrap())
+            .map(|a| a["test"]["list"][0]["value"].as_f64().unwrap())
             .collect()
     };
     let numbers = |value: &Value| -> Vec<f64> {
@@ -116,7 +116,7 @@ fn check_results(results: &Value, runs: &Path) {
     assert_eq!(alone.len(), 2);
     assert_eq!(top1("at", "alone").len(), 0, "the second trains none");
     let [kd, at] = ["kd", "at"].map(|variant| top1(variant, "distilled"));
-    assert_eq!(numbers(&results["alone"]["top1"]["values"]), alone);
+    assert_eq!(numbers(&results["alone"]["score"]["values"]), alone);
     let [first, second] = [&results["variants"][0], &results["variants"][1]];
     assert_eq!(
         numbers(&first["gain"]["points"]["values"]),
@@ -281,7 +281,7 @@ fn a_variant_may_bring_its_own_comparison() {
     let top1 = |role: &str| {
         let networks = summary["networks"].as_array().unwrap();
         let role = networks.iter().find(|a| a["role"] == role).unwrap();
-        role["test"]["top1"].as_f64().unwrap()
+        role["test"]["list"][0]["value"].as_f64().unwrap()
     };
     let gain = |at: usize| results["variants"][at]["gain"]["points"]["mean"].as_f64();
     assert_eq!(gain(2), Some(top1("distilled") - top1("alone")));
