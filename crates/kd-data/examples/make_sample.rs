@@ -40,15 +40,15 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 fn write(folder: &Path, part: &str, images: &Images, chosen: &[usize]) -> std::io::Result<()> {
     let extents = [chosen.len(), images.height, images.width];
-    let mut images = header(&extents);
+    let mut image_bytes = header(&extents);
     let mut labels = header(&extents[..1]);
     for &index in chosen {
-        images.extend_from_slice(images.image(index));
+        image_bytes.extend_from_slice(images.image(index));
         labels.push(images.labels[index] as u8);
     }
     save(
         &folder.join(format!("{part}-images-idx3-ubyte.gz")),
-        &images,
+        &image_bytes,
     )?;
     save(
         &folder.join(format!("{part}-labels-idx1-ubyte.gz")),
