@@ -7,6 +7,7 @@ mod book;
 mod cifar100;
 mod compare;
 mod kd;
+mod outside;
 mod pairs;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -54,6 +55,8 @@ enum Job {
     Bench(bench::Bench),
     /// Write the methods catalogue into docs/, and build the book where mdbook is installed.
     Book,
+    /// Build and run the README's example in a crate outside this workspace.
+    Outside,
     /// Run every check of .ci/run.
     Ci,
 }
@@ -129,6 +132,7 @@ fn run(job: Job) -> Result<ExitCode> {
         Job::Pairs(arguments) => pairs::run(&arguments),
         Job::Bench(bench) => bench::run(&bench),
         Job::Book => book::run(),
+        Job::Outside => outside::run(),
         Job::Ci => {
             let script = kd::repository()?.join(".ci/run");
             let status = std::process::Command::new(&script)

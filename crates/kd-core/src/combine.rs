@@ -100,6 +100,11 @@ impl Combine {
         let max = logs.clone().max_dim(0);
         let mixed = (logs - max.clone()).exp().sum_dim(0).log() + max;
         let mut combined = Output::new(mixed.squeeze_dim::<2>(0) * temperature);
+        // A row counts when it counts for every teacher.
+        let masks = teachers
+            .iter()
+            .filter_map(|teacher| teacher.counted.clone());
+        combined.counted = masks.reduce(Tensor::bool_and);
         combined.members = teachers;
         Ok(combined)
     }

@@ -86,40 +86,70 @@ impl Objective {
     ///     let student = softmax(pair.student.logits.clone(), 1);
     ///     let teacher = softmax(pair.teacher()?.logits.clone(), 1);
     ///     Ok((student - teacher).abs().mean())
-    /// });
+    /// })?;
     /// assert_eq!(objective.names().collect::<Vec<_>>(), ["l1"]);
+    /// # Ok::<(), kd_core::Error>(())
     /// ```
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a weight that is not a finite number of at least 0, and for a name that is taken.
     pub fn with_function(
         self,
         name: impl Into<String>,
         weight: impl Into<Schedule>,
         taps: PairTaps,
         loss: impl Fn(&Pair, &Step) -> Result<Tensor<1>, Error> + Send + Sync + 'static,
-    ) -> Self {
-        self.with_own(
-            name.into(),
-            weight.into(),
-            Own::function(taps, Arc::new(loss)),
-        )
+    ) -> Result<Self, Error> {
+        let term = Own::function(taps, Arc::new(loss));
+        self.with_own(name.into(), weight.into(), term)
     }
 
     /// The same objective with a loss of one's own, whose parameters train with the student.
+    ///
+    /// # Errors
+    /// As [`Objective::with_function`], and for a term that [can be negative](OwnTerm::can_be_negative)
+    /// beside a balance that cannot work with it.
     pub fn with_term(
         self,
         name: impl Into<String>,
         weight: impl Into<Schedule>,
         term: impl OwnTerm,
-    ) -> Self {
-        self.with_own(name.into(), weight.into(), Own::term(term))
+    ) -> Result<Self, Error> {
+        let refused = term.can_be_negative() && self.balance == Some(Balance::Uncertainty);
+        let name = name.into();
+        if refused {
+            return Err(Error::Config {
+                key: "objective.balance".into(),
+                value: Balance::Uncertainty.name().into(),
+                expected: format!(
+                    "needs losses that are never negative, and that of `{name}` can be: take another rule"
+                ),
+            });
+        }
+        self.with_own(name, weight.into(), Own::term(term))
     }
 
-    fn with_own(mut self, name: String, weight: Schedule, term: Own) -> Self {
-        self.push(name, weight, Term::Own(term));
-        // A balance that learns weights has one more to learn.
-        if let Some(logs) = self.log_variances.take() {
-            self.log_variances = Some(Initializer::Zeros.init([self.terms.len()], &logs.device()));
+    fn with_own(mut self, name: String, weight: Schedule, term: Own) -> Result<Self, Error> {
+        weight
+            .validate_not_negative("weight")
+            .map_err(|e| e.of_term(&name))?;
+        if self.term(&name).is_some() {
+            return Err(Error::Config {
+                key: format!("objective.{name}"),
+                value: "a loss of one's own".into(),
+                expected: "the objective has a term of this name: give it another".into(),
+            });
         }
-        self
+        self.push(name, weight, Term::Own(term));
+        // A balance that learns weights has one more to learn; it keeps those that it has.
+        if let Some(logs) = self.log_variances.take() {
+            let device = logs.val().device();
+            let mut values: Vec<f32> = logs.val().into_data().iter().collect();
+            values.push(0.0);
+            let values = Tensor::from_floats(values.as_slice(), &device);
+            self.log_variances = Some(Param::from_tensor(values));
+        }
+        Ok(self)
     }
 
     /// Sets the rule of its weights, when all terms are there.
@@ -180,7 +210,7 @@ impl Objective {
     /// # Errors
     /// What the terms return, with the term's name.
     pub fn forward(&self, pair: &Pair, step: &Step) -> Result<Evaluation, Error> {
-        let counted = pair.counted();
+        let counted = pair.counted()?;
         let pair = &counted.as_ref().map_or(*pair, Counted::pair);
         let logs: Option<Vec<f64>> = self
             .log_variances
@@ -269,7 +299,7 @@ impl Objective {
     /// [`Error::Config`] for a name that is not there, and what the term returns, with its name.
     pub fn component(&self, name: &str, pair: &Pair, step: &Step) -> Result<Tensor<1>, Error> {
         let term = self.term(name).ok_or_else(|| self.unknown(name))?;
-        let counted = pair.counted();
+        let counted = pair.counted()?;
         let pair = &counted.as_ref().map_or(*pair, Counted::pair);
         term.forward(pair, step).map_err(|e| e.of_term(name))
     }

@@ -70,7 +70,9 @@ pub struct Output {
     /// Class scores before softmax, `[rows, classes]`.
     pub logits: Tensor<2>,
     /// The rows that count, `[rows]`: false for padding. All of them when absent. An
-    /// [`Objective`](crate::Objective) leaves out the others before its terms see them.
+    /// [`Objective`](crate::Objective) leaves out the others before its terms see them: their logits, and
+    /// the entries of every part whose first axis is as long as the rows. A part of another length, such
+    /// as token sequences where a row is a token, stays whole.
     pub counted: Option<Tensor<1, Bool>>,
     /// The levels of each part, of which only the asked-for ones are kept.
     parts: BTreeMap<Part, Vec<Option<PartValue>>>,
@@ -256,14 +258,13 @@ impl Output {
         }
     }
 
-    /// The same output of some rows: logits, and the parts that have a value for each row.
+    /// The same output of some rows: logits, and the parts whose first axis has an entry for each row.
     pub(crate) fn select_rows(&self, rows: &Tensor<1, Int>) -> Self {
         let [count, _] = self.logits.dims();
-        let selected = self.clone().map_parts(|_, value| match value {
-            PartValue::Rank2(tensor) if tensor.dims()[0] == count => {
-                tensor.select(0, rows.clone()).into()
-            }
-            other => other,
+        let selected = self.clone().map_parts(|part, value| match value {
+            // A classifier's weight has no rows, whatever its first axis.
+            value if part == Part::Classifier || value.dims()[0] != count => value,
+            value => value.select(rows),
         });
         Self {
             logits: selected.logits.select(0, rows.clone()),

@@ -1,6 +1,6 @@
 //! What a term sees of one batch, and when it sees it.
 
-use burn::tensor::{Int, Tensor};
+use burn::tensor::{Bool, Int, Tensor};
 
 use crate::{Error, Output};
 
@@ -85,15 +85,37 @@ impl<'a> Pair<'a> {
     }
 
     /// The batch without the rows that do not count for one of the networks; none when all count.
-    pub(crate) fn counted(&self) -> Option<Counted> {
-        let masks = [Some(self.student), self.teacher];
-        let mut masks = masks
-            .into_iter()
-            .flatten()
-            .filter_map(|o| o.counted.clone());
-        let first = masks.next()?;
-        let mask = masks.fold(first, Tensor::bool_and);
-        let rows = mask.argwhere().squeeze_dim::<1>(1);
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for a mask that is not as long as the logits.
+    pub(crate) fn counted(&self) -> Result<Option<Counted>, Error> {
+        let mut counts: Option<Tensor<1, Bool>> = None;
+        let networks = [("student", Some(self.student)), ("teacher", self.teacher)];
+        for (name, network) in networks {
+            let Some((network, mask)) = network.and_then(|n| Some((n, n.counted.clone()?))) else {
+                continue;
+            };
+            let ([rows, _], [marks]) = (network.logits.dims(), mask.dims());
+            if rows != marks || rows != self.labels().dims()[0] {
+                return Err(Error::Shape {
+                    loss: "counted",
+                    problem: format!(
+                        "the {name} marks {marks} rows as counting or not, has logits for {rows}, \
+                         and there are {} labels",
+                        self.labels().dims()[0]
+                    ),
+                });
+            }
+            counts = Some(match counts {
+                None => mask,
+                Some(others) => others.bool_and(mask),
+            });
+        }
+        Ok(counts.map(|mask| self.only(&mask.argwhere().squeeze_dim(1))))
+    }
+
+    /// Some rows of the batch.
+    fn only(&self, rows: &Tensor<1, Int>) -> Counted {
         let [all] = self.labels().dims();
         let indices = self.indices.map(|indices| {
             if indices.len() == all {
@@ -105,12 +127,12 @@ impl<'a> Pair<'a> {
                 indices.to_vec()
             }
         });
-        Some(Counted {
-            student: self.student.select_rows(&rows),
-            teacher: self.teacher.map(|teacher| teacher.select_rows(&rows)),
-            targets: self.targets.select_rows(&rows),
+        Counted {
+            student: self.student.select_rows(rows),
+            teacher: self.teacher.map(|teacher| teacher.select_rows(rows)),
+            targets: self.targets.select_rows(rows),
             indices,
-        })
+        }
     }
 }
 

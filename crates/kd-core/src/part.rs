@@ -1,6 +1,6 @@
 //! The parts of a network that a forward pass can show.
 
-use burn::tensor::Tensor;
+use burn::tensor::{Int, Tensor};
 use serde::{Serialize, Serializer};
 
 use crate::{Classifier, Error};
@@ -129,6 +129,16 @@ impl PartValue {
             Self::Rank3(tensor) => tensor.dims().to_vec(),
             Self::Rank4(tensor) => tensor.dims().to_vec(),
             Self::Classifier(layer) => layer.weight.dims().to_vec(),
+        }
+    }
+
+    /// Some entries of the first axis of a tensor.
+    pub(crate) fn select(self, rows: &Tensor<1, Int>) -> Self {
+        match self {
+            Self::Rank2(tensor) => tensor.select(0, rows.clone()).into(),
+            Self::Rank3(tensor) => tensor.select(0, rows.clone()).into(),
+            Self::Rank4(tensor) => tensor.select(0, rows.clone()).into(),
+            layer @ Self::Classifier(_) => layer,
         }
     }
 

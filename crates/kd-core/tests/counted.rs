@@ -254,3 +254,85 @@ fn a_batch_of_no_row_is_an_error_and_no_nan() {
         }
     }
 }
+
+/// A mask of images: their maps go with their rows.
+#[test]
+fn maps_of_images_that_do_not_count_are_left_out_too() {
+    let device = device();
+    let shown = |rows: usize, side: usize| {
+        let numbers = |count: usize, phase: f32| -> Tensor<1> {
+            let values: Vec<f32> = (0..count).map(|i| (0.7 * i as f32 + phase).sin()).collect();
+            Tensor::from_data(TensorData::new(values, [count]), &device)
+        };
+        let mut output = Output::new(numbers(rows * CLASSES, 0.1).reshape([rows, CLASSES]));
+        let embedding: Tensor<2> = numbers(rows * 6, 0.2).reshape([rows, 6]);
+        output.push(Part::Embedding, &embedding, &Taps::all());
+        for level in 0..3 {
+            let map: Tensor<4> =
+                numbers(rows * 6 * side * side, level as f32).reshape([rows, 6, side, side]);
+            output.push(Part::Maps, &map, &Taps::all());
+            output.push(Part::MapsPreact, &map, &Taps::all());
+        }
+        output
+    };
+    // The last of four images is padding.
+    let counts = TensorData::from([true, true, true, false]);
+    let config: ObjectiveConfig = serde_json::from_value(json!({
+        "reviewkd": {}, "at": {}, "fitnet": {}, "sp": {},
+    }))
+    .unwrap();
+    draw::seed(3);
+    let (student, teacher) = (shown(2, 4), shown(2, 4));
+    let objective = config.init(&student, Some(&teacher), &device).unwrap();
+    let value = |rows: usize, masked: bool| -> f32 {
+        let (mut student, teacher) = (shown(rows, 4), shown(rows, 4));
+        if masked {
+            student.counted = Some(Tensor::from_data(counts.clone(), &device));
+        }
+        let targets = Targets::labels(Tensor::zeros([rows], &device));
+        let pair = Pair {
+            student: &student,
+            teacher: Some(&teacher),
+            targets: &targets,
+            indices: None,
+        };
+        objective.forward(&pair, &STEP).unwrap().total.into_scalar()
+    };
+    assert_eq!(value(4, true), value(3, false));
+    assert_ne!(value(4, false), value(3, false));
+}
+
+#[test]
+fn a_mask_of_another_length_is_an_error() {
+    let config: ObjectiveConfig = serde_json::from_value(json!({ "kd": {} })).unwrap();
+    let whole = Batch::without([None, None]);
+    let teacher = whole.teacher.clone().lift();
+    let objective = config
+        .init(&whole.student, Some(&teacher), &device())
+        .unwrap();
+    for length in [5, 7] {
+        let mut batch = Batch::without([None, None]);
+        let marks = TensorData::new(vec![true; length], [length]);
+        batch.student.counted = Some(Tensor::from_data(marks, &device()));
+        let message = batch.evaluate(&objective).unwrap_err().to_string();
+        let part = format!("the student marks {length} rows");
+        assert!(message.contains(&part), "{message}");
+    }
+}
+
+#[test]
+fn a_row_counts_when_it_counts_for_every_teacher() {
+    let plain = Device::flex();
+    let teacher = |counts: [bool; 3]| {
+        let mut output = Output::new(Tensor::ones([3, 2], &plain));
+        output.counted = Some(Tensor::from_data(TensorData::from(counts), &plain));
+        output
+    };
+    let teachers = vec![teacher([true, false, true]), teacher([true, true, false])];
+    let labels = Tensor::zeros([3], &plain);
+    let combined = kd_core::Combine::default()
+        .apply(teachers, &labels)
+        .unwrap();
+    let counts: Vec<bool> = combined.counted.unwrap().into_data().iter().collect();
+    assert_eq!(counts, [true, false, false]);
+}

@@ -73,6 +73,7 @@ fn a_function_is_a_component_with_the_gradient_of_its_formula() {
             Ok(away.square().mean())
         },
     );
+    let objective = objective.unwrap();
     assert_eq!(objective.names().collect::<Vec<_>>(), ["kd", "squares"]);
     assert_eq!(objective.taps(), PairTaps::embeddings());
     assert!(objective.needs_teacher());
@@ -121,6 +122,7 @@ fn what_a_function_cannot_work_on_is_said_with_its_name() {
         Objective::default().with_function("far", 1.0, PairTaps::default(), |pair, _| {
             Ok(pair.teacher()?.tokens(3)?.mean())
         });
+    let objective = objective.unwrap();
     let [student, teacher] = networks();
     let targets = targets();
     let message = |teacher| {
@@ -140,4 +142,21 @@ fn what_a_function_cannot_work_on_is_said_with_its_name() {
         message(Some(&teacher)),
         "objective.far: the network's output has no level 3 of tokens (this network has 0)"
     );
+}
+
+#[test]
+fn a_weight_and_a_name_that_cannot_be_are_refused() {
+    let add = |objective: Objective, name: &str, weight: f64| {
+        let added = objective.with_function(name, weight, PairTaps::default(), |pair, _| {
+            Ok(pair.student.logits.clone().mean())
+        });
+        added.map(|_| ()).unwrap_err().to_string()
+    };
+    let kd = || read(r#"{ "kd": {} }"#);
+    let message = add(kd(), "kd", 1.0);
+    assert!(message.starts_with("objective.kd = "), "{message}");
+    for weight in [-1.0, f64::NAN, f64::INFINITY] {
+        let message = add(kd(), "mine", weight);
+        assert!(message.starts_with("objective.mine.weight"), "{message}");
+    }
 }

@@ -28,9 +28,12 @@ impl Augment {
         }
         if let Some(hole) = view.cutout {
             // A hole that is cut off at one side is whole at the other.
-            let centre = |start: usize, stop: usize, end: usize| match stop < end {
-                true => (stop + self.cutout / 2).saturating_sub(self.cutout),
-                false => start + self.cutout / 2,
+            let centre = |start: usize, stop: usize, end: usize| {
+                if stop < end {
+                    (stop + self.cutout / 2).saturating_sub(self.cutout)
+                } else {
+                    start + self.cutout / 2
+                }
             };
             let row = centre(hole.top, hole.bottom, height);
             let column = centre(hole.left, hole.right, width);

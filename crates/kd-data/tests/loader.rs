@@ -117,9 +117,10 @@ fn an_augmented_image_is_its_view() {
                 let column = if view.flip { 31 - x } else { x } as i32 + view.dx;
                 let row = y as i32 + view.dy;
                 let inside = (0..32).contains(&column) && (0..32).contains(&row);
-                let byte = match inside {
-                    true => images.image(index)[c * 1024 + (row * 32 + column) as usize],
-                    false => 0,
+                let byte = if inside {
+                    images.image(index)[c * 1024 + (row * 32 + column) as usize]
+                } else {
+                    0
                 };
                 let cut =
                     (hole.top..hole.bottom).contains(&y) && (hole.left..hole.right).contains(&x);

@@ -203,8 +203,8 @@ impl TaskSpec for Tagging {
     ) -> Result<Objective, kd_core::Error> {
         let objective = config.init(student, teacher, device)?;
         // The margin of the first tag over the last should be the teacher's.
-        Ok(match teacher {
-            None => objective,
+        match teacher {
+            None => Ok(objective),
             Some(_) => objective.with_function("margin", 0.1, PairTaps::default(), |pair, _| {
                 let margin = |logits: &Tensor<2>| {
                     logits.clone().narrow(1, 0, 1) - logits.clone().narrow(1, TAGS - 1, 1)
@@ -212,7 +212,7 @@ impl TaskSpec for Tagging {
                 let teacher = margin(&pair.teacher()?.logits);
                 Ok((margin(&pair.student.logits) - teacher).square().mean())
             }),
-        })
+        }
     }
 }
 

@@ -109,9 +109,10 @@ impl Folder {
 }
 
 fn to_json(path: &Path, value: &impl Serialize, pretty: bool) -> Result<String, Error> {
-    let text = match pretty {
-        true => serde_json::to_string_pretty(value),
-        false => serde_json::to_string(value),
+    let text = if pretty {
+        serde_json::to_string_pretty(value)
+    } else {
+        serde_json::to_string(value)
     };
     text.map_err(|e| Error::Format {
         path: path.into(),

@@ -123,9 +123,12 @@ impl LrConfig {
     }
 
     pub(crate) fn validate(&self, table: &str, epochs: usize) -> Result<(), String> {
-        let must = |key: &str, value: f64, ok: bool, what: &str| match ok {
-            true => Ok(()),
-            false => Err(format!("{table}.{key} = {value}: must be {what}")),
+        let must = |key: &str, value: f64, ok: bool, what: &str| {
+            if ok {
+                Ok(())
+            } else {
+                Err(format!("{table}.{key} = {value}: must be {what}"))
+            }
         };
         let positive = |v: f64| v.is_finite() && v > 0.0;
         must("peak", self.peak, positive(self.peak), "above 0")?;

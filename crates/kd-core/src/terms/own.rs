@@ -44,8 +44,9 @@ use crate::{Error, Pair, PairTaps, Step};
 ///
 /// let device = Device::flex().autodiff();
 /// let projection = LinearConfig::new(64, 256).init(&device);
-/// let objective = Objective::default().with_term("projected", 1.0, Projected { projection });
+/// let objective = Objective::default().with_term("projected", 1.0, Projected { projection })?;
 /// assert_eq!(objective.num_params(), 64 * 256 + 256);
+/// # Ok::<(), Error>(())
 /// ```
 pub trait OwnTerm: Module + 'static {
     /// What it reads from the two networks beside their logits.
@@ -54,6 +55,12 @@ pub trait OwnTerm: Module + 'static {
     /// Whether it compares with a teacher.
     fn needs_teacher(&self) -> bool {
         true
+    }
+
+    /// Whether the loss can be below 0, which [`Balance::Uncertainty`](crate::Balance::Uncertainty) cannot
+    /// work with.
+    fn can_be_negative(&self) -> bool {
+        false
     }
 
     /// The loss of one batch, `[1]`, without its weight.

@@ -470,3 +470,21 @@ fn flows_need_two_levels_in_order() {
         assert!(message.starts_with("objective.x.levels = ["), "{message}");
     }
 }
+
+#[test]
+fn what_a_method_says_it_reads_is_what_it_taps() {
+    for method in kd_core::methods() {
+        let config: ObjectiveConfig =
+            serde_json::from_str(&format!(r#"{{ "{}": {{}} }}"#, method.name)).unwrap();
+        let config = config.with_samples(4).unwrap();
+        let (student, teacher) = &networks()[0];
+        let (student, teacher) = (dry(student, 1), dry(teacher, 2));
+        let objective = config.init(&student, Some(&teacher), &device()).unwrap();
+        let taps = objective.taps();
+        let taps = taps.student.union(taps.teacher);
+        let tapped: Vec<Part> = taps.iter().map(|(part, _)| part).collect();
+        let mut reads = method.reads.to_vec();
+        reads.sort();
+        assert_eq!(reads, tapped, "{}", method.name);
+    }
+}

@@ -46,9 +46,10 @@ fn count(shape: [usize; 4]) -> usize {
 }
 
 fn run(student: &[f32], teacher: &[f32], loss: Loss) -> (f32, Vec<f32>) {
-    let shape = match teacher.len() == count(TEACHER) {
-        true => TEACHER,
-        false => STUDENT,
+    let shape = if teacher.len() == count(TEACHER) {
+        TEACHER
+    } else {
+        STUDENT
     };
     evaluate(student, STUDENT, |s| loss(s, leaf(teacher, shape)))
 }
@@ -195,9 +196,10 @@ fn batches_that_make_no_sense_are_refused_by_name() {
         let message = loss(of(0), of(0)).unwrap_err().to_string();
         assert!(message.contains("holds no numbers"), "{message}");
         let alone = loss(of(1), of(1));
-        match OF_SAMPLES.contains(name) {
-            true => assert!(alone.unwrap_err().to_string().contains("at least 2")),
-            false => assert_eq!(alone.unwrap().into_scalar::<f32>(), 0.0, "{name}"),
+        if OF_SAMPLES.contains(name) {
+            assert!(alone.unwrap_err().to_string().contains("at least 2"))
+        } else {
+            assert_eq!(alone.unwrap().into_scalar::<f32>(), 0.0, "{name}")
         }
     }
 }
@@ -215,9 +217,12 @@ fn a_map_is_compared_at_the_smaller_size() {
         .collect();
     for loss in [TABLE[0].1, TABLE[1].1, TABLE[2].1] {
         for (student, teacher) in [(&small, &large), (&large, &small)] {
-            let of = |values: &[f32]| match values.len() == small.len() {
-                true => leaf(values, [2, 3, 2, 2]),
-                false => leaf(values, [2, 3, 4, 4]),
+            let of = |values: &[f32]| {
+                if values.len() == small.len() {
+                    leaf(values, [2, 3, 2, 2])
+                } else {
+                    leaf(values, [2, 3, 4, 4])
+                }
             };
             let value: f32 = loss(of(student), of(teacher)).unwrap().into_scalar();
             assert!(value.abs() < 1e-6, "{value}");

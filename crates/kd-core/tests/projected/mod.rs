@@ -64,7 +64,9 @@ pub(crate) fn projected(seed: u64) -> Projected {
 }
 
 pub(crate) fn objective(seed: u64) -> Objective {
-    read(r#"{ "cross_entropy": {} }"#).with_term("projected", 1.0, projected(seed))
+    read(r#"{ "cross_entropy": {} }"#)
+        .with_term("projected", 1.0, projected(seed))
+        .unwrap()
 }
 
 /// The total of an objective, on the networks' device or on the plain one.
@@ -209,7 +211,8 @@ fn a_rule_of_the_weights_counts_a_loss_of_ones_own() {
     let mean = |pair: &Pair, _: &Step| Ok(pair.student.logits.clone().square().mean());
     let learned = read(r#"{ "balance": "uncertainty", "cross_entropy": {} }"#)
         .with_function("mean", 0.25, PairTaps::default(), mean)
-        .with_term("projected", 3.0, projected(1));
+        .and_then(|objective| objective.with_term("projected", 3.0, projected(1)))
+        .unwrap();
     // A log variance a term.
     assert_eq!(learned.num_params(), 3 + projected(1).num_params());
     let mut optimizer = AdamConfig::new().init();
@@ -229,7 +232,9 @@ fn a_rule_of_the_weights_counts_a_loss_of_ones_own() {
     }
 
     let text = r#"{ "balance": "gradient_norm", "cross_entropy": {} }"#;
-    let measured = read(text).with_function("mean", 0.25, PairTaps::default(), mean);
+    let measured = read(text)
+        .with_function("mean", 0.25, PairTaps::default(), mean)
+        .unwrap();
     assert_eq!(measured.to_measure(&STEP), ["cross_entropy", "mean"]);
     let alone = measured.component("mean", &pair, &STEP).unwrap();
     let expected: f32 = student.logits.square().mean().into_scalar();

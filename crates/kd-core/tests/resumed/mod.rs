@@ -113,7 +113,9 @@ fn so_does_one_with_a_loss_of_ones_own() {
         let mut projection = LinearConfig::new(widths[0], widths[1]).init(&device());
         projection.weight = draw::normal(widths, 0.5, &device());
         let norm = BatchNormConfig::new(widths[1]).init(&device());
-        objective.with_term("projected", 0.1, Projected { projection, norm })
+        objective
+            .with_term("projected", 0.1, Projected { projection, norm })
+            .unwrap()
     };
     assert_goes_on("projected", started);
 }

@@ -76,9 +76,10 @@ fn find<'a>(
                 let files = read_folder(&folder, &layout.wanted(parts), progress)?;
                 return Ok(Some((layout, files)));
             }
-            let without = match missing.len() < all {
-                true => format!(" (has no {})", list(&missing)),
-                false => format!("/{}", layout.test),
+            let without = if missing.len() < all {
+                format!(" (has no {})", list(&missing))
+            } else {
+                format!("/{}", layout.test)
             };
             looked.push(format!("{}{without}", folder.display()));
         }

@@ -132,9 +132,10 @@ fn read_part(
     for (label, class) in classes.iter().enumerate() {
         let class_folder = folder.join(class);
         progress(Progress::Reading(class_folder.display().to_string()));
-        let files = match class_folder.is_dir() {
-            true => self::images(&class_folder)?,
-            false => Vec::new(),
+        let files = if class_folder.is_dir() {
+            self::images(&class_folder)?
+        } else {
+            Vec::new()
         };
         if files.is_empty() {
             let problem = "there are no images (.png, .jpg) in it; each class needs at least one";
@@ -184,9 +185,10 @@ fn extension(path: &Path) -> String {
 fn decode(bytes: &[u8], size: usize) -> Result<Vec<u8>, image::ImageError> {
     let image = image::load_from_memory(bytes)?.to_rgb8();
     let side = size as u32;
-    let image = match image.dimensions() == (side, side) {
-        true => image,
-        false => image::imageops::resize(&image, side, side, FilterType::Triangle),
+    let image = if image.dimensions() == (side, side) {
+        image
+    } else {
+        image::imageops::resize(&image, side, side, FilterType::Triangle)
     };
     let interleaved = image.as_raw();
     let channel = |c: usize| interleaved.iter().skip(c).step_by(3).copied();

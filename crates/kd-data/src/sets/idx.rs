@@ -52,9 +52,10 @@ pub(super) fn read(
             .filter(|(_, path)| path.is_none())
             .map(|(n, _)| *n)
             .collect();
-        looked.push(match missing.len() < needed.len() {
-            true => format!("{} (has no {})", folder.display(), missing.join(", ")),
-            false => folder.join(needed[0]).display().to_string(),
+        looked.push(if missing.len() < needed.len() {
+            format!("{} (has no {})", folder.display(), missing.join(", "))
+        } else {
+            folder.join(needed[0]).display().to_string()
         });
     }
     let mut cure = format!(

@@ -56,11 +56,11 @@ fn located(error: &toml::de::Error, message: &str) -> String {
         return message.into();
     };
     // A term's mistake says where it is, but for the stage.
-    let place = match message.starts_with("objective.") {
-        true => keys
-            .split_once("objective")
-            .map_or(keys, |(before, _)| before),
-        false => keys,
+    let place = if message.starts_with("objective.") {
+        keys.split_once("objective")
+            .map_or(keys, |(before, _)| before)
+    } else {
+        keys
     };
     match place.trim_end_matches('.') {
         "" => message.into(),

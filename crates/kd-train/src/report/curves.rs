@@ -235,9 +235,10 @@ fn moments(history: &History) -> Vec<Moment> {
         component_norms: Vec::new(),
         images_per_second: e.images_per_second,
     });
-    match history.steps.is_empty() {
-        true => epochs.collect(),
-        false => steps.collect(),
+    if history.steps.is_empty() {
+        epochs.collect()
+    } else {
+        steps.collect()
     }
 }
 
@@ -285,9 +286,10 @@ fn teacher_level(summary: &Summary, trainings: &Trainings, pens: &Pens) -> Optio
         name: "Teacher, test split".into(),
         dashed: true,
         // One epoch alone is drawn in the middle of half an epoch to each side.
-        points: match last > 1.0 {
-            true => vec![(1.0, level), (last, level)],
-            false => vec![(0.5, level), (1.5, level)],
+        points: if last > 1.0 {
+            vec![(1.0, level), (last, level)]
+        } else {
+            vec![(0.5, level), (1.5, level)]
         },
         ..pens.line(&Role::Teacher, Vec::new())
     })

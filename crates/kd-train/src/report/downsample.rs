@@ -56,9 +56,10 @@ pub(super) fn extent(lines: &[Line]) -> Option<(Span, Span)> {
 
 /// A share of room on both sides, or `least` where all values are the same.
 pub(super) fn padded((low, high): Span, share: f64, least: f64) -> Span {
-    let room = match high > low {
-        true => (high - low) * share,
-        false => least,
+    let room = if high > low {
+        (high - low) * share
+    } else {
+        least
     };
     (low - room, high + room)
 }

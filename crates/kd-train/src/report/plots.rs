@@ -143,9 +143,12 @@ fn draw(
         .x_label_area_size(82)
         .y_label_area_size(58 + 15 * longest)
         .build_cartesian_2d(frame.x.0..frame.x.1, frame.y.0..frame.y.1)?;
-    let whole_only = |v: &f64| match (v - v.round()).abs() < 1e-6 {
-        true => prefixed(v.round(), ""),
-        false => String::new(),
+    let whole_only = |v: &f64| {
+        if (v - v.round()).abs() < 1e-6 {
+            prefixed(v.round(), "")
+        } else {
+            String::new()
+        }
     };
     chart
         .configure_mesh()
@@ -164,9 +167,10 @@ fn draw(
         .label_style(text.clone())
         .axis_desc_style(text)
         .x_desc(axes.x)
-        .y_desc(match frame.log {
-            true => format!("{} (log)", axes.y),
-            false => axes.y.clone(),
+        .y_desc(if frame.log {
+            format!("{} (log)", axes.y)
+        } else {
+            axes.y.clone()
         })
         .draw()?;
     for line in lines {

@@ -168,9 +168,10 @@ fn hundredths(number: f64) -> String {
 }
 
 fn whole(number: f64) -> String {
-    match number >= 20.0 {
-        true => count(number.round() as u64),
-        false => format!("{number:.1}"),
+    if number >= 20.0 {
+        count(number.round() as u64)
+    } else {
+        format!("{number:.1}")
     }
 }
 

@@ -52,9 +52,10 @@ pub(super) fn significant(number: f64, digits: usize) -> String {
 
 /// A decimal number without the zeros that end it.
 pub(super) fn without_zeros(text: &str) -> String {
-    match text.contains('.') {
-        true => text.trim_end_matches('0').trim_end_matches('.').into(),
-        false => text.into(),
+    if text.contains('.') {
+        text.trim_end_matches('0').trim_end_matches('.').into()
+    } else {
+        text.into()
     }
 }
 

@@ -165,11 +165,14 @@ impl TaskSpec for DataShape {
     }
 }
 
+/// What [`ImageClassification::with_losses`] takes.
+type AddLosses = dyn Fn(Objective) -> Result<Objective, kd_core::Error> + Send + Sync;
+
 /// Losses of your own, and what they are called in what a training depends on.
 #[derive(Clone)]
 struct OwnLosses {
     name: String,
-    add: Arc<dyn Fn(Objective) -> Objective + Send + Sync>,
+    add: Arc<AddLosses>,
 }
 
 /// Classification of a set of images, by networks of the registry or of your own.
@@ -223,7 +226,7 @@ impl<N: ImageNetwork> ImageClassification<N> {
     pub fn with_losses(
         mut self,
         name: impl Into<String>,
-        add: impl Fn(Objective) -> Objective + Send + Sync + 'static,
+        add: impl Fn(Objective) -> Result<Objective, kd_core::Error> + Send + Sync + 'static,
     ) -> Self {
         self.losses = Some(OwnLosses {
             name: name.into(),
@@ -305,10 +308,10 @@ impl<N: ImageNetwork> TaskSpec for ImageClassification<N> {
         device: &Device,
     ) -> Result<Objective, kd_core::Error> {
         let objective = config.init(student, teacher, device)?;
-        Ok(match (&self.losses, teacher) {
+        match (&self.losses, teacher) {
             (Some(losses), Some(_)) => (losses.add)(objective),
-            _ => objective,
-        })
+            _ => Ok(objective),
+        }
     }
 }
 

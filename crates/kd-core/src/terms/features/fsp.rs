@@ -79,9 +79,10 @@ impl FspConfig {
     ) -> Result<Fsp, Error> {
         let teacher = teacher.ok_or(Error::NoTeacher)?;
         let count = student.levels(Part::Maps);
-        let listed = match self.levels.is_empty() {
-            true => (count - count.min(teacher.levels(Part::Maps))..count).collect(),
-            false => self.levels.clone(),
+        let listed = if self.levels.is_empty() {
+            (count - count.min(teacher.levels(Part::Maps))..count).collect()
+        } else {
+            self.levels.clone()
         };
         let levels = pair_levels("fsp", &listed, student, teacher)?;
         check::neighbours("levels", &levels)?;

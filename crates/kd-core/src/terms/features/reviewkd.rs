@@ -225,9 +225,10 @@ fn fuse(attend: &Conv2d, own: Tensor<4>, above: Tensor<4>) -> Tensor<4> {
     let [_, middle, height, width] = own.dims();
     let [_, _, rows, columns] = above.dims();
     // What is not repeated evenly is brought to size at once.
-    let above = match height.is_multiple_of(rows) && width.is_multiple_of(columns) {
-        true => above,
-        false => resize(above, [height, width]),
+    let above = if height.is_multiple_of(rows) && width.is_multiple_of(columns) {
+        above
+    } else {
+        resize(above, [height, width])
     };
     let half = |first: usize| attend.weight.val().narrow(1, first, middle);
     let options = ConvOptions {

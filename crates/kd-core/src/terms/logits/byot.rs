@@ -116,9 +116,10 @@ impl ByotConfig {
         self.check()?;
         let count = student.levels(Part::Maps);
         let last = count.saturating_sub(1);
-        let levels: Vec<usize> = match self.levels.is_empty() {
-            true => (1..last).collect(),
-            false => self.levels.clone(),
+        let levels: Vec<usize> = if self.levels.is_empty() {
+            (1..last).collect()
+        } else {
+            self.levels.clone()
         };
         if levels.is_empty() || !check::each_once_below(&levels, last) {
             return Err(Error::Config {

@@ -149,11 +149,12 @@ impl GjsdConfig {
             return Err(Error::Config {
                 key: "beta".into(),
                 value: self.beta.to_string(),
-                expected: match end {
-                    true => "the divergence is 0 there; with scaling = \"continuous\", 0 is the \
+                expected: if end {
+                    "the divergence is 0 there; with scaling = \"continuous\", 0 is the \
                              forward and 1 the reverse divergence"
-                        .into(),
-                    false => "must be between 0 and 1".into(),
+                        .into()
+                } else {
+                    "must be between 0 and 1".into()
                 },
             });
         }

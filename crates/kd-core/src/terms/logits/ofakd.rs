@@ -110,9 +110,10 @@ impl OfaKdConfig {
         check::positive("gamma", self.gamma)?;
         check::positive("temperature", self.temperature)?;
         let count = student.levels(Part::Maps);
-        let levels: Vec<usize> = match self.levels.is_empty() {
-            true => (1..count).collect(),
-            false => self.levels.clone(),
+        let levels: Vec<usize> = if self.levels.is_empty() {
+            (1..count).collect()
+        } else {
+            self.levels.clone()
         };
         if count == 0 || !check::each_once_below(&levels, count) {
             return Err(Error::Config {

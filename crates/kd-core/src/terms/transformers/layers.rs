@@ -59,9 +59,10 @@ pub(super) fn pair_layers(
             return Err(refuse(format!("the {network} has no {}", counted.name())));
         }
     }
-    let levels = match listed.is_empty() {
-        true => default(counts[0]),
-        false => listed.to_vec(),
+    let levels = if listed.is_empty() {
+        default(counts[0])
+    } else {
+        listed.to_vec()
     };
     let [student, teacher] = counts.map(|count| counted.layers(count));
     let mut pairs: Vec<LayerPair> = Vec::with_capacity(levels.len());
