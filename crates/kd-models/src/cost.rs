@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::Error;
 use crate::keys::Key;
 use crate::macs::MacCounter;
-use crate::network::{Architecture, Network, NetworkConfig};
+use crate::network::{Network, NetworkConfig};
 
 /// The size of a network, independent of any machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -21,10 +21,12 @@
 //!
 //! [`models`] lists the names. A network of your own takes part by implementing [`Backbone`].
 
+mod architecture;
 mod backbone;
 mod batch_norm;
 mod cost;
 mod error;
+mod families;
 mod fused;
 mod head;
 mod keys;

@@ -6,12 +6,12 @@ use burn::nn::conv::Conv2d;
 use burn::tensor::{Device, Tensor};
 use kd_core::{Output, Taps};
 
+use crate::architecture::{Architecture, Named};
 use crate::backbone::{Backbone, Recorder};
 use crate::batch_norm::BatchNorm;
 use crate::fused::{conv_bn, conv_bn_relu};
 use crate::layers::{Conv, ConvInit, global_average, linear_normal};
 use crate::macs::MacCounter;
-use crate::network::Architecture;
 
 const INIT: ConvInit = ConvInit::FanOut;
 /// Channels of the stem.
@@ -73,16 +73,45 @@ impl InvertedResidual {
 /// and seventh stage. A stage ends in a linear bottleneck, without activation: its map before the
 /// activation is that same map. The reference offers none before the activation at all.
 #[derive(Module, Debug)]
-pub struct MobileNetV2 {
+pub(crate) struct MobileNetV2 {
     conv1: (Conv2d, BatchNorm),
     blocks: Vec<Vec<InvertedResidual>>,
     conv2: (Conv2d, BatchNorm),
     classifier: Vec<Linear>,
 }
 
-impl MobileNetV2 {
-    /// Builds the network with the initialisation of its reference.
-    pub fn new(channels: usize, classes: usize, device: &Device) -> Self {
+impl Backbone for MobileNetV2 {
+    type Input = Tensor<4>;
+
+    fn forward(&self, input: Tensor<4>, taps: &Taps) -> Output {
+        let mut x = conv_bn_relu(&self.conv1.0, &self.conv1.1, input);
+        let mut recorder = Recorder::new(taps, &x);
+        for (index, stage) in self.blocks.iter().enumerate() {
+            for block in stage {
+                x = block.forward(x);
+            }
+            if LEVELS.contains(&index) {
+                recorder.stage(&x, Some(x.clone()));
+            }
+        }
+        let x = conv_bn_relu(&self.conv2.0, &self.conv2.1, x);
+        let embedding = global_average(x);
+        recorder.finish(embedding, &self.classifier[0])
+    }
+}
+
+impl Architecture for MobileNetV2 {
+    type Config = ();
+
+    const MODELS: &'static [Named<Self::Config>] = &[Named {
+        name: "mobilenet_v2",
+        aliases: &["MobileNetV2", "mobile_half"],
+        family: "MobileNetV2 (width 0.5)",
+        reference: "Sandler et al., CVPR 2018",
+        config: (),
+    }];
+
+    fn new((): &(), channels: usize, classes: usize, device: &Device) -> Self {
         let mut inputs = STEM;
         let blocks = STAGES
             .iter()
@@ -110,29 +139,7 @@ impl MobileNetV2 {
             classifier: vec![linear_normal(LAST, classes, 0.01, device)],
         }
     }
-}
 
-impl Backbone for MobileNetV2 {
-    type Input = Tensor<4>;
-
-    fn forward(&self, input: Tensor<4>, taps: &Taps) -> Output {
-        let mut x = conv_bn_relu(&self.conv1.0, &self.conv1.1, input);
-        let mut recorder = Recorder::new(taps, &x);
-        for (index, stage) in self.blocks.iter().enumerate() {
-            for block in stage {
-                x = block.forward(x);
-            }
-            if LEVELS.contains(&index) {
-                recorder.stage(&x, Some(x.clone()));
-            }
-        }
-        let x = conv_bn_relu(&self.conv2.0, &self.conv2.1, x);
-        let embedding = global_average(x);
-        recorder.finish(embedding, &self.classifier[0])
-    }
-}
-
-impl Architecture for MobileNetV2 {
     fn count(&self, macs: &mut MacCounter) {
         macs.conv(&self.conv1.0);
         for block in self.blocks.iter().flatten() {

@@ -7,16 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::backbone::Backbone;
+use crate::families::ImageNetwork;
 use crate::keys::{self, Key};
-use crate::macs::MacCounter;
-use crate::mobilenet_v2::MobileNetV2;
 use crate::registry;
-use crate::resnet::ResNet;
-use crate::resnet_cifar::ResNetCifar;
-use crate::shufflenet_v1::ShuffleNetV1;
-use crate::shufflenet_v2::ShuffleNetV2;
-use crate::vgg::Vgg;
-use crate::wrn::WideResNet;
 
 /// Which network to build.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,63 +56,6 @@ impl NetworkConfig {
     }
 }
 
-/// What a family adds to [`Backbone`].
-pub(crate) trait Architecture: Backbone<Input = Tensor<4>> {
-    /// Follows the forward pass of one image and counts its multiply-accumulates.
-    fn count(&self, macs: &mut MacCounter);
-
-    /// The reference's state-dict key for a path of this module; only the names of modules
-    /// may change, the last part stays.
-    fn pytorch_key(&self, path: &str) -> String {
-        path.to_owned()
-    }
-}
-
-/// The networks by family.
-#[derive(Module, Debug)]
-pub(crate) enum Family {
-    ResNetCifar(ResNetCifar),
-    ResNet(ResNet),
-    WideResNet(WideResNet),
-    Vgg(Vgg),
-    MobileNetV2(MobileNetV2),
-    ShuffleNetV1(ShuffleNetV1),
-    ShuffleNetV2(ShuffleNetV2),
-}
-
-/// Calls the same method on whichever family it is.
-macro_rules! on_family {
-    ($family:expr, $network:ident => $body:expr) => {
-        match $family {
-            Family::ResNetCifar($network) => $body,
-            Family::ResNet($network) => $body,
-            Family::WideResNet($network) => $body,
-            Family::Vgg($network) => $body,
-            Family::MobileNetV2($network) => $body,
-            Family::ShuffleNetV1($network) => $body,
-            Family::ShuffleNetV2($network) => $body,
-        }
-    };
-}
-
-impl Backbone for Family {
-    type Input = Tensor<4>;
-
-    fn forward(&self, input: Tensor<4>, taps: &Taps) -> Output {
-        on_family!(self, network => network.forward(input, taps))
-    }
-}
-
-impl Architecture for Family {
-    fn count(&self, macs: &mut MacCounter) {
-        on_family!(self, network => network.count(macs));
-    }
-
-    fn pytorch_key(&self, path: &str) -> String {
-        on_family!(self, network => network.pytorch_key(path))
-    }
-}
-
 /// A registered network.
 ///
 /// Input is `[batch, channels, height, width]`; any size that survives the strides will do, since
@@ -132,7 +68,7 @@ impl Architecture for Family {
 /// it, counted in its cost, and read back from its file.
 #[derive(Module, Debug)]
 pub struct Network {
-    pub(crate) family: Family,
+    pub(crate) family: ImageNetwork,
     /// What stands in the place of the family's own classifier.
     pub(crate) head: Option<Head>,
     #[module(skip)]
@@ -237,24 +173,5 @@ struct Draw;
 impl ModuleVisitor for Draw {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         param.val();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_family_makes_the_others_carry_its_size() {
-        let sizes = [
-            size_of::<ResNetCifar>(),
-            size_of::<ResNet>(),
-            size_of::<WideResNet>(),
-            size_of::<Vgg>(),
-            size_of::<MobileNetV2>(),
-            size_of::<ShuffleNetV1>(),
-            size_of::<ShuffleNetV2>(),
-        ];
-        assert!(sizes.iter().all(|size| *size < 2048), "{sizes:?}");
     }
 }

@@ -8,12 +8,12 @@ use burn::tensor::ops::AvgPoolOptions;
 use burn::tensor::{Device, Tensor};
 use kd_core::{Output, Taps};
 
+use crate::architecture::{Architecture, Named};
 use crate::backbone::{Backbone, Recorder};
 use crate::batch_norm::BatchNorm;
 use crate::fused::{conv_bn, conv_bn_relu};
 use crate::layers::{Conv, ConvInit, global_average, linear, shuffle_channels};
 use crate::macs::MacCounter;
-use crate::network::Architecture;
 use crate::residual::{self, ResidualBlock};
 
 const INIT: ConvInit = ConvInit::Default;
@@ -86,37 +86,13 @@ impl ResidualBlock for Unit {
 /// Levels: the stem after its ReLU (in both lists), then the output of each stage after and before
 /// its last ReLU.
 #[derive(Module, Debug)]
-pub struct ShuffleNetV1 {
+pub(crate) struct ShuffleNetV1 {
     conv1: Conv2d,
     bn1: BatchNorm,
     layer1: Vec<Unit>,
     layer2: Vec<Unit>,
     layer3: Vec<Unit>,
     linear: Linear,
-}
-
-impl ShuffleNetV1 {
-    /// Builds the network with the initialisation of its reference.
-    pub fn new(channels: usize, classes: usize, device: &Device) -> Self {
-        let mut inputs = STEM;
-        let mut stage = |index: usize| {
-            let (outputs, units) = STAGES[index];
-            (0..units)
-                .map(|unit| {
-                    let from = std::mem::replace(&mut inputs, outputs);
-                    Unit::new(from, outputs, unit == 0, device)
-                })
-                .collect()
-        };
-        Self {
-            layer1: stage(0),
-            layer2: stage(1),
-            layer3: stage(2),
-            conv1: Conv::k1([channels, STEM], 1, INIT).build(device),
-            bn1: BatchNorm::new(STEM, device),
-            linear: linear(STAGES[2].0, classes, device),
-        }
-    }
 }
 
 impl Backbone for ShuffleNetV1 {
@@ -136,6 +112,37 @@ impl Backbone for ShuffleNetV1 {
 }
 
 impl Architecture for ShuffleNetV1 {
+    type Config = ();
+
+    const MODELS: &'static [Named<Self::Config>] = &[Named {
+        name: "shufflenet_v1",
+        aliases: &["ShuffleV1", "ShuffleNetV1"],
+        family: "ShuffleNet (3 groups)",
+        reference: "Zhang et al., CVPR 2018",
+        config: (),
+    }];
+
+    fn new((): &(), channels: usize, classes: usize, device: &Device) -> Self {
+        let mut inputs = STEM;
+        let mut stage = |index: usize| {
+            let (outputs, units) = STAGES[index];
+            (0..units)
+                .map(|unit| {
+                    let from = std::mem::replace(&mut inputs, outputs);
+                    Unit::new(from, outputs, unit == 0, device)
+                })
+                .collect()
+        };
+        Self {
+            layer1: stage(0),
+            layer2: stage(1),
+            layer3: stage(2),
+            conv1: Conv::k1([channels, STEM], 1, INIT).build(device),
+            bn1: BatchNorm::new(STEM, device),
+            linear: linear(STAGES[2].0, classes, device),
+        }
+    }
+
     fn count(&self, macs: &mut MacCounter) {
         macs.conv(&self.conv1);
         for stage in [&self.layer1, &self.layer2, &self.layer3] {
