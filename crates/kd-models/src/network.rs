@@ -3,58 +3,13 @@
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor};
 use kd_core::{Head, Output, Taps};
-use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::backbone::Backbone;
+use crate::config::NetworkConfig;
 use crate::families::ImageNetwork;
 use crate::keys::{self, Key};
 use crate::registry;
-
-/// Which network to build.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct NetworkConfig {
-    /// A name or alias of [`models`](crate::models).
-    pub model: String,
-    /// Number of classes.
-    pub classes: usize,
-    /// Channels of an image: 3 for colour, 1 for grey.
-    pub channels: usize,
-}
-
-impl NetworkConfig {
-    /// A configuration; it is checked when the network is built.
-    pub fn new(model: impl Into<String>, classes: usize, channels: usize) -> Self {
-        Self {
-            model: model.into(),
-            classes,
-            channels,
-        }
-    }
-
-    /// The network without its parameters drawn.
-    fn design(&self, device: &Device) -> Result<Network, Error> {
-        let info = registry::find(&self.model)?;
-        for (key, value) in [("classes", self.classes), ("channels", self.channels)] {
-            if value == 0 {
-                return Err(Error::Config {
-                    key,
-                    value,
-                    expected: "at least 1".into(),
-                });
-            }
-        }
-        Ok(Network {
-            family: info.build(self.channels, self.classes, device),
-            head: None,
-            config: Self {
-                model: info.name.into(),
-                ..self.clone()
-            },
-        })
-    }
-}
 
 /// A registered network.
 ///
@@ -83,7 +38,7 @@ impl Network {
     /// # Errors
     /// [`Error::UnknownModel`], [`Error::Config`].
     pub fn new(config: &NetworkConfig, device: &Device) -> Result<Self, Error> {
-        let network = config.design(device)?;
+        let network = Self::lazy(config, device)?;
         network.family.visit(&mut Draw);
         Ok(network)
     }
@@ -91,7 +46,16 @@ impl Network {
     /// Builds a network whose parameters are drawn when they are first used, or never if they
     /// are loaded.
     pub(crate) fn lazy(config: &NetworkConfig, device: &Device) -> Result<Self, Error> {
-        config.design(device)
+        let info = registry::find(&config.model)?;
+        config.check()?;
+        Ok(Self {
+            family: info.build(config.channels()?, config.classes, device),
+            head: None,
+            config: NetworkConfig {
+                model: info.name.into(),
+                ..config.clone()
+            },
+        })
     }
 
     /// What this network was built from, with the canonical name.
@@ -119,11 +83,11 @@ impl Network {
 
     /// Refuses a head that cannot read what the family shows, by trying.
     pub(crate) fn check_head(&self, head: &Head) -> Result<(), Error> {
-        const SIDE: usize = 32;
         // In evaluation mode, so that running statistics stay as they are.
         let (family, head) = (self.family.valid(), head.valid());
         let device = family.collect_devices(Vec::new()).into_iter().next();
-        let shape = [1, self.config.channels, SIDE, SIDE];
+        let size = self.config.image_size()?;
+        let shape = [1, self.config.channels()?, size, size];
         let image = Tensor::zeros(shape, &device.unwrap_or_default());
         let shown = family.forward(image, &head.taps());
         let read = head.read(shown.clone(), &Taps::none());

@@ -33,7 +33,7 @@ impl Contender {
         let metadata = [
             ("model", self.network.config().model.clone()),
             ("classes", self.network.config().classes.to_string()),
-            ("channels", self.network.config().channels.to_string()),
+            ("channels", self.network.config().channels()?.to_string()),
             ("recipe", recipe.name.clone()),
         ];
         let metadata: Vec<(String, String)> = metadata
