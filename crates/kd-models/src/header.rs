@@ -1,6 +1,6 @@
 //! What the header of a safetensors file says beyond its tensors, an entry each.
 //!
-//! An entry that changes what is built, such as the shape of a [head](crate::head), is read here,
+//! An entry that changes what is built, such as the shape of a head, is read here,
 //! by the file that knows what to build of it.
 
 use std::fs::File;

@@ -12,6 +12,7 @@ use crate::batch_norm::BatchNorm;
 use crate::fused::{conv_bn, conv_bn_relu};
 use crate::layers::{Conv, ConvInit, global_average, linear_normal};
 use crate::macs::MacCounter;
+use crate::residual;
 
 const INIT: ConvInit = ConvInit::FanOut;
 /// Channels of the stem.
@@ -116,13 +117,10 @@ impl Architecture for MobileNetV2 {
         let blocks = STAGES
             .iter()
             .map(|&(expansion, outputs, blocks, first_stride)| {
-                (0..blocks)
-                    .map(|block| {
-                        let stride = if block == 0 { first_stride } else { 1 };
-                        let from = std::mem::replace(&mut inputs, outputs);
-                        InvertedResidual::new([from, outputs], stride, expansion, device)
-                    })
-                    .collect()
+                let from = std::mem::replace(&mut inputs, outputs);
+                residual::stage(blocks, [from, outputs], first_stride, |channels, stride| {
+                    InvertedResidual::new(channels, stride, expansion, device)
+                })
             })
             .collect();
         Self {

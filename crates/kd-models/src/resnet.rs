@@ -136,14 +136,10 @@ impl Backbone for ResNet {
     type Input = Tensor<4>;
 
     fn forward(&self, input: Tensor<4>, taps: &Taps) -> Output {
-        let mut x = conv_bn_relu(&self.conv1, &self.bn1, input);
-        let mut recorder = Recorder::new(taps, &x);
-        for stage in self.stages() {
-            let (map, preact) = residual::run(stage, x, recorder.wants_preact());
-            recorder.stage(&map, preact);
-            x = map;
-        }
-        let embedding = global_average(x);
+        let stem = conv_bn_relu(&self.conv1, &self.bn1, input);
+        let mut recorder = Recorder::new(taps, &stem);
+        let last = residual::run(self.stages(), stem, &mut recorder);
+        let embedding = global_average(last);
         recorder.finish(embedding, &self.linear)
     }
 }
@@ -162,15 +158,13 @@ impl Architecture for ResNet {
         let expansion = if config.bottleneck { 4 } else { 1 };
         let mut inputs = WIDTHS[0];
         let mut stage = |index: usize| {
-            (0..config.blocks[index])
-                .map(|block| {
-                    let stride = if block == 0 && index > 0 { 2 } else { 1 };
-                    let width = WIDTHS[index];
-                    let block = Block::new(inputs, width, stride, config.bottleneck, device);
-                    inputs = width * expansion;
-                    block
-                })
-                .collect()
+            let outputs = WIDTHS[index] * expansion;
+            let from = std::mem::replace(&mut inputs, outputs);
+            let stride = if index == 0 { 1 } else { 2 };
+            let blocks = config.blocks[index];
+            residual::stage(blocks, [from, outputs], stride, |[inputs, _], stride| {
+                Block::new(inputs, WIDTHS[index], stride, config.bottleneck, device)
+            })
         };
         Self {
             layer1: stage(0),
@@ -185,9 +179,7 @@ impl Architecture for ResNet {
 
     fn count(&self, macs: &mut MacCounter) {
         macs.conv(&self.conv1);
-        for stage in self.stages() {
-            residual::count(stage, macs);
-        }
+        residual::count(self.stages(), macs);
         macs.linear(&self.linear);
     }
 }

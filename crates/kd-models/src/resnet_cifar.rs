@@ -166,18 +166,20 @@ const fn option_a(name: &'static str, blocks: usize) -> Named<ResNetCifarConfig>
     named(name, blocks, [16, 16, 32, 64], Shortcut::Padding)
 }
 
+impl ResNetCifar {
+    fn stages(&self) -> [&Vec<BasicBlock>; 3] {
+        [&self.layer1, &self.layer2, &self.layer3]
+    }
+}
+
 impl Backbone for ResNetCifar {
     type Input = Tensor<4>;
 
     fn forward(&self, input: Tensor<4>, taps: &Taps) -> Output {
-        let mut x = conv_bn_relu(&self.conv1, &self.bn1, input);
-        let mut recorder = Recorder::new(taps, &x);
-        for stage in [&self.layer1, &self.layer2, &self.layer3] {
-            let (map, preact) = residual::run(stage, x, recorder.wants_preact());
-            recorder.stage(&map, preact);
-            x = map;
-        }
-        let embedding = global_average(x);
+        let stem = conv_bn_relu(&self.conv1, &self.bn1, input);
+        let mut recorder = Recorder::new(taps, &stem);
+        let last = residual::run(self.stages(), stem, &mut recorder);
+        let embedding = global_average(last);
         recorder.finish(embedding, &self.fc)
     }
 }
@@ -209,14 +211,10 @@ impl Architecture for ResNetCifar {
             shortcut,
         } = *config;
         let stage = |index: usize, stride: usize| {
-            (0..blocks)
-                .map(|block| {
-                    let first = block == 0;
-                    let inputs = widths[if first { index - 1 } else { index }];
-                    let stride = if first { stride } else { 1 };
-                    BasicBlock::new([inputs, widths[index]], stride, shortcut, device)
-                })
-                .collect()
+            let channels = [widths[index - 1], widths[index]];
+            residual::stage(blocks, channels, stride, |channels, stride| {
+                BasicBlock::new(channels, stride, shortcut, device)
+            })
         };
         let mut fc = linear(widths[3], classes, device);
         if shortcut == Shortcut::Padding {
@@ -237,9 +235,7 @@ impl Architecture for ResNetCifar {
 
     fn count(&self, macs: &mut MacCounter) {
         macs.conv(&self.conv1);
-        for stage in [&self.layer1, &self.layer2, &self.layer3] {
-            residual::count(stage, macs);
-        }
+        residual::count(self.stages(), macs);
         macs.linear(&self.fc);
     }
 

@@ -38,7 +38,8 @@ struct Unit {
 
 impl Unit {
     /// A unit that halves the size computes only the channels that its input does not bring.
-    fn new(inputs: usize, outputs: usize, down: bool, device: &Device) -> Self {
+    fn new([inputs, outputs]: [usize; 2], stride: usize, device: &Device) -> Self {
+        let down = stride != 1;
         let computed = if down { outputs - inputs } else { outputs };
         let hidden = computed / 4;
         // The stem's channels are too few to be grouped.
@@ -50,7 +51,7 @@ impl Unit {
         Self {
             conv1: grouped([inputs, hidden], first_groups).build(device),
             bn1: BatchNorm::new(hidden, device),
-            conv2: Conv::depthwise(hidden, if down { 2 } else { 1 }, INIT).build(device),
+            conv2: Conv::depthwise(hidden, stride, INIT).build(device),
             bn2: BatchNorm::new(hidden, device),
             conv3: grouped([hidden, computed], GROUPS).build(device),
             bn3: BatchNorm::new(computed, device),
@@ -95,18 +96,20 @@ pub(crate) struct ShuffleNetV1 {
     linear: Linear,
 }
 
+impl ShuffleNetV1 {
+    fn stages(&self) -> [&Vec<Unit>; 3] {
+        [&self.layer1, &self.layer2, &self.layer3]
+    }
+}
+
 impl Backbone for ShuffleNetV1 {
     type Input = Tensor<4>;
 
     fn forward(&self, input: Tensor<4>, taps: &Taps) -> Output {
-        let mut x = conv_bn_relu(&self.conv1, &self.bn1, input);
-        let mut recorder = Recorder::new(taps, &x);
-        for stage in [&self.layer1, &self.layer2, &self.layer3] {
-            let (map, preact) = residual::run(stage, x, recorder.wants_preact());
-            recorder.stage(&map, preact);
-            x = map;
-        }
-        let embedding = global_average(x);
+        let stem = conv_bn_relu(&self.conv1, &self.bn1, input);
+        let mut recorder = Recorder::new(taps, &stem);
+        let last = residual::run(self.stages(), stem, &mut recorder);
+        let embedding = global_average(last);
         recorder.finish(embedding, &self.linear)
     }
 }
@@ -126,12 +129,10 @@ impl Architecture for ShuffleNetV1 {
         let mut inputs = STEM;
         let mut stage = |index: usize| {
             let (outputs, units) = STAGES[index];
-            (0..units)
-                .map(|unit| {
-                    let from = std::mem::replace(&mut inputs, outputs);
-                    Unit::new(from, outputs, unit == 0, device)
-                })
-                .collect()
+            let from = std::mem::replace(&mut inputs, outputs);
+            residual::stage(units, [from, outputs], 2, |channels, stride| {
+                Unit::new(channels, stride, device)
+            })
         };
         Self {
             layer1: stage(0),
@@ -145,9 +146,7 @@ impl Architecture for ShuffleNetV1 {
 
     fn count(&self, macs: &mut MacCounter) {
         macs.conv(&self.conv1);
-        for stage in [&self.layer1, &self.layer2, &self.layer3] {
-            residual::count(stage, macs);
-        }
+        residual::count(self.stages(), macs);
         macs.linear(&self.linear);
     }
 }

@@ -14,6 +14,7 @@ use crate::batch_norm::BatchNorm;
 use crate::fused::{conv, conv_bn_relu};
 use crate::layers::{Conv, ConvInit, global_average, linear};
 use crate::macs::MacCounter;
+use crate::residual;
 
 const INIT: ConvInit = ConvInit::FanOut;
 
@@ -68,14 +69,9 @@ struct Group {
 
 impl Group {
     fn new(blocks: usize, channels: [usize; 2], stride: usize, device: &Device) -> Self {
-        let [inputs, outputs] = channels;
+        let block = |channels, stride| Block::new(channels, stride, device);
         Self {
-            layer: (0..blocks)
-                .map(|block| match block {
-                    0 => Block::new([inputs, outputs], stride, device),
-                    _ => Block::new([outputs, outputs], 1, device),
-                })
-                .collect(),
+            layer: residual::stage(blocks, channels, stride, block),
         }
     }
 
