@@ -73,16 +73,22 @@ pub enum PartValue {
     /// A tensor such as a map, `[batch, channels, height, width]`.
     Rank4(Tensor<4>),
     /// A layer.
-    Classifier(Classifier),
+    Classifier(Box<Classifier>),
 }
 
 /// Conversions of a kind of value into [`PartValue`] and back.
 macro_rules! holds {
+    (@out Classifier $value:ident) => {
+        *$value
+    };
+    (@out $variant:ident $value:ident) => {
+        $value
+    };
     ($($variant:ident: $value:ty;)+) => {
         $(
             impl From<$value> for PartValue {
                 fn from(value: $value) -> Self {
-                    Self::$variant(value)
+                    Self::$variant(value.into())
                 }
             }
 
@@ -91,7 +97,7 @@ macro_rules! holds {
 
                 fn try_from(value: PartValue) -> Result<Self, Error> {
                     match value {
-                        PartValue::$variant(value) => Ok(value),
+                        PartValue::$variant(value) => Ok(holds!(@out $variant value)),
                         other => Err(Error::MissingTap {
                             what: format!(
                                 "part of the kind {} (it is {})",
@@ -148,9 +154,9 @@ impl PartValue {
             Self::Rank2(tensor) => Tensor::from_inner(tensor).into(),
             Self::Rank3(tensor) => Tensor::from_inner(tensor).into(),
             Self::Rank4(tensor) => Tensor::from_inner(tensor).into(),
-            Self::Classifier(Classifier { weight, bias }) => Classifier {
-                weight: Tensor::from_inner(weight),
-                bias: Tensor::from_inner(bias),
+            Self::Classifier(layer) => Classifier {
+                weight: Tensor::from_inner(layer.weight),
+                bias: Tensor::from_inner(layer.bias),
             }
             .into(),
         }
@@ -162,9 +168,9 @@ impl PartValue {
             Self::Rank2(tensor) => tensor.inner().into(),
             Self::Rank3(tensor) => tensor.inner().into(),
             Self::Rank4(tensor) => tensor.inner().into(),
-            Self::Classifier(Classifier { weight, bias }) => Classifier {
-                weight: weight.inner(),
-                bias: bias.inner(),
+            Self::Classifier(layer) => Classifier {
+                weight: layer.weight.inner(),
+                bias: layer.bias.inner(),
             }
             .into(),
         }

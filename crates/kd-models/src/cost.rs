@@ -6,12 +6,14 @@ use burn::tensor::Device;
 use serde_json::{Map, Value, json};
 
 use crate::Error;
+use crate::config::NetworkConfig;
 use crate::keys::Key;
 use crate::macs::MacCounter;
-use crate::network::{Architecture, Network, NetworkConfig};
+use crate::network::Network;
 
 /// The size of a network, independent of any machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Cost {
     /// Trainable parameters.
     pub parameters: u64,

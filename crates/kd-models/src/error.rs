@@ -6,6 +6,7 @@ use crate::mismatch::Mismatch;
 
 /// An error of this crate.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// No network has this name.
     #[error("there is no network `{name}`{}", did_you_mean(nearest))]

@@ -20,13 +20,26 @@
 //! ```
 //!
 //! [`models`] lists the names. A network of your own takes part by implementing [`Backbone`].
+//!
+//! To add a family of networks to the registry:
+//!
+//! 1. Write its file: the module, its configuration, its [`Backbone`], and its `Architecture`,
+//!    which lists its names.
+//! 2. Name the file and the module in `families!` (`families.rs`), and the file below.
+//! 3. Add a golden value for one of its names (`tests/goldens.rs`), and its smallest name to
+//!    `SMALL` in `tests/networks.rs`.
 
+mod architecture;
 mod backbone;
 mod batch_norm;
+mod config;
 mod cost;
 mod error;
+mod families;
 mod fused;
 mod head;
+mod header;
+mod hint;
 mod input;
 mod keys;
 mod layers;
@@ -46,9 +59,10 @@ mod wrn;
 
 pub use backbone::Backbone;
 pub use batch_norm::BatchNorm;
+pub use config::{InputSpec, NetworkConfig};
 pub use cost::{Cost, cost};
 pub use error::Error;
 pub use input::{Input, TokenBatch};
 pub use mismatch::{Mismatch, WrongShape};
-pub use network::{Network, NetworkConfig};
+pub use network::Network;
 pub use registry::{ModelInfo, find, models};

@@ -6,12 +6,13 @@ use burn::nn::conv::Conv2d;
 use burn::tensor::{Device, Tensor};
 use kd_core::{Output, Taps};
 
+use crate::architecture::{Architecture, Named};
 use crate::backbone::{Backbone, Recorder};
 use crate::batch_norm::BatchNorm;
 use crate::fused::{conv_bn, conv_bn_relu};
 use crate::layers::{Conv, ConvInit, global_average, linear_normal};
 use crate::macs::MacCounter;
-use crate::network::Architecture;
+use crate::residual;
 
 const INIT: ConvInit = ConvInit::FanOut;
 /// Channels of the stem.
@@ -73,43 +74,11 @@ impl InvertedResidual {
 /// and seventh stage. A stage ends in a linear bottleneck, without activation: its map before the
 /// activation is that same map. The reference offers none before the activation at all.
 #[derive(Module, Debug)]
-pub struct MobileNetV2 {
+pub(crate) struct MobileNetV2 {
     conv1: (Conv2d, BatchNorm),
     blocks: Vec<Vec<InvertedResidual>>,
     conv2: (Conv2d, BatchNorm),
     classifier: Vec<Linear>,
-}
-
-impl MobileNetV2 {
-    /// Builds the network with the initialisation of its reference.
-    pub fn new(channels: usize, classes: usize, device: &Device) -> Self {
-        let mut inputs = STEM;
-        let blocks = STAGES
-            .iter()
-            .map(|&(expansion, outputs, blocks, first_stride)| {
-                (0..blocks)
-                    .map(|block| {
-                        let stride = if block == 0 { first_stride } else { 1 };
-                        let from = std::mem::replace(&mut inputs, outputs);
-                        InvertedResidual::new([from, outputs], stride, expansion, device)
-                    })
-                    .collect()
-            })
-            .collect();
-        Self {
-            conv1: (
-                Conv::k3([channels, STEM], 2, INIT).build(device),
-                BatchNorm::new(STEM, device),
-            ),
-            blocks,
-            conv2: (
-                Conv::k1([inputs, LAST], 1, INIT).build(device),
-                BatchNorm::new(LAST, device),
-            ),
-            // A list of one, as the reference's keys have it.
-            classifier: vec![linear_normal(LAST, classes, 0.01, device)],
-        }
-    }
 }
 
 impl Backbone for MobileNetV2 {
@@ -133,6 +102,42 @@ impl Backbone for MobileNetV2 {
 }
 
 impl Architecture for MobileNetV2 {
+    type Config = ();
+
+    const MODELS: &'static [Named<Self::Config>] = &[Named {
+        name: "mobilenet_v2",
+        aliases: &["MobileNetV2", "mobile_half"],
+        family: "MobileNetV2 (width 0.5)",
+        reference: "Sandler et al., CVPR 2018",
+        config: (),
+    }];
+
+    fn new((): &(), channels: usize, classes: usize, device: &Device) -> Self {
+        let mut inputs = STEM;
+        let blocks = STAGES
+            .iter()
+            .map(|&(expansion, outputs, blocks, first_stride)| {
+                let from = std::mem::replace(&mut inputs, outputs);
+                residual::stage(blocks, [from, outputs], first_stride, |channels, stride| {
+                    InvertedResidual::new(channels, stride, expansion, device)
+                })
+            })
+            .collect();
+        Self {
+            conv1: (
+                Conv::k3([channels, STEM], 2, INIT).build(device),
+                BatchNorm::new(STEM, device),
+            ),
+            blocks,
+            conv2: (
+                Conv::k1([inputs, LAST], 1, INIT).build(device),
+                BatchNorm::new(LAST, device),
+            ),
+            // A list of one, as the reference's keys have it.
+            classifier: vec![linear_normal(LAST, classes, 0.01, device)],
+        }
+    }
+
     fn count(&self, macs: &mut MacCounter) {
         macs.conv(&self.conv1.0);
         for block in self.blocks.iter().flatten() {

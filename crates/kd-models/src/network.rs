@@ -3,122 +3,13 @@
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor};
 use kd_core::{Head, Output, Taps};
-use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::backbone::Backbone;
+use crate::config::NetworkConfig;
+use crate::families::ImageNetwork;
 use crate::keys::{self, Key};
-use crate::macs::MacCounter;
-use crate::mobilenet_v2::MobileNetV2;
 use crate::registry;
-use crate::resnet::ResNet;
-use crate::resnet_cifar::ResNetCifar;
-use crate::shufflenet_v1::ShuffleNetV1;
-use crate::shufflenet_v2::ShuffleNetV2;
-use crate::vgg::Vgg;
-use crate::wrn::WideResNet;
-
-/// Which network to build.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct NetworkConfig {
-    /// A name or alias of [`models`](crate::models).
-    pub model: String,
-    /// Number of classes.
-    pub classes: usize,
-    /// Channels of an image: 3 for colour, 1 for grey.
-    pub channels: usize,
-}
-
-impl NetworkConfig {
-    /// A configuration; it is checked when the network is built.
-    pub fn new(model: impl Into<String>, classes: usize, channels: usize) -> Self {
-        Self {
-            model: model.into(),
-            classes,
-            channels,
-        }
-    }
-
-    /// The network without its parameters drawn.
-    fn design(&self, device: &Device) -> Result<Network, Error> {
-        let info = registry::find(&self.model)?;
-        for (key, value) in [("classes", self.classes), ("channels", self.channels)] {
-            if value == 0 {
-                return Err(Error::Config {
-                    key,
-                    value,
-                    expected: "at least 1".into(),
-                });
-            }
-        }
-        Ok(Network {
-            family: info.build(self.channels, self.classes, device),
-            head: None,
-            config: Self {
-                model: info.name.into(),
-                ..self.clone()
-            },
-        })
-    }
-}
-
-/// What a family adds to [`Backbone`].
-pub(crate) trait Architecture: Backbone<Input = Tensor<4>> {
-    /// Follows the forward pass of one image and counts its multiply-accumulates.
-    fn count(&self, macs: &mut MacCounter);
-
-    /// The reference's state-dict key for a path of this module; only the names of modules
-    /// may change, the last part stays.
-    fn pytorch_key(&self, path: &str) -> String {
-        path.to_owned()
-    }
-}
-
-/// The networks by family.
-#[derive(Module, Debug)]
-pub(crate) enum Family {
-    ResNetCifar(ResNetCifar),
-    ResNet(ResNet),
-    WideResNet(WideResNet),
-    Vgg(Vgg),
-    MobileNetV2(MobileNetV2),
-    ShuffleNetV1(ShuffleNetV1),
-    ShuffleNetV2(ShuffleNetV2),
-}
-
-/// Calls the same method on whichever family it is.
-macro_rules! on_family {
-    ($family:expr, $network:ident => $body:expr) => {
-        match $family {
-            Family::ResNetCifar($network) => $body,
-            Family::ResNet($network) => $body,
-            Family::WideResNet($network) => $body,
-            Family::Vgg($network) => $body,
-            Family::MobileNetV2($network) => $body,
-            Family::ShuffleNetV1($network) => $body,
-            Family::ShuffleNetV2($network) => $body,
-        }
-    };
-}
-
-impl Backbone for Family {
-    type Input = Tensor<4>;
-
-    fn forward(&self, input: Tensor<4>, taps: &Taps) -> Output {
-        on_family!(self, network => network.forward(input, taps))
-    }
-}
-
-impl Architecture for Family {
-    fn count(&self, macs: &mut MacCounter) {
-        on_family!(self, network => network.count(macs));
-    }
-
-    fn pytorch_key(&self, path: &str) -> String {
-        on_family!(self, network => network.pytorch_key(path))
-    }
-}
 
 /// A registered network.
 ///
@@ -132,7 +23,7 @@ impl Architecture for Family {
 /// it, counted in its cost, and read back from its file.
 #[derive(Module, Debug)]
 pub struct Network {
-    pub(crate) family: Family,
+    pub(crate) family: ImageNetwork,
     /// What stands in the place of the family's own classifier.
     pub(crate) head: Option<Head>,
     #[module(skip)]
@@ -147,7 +38,7 @@ impl Network {
     /// # Errors
     /// [`Error::UnknownModel`], [`Error::Config`].
     pub fn new(config: &NetworkConfig, device: &Device) -> Result<Self, Error> {
-        let network = config.design(device)?;
+        let network = Self::lazy(config, device)?;
         network.family.visit(&mut Draw);
         Ok(network)
     }
@@ -155,7 +46,16 @@ impl Network {
     /// Builds a network whose parameters are drawn when they are first used, or never if they
     /// are loaded.
     pub(crate) fn lazy(config: &NetworkConfig, device: &Device) -> Result<Self, Error> {
-        config.design(device)
+        let info = registry::find(&config.model)?;
+        config.check()?;
+        Ok(Self {
+            family: info.build(config.channels()?, config.classes, device),
+            head: None,
+            config: NetworkConfig {
+                model: info.name.into(),
+                ..config.clone()
+            },
+        })
     }
 
     /// What this network was built from, with the canonical name.
@@ -183,11 +83,11 @@ impl Network {
 
     /// Refuses a head that cannot read what the family shows, by trying.
     pub(crate) fn check_head(&self, head: &Head) -> Result<(), Error> {
-        const SIDE: usize = 32;
         // In evaluation mode, so that running statistics stay as they are.
         let (family, head) = (self.family.valid(), head.valid());
         let device = family.collect_devices(Vec::new()).into_iter().next();
-        let shape = [1, self.config.channels, SIDE, SIDE];
+        let size = self.config.image_size()?;
+        let shape = [1, self.config.channels()?, size, size];
         let image = Tensor::zeros(shape, &device.unwrap_or_default());
         let shown = family.forward(image, &head.taps());
         let read = head.read(shown.clone(), &Taps::none());
@@ -237,24 +137,5 @@ struct Draw;
 impl ModuleVisitor for Draw {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         param.val();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_family_makes_the_others_carry_its_size() {
-        let sizes = [
-            size_of::<ResNetCifar>(),
-            size_of::<ResNet>(),
-            size_of::<WideResNet>(),
-            size_of::<Vgg>(),
-            size_of::<MobileNetV2>(),
-            size_of::<ShuffleNetV1>(),
-            size_of::<ShuffleNetV2>(),
-        ];
-        assert!(sizes.iter().all(|size| *size < 2048), "{sizes:?}");
     }
 }

@@ -1,16 +1,12 @@
 //! Networks by name.
 
+use std::sync::LazyLock;
+
 use burn::tensor::Device;
 
 use crate::Error;
-use crate::mobilenet_v2::MobileNetV2;
-use crate::network::Family;
-use crate::resnet::{ResNet, ResNetConfig};
-use crate::resnet_cifar::{ResNetCifar, ResNetCifarConfig, Shortcut};
-use crate::shufflenet_v1::ShuffleNetV1;
-use crate::shufflenet_v2::ShuffleNetV2;
-use crate::vgg::{Vgg, VggConfig};
-use crate::wrn::{WideResNet, WideResNetConfig};
+use crate::architecture::Named;
+use crate::families::{self, Design, ImageNetwork};
 
 /// A registered network.
 #[derive(Debug)]
@@ -26,144 +22,26 @@ pub struct ModelInfo {
     design: Design,
 }
 
-/// What distinguishes a network within its family.
-#[derive(Debug)]
-enum Design {
-    ResNetCifar(ResNetCifarConfig),
-    ResNet(ResNetConfig),
-    WideResNet(WideResNetConfig),
-    Vgg(VggConfig),
-    MobileNetV2,
-    ShuffleNetV1,
-    ShuffleNetV2,
-}
+static MODELS: LazyLock<Vec<ModelInfo>> = LazyLock::new(|| {
+    let names = families::registered().into_iter();
+    names.map(ModelInfo::from).collect()
+});
 
-const RESNET: &str = "He et al., CVPR 2016";
-
-const fn resnet_cifar(
-    name: &'static str,
-    aliases: &'static [&'static str],
-    blocks: usize,
-    widths: [usize; 4],
-    shortcut: Shortcut,
-) -> ModelInfo {
-    ModelInfo {
-        name,
-        aliases,
-        family: match shortcut {
-            Shortcut::Projection => "ResNet (CIFAR)",
-            Shortcut::Padding => "ResNet (CIFAR, option A)",
-        },
-        reference: RESNET,
-        design: Design::ResNetCifar(ResNetCifarConfig {
-            blocks,
-            widths,
-            shortcut,
-        }),
+impl From<Named<Design>> for ModelInfo {
+    fn from(named: Named<Design>) -> Self {
+        Self {
+            name: named.name,
+            aliases: named.aliases,
+            family: named.family,
+            reference: named.reference,
+            design: named.config,
+        }
     }
 }
-
-const fn narrow(name: &'static str, blocks: usize) -> ModelInfo {
-    resnet_cifar(name, &[], blocks, [16, 16, 32, 64], Shortcut::Projection)
-}
-
-const fn wide(name: &'static str, blocks: usize) -> ModelInfo {
-    resnet_cifar(name, &[], blocks, [32, 64, 128, 256], Shortcut::Projection)
-}
-
-const fn option_a(name: &'static str, blocks: usize) -> ModelInfo {
-    resnet_cifar(name, &[], blocks, [16, 16, 32, 64], Shortcut::Padding)
-}
-
-const fn resnet(
-    name: &'static str,
-    aliases: &'static [&'static str],
-    blocks: [usize; 4],
-    bottleneck: bool,
-) -> ModelInfo {
-    ModelInfo {
-        name,
-        aliases,
-        family: "ResNet",
-        reference: RESNET,
-        design: Design::ResNet(ResNetConfig { blocks, bottleneck }),
-    }
-}
-
-const fn wrn(name: &'static str, depth: usize, widen: usize) -> ModelInfo {
-    ModelInfo {
-        name,
-        aliases: &[],
-        family: "Wide ResNet",
-        reference: "Zagoruyko and Komodakis, BMVC 2016",
-        design: Design::WideResNet(WideResNetConfig { depth, widen }),
-    }
-}
-
-const fn vgg(name: &'static str, aliases: &'static [&'static str], convs: [usize; 5]) -> ModelInfo {
-    ModelInfo {
-        name,
-        aliases,
-        family: "VGG-BN",
-        reference: "Simonyan and Zisserman, ICLR 2015",
-        design: Design::Vgg(VggConfig { convs }),
-    }
-}
-
-static MODELS: &[ModelInfo] = &[
-    narrow("resnet8", 1),
-    narrow("resnet14", 2),
-    narrow("resnet20", 3),
-    narrow("resnet32", 5),
-    narrow("resnet44", 7),
-    narrow("resnet56", 9),
-    narrow("resnet110", 18),
-    wide("resnet8x4", 1),
-    wide("resnet32x4", 5),
-    option_a("resnet20_a", 3),
-    option_a("resnet32_a", 5),
-    option_a("resnet44_a", 7),
-    option_a("resnet56_a", 9),
-    option_a("resnet110_a", 18),
-    resnet("resnet18", &["ResNet18"], [2, 2, 2, 2], false),
-    resnet("resnet50", &["ResNet50"], [3, 4, 6, 3], true),
-    resnet("resnet101", &["ResNet101"], [3, 4, 23, 3], true),
-    resnet("resnet152", &["ResNet152"], [3, 8, 36, 3], true),
-    wrn("wrn_16_1", 16, 1),
-    wrn("wrn_16_2", 16, 2),
-    wrn("wrn_40_1", 40, 1),
-    wrn("wrn_40_2", 40, 2),
-    vgg("vgg8", &["vgg8_bn"], [1, 1, 1, 1, 1]),
-    vgg("vgg11", &["vgg11_bn"], [1, 1, 2, 2, 2]),
-    vgg("vgg13", &["vgg13_bn"], [2, 2, 2, 2, 2]),
-    vgg("vgg16", &["vgg16_bn"], [2, 2, 3, 3, 3]),
-    vgg("vgg19", &["vgg19_bn"], [2, 2, 4, 4, 4]),
-    ModelInfo {
-        name: "mobilenet_v2",
-        aliases: &["MobileNetV2", "mobile_half"],
-        family: "MobileNetV2 (width 0.5)",
-        reference: "Sandler et al., CVPR 2018",
-        design: Design::MobileNetV2,
-    },
-    ModelInfo {
-        name: "shufflenet_v1",
-        aliases: &["ShuffleV1", "ShuffleNetV1"],
-        family: "ShuffleNet (3 groups)",
-        reference: "Zhang et al., CVPR 2018",
-        design: Design::ShuffleNetV1,
-    },
-    ModelInfo {
-        name: "shufflenet_v2",
-        aliases: &["ShuffleV2", "ShuffleNetV2"],
-        family: "ShuffleNetV2 (width 1)",
-        reference: "Ma et al., ECCV 2018",
-        design: Design::ShuffleNetV2,
-    },
-];
 
 /// Every registered network, family by family.
 pub fn models() -> &'static [ModelInfo] {
-    MODELS
+    &MODELS
 }
 
 /// The network of a name or alias; case and the choice of `-` or `_` do not matter.
@@ -209,26 +87,8 @@ impl ModelInfo {
     }
 
     /// Builds the network; parameters are drawn when they are first used.
-    pub(crate) fn build(&self, channels: usize, classes: usize, device: &Device) -> Family {
-        match &self.design {
-            Design::ResNetCifar(config) => {
-                Family::ResNetCifar(ResNetCifar::new(config, channels, classes, device))
-            }
-            Design::ResNet(config) => {
-                Family::ResNet(ResNet::new(config, channels, classes, device))
-            }
-            Design::WideResNet(config) => {
-                Family::WideResNet(WideResNet::new(config, channels, classes, device))
-            }
-            Design::Vgg(config) => Family::Vgg(Vgg::new(config, channels, classes, device)),
-            Design::MobileNetV2 => Family::MobileNetV2(MobileNetV2::new(channels, classes, device)),
-            Design::ShuffleNetV1 => {
-                Family::ShuffleNetV1(ShuffleNetV1::new(channels, classes, device))
-            }
-            Design::ShuffleNetV2 => {
-                Family::ShuffleNetV2(ShuffleNetV2::new(channels, classes, device))
-            }
-        }
+    pub(crate) fn build(&self, channels: usize, classes: usize, device: &Device) -> ImageNetwork {
+        self.design.build(channels, classes, device)
     }
 }
 

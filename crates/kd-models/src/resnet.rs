@@ -6,12 +6,12 @@ use burn::nn::conv::Conv2d;
 use burn::tensor::{Device, Tensor};
 use kd_core::{Output, Taps};
 
+use crate::architecture::{Architecture, Named};
 use crate::backbone::{Backbone, Recorder};
 use crate::batch_norm::BatchNorm;
 use crate::fused::{conv_bn, conv_bn_relu};
 use crate::layers::{Conv, ConvInit, global_average, linear};
 use crate::macs::MacCounter;
-use crate::network::Architecture;
 use crate::residual::{self, ResidualBlock};
 
 const WIDTHS: [usize; 4] = [64, 128, 256, 512];
@@ -19,7 +19,7 @@ const INIT: ConvInit = ConvInit::FanOut;
 
 /// The plan of a [`ResNet`].
 #[derive(Clone, Copy, Debug)]
-pub struct ResNetConfig {
+pub(crate) struct ResNetConfig {
     /// Blocks in each stage.
     pub blocks: [usize; 4],
     /// Whether blocks are bottlenecks (1×1, 3×3, 1×1 with four times the channels) or two 3×3.
@@ -101,7 +101,7 @@ impl ResidualBlock for Block {
 /// Levels: the stem after its ReLU (in both lists), then the output of each of the four stages
 /// after and before its last ReLU.
 #[derive(Module, Debug)]
-pub struct ResNet {
+pub(crate) struct ResNet {
     conv1: Conv2d,
     bn1: BatchNorm,
     layer1: Vec<Block>,
@@ -112,20 +112,59 @@ pub struct ResNet {
 }
 
 impl ResNet {
-    /// Builds the network with the initialisation of its reference.
-    pub fn new(config: &ResNetConfig, channels: usize, classes: usize, device: &Device) -> Self {
+    fn stages(&self) -> [&Vec<Block>; 4] {
+        [&self.layer1, &self.layer2, &self.layer3, &self.layer4]
+    }
+}
+
+const fn named(
+    name: &'static str,
+    aliases: &'static [&'static str],
+    blocks: [usize; 4],
+    bottleneck: bool,
+) -> Named<ResNetConfig> {
+    Named {
+        name,
+        aliases,
+        family: "ResNet",
+        reference: "He et al., CVPR 2016",
+        config: ResNetConfig { blocks, bottleneck },
+    }
+}
+
+impl Backbone for ResNet {
+    type Input = Tensor<4>;
+
+    fn forward(&self, input: Tensor<4>, taps: &Taps) -> Output {
+        let stem = conv_bn_relu(&self.conv1, &self.bn1, input);
+        let mut recorder = Recorder::new(taps, &stem);
+        let last = residual::run(self.stages(), stem, &mut recorder);
+        let embedding = global_average(last);
+        recorder.finish(embedding, &self.linear)
+    }
+}
+
+impl Architecture for ResNet {
+    type Config = ResNetConfig;
+
+    const MODELS: &'static [Named<Self::Config>] = &[
+        named("resnet18", &["ResNet18"], [2, 2, 2, 2], false),
+        named("resnet50", &["ResNet50"], [3, 4, 6, 3], true),
+        named("resnet101", &["ResNet101"], [3, 4, 23, 3], true),
+        named("resnet152", &["ResNet152"], [3, 8, 36, 3], true),
+    ];
+
+    fn new(config: &ResNetConfig, channels: usize, classes: usize, device: &Device) -> Self {
         let expansion = if config.bottleneck { 4 } else { 1 };
         let mut inputs = WIDTHS[0];
         let mut stage = |index: usize| {
-            (0..config.blocks[index])
-                .map(|block| {
-                    let stride = if block == 0 && index > 0 { 2 } else { 1 };
-                    let width = WIDTHS[index];
-                    let block = Block::new(inputs, width, stride, config.bottleneck, device);
-                    inputs = width * expansion;
-                    block
-                })
-                .collect()
+            let outputs = WIDTHS[index] * expansion;
+            let from = std::mem::replace(&mut inputs, outputs);
+            let stride = if index == 0 { 1 } else { 2 };
+            let blocks = config.blocks[index];
+            residual::stage(blocks, [from, outputs], stride, |[inputs, _], stride| {
+                Block::new(inputs, WIDTHS[index], stride, config.bottleneck, device)
+            })
         };
         Self {
             layer1: stage(0),
@@ -138,33 +177,9 @@ impl ResNet {
         }
     }
 
-    fn stages(&self) -> [&Vec<Block>; 4] {
-        [&self.layer1, &self.layer2, &self.layer3, &self.layer4]
-    }
-}
-
-impl Backbone for ResNet {
-    type Input = Tensor<4>;
-
-    fn forward(&self, input: Tensor<4>, taps: &Taps) -> Output {
-        let mut x = conv_bn_relu(&self.conv1, &self.bn1, input);
-        let mut recorder = Recorder::new(taps, &x);
-        for stage in self.stages() {
-            let (map, preact) = residual::run(stage, x, recorder.wants_preact());
-            recorder.stage(&map, preact);
-            x = map;
-        }
-        let embedding = global_average(x);
-        recorder.finish(embedding, &self.linear)
-    }
-}
-
-impl Architecture for ResNet {
     fn count(&self, macs: &mut MacCounter) {
         macs.conv(&self.conv1);
-        for stage in self.stages() {
-            residual::count(stage, macs);
-        }
+        residual::count(self.stages(), macs);
         macs.linear(&self.linear);
     }
 }

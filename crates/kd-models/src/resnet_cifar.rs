@@ -6,17 +6,17 @@ use burn::nn::conv::Conv2d;
 use burn::tensor::{Device, Tensor, s};
 use kd_core::{Output, Taps};
 
+use crate::architecture::{Architecture, Named};
 use crate::backbone::{Backbone, Recorder};
 use crate::batch_norm::BatchNorm;
 use crate::fused::{conv_bn, conv_bn_relu};
 use crate::layers::{Conv, ConvInit, global_average, linear, linear_normal};
 use crate::macs::MacCounter;
-use crate::network::Architecture;
 use crate::residual::{self, ResidualBlock};
 
 /// What the shortcut does where the number of channels changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shortcut {
+pub(crate) enum Shortcut {
     /// Option A: every second pixel, new channels zero; no parameters.
     Padding,
     /// Option B: a strided 1×1 convolution and batch normalisation.
@@ -25,7 +25,7 @@ pub enum Shortcut {
 
 /// The plan of a [`ResNetCifar`].
 #[derive(Clone, Copy, Debug)]
-pub struct ResNetCifarConfig {
+pub(crate) struct ResNetCifarConfig {
     /// Basic blocks a stage; the depth is six times this plus two.
     pub blocks: usize,
     /// Channels of the stem and of the three stages.
@@ -121,7 +121,7 @@ fn conv_init(shortcut: Shortcut) -> ConvInit {
 /// Levels: the stem after its ReLU (in both lists), then the output of each stage after and before
 /// its last ReLU.
 #[derive(Module, Debug)]
-pub struct ResNetCifar {
+pub(crate) struct ResNetCifar {
     conv1: Conv2d,
     bn1: BatchNorm,
     layer1: Vec<BasicBlock>,
@@ -132,28 +132,89 @@ pub struct ResNetCifar {
     shortcut: Shortcut,
 }
 
+const fn named(
+    name: &'static str,
+    blocks: usize,
+    widths: [usize; 4],
+    shortcut: Shortcut,
+) -> Named<ResNetCifarConfig> {
+    Named {
+        name,
+        aliases: &[],
+        family: match shortcut {
+            Shortcut::Projection => "ResNet (CIFAR)",
+            Shortcut::Padding => "ResNet (CIFAR, option A)",
+        },
+        reference: "He et al., CVPR 2016",
+        config: ResNetCifarConfig {
+            blocks,
+            widths,
+            shortcut,
+        },
+    }
+}
+
+const fn narrow(name: &'static str, blocks: usize) -> Named<ResNetCifarConfig> {
+    named(name, blocks, [16, 16, 32, 64], Shortcut::Projection)
+}
+
+const fn wide(name: &'static str, blocks: usize) -> Named<ResNetCifarConfig> {
+    named(name, blocks, [32, 64, 128, 256], Shortcut::Projection)
+}
+
+const fn option_a(name: &'static str, blocks: usize) -> Named<ResNetCifarConfig> {
+    named(name, blocks, [16, 16, 32, 64], Shortcut::Padding)
+}
+
 impl ResNetCifar {
-    /// Builds the network with the initialisation of its reference.
-    pub fn new(
-        config: &ResNetCifarConfig,
-        channels: usize,
-        classes: usize,
-        device: &Device,
-    ) -> Self {
+    fn stages(&self) -> [&Vec<BasicBlock>; 3] {
+        [&self.layer1, &self.layer2, &self.layer3]
+    }
+}
+
+impl Backbone for ResNetCifar {
+    type Input = Tensor<4>;
+
+    fn forward(&self, input: Tensor<4>, taps: &Taps) -> Output {
+        let stem = conv_bn_relu(&self.conv1, &self.bn1, input);
+        let mut recorder = Recorder::new(taps, &stem);
+        let last = residual::run(self.stages(), stem, &mut recorder);
+        let embedding = global_average(last);
+        recorder.finish(embedding, &self.fc)
+    }
+}
+
+impl Architecture for ResNetCifar {
+    type Config = ResNetCifarConfig;
+
+    const MODELS: &'static [Named<Self::Config>] = &[
+        narrow("resnet8", 1),
+        narrow("resnet14", 2),
+        narrow("resnet20", 3),
+        narrow("resnet32", 5),
+        narrow("resnet44", 7),
+        narrow("resnet56", 9),
+        narrow("resnet110", 18),
+        wide("resnet8x4", 1),
+        wide("resnet32x4", 5),
+        option_a("resnet20_a", 3),
+        option_a("resnet32_a", 5),
+        option_a("resnet44_a", 7),
+        option_a("resnet56_a", 9),
+        option_a("resnet110_a", 18),
+    ];
+
+    fn new(config: &ResNetCifarConfig, channels: usize, classes: usize, device: &Device) -> Self {
         let ResNetCifarConfig {
             blocks,
             widths,
             shortcut,
         } = *config;
         let stage = |index: usize, stride: usize| {
-            (0..blocks)
-                .map(|block| {
-                    let first = block == 0;
-                    let inputs = widths[if first { index - 1 } else { index }];
-                    let stride = if first { stride } else { 1 };
-                    BasicBlock::new([inputs, widths[index]], stride, shortcut, device)
-                })
-                .collect()
+            let channels = [widths[index - 1], widths[index]];
+            residual::stage(blocks, channels, stride, |channels, stride| {
+                BasicBlock::new(channels, stride, shortcut, device)
+            })
         };
         let mut fc = linear(widths[3], classes, device);
         if shortcut == Shortcut::Padding {
@@ -171,30 +232,10 @@ impl ResNetCifar {
             shortcut,
         }
     }
-}
 
-impl Backbone for ResNetCifar {
-    type Input = Tensor<4>;
-
-    fn forward(&self, input: Tensor<4>, taps: &Taps) -> Output {
-        let mut x = conv_bn_relu(&self.conv1, &self.bn1, input);
-        let mut recorder = Recorder::new(taps, &x);
-        for stage in [&self.layer1, &self.layer2, &self.layer3] {
-            let (map, preact) = residual::run(stage, x, recorder.wants_preact());
-            recorder.stage(&map, preact);
-            x = map;
-        }
-        let embedding = global_average(x);
-        recorder.finish(embedding, &self.fc)
-    }
-}
-
-impl Architecture for ResNetCifar {
     fn count(&self, macs: &mut MacCounter) {
         macs.conv(&self.conv1);
-        for stage in [&self.layer1, &self.layer2, &self.layer3] {
-            residual::count(stage, macs);
-        }
+        residual::count(self.stages(), macs);
         macs.linear(&self.fc);
     }
 

@@ -8,12 +8,12 @@ use burn::tensor::ops::AvgPoolOptions;
 use burn::tensor::{Device, Tensor};
 use kd_core::{Output, Taps};
 
+use crate::architecture::{Architecture, Named};
 use crate::backbone::{Backbone, Recorder};
 use crate::batch_norm::BatchNorm;
 use crate::fused::{conv_bn, conv_bn_relu};
 use crate::layers::{Conv, ConvInit, global_average, linear, shuffle_channels};
 use crate::macs::MacCounter;
-use crate::network::Architecture;
 use crate::residual::{self, ResidualBlock};
 
 const INIT: ConvInit = ConvInit::Default;
@@ -38,7 +38,8 @@ struct Unit {
 
 impl Unit {
     /// A unit that halves the size computes only the channels that its input does not bring.
-    fn new(inputs: usize, outputs: usize, down: bool, device: &Device) -> Self {
+    fn new([inputs, outputs]: [usize; 2], stride: usize, device: &Device) -> Self {
+        let down = stride != 1;
         let computed = if down { outputs - inputs } else { outputs };
         let hidden = computed / 4;
         // The stem's channels are too few to be grouped.
@@ -50,7 +51,7 @@ impl Unit {
         Self {
             conv1: grouped([inputs, hidden], first_groups).build(device),
             bn1: BatchNorm::new(hidden, device),
-            conv2: Conv::depthwise(hidden, if down { 2 } else { 1 }, INIT).build(device),
+            conv2: Conv::depthwise(hidden, stride, INIT).build(device),
             bn2: BatchNorm::new(hidden, device),
             conv3: grouped([hidden, computed], GROUPS).build(device),
             bn3: BatchNorm::new(computed, device),
@@ -86,7 +87,7 @@ impl ResidualBlock for Unit {
 /// Levels: the stem after its ReLU (in both lists), then the output of each stage after and before
 /// its last ReLU.
 #[derive(Module, Debug)]
-pub struct ShuffleNetV1 {
+pub(crate) struct ShuffleNetV1 {
     conv1: Conv2d,
     bn1: BatchNorm,
     layer1: Vec<Unit>,
@@ -96,17 +97,42 @@ pub struct ShuffleNetV1 {
 }
 
 impl ShuffleNetV1 {
-    /// Builds the network with the initialisation of its reference.
-    pub fn new(channels: usize, classes: usize, device: &Device) -> Self {
+    fn stages(&self) -> [&Vec<Unit>; 3] {
+        [&self.layer1, &self.layer2, &self.layer3]
+    }
+}
+
+impl Backbone for ShuffleNetV1 {
+    type Input = Tensor<4>;
+
+    fn forward(&self, input: Tensor<4>, taps: &Taps) -> Output {
+        let stem = conv_bn_relu(&self.conv1, &self.bn1, input);
+        let mut recorder = Recorder::new(taps, &stem);
+        let last = residual::run(self.stages(), stem, &mut recorder);
+        let embedding = global_average(last);
+        recorder.finish(embedding, &self.linear)
+    }
+}
+
+impl Architecture for ShuffleNetV1 {
+    type Config = ();
+
+    const MODELS: &'static [Named<Self::Config>] = &[Named {
+        name: "shufflenet_v1",
+        aliases: &["ShuffleV1", "ShuffleNetV1"],
+        family: "ShuffleNet (3 groups)",
+        reference: "Zhang et al., CVPR 2018",
+        config: (),
+    }];
+
+    fn new((): &(), channels: usize, classes: usize, device: &Device) -> Self {
         let mut inputs = STEM;
         let mut stage = |index: usize| {
             let (outputs, units) = STAGES[index];
-            (0..units)
-                .map(|unit| {
-                    let from = std::mem::replace(&mut inputs, outputs);
-                    Unit::new(from, outputs, unit == 0, device)
-                })
-                .collect()
+            let from = std::mem::replace(&mut inputs, outputs);
+            residual::stage(units, [from, outputs], 2, |channels, stride| {
+                Unit::new(channels, stride, device)
+            })
         };
         Self {
             layer1: stage(0),
@@ -117,30 +143,10 @@ impl ShuffleNetV1 {
             linear: linear(STAGES[2].0, classes, device),
         }
     }
-}
 
-impl Backbone for ShuffleNetV1 {
-    type Input = Tensor<4>;
-
-    fn forward(&self, input: Tensor<4>, taps: &Taps) -> Output {
-        let mut x = conv_bn_relu(&self.conv1, &self.bn1, input);
-        let mut recorder = Recorder::new(taps, &x);
-        for stage in [&self.layer1, &self.layer2, &self.layer3] {
-            let (map, preact) = residual::run(stage, x, recorder.wants_preact());
-            recorder.stage(&map, preact);
-            x = map;
-        }
-        let embedding = global_average(x);
-        recorder.finish(embedding, &self.linear)
-    }
-}
-
-impl Architecture for ShuffleNetV1 {
     fn count(&self, macs: &mut MacCounter) {
         macs.conv(&self.conv1);
-        for stage in [&self.layer1, &self.layer2, &self.layer3] {
-            residual::count(stage, macs);
-        }
+        residual::count(self.stages(), macs);
         macs.linear(&self.linear);
     }
 }

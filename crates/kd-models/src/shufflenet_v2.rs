@@ -8,12 +8,12 @@ use burn::tensor::{Device, Tensor};
 use kd_core::{Output, Taps};
 use kd_kernels::{channels, interleave};
 
+use crate::architecture::{Architecture, Named};
 use crate::backbone::{Backbone, Recorder};
 use crate::batch_norm::BatchNorm;
 use crate::fused::{conv_bn, conv_bn_relu};
 use crate::layers::{Conv, ConvInit, global_average, linear};
 use crate::macs::MacCounter;
-use crate::network::Architecture;
 
 const INIT: ConvInit = ConvInit::Default;
 const STEM: usize = 24;
@@ -151,35 +151,13 @@ impl Stage {
 /// reference. The embedding is 1024 wide while the last map has 464 channels: a 1×1 convolution
 /// stands between them.
 #[derive(Module, Debug)]
-pub struct ShuffleNetV2 {
+pub(crate) struct ShuffleNetV2 {
     conv1: Conv2d,
     bn1: BatchNorm,
     stages: Vec<Stage>,
     conv2: Conv2d,
     bn2: BatchNorm,
     linear: Linear,
-}
-
-impl ShuffleNetV2 {
-    /// Builds the network with the initialisation of its reference.
-    pub fn new(channels: usize, classes: usize, device: &Device) -> Self {
-        let mut inputs = STEM;
-        let stages = STAGES
-            .iter()
-            .map(|&(outputs, units)| {
-                let from = std::mem::replace(&mut inputs, outputs);
-                Stage::new(from, outputs, units, device)
-            })
-            .collect();
-        Self {
-            conv1: Conv::k1([channels, STEM], 1, INIT).build(device),
-            bn1: BatchNorm::new(STEM, device),
-            stages,
-            conv2: Conv::k1([inputs, LAST], 1, INIT).build(device),
-            bn2: BatchNorm::new(LAST, device),
-            linear: linear(LAST, classes, device),
-        }
-    }
 }
 
 impl Backbone for ShuffleNetV2 {
@@ -200,6 +178,35 @@ impl Backbone for ShuffleNetV2 {
 }
 
 impl Architecture for ShuffleNetV2 {
+    type Config = ();
+
+    const MODELS: &'static [Named<Self::Config>] = &[Named {
+        name: "shufflenet_v2",
+        aliases: &["ShuffleV2", "ShuffleNetV2"],
+        family: "ShuffleNetV2 (width 1)",
+        reference: "Ma et al., ECCV 2018",
+        config: (),
+    }];
+
+    fn new((): &(), channels: usize, classes: usize, device: &Device) -> Self {
+        let mut inputs = STEM;
+        let stages = STAGES
+            .iter()
+            .map(|&(outputs, units)| {
+                let from = std::mem::replace(&mut inputs, outputs);
+                Stage::new(from, outputs, units, device)
+            })
+            .collect();
+        Self {
+            conv1: Conv::k1([channels, STEM], 1, INIT).build(device),
+            bn1: BatchNorm::new(STEM, device),
+            stages,
+            conv2: Conv::k1([inputs, LAST], 1, INIT).build(device),
+            bn2: BatchNorm::new(LAST, device),
+            linear: linear(LAST, classes, device),
+        }
+    }
+
     fn count(&self, macs: &mut MacCounter) {
         macs.conv(&self.conv1);
         for stage in &self.stages {

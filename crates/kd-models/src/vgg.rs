@@ -9,12 +9,12 @@ use burn::tensor::ops::MaxPoolOptions;
 use burn::tensor::{Device, Tensor};
 use kd_core::{Output, Taps};
 
+use crate::architecture::{Architecture, Named};
 use crate::backbone::{Backbone, Recorder};
 use crate::batch_norm::BatchNorm;
 use crate::fused::conv_bn;
 use crate::layers::{Conv, ConvInit, global_average, linear_normal};
 use crate::macs::MacCounter;
-use crate::network::Architecture;
 
 const WIDTHS: [usize; 5] = [64, 128, 256, 512, 512];
 
@@ -23,7 +23,7 @@ const TALL: usize = 64;
 
 /// The plan of a [`Vgg`].
 #[derive(Clone, Copy, Debug)]
-pub struct VggConfig {
+pub(crate) struct VggConfig {
     /// Convolutions in each block.
     pub convs: [usize; 5],
 }
@@ -57,7 +57,7 @@ impl Layer {
 /// Levels: the first block after its ReLU (in both lists), then each of the other four blocks
 /// after and before its last ReLU.
 #[derive(Module, Debug)]
-pub struct Vgg {
+pub(crate) struct Vgg {
     block0: Vec<Layer>,
     block1: Vec<Layer>,
     block2: Vec<Layer>,
@@ -67,29 +67,6 @@ pub struct Vgg {
 }
 
 impl Vgg {
-    /// Builds the network with the initialisation of its reference.
-    pub fn new(config: &VggConfig, channels: usize, classes: usize, device: &Device) -> Self {
-        let block = |index: usize| {
-            let width = WIDTHS[index];
-            let inputs = if index == 0 {
-                channels
-            } else {
-                WIDTHS[index - 1]
-            };
-            (0..config.convs[index])
-                .map(|conv| Layer::new([if conv == 0 { inputs } else { width }, width], device))
-                .collect()
-        };
-        Self {
-            block0: block(0),
-            block1: block(1),
-            block2: block(2),
-            block3: block(3),
-            block4: block(4),
-            classifier: linear_normal(WIDTHS[4], classes, 0.01, device),
-        }
-    }
-
     fn blocks(&self) -> [&Vec<Layer>; 5] {
         [
             &self.block0,
@@ -118,6 +95,20 @@ fn run(layers: &[Layer], mut x: Tensor<4>, preact: bool) -> (Tensor<4>, Option<T
     (x, None)
 }
 
+const fn named(
+    name: &'static str,
+    aliases: &'static [&'static str],
+    convs: [usize; 5],
+) -> Named<VggConfig> {
+    Named {
+        name,
+        aliases,
+        family: "VGG-BN",
+        reference: "Simonyan and Zisserman, ICLR 2015",
+        config: VggConfig { convs },
+    }
+}
+
 impl Backbone for Vgg {
     type Input = Tensor<4>;
 
@@ -139,6 +130,38 @@ impl Backbone for Vgg {
 }
 
 impl Architecture for Vgg {
+    type Config = VggConfig;
+
+    const MODELS: &'static [Named<Self::Config>] = &[
+        named("vgg8", &["vgg8_bn"], [1, 1, 1, 1, 1]),
+        named("vgg11", &["vgg11_bn"], [1, 1, 2, 2, 2]),
+        named("vgg13", &["vgg13_bn"], [2, 2, 2, 2, 2]),
+        named("vgg16", &["vgg16_bn"], [2, 2, 3, 3, 3]),
+        named("vgg19", &["vgg19_bn"], [2, 2, 4, 4, 4]),
+    ];
+
+    fn new(config: &VggConfig, channels: usize, classes: usize, device: &Device) -> Self {
+        let block = |index: usize| {
+            let width = WIDTHS[index];
+            let inputs = if index == 0 {
+                channels
+            } else {
+                WIDTHS[index - 1]
+            };
+            (0..config.convs[index])
+                .map(|conv| Layer::new([if conv == 0 { inputs } else { width }, width], device))
+                .collect()
+        };
+        Self {
+            block0: block(0),
+            block1: block(1),
+            block2: block(2),
+            block3: block(3),
+            block4: block(4),
+            classifier: linear_normal(WIDTHS[4], classes, 0.01, device),
+        }
+    }
+
     fn count(&self, macs: &mut MacCounter) {
         let height = macs.size()[0];
         for (index, block) in self.blocks().into_iter().enumerate() {

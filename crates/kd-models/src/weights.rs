@@ -13,9 +13,11 @@ use burn::store::{
 use burn::tensor::Device;
 
 use crate::Error;
+use crate::config::NetworkConfig;
 use crate::head;
+use crate::hint;
 use crate::mismatch::{Mismatch, Shapes};
-use crate::network::{Network, NetworkConfig};
+use crate::network::Network;
 
 /// Keys under which training scripts put a state dict.
 const WRAPPERS: [&str; 3] = ["state_dict.", "model.", "net."];
@@ -34,6 +36,8 @@ impl Network {
         path: impl AsRef<Path>,
         device: &Device,
     ) -> Result<Self, Error> {
+        // An entry of the header that changes the network itself, such as the widths of a pruned one, is
+        // to be read before this line; one that adds to it, as a head does, while it is filled.
         Self::lazy(config, device)?.fill(path.as_ref())
     }
 
@@ -64,7 +68,11 @@ impl Network {
             .map(|(name, tensor)| (name.clone(), tensor.shape.iter().copied().collect()))
             .collect();
         let keys = self.keys();
-        Mismatch::check(path.to_owned(), &self, &keys, &shapes)?;
+        let model = &self.config.model;
+        if let Some(mut mismatch) = Mismatch::between(path.to_owned(), model, &keys, &shapes) {
+            mismatch.hint = hint::of(&self, &keys, &shapes);
+            return Err(Box::new(mismatch).into());
+        }
 
         let tensors = keys
             .iter()

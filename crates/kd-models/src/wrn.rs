@@ -8,18 +8,19 @@ use burn::tensor::{Device, Tensor};
 use kd_core::{Output, Taps};
 use kd_kernels::add;
 
+use crate::architecture::{Architecture, Named};
 use crate::backbone::{Backbone, Recorder};
 use crate::batch_norm::BatchNorm;
 use crate::fused::{conv, conv_bn_relu};
 use crate::layers::{Conv, ConvInit, global_average, linear};
 use crate::macs::MacCounter;
-use crate::network::Architecture;
+use crate::residual;
 
 const INIT: ConvInit = ConvInit::FanOut;
 
 /// The plan of a [`WideResNet`].
 #[derive(Clone, Copy, Debug)]
-pub struct WideResNetConfig {
+pub(crate) struct WideResNetConfig {
     /// Layers; four more than a multiple of six.
     pub depth: usize,
     /// Factor on the channels of the three groups.
@@ -68,14 +69,9 @@ struct Group {
 
 impl Group {
     fn new(blocks: usize, channels: [usize; 2], stride: usize, device: &Device) -> Self {
-        let [inputs, outputs] = channels;
+        let block = |channels, stride| Block::new(channels, stride, device);
         Self {
-            layer: (0..blocks)
-                .map(|block| match block {
-                    0 => Block::new([inputs, outputs], stride, device),
-                    _ => Block::new([outputs, outputs], 1, device),
-                })
-                .collect(),
+            layer: residual::stage(blocks, channels, stride, block),
         }
     }
 
@@ -110,7 +106,7 @@ fn normalise(bn: &BatchNorm, x: Tensor<4>, preact: bool) -> (Tensor<4>, Option<T
 /// twice a step; here each runs once and the map is taken on the way. Values in evaluation are
 /// the same; running statistics of a trained network are those of a plain wide ResNet.
 #[derive(Module, Debug)]
-pub struct WideResNet {
+pub(crate) struct WideResNet {
     conv1: Conv2d,
     block1: Group,
     block2: Group,
@@ -119,26 +115,13 @@ pub struct WideResNet {
     fc: Linear,
 }
 
-impl WideResNet {
-    /// Builds the network with the initialisation of its reference.
-    pub fn new(
-        config: &WideResNetConfig,
-        channels: usize,
-        classes: usize,
-        device: &Device,
-    ) -> Self {
-        let blocks = (config.depth - 4) / 6;
-        let widths = [16, 16 * config.widen, 32 * config.widen, 64 * config.widen];
-        let mut fc = linear(widths[3], classes, device);
-        fc.bias = Some(Initializer::Zeros.init([classes], device));
-        Self {
-            conv1: Conv::k3([channels, widths[0]], 1, INIT).build(device),
-            block1: Group::new(blocks, [widths[0], widths[1]], 1, device),
-            block2: Group::new(blocks, [widths[1], widths[2]], 2, device),
-            block3: Group::new(blocks, [widths[2], widths[3]], 2, device),
-            bn1: BatchNorm::new(widths[3], device),
-            fc,
-        }
+const fn named(name: &'static str, depth: usize, widen: usize) -> Named<WideResNetConfig> {
+    Named {
+        name,
+        aliases: &[],
+        family: "Wide ResNet",
+        reference: "Zagoruyko and Komodakis, BMVC 2016",
+        config: WideResNetConfig { depth, widen },
     }
 }
 
@@ -169,6 +152,30 @@ impl Backbone for WideResNet {
 }
 
 impl Architecture for WideResNet {
+    type Config = WideResNetConfig;
+
+    const MODELS: &'static [Named<Self::Config>] = &[
+        named("wrn_16_1", 16, 1),
+        named("wrn_16_2", 16, 2),
+        named("wrn_40_1", 40, 1),
+        named("wrn_40_2", 40, 2),
+    ];
+
+    fn new(config: &WideResNetConfig, channels: usize, classes: usize, device: &Device) -> Self {
+        let blocks = (config.depth - 4) / 6;
+        let widths = [16, 16 * config.widen, 32 * config.widen, 64 * config.widen];
+        let mut fc = linear(widths[3], classes, device);
+        fc.bias = Some(Initializer::Zeros.init([classes], device));
+        Self {
+            conv1: Conv::k3([channels, widths[0]], 1, INIT).build(device),
+            block1: Group::new(blocks, [widths[0], widths[1]], 1, device),
+            block2: Group::new(blocks, [widths[1], widths[2]], 2, device),
+            block3: Group::new(blocks, [widths[2], widths[3]], 2, device),
+            bn1: BatchNorm::new(widths[3], device),
+            fc,
+        }
+    }
+
     fn count(&self, macs: &mut MacCounter) {
         macs.conv(&self.conv1);
         for group in [&self.block1, &self.block2, &self.block3] {

@@ -2,11 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
 
+use std::collections::BTreeSet;
+
 use burn::module::Module;
 use burn::tensor::{Device, Distribution, Tensor};
 use kd_core::terms::simkd::SimKdConfig;
 use kd_core::{Levels, Part, Taps, draw};
-use kd_models::{Backbone, Network, NetworkConfig, models};
+use kd_models::{Backbone, Network, NetworkConfig, find, models};
 
 /// Small enough to run every family in a test, of every family one.
 const SMALL: [&str; 9] = [
@@ -176,6 +178,39 @@ fn asking_for_preactivations_does_not_move_running_statistics_twice() {
         "training moves the statistics"
     );
     assert_eq!(trained[0], trained[1]);
+}
+
+#[test]
+fn every_family_has_a_small_network_here() {
+    let families = |names: &mut dyn Iterator<Item = &'static str>| {
+        names
+            .map(|name| find(name).unwrap().family)
+            .collect::<BTreeSet<_>>()
+    };
+    assert_eq!(
+        families(&mut SMALL.into_iter()),
+        families(&mut models().iter().map(|model| model.name))
+    );
+}
+
+#[test]
+fn a_network_of_every_family_says_the_same_after_a_file() {
+    let device = Device::flex();
+    let folder = tempfile::tempdir().unwrap();
+    for name in SMALL {
+        let config = NetworkConfig::new(name, 10, 3);
+        draw::seed(5);
+        let network = Network::new(&config, &device).unwrap();
+        let path = folder.path().join(format!("{name}.safetensors"));
+        network.save(&path, &[]).unwrap();
+        let read = Network::from_file(&config, &path, &device).unwrap();
+        let image = Tensor::random([1, 3, 32, 32], Distribution::Default, &device);
+        let [before, after] = [network, read].map(|network| {
+            let output = network.valid().forward(image.clone(), &Taps::none());
+            output.logits.into_data()
+        });
+        assert_eq!(before, after, "{name}");
+    }
 }
 
 #[test]

@@ -79,6 +79,7 @@ impl ImageNetwork for AnyNetwork {
     }
 }
 
+/// Runs the example.
 pub fn main() -> Result<(), Box<dyn std::error::Error>> {
     run_in("runs/own-student")?;
     Ok(())

@@ -277,6 +277,7 @@ impl Task for Tagging {
     }
 }
 
+/// Runs the example.
 pub fn main() -> Result<(), Box<dyn std::error::Error>> {
     run_in("runs/own-task")?;
     Ok(())

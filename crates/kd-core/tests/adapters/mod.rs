@@ -473,7 +473,7 @@ fn flows_need_two_levels_in_order() {
 
 #[test]
 fn what_a_method_says_it_reads_is_what_it_taps() {
-    for method in kd_core::methods() {
+    for method in methods() {
         let config: ObjectiveConfig =
             serde_json::from_str(&format!(r#"{{ "{}": {{}} }}"#, method.name)).unwrap();
         let config = config.with_samples(4).unwrap();

@@ -30,6 +30,9 @@ struct Job<'a, N> {
     views: Option<NonZeroU64>,
 }
 
+/// Networks after their training, with its records.
+type TrainedNow<N> = (Vec<Trained<N>>, Vec<Record>);
+
 impl<T: Task> RunContext<'_, T> {
     /// Trains what a plan says, unless an earlier run finished the same. `done` are the teacher and the
     /// finished stages.
@@ -126,7 +129,7 @@ impl<T: Task> RunContext<'_, T> {
         cache: Option<&mut TeacherCache>,
         folder: &mut Folder,
         observer: &mut dyn Observer,
-    ) -> Result<(Vec<Trained<T::Network>>, Vec<Record>), Error> {
+    ) -> Result<TrainedNow<T::Network>, Error> {
         let Job {
             plan,
             seed,

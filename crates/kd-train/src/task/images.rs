@@ -60,7 +60,7 @@ impl DataShape {
 
     /// A network of the registry for these data.
     pub fn network(&self, model: &str) -> NetworkConfig {
-        NetworkConfig::new(model, self.classes, self.channels)
+        NetworkConfig::new(model, self.classes, self.channels).with_image_size(self.height)
     }
 }
 
@@ -120,7 +120,7 @@ impl ImageNetwork for Network {
         let own = [
             ("model", self.config().model.clone()),
             ("classes", self.config().classes.to_string()),
-            ("channels", self.config().channels.to_string()),
+            ("channels", self.config().channels()?.to_string()),
         ];
         let metadata: Vec<(String, String)> = own
             .iter()

@@ -101,11 +101,11 @@ macro_rules! of_any_rank {
 
 /// [`Any::downcast_ref`] with the value back when it is of another type.
 trait DowncastRef<'a> {
-    fn as_param<P: 'static>(self) -> Result<&'a P, &'a dyn Any>;
+    fn into_param<P: 'static>(self) -> Result<&'a P, &'a dyn Any>;
 }
 
 impl<'a> DowncastRef<'a> for &'a dyn Any {
-    fn as_param<P: 'static>(self) -> Result<&'a P, &'a dyn Any> {
+    fn into_param<P: 'static>(self) -> Result<&'a P, &'a dyn Any> {
         self.downcast_ref::<P>().ok_or(self)
     }
 }
@@ -125,17 +125,17 @@ pub(super) struct FromVisitor<'a, V>(pub &'a mut V);
 
 impl<V: ModuleVisitor> AnyVisitor for FromVisitor<'_, V> {
     fn float(&mut self, param: &dyn Any) {
-        of_any_rank!(param, burn::tensor::Float, as_param, |param| self.0.visit_float(param),
+        of_any_rank!(param, burn::tensor::Float, into_param, |param| self.0.visit_float(param),
             else |other| unreachable!("{RANK}"))
     }
 
     fn int(&mut self, param: &dyn Any) {
-        of_any_rank!(param, Int, as_param, |param| self.0.visit_int(param),
+        of_any_rank!(param, Int, into_param, |param| self.0.visit_int(param),
             else |other| unreachable!("{RANK}"))
     }
 
     fn bool(&mut self, param: &dyn Any) {
-        of_any_rank!(param, Bool, as_param, |param| self.0.visit_bool(param),
+        of_any_rank!(param, Bool, into_param, |param| self.0.visit_bool(param),
             else |other| unreachable!("{RANK}"))
     }
 

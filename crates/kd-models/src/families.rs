@@ -1,0 +1,95 @@
+//! The families of image networks, a line each.
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+use kd_core::{Output, Taps};
+
+use crate::architecture::{Architecture, Named};
+use crate::backbone::Backbone;
+use crate::macs::MacCounter;
+
+macro_rules! families {
+    ($($file:ident: $network:ident;)+) => {
+        $(use crate::$file::$network;)+
+
+        /// A network of any family.
+        #[derive(Module, Debug)]
+        pub(crate) enum ImageNetwork {
+            $($network($network),)+
+        }
+
+        /// A family, and what distinguishes a network within it.
+        #[derive(Clone, Copy, Debug)]
+        pub(crate) enum Design {
+            $($network(<$network as Architecture>::Config),)+
+        }
+
+        /// Every registered name, family by family.
+        pub(crate) fn registered() -> Vec<Named<Design>> {
+            let mut names = Vec::new();
+            $(
+                let family = <$network as Architecture>::MODELS.iter();
+                names.extend(family.map(|named| named.map(Design::$network)));
+            )+
+            names
+        }
+
+        impl Design {
+            /// Builds the network; parameters are drawn when they are first used.
+            pub fn build(&self, channels: usize, classes: usize, device: &Device) -> ImageNetwork {
+                match self {
+                    $(Self::$network(config) => ImageNetwork::$network(
+                        <$network as Architecture>::new(config, channels, classes, device),
+                    ),)+
+                }
+            }
+        }
+
+        impl Backbone for ImageNetwork {
+            type Input = Tensor<4>;
+
+            fn forward(&self, input: Tensor<4>, taps: &Taps) -> Output {
+                match self {
+                    $(Self::$network(network) => network.forward(input, taps),)+
+                }
+            }
+        }
+
+        impl ImageNetwork {
+            /// See [`Architecture::count`].
+            pub fn count(&self, macs: &mut MacCounter) {
+                match self {
+                    $(Self::$network(network) => network.count(macs),)+
+                }
+            }
+
+            /// See [`Architecture::pytorch_key`].
+            pub fn pytorch_key(&self, path: &str) -> String {
+                match self {
+                    $(Self::$network(network) => network.pytorch_key(path),)+
+                }
+            }
+        }
+
+        #[cfg(test)]
+        mod tests {
+            use super::*;
+
+            #[test]
+            fn no_family_makes_the_others_carry_its_size() {
+                let sizes = [$((stringify!($network), size_of::<$network>()),)+];
+                assert!(sizes.iter().all(|(_, size)| *size < 2048), "{sizes:?}");
+            }
+        }
+    };
+}
+
+families! {
+    resnet_cifar: ResNetCifar;
+    resnet: ResNet;
+    wrn: WideResNet;
+    vgg: Vgg;
+    mobilenet_v2: MobileNetV2;
+    shufflenet_v1: ShuffleNetV1;
+    shufflenet_v2: ShuffleNetV2;
+}
