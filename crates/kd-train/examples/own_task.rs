@@ -265,14 +265,11 @@ impl Task for Tagging {
 
     fn show(&self, row: usize) -> Result<Shown, Error> {
         // Rows of padding are no rows, so tokens are counted one after the other.
-        let tokens = self.splits[2]
+        let mut tokens = self.splits[2]
             .sequences
             .iter()
             .flat_map(|sequence| (0..sequence.len()).map(move |place| (sequence, place)));
-        let (sequence, place) = tokens
-            .skip(row)
-            .next()
-            .unwrap_or((&self.splits[2].sequences[0], 0));
+        let (sequence, place) = tokens.nth(row).unwrap_or((&self.splits[2].sequences[0], 0));
         Ok(Shown::Text(format!("token {place} of {sequence:?}")))
     }
 }

@@ -25,11 +25,11 @@ fn components(folder: &Path) -> Vec<String> {
     }
     let lines = std::fs::read_to_string(folder.join("metrics.jsonl")).unwrap();
     let records = lines.lines().map(|line| Record::read(line).unwrap());
-    let step = records.filter_map(|record| match record {
+    let mut steps = records.filter_map(|record| match record {
         Record::Step(step) if step.role == Role::Distilled => Some(step),
         _ => None,
     });
-    step.last().unwrap().components.into_keys().collect()
+    steps.next_back().unwrap().components.into_keys().collect()
 }
 
 fn first_score(summary: &Summary, role: Role) -> f64 {
