@@ -6,10 +6,11 @@ use burn_flex::FlexTensor;
 use super::forward::{add, geometry, shape4};
 use super::tensor::{Dense, Map, build, dense, size};
 use super::{KernelGrads, NormGrads, NormState};
-use crate::conv::{Epilogue, depthwise, direct, weight_grad, winograd, winograd_grad};
-use crate::images::{Size, Target};
-use crate::norm::{self, Gate};
-use crate::{ConvOptions, channels, isa};
+use crate::images::{OutPtr, Size};
+use crate::nn::channels;
+use crate::nn::conv::{Epilogue, depthwise, direct, weight_grad, winograd, winograd_grad};
+use crate::nn::norm::{self, Gate};
+use crate::{ConvOptions, isa};
 
 impl KernelGrads for Flex {
     fn conv2d_input_grad(
@@ -115,7 +116,7 @@ impl KernelGrads for Flex {
         let mut parameters = None;
         let mut shortcut_grad = None;
         let dx = build(size, |dx| {
-            let mut run = |residual: Option<Target>| {
+            let mut run = |residual: Option<OutPtr>| {
                 parameters = Some(norm::grad(isa(), saved, grad.images(), dx, residual));
             };
             if shortcut && unchanged.is_none() {

@@ -5,10 +5,11 @@ use burn_flex::FlexTensor;
 
 use super::tensor::{Dense, Map, build, dense, size};
 use super::{InferenceOps, KernelOps, Maybe};
-use crate::conv::filter::{Four, Two};
-use crate::conv::{Epilogue, Geometry, depthwise, direct, winograd};
 use crate::images::Size;
-use crate::{ConvOptions, channels, isa, norm};
+use crate::nn::conv::filter::{Four, Two};
+use crate::nn::conv::{Epilogue, Geometry, depthwise, direct, winograd};
+use crate::nn::{channels, norm};
+use crate::{ConvOptions, isa};
 
 pub(super) fn geometry(input: Size, weight: [usize; 4], options: ConvOptions) -> Geometry {
     let [outputs, inputs, height, width] = weight;

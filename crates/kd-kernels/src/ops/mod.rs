@@ -14,7 +14,7 @@ pub use maps::{
     gram_of_positions, leading_vectors, leaky_relu, negative_part, one_sided_distance, products,
     rows_as_pixels, squared_distance, standardised_distance, unit_rows,
 };
-pub use relations::{correlation_distance, flow_distance, selectivity_distance, turn_distance};
+pub use relations::{correlation_distance, fsp_distance, nst_mmd, singular_vector_distance};
 
 pub use samples::{Contrasted, RowContrast, Samples, gram_of_rows};
 
