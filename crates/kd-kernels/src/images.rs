@@ -83,14 +83,14 @@ impl<'a> Images<'a> {
 
 /// Where tasks on several threads write, each its own part.
 #[derive(Clone, Copy)]
-pub(crate) struct Target(pub *mut f32);
+pub(crate) struct OutPtr(pub *mut f32);
 
 // SAFETY: the tasks that share a target write disjoint parts of it, which each use says.
-unsafe impl Send for Target {}
+unsafe impl Send for OutPtr {}
 // SAFETY: as above.
-unsafe impl Sync for Target {}
+unsafe impl Sync for OutPtr {}
 
-impl Target {
+impl OutPtr {
     /// The address `offset` values further. A method, so that closures capture the whole.
     ///
     /// # Safety

@@ -18,69 +18,34 @@
 )]
 
 #[cfg(feature = "flex")]
-mod blend;
-#[cfg(feature = "flex")]
-mod channels;
-#[cfg(feature = "flex")]
-mod chunks;
-#[cfg(feature = "flex")]
-mod contrast;
-#[cfg(feature = "flex")]
-mod conv;
-#[cfg(feature = "flex")]
-mod distance;
-#[cfg(feature = "flex")]
-mod divergence;
-#[cfg(feature = "flex")]
-mod energy;
-#[cfg(feature = "flex")]
-mod exponential;
-#[cfg(feature = "flex")]
 mod flex;
 #[cfg(feature = "flex")]
-mod flow;
-#[cfg(all(test, feature = "flex"))]
-mod guarded;
-#[cfg(feature = "flex")]
 mod images;
+pub mod layers;
 #[cfg(feature = "flex")]
-mod leading;
+mod loss;
 mod memory;
 mod mode;
 #[cfg(feature = "flex")]
-mod norm;
+mod nn;
 mod ops;
 #[cfg(feature = "flex")]
-mod pearson;
-#[cfg(feature = "flex")]
-mod pool;
-#[cfg(feature = "flex")]
-mod products;
-#[cfg(feature = "flex")]
-mod relation;
-#[cfg(feature = "flex")]
-mod rows;
-#[cfg(feature = "flex")]
-mod scratch;
-#[cfg(feature = "flex")]
 mod simd;
-#[cfg(feature = "flex")]
-mod tile;
-#[cfg(feature = "flex")]
-mod transpose;
-#[cfg(feature = "flex")]
-mod unit;
+#[cfg(all(test, feature = "flex"))]
+mod test_memory;
 
 pub use memory::keep_freed_memory;
 pub use mode::{BadMode, Mode, mode};
 pub use ops::{
-    Contrasted, ConvOptions, Normalized, RowContrast, Samples, add, affine, average_pool,
-    batch_norm, blend, boundary_distance, channels, conv2d, conv2d_fused, correlation_distance,
-    divergence_over_positions, energy, flow_distance, global_average, gram_of_channels,
+    Contrasted, ConvOptions, Epilogue, Normalized, RowContrast, Samples, add, affine, average_pool,
+    batch_norm, blend, boundary_distance, channels, conv2d, correlation_distance,
+    divergence_over_positions, energy, fsp_distance, global_average, gram_of_channels,
     gram_of_positions, gram_of_rows, interleave, leading_vectors, leaky_relu, linear,
-    negative_part, one_sided_distance, products, rows_as_pixels, selectivity_distance,
-    squared_distance, standardised_distance, turn_distance, unit_rows,
+    negative_part, nst_mmd, one_sided_distance, products, rows_as_pixels, singular_vector_distance,
+    squared_distance, standardised_distance, unit_rows,
 };
+#[cfg(feature = "flex")]
+pub use simd::Isa;
 
 #[cfg(feature = "flex")]
 pub(crate) use mode::isa;

@@ -31,7 +31,6 @@
 
 mod architecture;
 mod backbone;
-mod batch_norm;
 mod config;
 mod cost;
 mod error;
@@ -58,11 +57,11 @@ mod weights;
 mod wrn;
 
 pub use backbone::Backbone;
-pub use batch_norm::BatchNorm;
 pub use config::{InputSpec, NetworkConfig};
 pub use cost::{Cost, cost};
 pub use error::Error;
 pub use input::{Input, TokenBatch};
+pub use kd_kernels::layers::BatchNorm;
 pub use mismatch::{Mismatch, WrongShape};
 pub use network::Network;
 pub use registry::{ModelInfo, find, models};

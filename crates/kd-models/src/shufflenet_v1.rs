@@ -7,10 +7,10 @@ use burn::tensor::module::avg_pool2d;
 use burn::tensor::ops::AvgPoolOptions;
 use burn::tensor::{Device, Tensor};
 use kd_core::{Output, Taps};
+use kd_kernels::layers::BatchNorm;
 
 use crate::architecture::{Architecture, Named};
 use crate::backbone::{Backbone, Recorder};
-use crate::batch_norm::BatchNorm;
 use crate::fused::{conv_bn, conv_bn_relu};
 use crate::layers::{Conv, ConvInit, global_average, linear, shuffle_channels};
 use crate::macs::MacCounter;

@@ -8,10 +8,10 @@ use burn::tensor::module::max_pool2d;
 use burn::tensor::ops::MaxPoolOptions;
 use burn::tensor::{Device, Tensor};
 use kd_core::{Output, Taps};
+use kd_kernels::layers::BatchNorm;
 
 use crate::architecture::{Architecture, Named};
 use crate::backbone::{Backbone, Recorder};
-use crate::batch_norm::BatchNorm;
 use crate::fused::conv_bn;
 use crate::layers::{Conv, ConvInit, global_average, linear_normal};
 use crate::macs::MacCounter;

@@ -7,10 +7,10 @@ use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 use kd_core::{Output, Taps};
 use kd_kernels::add;
+use kd_kernels::layers::BatchNorm;
 
 use crate::architecture::{Architecture, Named};
 use crate::backbone::{Backbone, Recorder};
-use crate::batch_norm::BatchNorm;
 use crate::fused::{conv, conv_bn_relu};
 use crate::layers::{Conv, ConvInit, global_average, linear};
 use crate::macs::MacCounter;

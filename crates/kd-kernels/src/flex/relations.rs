@@ -5,9 +5,9 @@ use burn::backend::{Backend, Flex, backend_extension};
 use burn_flex::FlexTensor;
 
 use super::tensor::{Dense, Map, build, dense};
-use crate::flow::{self, Flow};
 use crate::isa;
-use crate::relation::{self, Relation};
+use crate::loss::channel_relations::{self, Relation};
+use crate::loss::flow::{self, Flow};
 
 /// Operations that have gradients. No gradient reaches a target.
 #[backend_extension(Flex, Autodiff)]
@@ -74,11 +74,11 @@ impl RelationOps for Flex {
 impl RelationGrads for Flex {
     fn relation(maps: [FlexTensor; 2], relation: Relation) -> (FlexTensor, Vec<f32>) {
         let [student, target] = maps.map(Map::new);
-        let maps = relation::Maps {
+        let maps = channel_relations::Maps {
             student: student.images(),
             target: target.images(),
         };
-        let (distance, saved) = relation::distance(isa(), maps, relation);
+        let (distance, saved) = channel_relations::distance(isa(), maps, relation);
         let batch = distance.len();
         (dense(distance, [batch]), saved)
     }
@@ -90,12 +90,12 @@ impl RelationGrads for Flex {
         grad: FlexTensor,
     ) -> FlexTensor {
         let ([student, target], grad) = (maps.map(Map::new), Dense::new(grad));
-        let maps = relation::Maps {
+        let maps = channel_relations::Maps {
             student: student.images(),
             target: target.images(),
         };
         build(maps.student.size, |dx| {
-            relation::grad(isa(), maps, relation, saved, grad.values(), dx);
+            channel_relations::grad(isa(), maps, relation, saved, grad.values(), dx);
         })
     }
 

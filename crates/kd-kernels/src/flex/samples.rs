@@ -7,9 +7,9 @@ use burn::backend::{Backend, Flex, TensorMetadata, backend_extension};
 use burn_flex::FlexTensor;
 
 use super::tensor::{Dense, dense, values};
-use crate::contrast::{self, Contrast, Noise, Samples};
 use crate::isa;
-use crate::rows::{self, Rows};
+use crate::loss::contrast::{self, Contrast, Noise, Samples};
+use crate::loss::gram::{self, Rows};
 
 /// Samples of the embeddings, and those that they are compared with.
 pub(crate) type Compared = Arc<[Samples; 2]>;
@@ -85,7 +85,7 @@ impl SampleOps for Flex {
         let [count, width] = [x.shape()[0], x.shape()[1]];
         let x = Dense::new(x);
         let x = Rows::new(x.values(), [count, width]);
-        dense(rows::gram(isa(), x, scale(width)), [count, count])
+        dense(gram::gram(isa(), x, scale(width)), [count, count])
     }
 
     fn kernel_noise(
@@ -119,7 +119,7 @@ impl SampleGrads for Flex {
         let (x, grad) = (Dense::new(x), Dense::new(grad));
         let x = Rows::new(x.values(), [count, width]);
         let dx = values(count * width, |dx| {
-            rows::gram_grad(isa(), x, scale(width), grad.values(), dx);
+            gram::gram_grad(isa(), x, scale(width), grad.values(), dx);
         });
         dense(dx, [count, width])
     }

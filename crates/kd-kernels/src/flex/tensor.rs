@@ -7,8 +7,8 @@ use burn::backend::DType;
 use burn::tensor::{Bytes, Shape};
 use burn_flex::{FlexTensor, Layout};
 
-use crate::images::{Images, Size, Target};
-use crate::transpose;
+use crate::images::{Images, OutPtr, Size};
+use crate::simd::transpose;
 
 /// A map whose values are channels-last.
 pub(super) struct Map {
@@ -92,14 +92,14 @@ fn pitch(layout: &Layout, size: Size) -> Option<usize> {
 }
 
 /// A dense channels-last map, written by `fill`, which must write every value.
-pub(super) fn build(size: Size, fill: impl FnOnce(Target)) -> FlexTensor {
+pub(super) fn build(size: Size, fill: impl FnOnce(OutPtr)) -> FlexTensor {
     map(values(size.len(), fill), size)
 }
 
 /// Values that `fill` writes, all of them.
-pub(super) fn values(len: usize, fill: impl FnOnce(Target)) -> Vec<f32> {
+pub(super) fn values(len: usize, fill: impl FnOnce(OutPtr)) -> Vec<f32> {
     let mut values: Vec<f32> = Vec::with_capacity(len);
-    fill(Target(values.as_mut_ptr()));
+    fill(OutPtr(values.as_mut_ptr()));
     // SAFETY: `fill` wrote all `len` values.
     unsafe { values.set_len(len) };
     values

@@ -8,9 +8,9 @@ use burn::tensor::{Tensor, module};
 #[cfg(feature = "flex")]
 use super::fast;
 #[cfg(feature = "flex")]
-use crate::distance::Rule;
+use crate::loss::distance::Rule;
 #[cfg(feature = "flex")]
-use crate::products::Along;
+use crate::loss::products::Along;
 
 /// As `kernel!`, for the operations of this file.
 macro_rules! map_kernel {

@@ -10,9 +10,9 @@ use super::maps::{
 #[cfg(feature = "flex")]
 use crate::flex::relations::RelationOps;
 #[cfg(feature = "flex")]
-use crate::flow::Flow;
+use crate::loss::channel_relations::Relation;
 #[cfg(feature = "flex")]
-use crate::relation::Relation;
+use crate::loss::flow::Flow;
 
 /// As `kernel!`, for the operations of this file.
 macro_rules! relation_kernel {
@@ -32,7 +32,7 @@ macro_rules! relation_kernel {
 ///
 /// A channel of values all within `zero` of 0 has no direction: its cosines are 0. Differentiable in the student
 /// alone.
-pub fn selectivity_distance(student: Tensor<4>, target: Tensor<4>, zero: f64) -> Tensor<1> {
+pub fn nst_mmd(student: Tensor<4>, target: Tensor<4>, zero: f64) -> Tensor<1> {
     relation_kernel!(
         &student,
         kernel_relation(
@@ -125,7 +125,7 @@ pub fn correlation_distance(student: Tensor<4>, target: Tensor<4>, zero: f64) ->
 /// one size.
 ///
 /// Differentiable in the student alone.
-pub fn flow_distance(student: [Tensor<4>; 2], target: [Tensor<4>; 2]) -> Tensor<1> {
+pub fn fsp_distance(student: [Tensor<4>; 2], target: [Tensor<4>; 2]) -> Tensor<1> {
     #[cfg(feature = "flex")]
     if fast(&student[0]) {
         return kernel_flow(student, target, Flow::Products);
@@ -139,14 +139,18 @@ pub fn flow_distance(student: [Tensor<4>; 2], target: [Tensor<4>; 2]) -> Tensor<
 /// vectors `u` and `v` of a network, `[batch, width]`.
 ///
 /// Differentiable in the student alone.
-pub fn turn_distance(student: [Tensor<2>; 2], target: [Tensor<2>; 2]) -> Tensor<1> {
+pub fn singular_vector_distance(student: [Tensor<2>; 2], target: [Tensor<2>; 2]) -> Tensor<1> {
     #[cfg(feature = "flex")]
     if fast(&student[0]) {
         let as_maps = |vectors: Tensor<2>| {
             let [batch, width] = vectors.dims();
             vectors.reshape([batch, width, 1, 1])
         };
-        return kernel_flow(student.map(as_maps), target.map(as_maps), Flow::Turn);
+        return kernel_flow(
+            student.map(as_maps),
+            target.map(as_maps),
+            Flow::SingularVectors,
+        );
     }
     let [student, target] = [student, target.map(Tensor::detach)].map(|[from, to]| {
         let difference = to.unsqueeze_dim::<3>(1) - from.unsqueeze_dim::<3>(2);

@@ -118,7 +118,7 @@ impl RowContrast {
     /// The samples as the kernels read them.
     #[cfg(feature = "flex")]
     fn on_host(&self) -> crate::flex::samples::Compared {
-        let read = |samples: &Samples| crate::contrast::Samples {
+        let read = |samples: &Samples| crate::loss::contrast::Samples {
             rows: samples.rows.clone().into_data().iter::<u32>().collect(),
             classes: samples.classes.clone().into_data().iter::<f32>().collect(),
         };

@@ -1,12 +1,17 @@
-//! Vectors of `f32`, chosen at run time by what the processor has.
+//! Vectors of `f32`, chosen at run time by what the processor has, and what kernels build of them.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+pub(crate) mod chunks;
+pub(crate) mod exponential;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod portable;
+pub(crate) mod scratch;
+pub(crate) mod tile;
+pub(crate) mod transpose;
 
 use std::fmt;
 

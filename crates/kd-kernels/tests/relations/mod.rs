@@ -2,8 +2,8 @@
 
 use burn::tensor::{Device, Tensor};
 use kd_kernels::{
-    correlation_distance, flow_distance, gram_of_channels, gram_of_positions, products,
-    selectivity_distance, turn_distance,
+    correlation_distance, fsp_distance, gram_of_channels, gram_of_positions, nst_mmd, products,
+    singular_vector_distance,
 };
 
 use crate::compared::{compare, numbers, plain};
@@ -55,11 +55,7 @@ fn selectivities_agree() {
     for (channels, size) in &PAIRS[1..] {
         let maps = shapes(*channels, *size);
         compare(&format!("{maps:?}"), &maps, &[], |maps, _| {
-            row(selectivity_distance(
-                maps[0].clone(),
-                maps[1].clone().detach(),
-                ZERO,
-            ))
+            row(nst_mmd(maps[0].clone(), maps[1].clone().detach(), ZERO))
         });
     }
 }
@@ -92,7 +88,7 @@ fn flows_agree() {
         compare(&format!("{maps:?}"), &maps, &[], |maps, _| {
             let [from, to] = [maps[0].clone(), maps[1].clone()];
             let target = [maps[2].clone().detach(), maps[3].clone().detach()];
-            row(flow_distance([from, to], target))
+            row(fsp_distance([from, to], target))
         });
     }
 }
@@ -110,7 +106,7 @@ fn turns_agree() {
             let vector = |index: usize| maps[index].clone().flatten::<2>(1, 3);
             let student = [vector(0), vector(1)];
             let target = [vector(2).detach(), vector(3).detach()];
-            row(turn_distance(student, target))
+            row(singular_vector_distance(student, target))
         });
     }
 }
@@ -124,7 +120,7 @@ fn a_silent_channel_has_no_selectivity() {
         let silent = Tensor::<4>::zeros([2, 1, height, width], &device);
         let student = Tensor::cat(vec![loud.clone(), silent], 1).require_grad();
         let target = Tensor::from_inner(plain([2, 6, height, width]));
-        let distance = selectivity_distance(student.clone(), target, ZERO);
+        let distance = nst_mmd(student.clone(), target, ZERO);
         let gradients = distance.clone().sum().backward();
         assert!(numbers(distance).iter().all(|found| found.is_finite()));
         let gradient = student.grad(&gradients).unwrap();
@@ -144,10 +140,10 @@ fn nan_stays_visible() {
         let vectors = maps.clone().map(|map| map.flatten::<2>(1, 3));
         let [of_student, of_target] = vectors;
         for found in [
-            selectivity_distance(student.clone(), target.clone(), ZERO),
+            nst_mmd(student.clone(), target.clone(), ZERO),
             correlation_distance(student.clone(), target.clone(), ZERO),
-            flow_distance([student.clone(), student], [target.clone(), target]),
-            turn_distance(
+            fsp_distance([student.clone(), student], [target.clone(), target]),
+            singular_vector_distance(
                 [of_student.clone(), of_student],
                 [of_target.clone(), of_target],
             ),

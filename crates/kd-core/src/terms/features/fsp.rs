@@ -16,7 +16,7 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use kd_kernels::flow_distance;
+use kd_kernels::fsp_distance;
 use serde::{Deserialize, Serialize};
 
 use crate::terms::adapter::Adapted;
@@ -53,7 +53,7 @@ pub fn fsp(student: [Tensor<4>; 2], teacher: [Tensor<4>; 2]) -> Result<Tensor<1>
     let ([from, to], [taught_from, taught_to]) = (student, teacher);
     let [from, to] = at_one_size(from, to);
     let taught = at_one_size(taught_from.detach(), taught_to.detach());
-    Ok(flow_distance([from, to], taught).mean())
+    Ok(fsp_distance([from, to], taught).mean())
 }
 
 /// Parameters of [`Fsp`].

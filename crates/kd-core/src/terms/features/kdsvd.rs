@@ -17,7 +17,7 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use kd_kernels::{gram_of_channels, gram_of_positions, leading_vectors, turn_distance};
+use kd_kernels::{gram_of_channels, gram_of_positions, leading_vectors, singular_vector_distance};
 use serde::{Deserialize, Serialize};
 
 use crate::terms::adapter::Adapted;
@@ -70,7 +70,7 @@ fn vectors(student: Tensor<4>, teacher: Tensor<4>) -> Result<(Tensor<2>, Tensor<
 /// The loss from the vectors `[batch, channels]` of two levels of each network.
 fn compare(student: [Tensor<2>; 2], teacher: [Tensor<2>; 2]) -> Tensor<1> {
     let [from, to] = [&student[0], &student[1]].map(|vectors| vectors.dims()[1]);
-    turn_distance(student, teacher).mean() * (from * to) as f64
+    singular_vector_distance(student, teacher).mean() * (from * to) as f64
 }
 
 /// First right singular vectors `[batch, channels]`, turned to those of `like`.

@@ -18,7 +18,7 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use kd_kernels::selectivity_distance;
+use kd_kernels::nst_mmd;
 use serde::{Deserialize, Serialize};
 
 use crate::terms::maps::{LevelPair, at_one_size, pair_levels, sum_over, taps};
@@ -49,7 +49,7 @@ pub(in crate::terms) const ABOUT: About = About {
 pub fn nst(student: Tensor<4>, teacher: Tensor<4>) -> Result<Tensor<1>, Error> {
     check::same_batch("nst", &student, &teacher)?;
     let [student, teacher] = at_one_size(student, teacher.detach()).map(for_products);
-    Ok(selectivity_distance(student, teacher, ZERO).mean())
+    Ok(nst_mmd(student, teacher, ZERO).mean())
 }
 
 /// Parameters of [`Nst`].

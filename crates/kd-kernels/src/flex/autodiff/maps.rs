@@ -8,13 +8,13 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, AutodiffBackend};
 
 use super::{mark, plus, shape4, take};
-use crate::distance::Rule;
-use crate::divergence::Softmax;
 use crate::flex::maps::{MapGrads, MapOps};
 use crate::flex::{KernelGrads, Maybe};
-use crate::leading::{Iterations, Trace};
-use crate::pearson;
-use crate::products::Along;
+use crate::loss::distance::Rule;
+use crate::loss::divergence::Softmax;
+use crate::loss::power_iteration::{Iterations, Trace};
+use crate::loss::products::Along;
+use crate::loss::standardised;
 
 /// Defines an operation with one parent, whose gradient is `$gradient` of the output's and the state.
 macro_rules! of_one_parent {
@@ -62,9 +62,11 @@ of_one_parent!(Distance, (Maps<B>, Option<FloatTensor<B>>, Rule), |grad,
     B::distance_grad(maps, margin, rule, grad)
 });
 
-of_one_parent!(Pearson, (Maps<B>, pearson::Saved), |grad, (maps, saved)| {
-    B::pearson_grad(maps, saved, grad)
-});
+of_one_parent!(
+    Pearson,
+    (Maps<B>, standardised::Saved),
+    |grad, (maps, saved)| B::pearson_grad(maps, saved, grad)
+);
 
 of_one_parent!(Divergence, (Maps<B>, f64, [Softmax; 2]), |grad,
                                                           (

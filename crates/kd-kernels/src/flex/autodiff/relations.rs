@@ -10,8 +10,8 @@ use burn::backend::tensor::FloatTensor;
 use super::{mark, plus, take};
 use crate::flex::KernelGrads;
 use crate::flex::relations::{RelationGrads, RelationOps};
-use crate::flow;
-use crate::relation;
+use crate::loss::channel_relations;
+use crate::loss::flow;
 
 #[derive(Debug)]
 struct Relation;
@@ -20,7 +20,7 @@ struct Relation;
 type State<B, C> = ([FloatTensor<B>; 2], C, Vec<f32>);
 
 impl<B: KernelGrads + RelationGrads> Backward<B, 1> for Relation {
-    type State = State<B, relation::Relation>;
+    type State = State<B, channel_relations::Relation>;
 
     fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
         let [node] = ops.parents;
@@ -54,7 +54,7 @@ impl<B: RelationOps + RelationGrads + KernelGrads, C: CheckpointStrategy> Relati
     fn kernel_relation(
         student: FloatTensor<Self>,
         target: FloatTensor<Self>,
-        relation: relation::Relation,
+        relation: channel_relations::Relation,
     ) -> FloatTensor<Self> {
         let ((student, node), (target, _)) = (student.into_parts(), target.into_parts());
         let maps = [student, target];

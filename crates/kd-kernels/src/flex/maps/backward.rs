@@ -4,14 +4,16 @@ use burn::backend::{Flex, TensorMetadata};
 use burn_flex::FlexTensor;
 
 use super::{MapGrads, compare, inverse, share};
-use crate::blend::{self, Blend};
-use crate::distance::{self, Rule};
-use crate::divergence::{self, Softmax};
 use crate::flex::tensor::{Dense, Map, build, dense, values};
 use crate::images::Size;
-use crate::leading::{self, Iterations, Trace};
-use crate::products::{self, Along};
-use crate::{channels, energy, isa, pearson, pool, unit};
+use crate::isa;
+use crate::loss::blend::{self, Blend};
+use crate::loss::distance::{self, Rule};
+use crate::loss::divergence::{self, Softmax};
+use crate::loss::power_iteration::{self, Iterations, Trace};
+use crate::loss::products::{self, Along};
+use crate::loss::{energy, normalise_rows, standardised};
+use crate::nn::{channels, pool};
 
 /// A map whose pixels are those of `x` times `matrices` `[batch, channels of x, channels]`, by the number of
 /// positions: the gradient of a factor of [`outer`].
@@ -45,20 +47,24 @@ impl MapGrads for Flex {
         student: FlexTensor,
         target: FlexTensor,
         epsilon: f64,
-    ) -> (FlexTensor, pearson::Saved) {
+    ) -> (FlexTensor, standardised::Saved) {
         let [student, target] = [student, target].map(Map::new);
         let (distance, saved) =
-            pearson::distance(isa(), student.images(), target.images(), epsilon);
+            standardised::distance(isa(), student.images(), target.images(), epsilon);
         let channels = distance.len();
         (dense(distance, [channels]), saved)
     }
 
-    fn pearson_grad(maps: [FlexTensor; 2], saved: pearson::Saved, grad: FlexTensor) -> FlexTensor {
+    fn pearson_grad(
+        maps: [FlexTensor; 2],
+        saved: standardised::Saved,
+        grad: FlexTensor,
+    ) -> FlexTensor {
         let [student, target] = maps.map(Map::new);
         let [student, target] = [student.images(), target.images()];
         let grad = Dense::new(grad);
         build(student.size, |dx| {
-            pearson::grad(isa(), student, target, &saved, grad.values(), dx);
+            standardised::grad(isa(), student, target, &saved, grad.values(), dx);
         })
     }
 
@@ -147,7 +153,7 @@ impl MapGrads for Flex {
         let x = Dense::new(x);
         let mut factors = Vec::new();
         let y = values(x.values().len(), |y| {
-            factors = unit::unit(isa(), x.values(), shape[1], zero as f32, y);
+            factors = normalise_rows::unit(isa(), x.values(), shape[1], zero as f32, y);
         });
         (dense(y, shape), factors)
     }
@@ -156,7 +162,9 @@ impl MapGrads for Flex {
         let shape = y.shape();
         let (y, grad) = (Dense::new(y), Dense::new(grad));
         let (y, grad) = (y.values(), grad.values());
-        let dx = values(y.len(), |dx| unit::grad(isa(), y, factors, grad, dx));
+        let dx = values(y.len(), |dx| {
+            normalise_rows::grad(isa(), y, factors, grad, dx)
+        });
         dense(dx, shape)
     }
 
@@ -173,7 +181,7 @@ impl MapGrads for Flex {
         );
         let (matrices, start) = (Dense::new(matrices), Dense::new(start));
         let (matrices, start) = (matrices.values(), start.values());
-        let traces = leading::find(isa(), matrices, start, shape[1], iterations);
+        let traces = power_iteration::find(isa(), matrices, start, shape[1], iterations);
         let found: Vec<&[f32]> = traces.iter().map(Trace::vector).collect();
         (dense(found.concat(), shape), traces)
     }
@@ -185,7 +193,7 @@ impl MapGrads for Flex {
     ) -> FlexTensor {
         let shape = matrices.shape();
         let (matrices, grad) = (Dense::new(matrices), Dense::new(grad));
-        let gradient = leading::grad(isa(), matrices.values(), traces, grad.values());
+        let gradient = power_iteration::grad(isa(), matrices.values(), traces, grad.values());
         dense(gradient, shape)
     }
 }

@@ -4,14 +4,16 @@ use burn::backend::Flex;
 use burn_flex::FlexTensor;
 
 use super::{MapGrads, MapOps, compare, inverse, share};
-use crate::blend::{self, Blend};
-use crate::distance::{self, Rule};
 use crate::flex::Maybe;
 use crate::flex::tensor::{Map, build, dense, values};
 use crate::images::Size;
-use crate::leading::Iterations;
-use crate::products::{self, Along};
-use crate::{channels, energy, isa, pool};
+use crate::isa;
+use crate::loss::blend::{self, Blend};
+use crate::loss::distance::{self, Rule};
+use crate::loss::energy;
+use crate::loss::power_iteration::Iterations;
+use crate::loss::products::{self, Along};
+use crate::nn::{channels, pool};
 
 /// Means over positions of products of channels.
 fn outer(a: &Map, b: &Map) -> FlexTensor {

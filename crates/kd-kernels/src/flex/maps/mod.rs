@@ -9,12 +9,12 @@ use burn_flex::FlexTensor;
 
 use super::Maybe;
 use super::tensor::{Dense, Map};
-use crate::distance::{Compared, Rule};
-use crate::divergence::Softmax;
 use crate::images::Images;
-use crate::leading::{Iterations, Trace};
-use crate::pearson;
-use crate::products::Along;
+use crate::loss::distance::{DistanceArgs, Rule};
+use crate::loss::divergence::Softmax;
+use crate::loss::power_iteration::{Iterations, Trace};
+use crate::loss::products::Along;
+use crate::loss::standardised;
 
 /// Operations that have gradients. No gradient reaches a `target`.
 #[backend_extension(Flex, Autodiff)]
@@ -92,11 +92,11 @@ pub(crate) trait MapGrads: Backend {
         student: FloatTensor<Self>,
         target: FloatTensor<Self>,
         epsilon: f64,
-    ) -> (FloatTensor<Self>, pearson::Saved);
+    ) -> (FloatTensor<Self>, standardised::Saved);
 
     fn pearson_grad(
         maps: [FloatTensor<Self>; 2],
-        saved: pearson::Saved,
+        saved: standardised::Saved,
         grad: FloatTensor<Self>,
     ) -> FloatTensor<Self>;
 
@@ -160,13 +160,13 @@ fn compare<R>(
     [student, target]: [FlexTensor; 2],
     margin: Option<FlexTensor>,
     rule: Rule,
-    work: impl FnOnce(Compared) -> R,
+    work: impl FnOnce(DistanceArgs) -> R,
 ) -> R {
     let [student, target] = [student, target].map(Map::new);
     let channels = student.images().size.channels;
     let none = vec![0.0; channels];
     let margin = margin.map(Dense::new);
-    work(Compared {
+    work(DistanceArgs {
         student: student.images(),
         target: target.images(),
         margin: margin.as_ref().map_or(&none, Dense::values),

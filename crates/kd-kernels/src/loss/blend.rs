@@ -1,0 +1,165 @@
+//! Two maps mixed position by position: the fusion of knowledge review.
+
+use rayon::prelude::*;
+
+use crate::images::{Images, OutPtr, Size};
+use crate::simd::{Isa, Kernel, Simd};
+
+/// `a` at full size, `b` of which each value stands for a block, and a share of each for every pixel of
+/// `a`, `[batch, height, width, 2]`.
+#[derive(Clone, Copy)]
+pub(crate) struct Blend<'a> {
+    pub a: Images<'a>,
+    pub b: Images<'a>,
+    pub shares: Images<'a>,
+}
+
+impl Blend<'_> {
+    /// Sides of a block.
+    fn block(&self) -> [usize; 2] {
+        let (full, small) = (self.a.size, self.b.size);
+        let sides = [full.height / small.height, full.width / small.width];
+        let repeated = Size {
+            height: small.height * sides[0],
+            width: small.width * sides[1],
+            ..small
+        };
+        assert_eq!(full, repeated, "one map is the other's size or divides it");
+        let shares = Size {
+            channels: 2,
+            ..full
+        };
+        assert_eq!(shares, self.shares.size, "two shares for each pixel");
+        sides
+    }
+
+    /// The pixel of `b` that stands for a pixel of `a`.
+    #[inline(always)]
+    fn small(&self, pixel: usize, [height, width]: [usize; 2]) -> usize {
+        let (row, column) = (pixel / self.a.size.width, pixel % self.a.size.width);
+        row / height * self.b.size.width + column / width
+    }
+}
+
+/// `a · share₀ + b · share₁`, written over `y`, which is dense.
+pub(crate) fn blend(isa: Isa, blend: Blend, y: OutPtr) {
+    let block = blend.block();
+    let size = blend.a.size;
+    (0..size.batch * size.height)
+        .into_par_iter()
+        .for_each(|row| {
+            isa.run(Mix {
+                blend,
+                block,
+                row,
+                y,
+            });
+        });
+}
+
+/// A row of the output.
+struct Mix<'a> {
+    blend: Blend<'a>,
+    block: [usize; 2],
+    row: usize,
+    y: OutPtr,
+}
+
+impl Kernel for Mix<'_> {
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let Blend { a, b, shares } = self.blend;
+        let channels = a.size.channels;
+        for pixel in self.row * a.size.width..(self.row + 1) * a.size.width {
+            let shares = shares.pixel(pixel);
+            let other = b.pixel(self.blend.small(pixel, self.block));
+            // SAFETY: each task writes its own row.
+            let y = unsafe { self.y.part(pixel * channels, channels) };
+            for (y, (a, b)) in y.iter_mut().zip(a.pixel(pixel).iter().zip(other)) {
+                *y = a * shares[0] + b * shares[1];
+            }
+        }
+    }
+}
+
+/// Where the gradients of a blend go; all dense.
+#[derive(Clone, Copy)]
+pub(crate) struct Grads {
+    pub a: OutPtr,
+    pub b: OutPtr,
+    pub shares: OutPtr,
+}
+
+/// The gradients of `a`, `b` and the shares.
+pub(crate) fn grad(isa: Isa, blend: Blend, grad: Images, to: Grads) {
+    let block = blend.block();
+    assert_eq!(grad.size, blend.a.size, "one gradient for each value");
+    let small = blend.b.size;
+    (0..small.batch * small.height)
+        .into_par_iter()
+        .for_each(|row| {
+            isa.run(Unmix {
+                blend,
+                block,
+                grad: &grad,
+                row,
+                to,
+            });
+        });
+}
+
+/// A row of `b`, and the rows of `a` that it stands for.
+struct Unmix<'a> {
+    blend: Blend<'a>,
+    block: [usize; 2],
+    grad: &'a Images<'a>,
+    row: usize,
+    to: Grads,
+}
+
+/// Values that are summed side by side.
+const LANES: usize = 16;
+
+#[inline(always)]
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+    let mut sums = [0.0f32; LANES];
+    for (a, b) in a.iter().zip(b) {
+        for lane in 0..LANES {
+            sums[lane] += a[lane] * b[lane];
+        }
+    }
+    let rest = a_rest.iter().zip(b_rest).map(|(a, b)| a * b);
+    sums.into_iter().chain(rest).sum()
+}
+
+impl Kernel for Unmix<'_> {
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let Blend { a, b, shares } = self.blend;
+        let (channels, width) = (a.size.channels, a.size.width);
+        let small = self.row * b.size.width * channels;
+        // SAFETY: each task writes its own row of `b`.
+        unsafe { self.to.b.part(small, b.size.width * channels) }.fill(0.0);
+        let rows = self.row * self.block[0]..(self.row + 1) * self.block[0];
+        for pixel in rows.start * width..rows.end * width {
+            let (grad, share) = (self.grad.pixel(pixel), shares.pixel(pixel));
+            let other = self.blend.small(pixel, self.block);
+            // SAFETY: each task writes its own rows of `a` and the shares.
+            let (of_a, of_shares) = unsafe {
+                let of_a = self.to.a.part(pixel * channels, channels);
+                (of_a, self.to.shares.part(pixel * 2, 2))
+            };
+            of_shares[0] = dot(grad, a.pixel(pixel));
+            of_shares[1] = dot(grad, b.pixel(other));
+            for (of_a, grad) in of_a.iter_mut().zip(grad) {
+                *of_a = grad * share[0];
+            }
+            // SAFETY: this pixel of `b` stands in the task's own row.
+            let of_b = unsafe { self.to.b.part(other * channels, channels) };
+            for (of_b, grad) in of_b.iter_mut().zip(grad) {
+                *of_b += grad * share[1];
+            }
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! How strong a map is at each position: the mean over channels of its squares.
+
+use crate::images::{Images, OutPtr};
+use crate::simd::chunks;
+use crate::simd::{Isa, Kernel, Simd};
+
+/// Values that are summed side by side.
+const LANES: usize = 16;
+
+/// Mean over channels of the squares, a value a pixel, written over `y`.
+pub(crate) fn energy(isa: Isa, x: Images, y: OutPtr) {
+    chunks::each(x.size, |first, count| {
+        isa.run(Energy {
+            x: &x,
+            first,
+            count,
+            y,
+        });
+    });
+}
+
+struct Energy<'a> {
+    x: &'a Images<'a>,
+    first: usize,
+    count: usize,
+    y: OutPtr,
+}
+
+impl Kernel for Energy<'_> {
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let scale = 1.0 / self.x.size.channels as f32;
+        // SAFETY: each task writes its own pixels.
+        let y = unsafe { self.y.part(self.first, self.count) };
+        for (y, pixel) in y.iter_mut().zip(self.first..) {
+            let (blocks, rest) = self.x.pixel(pixel).as_chunks::<LANES>();
+            let mut sums = [0.0f32; LANES];
+            for block in blocks {
+                for lane in 0..LANES {
+                    sums[lane] += block[lane] * block[lane];
+                }
+            }
+            for (sum, x) in sums.iter_mut().zip(rest) {
+                *sum += x * x;
+            }
+            *y = sums.iter().sum::<f32>() * scale;
+        }
+    }
+}
+
+/// The gradient of `x`, given that of each pixel's energy, written over `dx`, which is dense.
+pub(crate) fn grad(isa: Isa, x: Images, grad: &[f32], dx: OutPtr) {
+    assert_eq!(grad.len(), x.size.pixels(), "one gradient for each pixel");
+    chunks::each(x.size, |first, count| {
+        isa.run(Grad {
+            x: &x,
+            grad: &grad[first..first + count],
+            first,
+            dx,
+        });
+    });
+}
+
+struct Grad<'a> {
+    x: &'a Images<'a>,
+    grad: &'a [f32],
+    first: usize,
+    dx: OutPtr,
+}
+
+impl Kernel for Grad<'_> {
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let channels = self.x.size.channels;
+        let scale = 2.0 / channels as f32;
+        for (grad, pixel) in self.grad.iter().zip(self.first..) {
+            // SAFETY: each task writes its own pixels.
+            let dx = unsafe { self.dx.part(pixel * channels, channels) };
+            for (dx, x) in dx.iter_mut().zip(self.x.pixel(pixel)) {
+                *dx = x * (grad * scale);
+            }
+        }
+    }
+}

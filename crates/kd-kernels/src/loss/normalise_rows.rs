@@ -1,0 +1,150 @@
+//! Rows brought to length 1.
+
+use rayon::prelude::*;
+
+use crate::images::OutPtr;
+use crate::simd::{Isa, Kernel, Simd};
+
+/// Values that are summed side by side.
+const LANES: usize = 16;
+/// Values of a task.
+const VALUES: usize = 1 << 14;
+
+/// `Σ f(x, y)` over both rows.
+#[inline(always)]
+pub(crate) fn sum(x: &[f32], y: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
+    let ((x, x_rest), (y, y_rest)) = (x.as_chunks::<LANES>(), y.as_chunks::<LANES>());
+    let mut sums = [0.0f32; LANES];
+    for (x, y) in x.iter().zip(y) {
+        for lane in 0..LANES {
+            sums[lane] += f(x[lane], y[lane]);
+        }
+    }
+    let rest = x_rest.iter().zip(y_rest).map(|(x, y)| f(*x, *y));
+    sums.into_iter().chain(rest).sum()
+}
+
+/// The largest size of an entry; NaN where there is one.
+#[inline(always)]
+pub(crate) fn largest(row: &[f32]) -> f32 {
+    let (blocks, rest) = row.as_chunks::<LANES>();
+    let mut found = [0.0f32; LANES];
+    let larger = |a: f32, b: f32| if b.abs() <= a { a } else { b.abs() };
+    for block in blocks {
+        for lane in 0..LANES {
+            found[lane] = larger(found[lane], block[lane]);
+        }
+    }
+    found.iter().chain(rest).fold(0.0, |a, b| larger(a, *b))
+}
+
+/// Rows to a task, which does not depend on the number of threads.
+fn rows(width: usize) -> usize {
+    (VALUES / width.max(1)).max(1)
+}
+
+/// Writes every row divided by its length over `y`, rows without an entry above `zero` as they are, and
+/// returns for each what it was multiplied by, or NaN where it was not.
+pub(crate) fn unit(isa: Isa, x: &[f32], width: usize, zero: f32, y: OutPtr) -> Vec<f32> {
+    let step = rows(width);
+    let mut factors = vec![f32::NAN; x.len() / width.max(1)];
+    factors
+        .par_chunks_mut(step)
+        .enumerate()
+        .for_each(|(task, factors)| {
+            let first = task * step * width;
+            isa.run(Unit {
+                x: &x[first..][..factors.len() * width],
+                width,
+                zero,
+                factors,
+                // SAFETY: the task's rows lie within the output.
+                y: OutPtr(unsafe { y.at(first) }),
+            });
+        });
+    factors
+}
+
+struct Unit<'a> {
+    x: &'a [f32],
+    width: usize,
+    zero: f32,
+    factors: &'a mut [f32],
+    y: OutPtr,
+}
+
+impl Kernel for Unit<'_> {
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let rows = self.x.chunks_exact(self.width.max(1)).zip(self.factors);
+        for (index, (x, factor)) in rows.enumerate() {
+            // SAFETY: each task writes its own rows.
+            let y = unsafe { self.y.part(index * self.width, self.width) };
+            let largest = largest(x);
+            if largest <= self.zero {
+                y.copy_from_slice(x);
+                continue;
+            }
+            // Divided by the largest entry first, no square overflows.
+            let scale = 1.0 / largest;
+            let length = sum(x, x, |a, b| (a * scale) * (b * scale)).sqrt();
+            *factor = scale / length;
+            for (y, x) in y.iter_mut().zip(x) {
+                *y = x * scale / length;
+            }
+        }
+    }
+}
+
+/// The gradient of `x`, given [`unit`]'s output `y`, its factors and its gradient, written over `dx`.
+pub(crate) fn grad(isa: Isa, y: &[f32], factors: &[f32], grad: &[f32], dx: OutPtr) {
+    assert_eq!(y.len(), grad.len(), "one gradient for each value");
+    let width = y.len() / factors.len().max(1);
+    let step = rows(width);
+    factors
+        .par_chunks(step)
+        .enumerate()
+        .for_each(|(task, factors)| {
+            let first = task * step * width;
+            let len = factors.len() * width;
+            isa.run(Slopes {
+                y: &y[first..][..len],
+                grad: &grad[first..][..len],
+                width,
+                factors,
+                // SAFETY: the task's rows lie within the output.
+                dx: OutPtr(unsafe { dx.at(first) }),
+            });
+        });
+}
+
+struct Slopes<'a> {
+    y: &'a [f32],
+    grad: &'a [f32],
+    width: usize,
+    factors: &'a [f32],
+    dx: OutPtr,
+}
+
+impl Kernel for Slopes<'_> {
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let width = self.width.max(1);
+        let rows = self
+            .y
+            .chunks_exact(width)
+            .zip(self.grad.chunks_exact(width));
+        for (index, ((y, grad), factor)) in rows.zip(self.factors).enumerate() {
+            // SAFETY: each task writes its own rows.
+            let dx = unsafe { self.dx.part(index * width, width) };
+            if factor.is_nan() {
+                dx.copy_from_slice(grad);
+                continue;
+            }
+            let along = sum(y, grad, |y, grad| y * grad);
+            for (dx, (y, grad)) in dx.iter_mut().zip(y.iter().zip(grad)) {
+                *dx = (grad - y * along) * factor;
+            }
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! The gradient of a convolution's weight: a tile of (tap, input channel) × output channels stays
+//! in registers while all pixels of a part of the batch pass by.
+
+use rayon::prelude::*;
+
+use super::Geometry;
+use super::pack::{Block, blocks};
+use super::padded::Padding;
+use crate::images::{Images, OutPtr};
+use crate::simd::scratch;
+use crate::simd::{Isa, Kernel, Simd, with_tile_rows};
+
+/// Most parts that a batch is divided into. It does not depend on the number of threads, so
+/// neither do the sums.
+const PARTS: usize = 16;
+/// Most values that the parts' sums may take together; wide layers divide their outputs instead.
+const SUMS: usize = 1 << 18;
+/// Tasks to aim at.
+const TASKS: usize = 16;
+/// Pixels taken at a time where they need no padding.
+const RUN: usize = 256;
+
+/// Gradient `[outputs, inputs of a group, kernel...]` of the weight.
+pub(crate) fn weight_grad(isa: Isa, geometry: &Geometry, input: Images, grad: Images) -> Vec<f32> {
+    let (inputs, outputs) = (geometry.group_inputs(), geometry.group_outputs());
+    let padding = Padding::of(geometry);
+    let dense = padding.is_none(&input);
+    let pitch = if dense {
+        input.pitch
+    } else {
+        input.size.channels
+    };
+    let at = |row: usize, column: usize| (row * padding.width + column) * pitch;
+    let rows: Vec<u32> = (0..geometry.kernel[0])
+        .flat_map(|i| (0..geometry.kernel[1]).map(move |j| at(i, j)))
+        .flat_map(|start| (start..start + inputs).map(|row| row as u32))
+        .collect();
+    let out = grad.size;
+    let sources: Vec<u32> = (0..out.height)
+        .flat_map(|r| (0..out.width).map(move |c| (r, c)))
+        .map(|(r, c)| at(r * geometry.stride[0], c * geometry.stride[1]) as u32)
+        .collect();
+
+    let blocks: Vec<Block> = blocks(rows.len(), outputs, isa.lanes()).collect();
+    let sums = rows.len() * outputs.next_multiple_of(isa.lanes());
+    let batch = input.size.batch;
+    let parts = PARTS.min(batch.max(1)).min((SUMS / sums.max(1)).max(1));
+    let share = blocks.len().div_ceil((TASKS / parts).max(1)).max(1);
+    let tasks: Vec<(usize, &[Block])> = (0..parts)
+        .flat_map(|part| blocks.chunks(share).map(move |blocks| (part, blocks)))
+        .collect();
+
+    let mut total = vec![0.0f32; geometry.weight_len()];
+    for group in 0..geometry.groups {
+        let mut partial = vec![0.0f32; parts * sums];
+        let target = OutPtr(partial.as_mut_ptr());
+        tasks.par_iter().for_each(|&(part, blocks)| {
+            let run = |x: &[f32], dy: &[f32], sources: Sources, count: usize| {
+                isa.run(Tiles {
+                    x: x.as_ptr(),
+                    dy: dy.as_ptr(),
+                    dy_pitch: grad.pitch,
+                    sources,
+                    count,
+                    rows: &rows,
+                    blocks,
+                    // SAFETY: each task has other blocks of sums, or another part.
+                    sums: OutPtr(unsafe { target.at(part * sums) }),
+                });
+            };
+            let images = (part * batch / parts)..((part + 1) * batch / parts);
+            let (x_first, dy_first) = (group * inputs, group * outputs);
+            if geometry.is_pointwise() {
+                let area = out.area();
+                let mut first = images.start * area;
+                while first < images.end * area {
+                    let count = RUN.min(images.end * area - first);
+                    let x = &input.data[first * input.pitch + x_first..];
+                    let dy = &grad.data[first * grad.pitch + dy_first..];
+                    run(x, dy, Sources::Every(input.pitch), count);
+                    first += count;
+                }
+                return;
+            }
+            for index in images {
+                let dy = &grad.data[index * grad.image_pitch() + dy_first..];
+                let list = Sources::List(&sources);
+                if dense {
+                    let x = &input.data[index * input.image_pitch() + x_first..];
+                    run(x, dy, list, sources.len());
+                } else {
+                    scratch::with(padding.len(input.size.channels), |padded| {
+                        padding.copy(&input, index, padded);
+                        run(&padded[x_first..], dy, list, sources.len());
+                    });
+                }
+            }
+        });
+        let size = outputs * inputs * geometry.taps();
+        let weight = &mut total[group * size..][..size];
+        unpack(isa, geometry, &blocks, &partial, parts, weight);
+    }
+    total
+}
+
+/// Adds the parts up in their order and brings the sum into the order of the weight.
+fn unpack(
+    isa: Isa,
+    geometry: &Geometry,
+    blocks: &[Block],
+    partial: &[f32],
+    parts: usize,
+    weight: &mut [f32],
+) {
+    let (inputs, taps) = (geometry.group_inputs(), geometry.taps());
+    let lanes = isa.lanes();
+    let sums = partial.len() / parts;
+    weight
+        .par_chunks_mut((inputs * taps).max(1))
+        .enumerate()
+        .for_each(|(output, weight)| {
+            let block = &blocks[output / (super::pack::WIDE * lanes)];
+            let column = output - block.first;
+            let stride = block.registers * lanes;
+            for input in 0..inputs {
+                for tap in 0..taps {
+                    let row = tap * inputs + input;
+                    let index = block.start + row * stride + column;
+                    weight[input * taps + tap] =
+                        (0..parts).map(|part| partial[part * sums + index]).sum();
+                }
+            }
+        });
+}
+
+/// Where the values of pixel `i` begin.
+#[derive(Clone, Copy)]
+enum Sources<'a> {
+    Every(usize),
+    List(&'a [u32]),
+}
+
+/// Adds `Σ_pixels x[row] · dy[column]` to the sums, laid out like packed weights.
+struct Tiles<'a> {
+    x: *const f32,
+    dy: *const f32,
+    dy_pitch: usize,
+    sources: Sources<'a>,
+    count: usize,
+    rows: &'a [u32],
+    blocks: &'a [Block],
+    sums: OutPtr,
+}
+
+impl Kernel for Tiles<'_> {
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        // SAFETY: the plan's offsets lie within the padded image and the gradient.
+        unsafe { with_tile_rows!(S::LANES, |R| self.all::<S, R, { 2 * R }>()) }
+    }
+}
+
+impl Tiles<'_> {
+    #[inline(always)]
+    unsafe fn all<S: Simd, const R2: usize, const R1: usize>(&self) {
+        for block in self.blocks {
+            // SAFETY: as in `run`.
+            unsafe {
+                match block.registers {
+                    2 => self.block::<S, R2, 2>(block),
+                    _ => self.block::<S, R1, 1>(block),
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn block<S: Simd, const R: usize, const Z: usize>(&self, block: &Block) {
+        let mut row = 0;
+        while row < self.rows.len() {
+            // SAFETY: as in `run`.
+            unsafe {
+                match self.sources {
+                    Sources::Every(pitch) => self.tile::<S, R, Z>(block, row, |i| i * pitch),
+                    Sources::List(list) => {
+                        self.tile::<S, R, Z>(block, row, |i| *list.get_unchecked(i) as usize)
+                    }
+                }
+            }
+            row += R;
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn tile<S: Simd, const R: usize, const Z: usize>(
+        &self,
+        block: &Block,
+        row: usize,
+        source: impl Fn(usize) -> usize,
+    ) {
+        // SAFETY: as in `run`; the last tile repeats its last row and does not store it.
+        unsafe {
+            let valid = (self.rows.len() - row).min(R);
+            let mut x = [self.x; R];
+            let mut sums = [[S::zero(); Z]; R];
+            let at = |r: usize, z: usize| {
+                let index = block.start + (row + r) * Z * S::LANES + z * S::LANES;
+                self.sums.at(index)
+            };
+            for r in 0..R {
+                let index = (row + r).min(self.rows.len() - 1);
+                x[r] = self.x.add(*self.rows.get_unchecked(index) as usize);
+                if r < valid {
+                    for z in 0..Z {
+                        sums[r][z] = S::load(at(r, z));
+                    }
+                }
+            }
+            let full = block.columns == Z * S::LANES;
+            let mut dy = self.dy.add(block.first);
+            for i in 0..self.count {
+                let from = source(i);
+                let mut d = [S::zero(); Z];
+                for z in 0..Z {
+                    let part = dy.add(z * S::LANES);
+                    d[z] = if full {
+                        S::load(part)
+                    } else {
+                        S::load_up_to(part, block.columns - z * S::LANES)
+                    };
+                }
+                dy = dy.add(self.dy_pitch);
+                for r in 0..R {
+                    let value = S::splat(*x[r].add(from));
+                    for z in 0..Z {
+                        sums[r][z] = S::fma(value, d[z], sums[r][z]);
+                    }
+                }
+            }
+            // Constant bounds keep the sums in registers.
+            for r in 0..R {
+                if r < valid {
+                    for z in 0..Z {
+                        S::store(at(r, z), sums[r][z]);
+                    }
+                }
+            }
+        }
+    }
+}

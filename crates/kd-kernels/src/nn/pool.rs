@@ -1,0 +1,110 @@
+//! Averages over blocks of a map that divide it evenly.
+
+use rayon::prelude::*;
+
+use crate::images::{Images, OutPtr, Size};
+use crate::simd::{Isa, Kernel, Simd};
+
+/// Sides of a block of which the output has one value.
+fn block(input: Size, output: Size) -> [usize; 2] {
+    let sides = [input.height / output.height, input.width / output.width];
+    assert_eq!(
+        [input.height, input.width],
+        [output.height * sides[0], output.width * sides[1]],
+        "blocks divide a map evenly"
+    );
+    sides
+}
+
+/// The mean of each block, written over `y`, which is dense.
+pub(crate) fn average(isa: Isa, x: Images, output: Size, y: OutPtr) {
+    let block = block(x.size, output);
+    (0..output.batch * output.height)
+        .into_par_iter()
+        .for_each(|row| {
+            isa.run(Average {
+                x: &x,
+                block,
+                width: output.width,
+                row,
+                y,
+            });
+        });
+}
+
+/// A row of the output.
+struct Average<'a> {
+    x: &'a Images<'a>,
+    block: [usize; 2],
+    width: usize,
+    row: usize,
+    y: OutPtr,
+}
+
+impl Kernel for Average<'_> {
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let channels = self.x.size.channels;
+        let [height, width] = self.block;
+        let scale = 1.0 / (height * width) as f32;
+        for column in 0..self.width {
+            let to = (self.row * self.width + column) * channels;
+            // SAFETY: each task writes its own row.
+            let y = unsafe { self.y.part(to, channels) };
+            for row in 0..height {
+                let line = (self.row * height + row) * self.x.size.width + column * width;
+                for pixel in line..line + width {
+                    let x = self.x.pixel(pixel).iter();
+                    if pixel == line && row == 0 {
+                        y.iter_mut().zip(x).for_each(|(y, x)| *y = *x);
+                    } else {
+                        y.iter_mut().zip(x).for_each(|(y, x)| *y += x);
+                    }
+                }
+            }
+            y.iter_mut().for_each(|y| *y *= scale);
+        }
+    }
+}
+
+/// Each block's gradient, shared by its pixels, written over `dx`, which is dense.
+pub(crate) fn grad(isa: Isa, grad: Images, input: Size, dx: OutPtr) {
+    let block = block(input, grad.size);
+    (0..input.batch * input.height)
+        .into_par_iter()
+        .for_each(|row| {
+            isa.run(Spread {
+                grad: &grad,
+                block,
+                row,
+                dx,
+            });
+        });
+}
+
+/// A row of the input.
+struct Spread<'a> {
+    grad: &'a Images<'a>,
+    block: [usize; 2],
+    row: usize,
+    dx: OutPtr,
+}
+
+impl Kernel for Spread<'_> {
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let channels = self.grad.size.channels;
+        let [height, width] = self.block;
+        let scale = 1.0 / (height * width) as f32;
+        let columns = self.grad.size.width * width;
+        for column in 0..columns {
+            let from = self.row / height * self.grad.size.width + column / width;
+            let to = (self.row * columns + column) * channels;
+            // SAFETY: each task writes its own row.
+            let dx = unsafe { self.dx.part(to, channels) };
+            for (dx, grad) in dx.iter_mut().zip(self.grad.pixel(from)) {
+                *dx = grad * scale;
+            }
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! Between channels first and channels last.
+
+use rayon::prelude::*;
+
+use crate::images::{OutPtr, Size};
+
+/// Channels and pixels of a block that is turned at once.
+const BLOCK: usize = 16;
+
+/// Writes `[batch, channels, height, width]` as `[batch, height, width, channels]`.
+pub(crate) fn to_channels_last(from: &[f32], size: Size, to: OutPtr) {
+    let (area, channels) = (size.area(), size.channels);
+    let image = area * channels;
+    (0..size.batch).into_par_iter().for_each(|index| {
+        let from = &from[index * image..][..image];
+        // SAFETY: each task writes its own image.
+        let to = unsafe { std::slice::from_raw_parts_mut(to.at(index * image), image) };
+        for first in (0..area).step_by(BLOCK) {
+            for channel in (0..channels).step_by(BLOCK) {
+                for pixel in first..(first + BLOCK).min(area) {
+                    for channel in channel..(channel + BLOCK).min(channels) {
+                        to[pixel * channels + channel] = from[channel * area + pixel];
+                    }
+                }
+            }
+        }
+    });
+}
