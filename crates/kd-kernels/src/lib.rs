@@ -34,6 +34,8 @@ mod simd;
 mod test_memory;
 
 pub use memory::keep_freed_memory;
+#[doc(hidden)]
+pub use mode::kernel_calls;
 pub use mode::{BadMode, Mode, mode};
 pub use ops::{
     Contrasted, ConvOptions, Normalized, RowContrast, Samples, add, affine, average_pool,

@@ -13,7 +13,7 @@ mod samples;
 mod views;
 
 use burn::tensor::Tensor;
-use compared::{compare, evaluate, plain};
+use compared::{Expected, compare, evaluate, plain};
 use kd_kernels::{
     ConvOptions, Mode, add, affine, batch_norm, channels, conv2d, conv2d_fused, global_average,
     interleave, mode,
@@ -78,7 +78,8 @@ fn conv2d_agrees_with_a_bias_and_a_relu() {
     for (x, weight, options) in convolutions() {
         for (biased, relu) in [(true, false), (false, true), (true, true)] {
             let what = format!("{x:?} with {weight:?}, {options:?}, {biased} {relu}");
-            compare(&what, &[x, weight], &[weight[0]], |maps, vectors| {
+            let expected = Expected::gradients(if biased { &[0, 1, 2] } else { &[0, 1] });
+            expected.compare(&what, &[x, weight], &[weight[0]], |maps, vectors| {
                 let bias = biased.then(|| vectors[0].clone());
                 conv2d(maps[0].clone(), maps[1].clone(), bias, relu, options)
             });
@@ -94,13 +95,25 @@ fn output(x: [usize; 4], weight: [usize; 4], options: ConvOptions) -> [usize; 4]
     [x[0], weight[0], along(0), along(1)]
 }
 
+/// Operations that have a kernel without gradients alone.
+fn by_kernels_in_inference(gradients: &[usize]) -> Expected<'_> {
+    Expected {
+        gradients: Some(gradients),
+        forward: [true, false],
+        backward: false,
+        ..Expected::default()
+    }
+}
+
 #[test]
 fn conv2d_fused_agrees() {
     for (x, weight, options) in convolutions() {
         let shortcut = output(x, weight, options);
         for (residual, relu) in [(false, false), (true, false), (false, true), (true, true)] {
             let what = format!("{x:?} with {weight:?}, {options:?}, {residual} {relu}");
-            compare(
+            let gradients: &[usize] = if residual { &[0, 1, 2, 3] } else { &[0, 1, 3] };
+            let expected = by_kernels_in_inference(gradients);
+            expected.compare(
                 &what,
                 &[x, weight, shortcut],
                 &[weight[0]],
@@ -135,9 +148,10 @@ fn batch_norm_agrees_with_its_statistics() {
                 )
             };
             let sizes = [shape[1]; 2];
-            compare(&what, &[shape, shape], &sizes, |m, v| run(m, v).output);
+            let expected = Expected::gradients(if residual { &[0, 1, 2, 3] } else { &[0, 2, 3] });
+            expected.compare(&what, &[shape, shape], &sizes, |m, v| run(m, v).output);
             // A loss may use them too: no gradient comes through them.
-            compare(&what, &[shape, shape], &sizes, |maps, vectors| {
+            expected.compare(&what, &[shape, shape], &sizes, |maps, vectors| {
                 let found = run(maps, vectors);
                 let along = |values: Tensor<1>| values.reshape([1, shape[1], 1, 1]);
                 found.output * along(found.mean) + along(found.variance)
@@ -151,7 +165,9 @@ fn affine_agrees() {
     let shape = [2, 19, 4, 3];
     for (residual, relu) in [(false, false), (true, false), (false, true), (true, true)] {
         let what = format!("{residual} {relu}");
-        compare(&what, &[shape, shape], &[19, 19], |maps, vectors| {
+        let gradients: &[usize] = if residual { &[0, 1, 2, 3] } else { &[0, 2, 3] };
+        let expected = by_kernels_in_inference(gradients);
+        expected.compare(&what, &[shape, shape], &[19, 19], |maps, vectors| {
             affine(
                 maps[0].clone(),
                 vectors[0].clone(),
@@ -169,14 +185,24 @@ fn maps_are_cut_mixed_added_and_averaged_alike() {
         let channel = shape[1];
         for (first, count) in [(0, channel), (channel / 2, channel - channel / 2), (0, 1)] {
             let what = format!("channels {first} + {count} of {shape:?}");
-            compare(&what, &[shape], &[], |maps, _| {
+            // A view of some channels takes no kernel, its gradient does.
+            let view = Expected {
+                forward: [false, false],
+                ..Expected::default()
+            };
+            view.compare(&what, &[shape], &[], |maps, _| {
                 channels(maps[0].clone(), first, count)
             });
         }
         compare("interleave", &[shape, shape], &[], |maps, _| {
             interleave(maps[0].clone(), maps[1].clone())
         });
-        compare("add", &[shape, shape], &[], |maps, _| {
+        // The gradient of a sum is passed on as it is.
+        let sum = Expected {
+            backward: false,
+            ..Expected::default()
+        };
+        sum.compare("add", &[shape, shape], &[], |maps, _| {
             add(maps[0].clone(), maps[1].clone())
         });
         compare("average", &[shape], &[], |maps, _| {

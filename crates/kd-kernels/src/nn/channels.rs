@@ -11,6 +11,8 @@ const PIXELS: usize = 1024;
 
 /// Runs `work(pixel, its output channels)` for all pixels.
 fn each_pixel(size: Size, y: OutPtr, work: impl Fn(usize, &mut [f32]) + Sync) {
+    // No instruction set is asked for here, which else counts.
+    crate::mode::called();
     let (pixels, channels) = (size.pixels(), size.channels);
     (0..pixels.div_ceil(PIXELS))
         .into_par_iter()
