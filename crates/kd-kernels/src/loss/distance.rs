@@ -172,12 +172,12 @@ impl Slopes<'_> {
         } = self.compared;
         let channels = student.size.channels;
         for pixel in self.first..self.first + self.count {
-            // SAFETY: each task writes its own pixels.
+            // SAFETY: the output has a value for each of the map, and this task alone writes its pixels.
             let dx = unsafe { self.dx.part(pixel * channels, channels) };
             let values = student.pixel(pixel).iter().zip(target.pixel(pixel));
             let fixed = margin.iter().zip(self.factors);
             for ((dx, (s, t)), (margin, factor)) in dx.iter_mut().zip(values).zip(fixed) {
-                *dx = factor * difference(*s, *t, *margin).1;
+                dx.write(factor * difference(*s, *t, *margin).1);
             }
         }
     }

@@ -30,7 +30,7 @@ impl Kernel for Energy<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
         let scale = 1.0 / self.x.size.channels as f32;
-        // SAFETY: each task writes its own pixels.
+        // SAFETY: the output has a value for each of the map, and this task alone writes its pixels.
         let y = unsafe { self.y.part(self.first, self.count) };
         for (y, pixel) in y.iter_mut().zip(self.first..) {
             let (blocks, rest) = self.x.pixel(pixel).as_chunks::<LANES>();
@@ -43,7 +43,7 @@ impl Kernel for Energy<'_> {
             for (sum, x) in sums.iter_mut().zip(rest) {
                 *sum += x * x;
             }
-            *y = sums.iter().sum::<f32>() * scale;
+            y.write(sums.iter().sum::<f32>() * scale);
         }
     }
 }
@@ -74,10 +74,10 @@ impl Kernel for Grad<'_> {
         let channels = self.x.size.channels;
         let scale = 2.0 / channels as f32;
         for (grad, pixel) in self.grad.iter().zip(self.first..) {
-            // SAFETY: each task writes its own pixels.
+            // SAFETY: the output has a value for each of the map, and this task alone writes its pixels.
             let dx = unsafe { self.dx.part(pixel * channels, channels) };
             for (dx, x) in dx.iter_mut().zip(self.x.pixel(pixel)) {
-                *dx = x * (grad * scale);
+                dx.write(x * (grad * scale));
             }
         }
     }

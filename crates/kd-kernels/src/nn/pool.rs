@@ -49,15 +49,15 @@ impl Kernel for Average<'_> {
         let scale = 1.0 / (height * width) as f32;
         for column in 0..self.width {
             let to = (self.row * self.width + column) * channels;
-            // SAFETY: each task writes its own row.
+            let first = self.row * height * self.x.size.width + column * width;
+            // SAFETY: the output has a pixel for each block, and this task alone writes those of its row.
             let y = unsafe { self.y.part(to, channels) };
+            let y = y.write_copy_of_slice(self.x.pixel(first));
             for row in 0..height {
                 let line = (self.row * height + row) * self.x.size.width + column * width;
                 for pixel in line..line + width {
-                    let x = self.x.pixel(pixel).iter();
-                    if pixel == line && row == 0 {
-                        y.iter_mut().zip(x).for_each(|(y, x)| *y = *x);
-                    } else {
+                    if pixel != first {
+                        let x = self.x.pixel(pixel).iter();
                         y.iter_mut().zip(x).for_each(|(y, x)| *y += x);
                     }
                 }
@@ -100,10 +100,10 @@ impl Kernel for Spread<'_> {
         for column in 0..columns {
             let from = self.row / height * self.grad.size.width + column / width;
             let to = (self.row * columns + column) * channels;
-            // SAFETY: each task writes its own row.
+            // SAFETY: the gradient of the input has this pixel, and this task alone writes those of its row.
             let dx = unsafe { self.dx.part(to, channels) };
             for (dx, grad) in dx.iter_mut().zip(self.grad.pixel(from)) {
-                *dx = grad * scale;
+                dx.write(grad * scale);
             }
         }
     }

@@ -1,5 +1,7 @@
 //! The distance between products of channels, each row of them brought to length 1.
 
+use std::mem::MaybeUninit;
+
 use super::Maps;
 use crate::images::Size;
 use crate::loss::normalise_rows::{largest, sum};
@@ -95,7 +97,7 @@ pub(super) unsafe fn grad<S: Simd>(
     image: usize,
     saved: &[f32],
     grad: f32,
-    dx: &mut [f32],
+    dx: &mut [MaybeUninit<f32>],
 ) {
     let x = &maps.student;
     let (area, channels) = (x.size.area(), x.size.channels);
@@ -108,7 +110,7 @@ pub(super) unsafe fn grad<S: Simd>(
         // SAFETY: the pixels are there, and room for them in `dx`.
         unsafe {
             let from = x.image(image).add(run.start * x.pitch);
-            let to = dx.as_mut_ptr().add(run.start * channels);
+            let to = dx.as_mut_ptr().cast::<f32>().add(run.start * channels);
             tile::apply::<S>(
                 from,
                 x.pitch,

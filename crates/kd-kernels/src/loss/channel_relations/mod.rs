@@ -3,6 +3,8 @@
 mod correlation;
 mod selectivity;
 
+use std::mem::MaybeUninit;
+
 use rayon::prelude::*;
 
 use crate::images::{Images, OutPtr, Size};
@@ -114,7 +116,7 @@ pub(crate) fn grad(
             image,
             saved,
             grad: *grad,
-            // SAFETY: each task writes its own image.
+            // SAFETY: the output has the images of the student's map, and this task alone writes this one.
             dx: unsafe {
                 dx.part(
                     image * size.area() * size.channels,
@@ -131,7 +133,7 @@ struct Slopes<'a> {
     image: usize,
     saved: &'a [f32],
     grad: f32,
-    dx: &'a mut [f32],
+    dx: &'a mut [MaybeUninit<f32>],
 }
 
 impl Kernel for Slopes<'_> {

@@ -2,6 +2,8 @@
 //!
 //! Sums of squared products of channels are also those of positions: the form with less work is taken.
 
+use std::mem::MaybeUninit;
+
 use super::Maps;
 use crate::images::{Images, Size};
 use crate::loss::normalise_rows::sum;
@@ -50,7 +52,7 @@ pub(super) unsafe fn grad<S: Simd>(
     image: usize,
     saved: &[f32],
     grad: f32,
-    dx: &mut [f32],
+    dx: &mut [MaybeUninit<f32>],
 ) {
     // SAFETY: the caller's promise.
     unsafe {
@@ -157,7 +159,7 @@ unsafe fn grad_of_channels<S: Simd>(
     image: usize,
     saved: &[f32],
     grad: f32,
-    dx: &mut [f32],
+    dx: &mut [MaybeUninit<f32>],
 ) {
     let (s, t) = (student.size.channels, target.size.channels);
     let (own, others) = saved.split_at(packed(S::LANES, s, s));
@@ -173,7 +175,7 @@ unsafe fn grad_of_channels<S: Simd>(
             // SAFETY: the pixels are there in both maps, and room for the student's in `dx`.
             unsafe {
                 let from = map.image(image).add(run.start * map.pitch);
-                let to = dx.as_mut_ptr().add(run.start * s);
+                let to = dx.as_mut_ptr().cast::<f32>().add(run.start * s);
                 tile::apply::<S>(from, map.pitch, run.len(), m, grad, part > 0, to);
             }
         }
@@ -241,7 +243,7 @@ unsafe fn grad_of_positions<S: Simd>(
     image: usize,
     saved: &[f32],
     grad: f32,
-    dx: &mut [f32],
+    dx: &mut [MaybeUninit<f32>],
 ) {
     let (area, channels) = (x.size.area(), x.size.channels);
     let (difference, lengths) = saved.split_at(area * area);
@@ -249,9 +251,11 @@ unsafe fn grad_of_positions<S: Simd>(
     // SAFETY: the pixels are there, the difference is a matrix of positions, and `dx` has the pixels.
     unsafe {
         let x = pixels::<S>(x, image, 0..area, memory.aligned());
-        let to = dx.as_mut_ptr();
+        let to = dx.as_mut_ptr().cast();
         tile::apply::<S>(difference.as_ptr(), area, area, x, 1.0, false, to);
     }
+    // SAFETY: that wrote all pixels of the image.
+    let dx = unsafe { dx.assume_init_mut() };
 
     let pixels = || (image * area..(image + 1) * area).map(|pixel| x.pixel(pixel));
     // How much of each channel's gradient lies along it, and so only in its length.

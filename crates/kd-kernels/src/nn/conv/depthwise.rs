@@ -137,7 +137,7 @@ pub(crate) fn input_grad(
         scratch::with(padding.len(input.channels), |padded| {
             padded.fill(0.0);
             isa.run(InputGrad {
-                padded: OutPtr(padded.as_mut_ptr()),
+                padded: OutPtr::new(padded),
                 padding: &padding,
                 stride: geometry.stride,
                 taps: &taps,
@@ -235,7 +235,7 @@ pub(crate) fn weight_grad(isa: Isa, geometry: &Geometry, input: Images, grad: Im
                         taps: &offsets,
                         grad,
                         index,
-                        sums: OutPtr(sums.as_mut_ptr()),
+                        sums: OutPtr::new(sums),
                     });
                 });
             }

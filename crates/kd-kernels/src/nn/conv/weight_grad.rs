@@ -53,7 +53,7 @@ pub(crate) fn weight_grad(isa: Isa, geometry: &Geometry, input: Images, grad: Im
     let mut total = vec![0.0f32; geometry.weight_len()];
     for group in 0..geometry.groups {
         let mut partial = vec![0.0f32; parts * sums];
-        let target = OutPtr(partial.as_mut_ptr());
+        let target = OutPtr::new(&mut partial);
         tasks.par_iter().for_each(|&(part, blocks)| {
             let run = |x: &[f32], dy: &[f32], sources: Sources, count: usize| {
                 isa.run(Tiles {
@@ -65,7 +65,7 @@ pub(crate) fn weight_grad(isa: Isa, geometry: &Geometry, input: Images, grad: Im
                     rows: &rows,
                     blocks,
                     // SAFETY: each task has other blocks of sums, or another part.
-                    sums: OutPtr(unsafe { target.at(part * sums) }),
+                    sums: unsafe { target.sub(part * sums, sums) },
                 });
             };
             let images = (part * batch / parts)..((part + 1) * batch / parts);

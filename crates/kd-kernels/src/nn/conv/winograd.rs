@@ -93,8 +93,8 @@ fn run<F: Filter>(
                 first,
                 count: group.min(count - first),
                 strides,
-                values: OutPtr(values.as_mut_ptr()),
-                products: OutPtr(products.as_mut_ptr()),
+                values: OutPtr::new(values),
+                products: OutPtr::new(products),
                 epilogue: &epilogue,
                 y,
             });

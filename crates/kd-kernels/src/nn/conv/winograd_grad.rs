@@ -95,11 +95,11 @@ impl Work<'_> {
         scratch::with(POINTS * (strides[0] + strides[1]), |work| {
             let (values, grads) = work.split_at_mut(POINTS * strides[0]);
             let buffers = Buffers {
-                values: OutPtr(values.as_mut_ptr()),
-                grads: OutPtr(grads.as_mut_ptr()),
+                values: OutPtr::new(values),
+                grads: OutPtr::new(grads),
                 strides,
             };
-            let sums = OutPtr(sums.as_mut_ptr());
+            let sums = OutPtr::new(&mut sums);
             let mut first = 0;
             while first < count {
                 let tiles = first..count.min(first + group);
