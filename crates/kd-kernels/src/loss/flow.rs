@@ -219,6 +219,9 @@ impl Kernel for Slopes<'_> {
 }
 
 impl Slopes<'_> {
+    /// # Safety
+    /// The processor has the instructions of `S`. `saved` is a matrix of both maps' channels, and `dx` have the length of an
+    /// image of each.
     #[inline(always)]
     unsafe fn products<S: Simd>(self) {
         let [from, to] = self.channels;

@@ -17,7 +17,8 @@ pub(super) fn saved(lanes: usize, student: Size) -> usize {
 /// Saves what the student's pixels are multiplied by.
 ///
 /// # Safety
-/// The maps fit, and `saved` has the length of [`saved`].
+/// The processor has the instructions of `S`, the maps fit and have the image, and `saved` has the length of
+/// [`saved`].
 #[inline(always)]
 pub(super) unsafe fn distance<S: Simd>(
     maps: &Maps,
@@ -90,7 +91,7 @@ fn bring_to_unit(row: &mut [f32], zero: f32) -> Option<f32> {
 }
 
 /// # Safety
-/// As [`distance`], and `dx` is an image of the student's.
+/// As [`distance`], which wrote `saved`, and `dx` has the length of an image of the student's.
 #[inline(always)]
 pub(super) unsafe fn grad<S: Simd>(
     maps: &Maps,

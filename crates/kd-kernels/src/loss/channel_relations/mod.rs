@@ -147,7 +147,7 @@ impl Kernel for Slopes<'_> {
             dx,
             ..
         } = self;
-        // SAFETY: as in `Distance`, and `dx` is an image of the student's.
+        // SAFETY: the maps fit, `saved` is what the relation saved of the image, and `dx` has its length.
         unsafe {
             match self.relation {
                 Relation::Selectivity { .. } => {

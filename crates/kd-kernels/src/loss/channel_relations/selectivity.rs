@@ -27,7 +27,8 @@ pub(super) fn saved(lanes: usize, student: Size, target: Size) -> usize {
 }
 
 /// # Safety
-/// The maps fit, and `saved` has the length of [`saved`].
+/// The processor has the instructions of `S`, the maps fit and have the image, and `saved` has the length of
+/// [`saved`].
 #[inline(always)]
 pub(super) unsafe fn distance<S: Simd>(
     maps: &Maps,
@@ -45,7 +46,7 @@ pub(super) unsafe fn distance<S: Simd>(
 }
 
 /// # Safety
-/// As [`distance`], and `dx` is an image of the student's.
+/// As [`distance`], which wrote `saved`, and `dx` has the length of an image of the student's.
 #[inline(always)]
 pub(super) unsafe fn grad<S: Simd>(
     maps: &Maps,
@@ -64,6 +65,9 @@ pub(super) unsafe fn grad<S: Simd>(
 }
 
 /// Saves what the pixels of the student, and those of the target, are multiplied by.
+///
+/// # Safety
+/// As [`distance`], where products of channels are less work.
 #[inline(always)]
 unsafe fn of_channels<S: Simd>(
     Maps { student, target }: &Maps,
@@ -94,7 +98,8 @@ unsafe fn of_channels<S: Simd>(
         next = unsafe { next.add(len) };
         part
     });
-    // SAFETY: as above.
+    // SAFETY: each part has room for its panels or its matrix, no two of which overlap, and the maps have the image
+    // and its pixels. The slices are of what was written before.
     let [ss, tt, ts] = unsafe {
         for run in runs(area) {
             let more = run.start > 0;
@@ -153,6 +158,8 @@ fn cosines(products: &mut [f32], of_rows: &[f32], of_columns: &[f32], scale: f32
     sums
 }
 
+/// # Safety
+/// As [`grad`], where products of channels are less work.
 #[inline(always)]
 unsafe fn grad_of_channels<S: Simd>(
     Maps { student, target }: &Maps,
@@ -183,6 +190,9 @@ unsafe fn grad_of_channels<S: Simd>(
 }
 
 /// Saves the difference of both products of positions, and one by the lengths of the student's channels.
+///
+/// # Safety
+/// As [`distance`], where products of positions are less work.
 #[inline(always)]
 unsafe fn of_positions<S: Simd>(
     Maps { student, target }: &Maps,
@@ -237,6 +247,8 @@ fn reciprocal_lengths(x: &Images, image: usize, zero: f32) -> Vec<f32> {
     lengths
 }
 
+/// # Safety
+/// As [`grad`], where products of positions are less work.
 #[inline(always)]
 unsafe fn grad_of_positions<S: Simd>(
     x: &Images,

@@ -91,6 +91,10 @@ impl Kernel for Forward<'_> {
 }
 
 impl Forward<'_> {
+    /// # Safety
+    /// The processor has the instructions of `S`. The taps of every pixel of the output lie in the padded image, of which the
+    /// weight has a row of channels for each; bias, residual and `y` have every pixel and channel of the output, and no
+    /// other task writes those of the image.
     #[inline(always)]
     unsafe fn channels<S: Simd>(&self, taps: &[usize]) {
         let channels = self.output.channels;
@@ -99,7 +103,7 @@ impl Forward<'_> {
             let weight = self.weight.as_ptr();
             for r in 0..self.output.height {
                 for c in 0..self.output.width {
-                    // SAFETY: as in `run`.
+                    // SAFETY: the caller's promise; in the last register only `left` channels are touched.
                     unsafe {
                         let from =
                             (r * self.stride[0] * self.width + c * self.stride[1]) * channels;
@@ -287,12 +291,15 @@ impl Kernel for WeightGrad<'_> {
 }
 
 impl WeightGrad<'_> {
+    /// # Safety
+    /// The processor has the instructions of `S`. The taps of every pixel of the gradient lie in the padded image, the gradient has
+    /// the image, and the sums have the taps from `first` on and all channels.
     #[inline(always)]
     unsafe fn sum<S: Simd, const T: usize>(&self, taps: &[usize; T], first: usize, channel: usize) {
         let size = self.grad.size;
         let channels = size.channels;
         let left = channels - channel;
-        // SAFETY: as in `run`.
+        // SAFETY: the caller's promise; in the last register only `left` channels are touched.
         unsafe {
             let mut sums = [S::zero(); T];
             for r in 0..size.height {

@@ -64,7 +64,8 @@ pub(crate) fn weight_grad(isa: Isa, geometry: &Geometry, input: Images, grad: Im
                     count,
                     rows: &rows,
                     blocks,
-                    // SAFETY: each task has other blocks of sums, or another part.
+                    // SAFETY: the memory has `parts` times as many sums; each task has other blocks of them, or another
+                    // part.
                     sums: unsafe { target.sub(part * sums, sums) },
                 });
             };
@@ -161,10 +162,14 @@ impl Kernel for Tiles<'_> {
 }
 
 impl Tiles<'_> {
+    /// # Safety
+    /// The processor has the instructions of `S`, whose blocks these are. From `x` on, the source of each of `count` pixels plus
+    /// every row can be read, and from `dy` on as many rows of the blocks' columns, `dy_pitch` apart. The sums have all
+    /// rows of the blocks, which no other task touches.
     #[inline(always)]
     unsafe fn all<S: Simd, const R2: usize, const R1: usize>(&self) {
         for block in self.blocks {
-            // SAFETY: as in `run`.
+            // SAFETY: the caller's promise.
             unsafe {
                 match block.registers {
                     2 => self.block::<S, R2, 2>(block),
@@ -174,11 +179,13 @@ impl Tiles<'_> {
         }
     }
 
+    /// # Safety
+    /// As [`all`](Self::all); the block is one of them, of `Z` registers.
     #[inline(always)]
     unsafe fn block<S: Simd, const R: usize, const Z: usize>(&self, block: &Block) {
         let mut row = 0;
         while row < self.rows.len() {
-            // SAFETY: as in `run`.
+            // SAFETY: the caller's promise, and the loop's condition; a list has as many places as there are pixels.
             unsafe {
                 match self.sources {
                     Sources::Every(pitch) => self.tile::<S, R, Z>(block, row, |i| i * pitch),
@@ -191,6 +198,8 @@ impl Tiles<'_> {
         }
     }
 
+    /// # Safety
+    /// As [`block`](Self::block); `row` is below the number of rows, and `source` gives where pixels begin.
     #[inline(always)]
     unsafe fn tile<S: Simd, const R: usize, const Z: usize>(
         &self,
@@ -198,7 +207,7 @@ impl Tiles<'_> {
         row: usize,
         source: impl Fn(usize) -> usize,
     ) {
-        // SAFETY: as in `run`; the last tile repeats its last row and does not store it.
+        // SAFETY: the caller's promise; the last tile repeats its last row and does not store it.
         unsafe {
             let valid = (self.rows.len() - row).min(R);
             let mut x = [self.x; R];

@@ -179,6 +179,11 @@ impl Kernel for Transform<'_> {
 
 impl Transform<'_> {
     /// Writes `A dy Aᵀ` of a tile; gradients outside of the output are zero.
+    ///
+    /// # Safety
+    /// The processor has the instructions of `S`. The tile is one of the tiling's, whose output's size is that of the gradient. From
+    /// `to` on, the channels in whole registers can be written for each point, a stride of the gradients apart, and no
+    /// other task has them.
     #[inline(always)]
     unsafe fn grad_tile<S: Simd>(&self, tile: usize, to: *mut f32) {
         let Work { tiling, grad, .. } = self.work;
@@ -189,7 +194,7 @@ impl Transform<'_> {
         let stride = self.buffers.strides[1];
         for channel in (0..size.channels).step_by(S::LANES) {
             let remaining = size.channels - channel;
-            // SAFETY: as in `run`; only pixels of the output are read.
+            // SAFETY: the caller's promise; only pixels of the output are read.
             unsafe {
                 let mut half = [[S::zero(); OUT]; IN];
                 for j in 0..OUT {
@@ -236,13 +241,16 @@ impl Kernel for Multiply<'_> {
 }
 
 impl Multiply<'_> {
+    /// # Safety
+    /// The processor has the instructions of `S`, for whose lanes the work is laid out. The buffers hold `count` tiles, and the sums
+    /// all points, of which no other task has these.
     #[inline(always)]
     unsafe fn all<S: Simd, const R2: usize, const R1: usize>(&self) {
         let tiling = self.work.tiling;
         let inputs = tiling.input.channels;
         for point in self.points.clone() {
             for block in blocks(POINTS * inputs, tiling.output.channels, S::LANES) {
-                // SAFETY: as in `run`.
+                // SAFETY: the caller's promise; these are the blocks of the sums.
                 unsafe {
                     match block.registers {
                         2 => self.block::<S, R2, 2>(point, &block),
@@ -253,13 +261,15 @@ impl Multiply<'_> {
         }
     }
 
+    /// # Safety
+    /// As [`all`](Self::all); the point is one of them, and the block one of its sums', of `Z` registers.
     #[inline(always)]
     unsafe fn block<S: Simd, const R: usize, const Z: usize>(&self, point: usize, block: &Block) {
         let inputs = self.work.tiling.input.channels;
         let [from, to] = self.work.wide;
         let mut row = 0;
         while row < inputs {
-            // SAFETY: as in `run`; the last tile of sums repeats its last row.
+            // SAFETY: the caller's promise; the last tile of sums repeats its last row and does not store it.
             unsafe {
                 let valid = (inputs - row).min(R);
                 let values = self.buffers.values.at(point * self.buffers.strides[0]);
