@@ -7,6 +7,7 @@
 mod compared;
 mod gradients;
 mod independence;
+mod layers;
 mod maps;
 mod relations;
 mod samples;
@@ -15,7 +16,7 @@ mod views;
 use burn::tensor::Tensor;
 use compared::{Expected, compare, evaluate, plain};
 use kd_kernels::{
-    ConvOptions, Mode, add, affine, batch_norm, channels, conv2d, conv2d_fused, global_average,
+    ConvOptions, Epilogue, Mode, add, affine, batch_norm, channels, conv2d, global_average,
     interleave, mode,
 };
 
@@ -25,6 +26,7 @@ fn options(stride: usize, padding: usize, groups: usize) -> ConvOptions {
         stride: [stride; 2],
         padding: [padding; 2],
         groups,
+        ..ConvOptions::default()
     }
 }
 
@@ -51,6 +53,7 @@ fn convolutions() -> Vec<([usize; 4], [usize; 4], ConvOptions)> {
                 stride: [2, 1],
                 padding: [0, 1],
                 groups: 1,
+                ..ConvOptions::default()
             },
         ),
     ]
@@ -68,7 +71,12 @@ fn conv2d_agrees() {
     for (x, weight, options) in convolutions() {
         let what = format!("{x:?} with {weight:?}, {options:?}");
         compare(&what, &[x, weight], &[], |maps, _| {
-            conv2d(maps[0].clone(), maps[1].clone(), None, false, options)
+            conv2d(
+                maps[0].clone(),
+                maps[1].clone(),
+                options,
+                Epilogue::default(),
+            )
         });
     }
 }
@@ -81,7 +89,12 @@ fn conv2d_agrees_with_a_bias_and_a_relu() {
             let expected = Expected::gradients(if biased { &[0, 1, 2] } else { &[0, 1] });
             expected.compare(&what, &[x, weight], &[weight[0]], |maps, vectors| {
                 let bias = biased.then(|| vectors[0].clone());
-                conv2d(maps[0].clone(), maps[1].clone(), bias, relu, options)
+                conv2d(
+                    maps[0].clone(),
+                    maps[1].clone(),
+                    options,
+                    Epilogue::default().with_bias(bias).with_relu(relu),
+                )
             });
         }
     }
@@ -118,13 +131,14 @@ fn conv2d_fused_agrees() {
                 &[x, weight, shortcut],
                 &[weight[0]],
                 |maps, vectors| {
-                    conv2d_fused(
+                    conv2d(
                         maps[0].clone(),
                         maps[1].clone(),
-                        vectors[0].clone(),
-                        residual.then(|| maps[2].clone()),
-                        relu,
                         options,
+                        Epilogue::default()
+                            .with_bias(vectors[0].clone())
+                            .with_residual(residual.then(|| maps[2].clone()))
+                            .with_relu(relu),
                     )
                 },
             );
@@ -142,9 +156,10 @@ fn batch_norm_agrees_with_its_statistics() {
                     maps[0].clone(),
                     vectors[0].clone(),
                     vectors[1].clone(),
-                    residual.then(|| maps[1].clone()),
                     1e-5,
-                    relu,
+                    Epilogue::default()
+                        .with_residual(residual.then(|| maps[1].clone()))
+                        .with_relu(relu),
                 )
             };
             let sizes = [shape[1]; 2];
@@ -172,8 +187,9 @@ fn affine_agrees() {
                 maps[0].clone(),
                 vectors[0].clone(),
                 vectors[1].clone(),
-                residual.then(|| maps[1].clone()),
-                relu,
+                Epilogue::default()
+                    .with_residual(residual.then(|| maps[1].clone()))
+                    .with_relu(relu),
             )
         });
     }
@@ -221,7 +237,7 @@ fn nan_stays_visible_after_a_relu() {
         &[16, 16],
         |maps, vectors| {
             let [gamma, beta] = [0, 1].map(|i| vectors[i].clone());
-            batch_norm(spoilt(&maps[0]), gamma, beta, None, 1e-5, true).output
+            batch_norm(spoilt(&maps[0]), gamma, beta, 1e-5, Epilogue::relu()).output
         },
     );
     // The statistics spread it over its channel.
@@ -232,7 +248,15 @@ fn nan_stays_visible_after_a_relu() {
     ] {
         let [x, weight, zero] = [shape, weight, shape].map(plain);
         let bias = zero.clone().slice([0..1, 0..16, 0..1, 0..1]).reshape([16]);
-        let y = conv2d_fused(spoilt(&x), weight, bias, Some(zero), true, options);
+        let y = conv2d(
+            spoilt(&x),
+            weight,
+            options,
+            Epilogue::default()
+                .with_bias(bias)
+                .with_residual(Some(zero))
+                .with_relu(true),
+        );
         let first = y.slice([0..1, 0..1, 0..1, 0..1]).into_scalar::<f32>();
         assert!(first.is_nan(), "{first}");
     }
@@ -248,18 +272,28 @@ fn what_does_not_fit_is_refused() {
     let vector = |count| plain([count, 1, 1, 1]).reshape([count]);
     let square = |outputs, inputs, kernel| plain([outputs, inputs, kernel, kernel]);
     let fused = |bias, residual| {
-        conv2d_fused(
+        conv2d(
             map(),
             square(8, 8, 3),
-            vector(bias),
-            Some(plain(residual)),
-            true,
             options(1, 1, 1),
+            Epilogue::default()
+                .with_bias(vector(bias))
+                .with_residual(Some(plain(residual)))
+                .with_relu(true),
         )
     };
     let normalized = |channels, residual| {
         let [gamma, beta] = [vector(channels), vector(channels)];
-        batch_norm(map(), gamma, beta, Some(plain(residual)), 1e-5, true).output
+        batch_norm(
+            map(),
+            gamma,
+            beta,
+            1e-5,
+            Epilogue::default()
+                .with_residual(Some(plain(residual)))
+                .with_relu(true),
+        )
+        .output
     };
     let refused: [(&str, &dyn Fn() -> Tensor<4>); 12] = [
         ("only a map of the same size can be added", &|| {
@@ -273,13 +307,28 @@ fn what_does_not_fit_is_refused() {
             normalized(7, [1, 8, 4, 4])
         }),
         ("cannot be divided into 2 groups", &|| {
-            conv2d(map(), square(5, 4, 3), None, false, options(1, 1, 2))
+            conv2d(
+                map(),
+                square(5, 4, 3),
+                options(1, 1, 2),
+                Epilogue::default(),
+            )
         }),
         ("the weight has 3 channels", &|| {
-            conv2d(map(), square(5, 3, 3), None, false, options(1, 1, 1))
+            conv2d(
+                map(),
+                square(5, 3, 3),
+                options(1, 1, 1),
+                Epilogue::default(),
+            )
         }),
         ("is larger than the padded input", &|| {
-            conv2d(map(), square(8, 8, 7), None, false, options(1, 1, 1))
+            conv2d(
+                map(),
+                square(8, 8, 7),
+                options(1, 1, 1),
+                Epilogue::default(),
+            )
         }),
         ("only equal maps can be added", &|| {
             add(map(), plain([1, 8, 4, 3]))

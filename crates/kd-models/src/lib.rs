@@ -22,7 +22,6 @@
 //! [`models`] lists the names. A network of your own takes part by implementing [`Backbone`].
 
 mod backbone;
-mod batch_norm;
 mod cost;
 mod error;
 mod fused;
@@ -44,9 +43,9 @@ mod weights;
 mod wrn;
 
 pub use backbone::Backbone;
-pub use batch_norm::BatchNorm;
 pub use cost::{Cost, cost};
 pub use error::Error;
+pub use kd_kernels::layers::BatchNorm;
 pub use mismatch::{Mismatch, WrongShape};
 pub use network::{Network, NetworkConfig};
 pub use registry::{ModelInfo, find, models};

@@ -7,11 +7,11 @@ use burn::tensor::{Device, Tensor};
 use kd_core::{Output, Taps};
 
 use crate::backbone::{Backbone, Recorder};
-use crate::batch_norm::BatchNorm;
 use crate::fused::{conv_bn, conv_bn_relu};
 use crate::layers::{Conv, ConvInit, global_average, linear_normal};
 use crate::macs::MacCounter;
 use crate::network::Architecture;
+use kd_kernels::layers::BatchNorm;
 
 const INIT: ConvInit = ConvInit::FanOut;
 /// Channels of the stem.

@@ -7,12 +7,12 @@ use burn::tensor::{Device, Tensor};
 use kd_core::{Output, Taps};
 
 use crate::backbone::{Backbone, Recorder};
-use crate::batch_norm::BatchNorm;
 use crate::fused::{conv_bn, conv_bn_relu};
 use crate::layers::{Conv, ConvInit, global_average, linear};
 use crate::macs::MacCounter;
 use crate::network::Architecture;
 use crate::residual::{self, ResidualBlock};
+use kd_kernels::layers::BatchNorm;
 
 const WIDTHS: [usize; 4] = [64, 128, 256, 512];
 const INIT: ConvInit = ConvInit::FanOut;

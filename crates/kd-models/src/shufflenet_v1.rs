@@ -9,12 +9,12 @@ use burn::tensor::{Device, Tensor};
 use kd_core::{Output, Taps};
 
 use crate::backbone::{Backbone, Recorder};
-use crate::batch_norm::BatchNorm;
 use crate::fused::{conv_bn, conv_bn_relu};
 use crate::layers::{Conv, ConvInit, global_average, linear, shuffle_channels};
 use crate::macs::MacCounter;
 use crate::network::Architecture;
 use crate::residual::{self, ResidualBlock};
+use kd_kernels::layers::BatchNorm;
 
 const INIT: ConvInit = ConvInit::Default;
 const GROUPS: usize = 3;

@@ -10,11 +10,11 @@ use burn::tensor::{Device, Tensor};
 use kd_core::{Output, Taps};
 
 use crate::backbone::{Backbone, Recorder};
-use crate::batch_norm::BatchNorm;
 use crate::fused::conv_bn;
 use crate::layers::{Conv, ConvInit, global_average, linear_normal};
 use crate::macs::MacCounter;
 use crate::network::Architecture;
+use kd_kernels::layers::BatchNorm;
 
 const WIDTHS: [usize; 5] = [64, 128, 256, 512, 512];
 

@@ -9,11 +9,11 @@ use kd_core::{Output, Taps};
 use kd_kernels::add;
 
 use crate::backbone::{Backbone, Recorder};
-use crate::batch_norm::BatchNorm;
 use crate::fused::{conv, conv_bn_relu};
 use crate::layers::{Conv, ConvInit, global_average, linear};
 use crate::macs::MacCounter;
 use crate::network::Architecture;
+use kd_kernels::layers::BatchNorm;
 
 const INIT: ConvInit = ConvInit::FanOut;
 

@@ -5,12 +5,13 @@
 
 use burn::module::{Initializer, Module, Param};
 use burn::nn::conv::{Conv2d, Conv2dConfig, ConvTranspose2d, ConvTranspose2dConfig};
-use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig, PaddingConfig2d};
+use burn::nn::{Linear, LinearConfig, PaddingConfig2d};
 use burn::tensor::module::interpolate;
 use burn::tensor::ops::{InterpolateMode, InterpolateOptions};
 use burn::tensor::{Device, Tensor};
 
-use kd_kernels::{ConvOptions, Normalized, affine, average_pool, batch_norm, conv2d};
+use kd_kernels::average_pool;
+use kd_kernels::layers::{BatchNorm, conv, conv_bn};
 
 use super::maps::{LevelPair, sum, taps};
 use crate::{Error, Output, Pair, PairTaps, draw};
@@ -40,53 +41,6 @@ pub(super) fn blank(channels: [usize; 2], kernel: usize, stride: usize, device: 
         .with_bias(false)
         .with_initializer(Initializer::Zeros)
         .init(device)
-}
-
-/// Applies a convolution: every adapter's goes through here.
-pub(super) fn convolve(conv: &Conv2d, map: Tensor<4>) -> Tensor<4> {
-    convolve_then(conv, map, false)
-}
-
-/// [`convolve`], and a ReLU.
-pub(super) fn convolve_relu(conv: &Conv2d, map: Tensor<4>) -> Tensor<4> {
-    convolve_then(conv, map, true)
-}
-
-fn convolve_then(conv: &Conv2d, map: Tensor<4>, relu: bool) -> Tensor<4> {
-    let [_, _, height, width] = conv.weight.dims();
-    let options = ConvOptions {
-        stride: conv.stride,
-        // As `convolution` pads.
-        padding: [(height - 1) / 2, (width - 1) / 2],
-        groups: 1,
-    };
-    let bias = conv.bias.as_ref().map(|bias| bias.val());
-    conv2d(map, conv.weight.val(), bias, relu, options)
-}
-
-/// Applies batch normalisation as burn's layer does, running statistics included, and a ReLU on
-/// request.
-pub(super) fn normalise(norm: &BatchNorm, map: Tensor<4>, relu: bool) -> Tensor<4> {
-    let device = map.device();
-    let running = [&norm.running_mean, &norm.running_var];
-    if !device.is_autodiff() || !norm.training.is_enabled() {
-        let [mean, variance] = running.map(|state| state.value().to_device(&device));
-        let scale = norm.gamma.val() / (variance + norm.epsilon).sqrt();
-        let shift = norm.beta.val() - mean * scale.clone();
-        return affine(map, scale, shift, None, relu);
-    }
-    let (gamma, beta) = (norm.gamma.val(), norm.beta.val());
-    let Normalized {
-        output,
-        mean,
-        variance,
-    } = batch_norm(map, gamma, beta, None, norm.epsilon, relu);
-    for (state, batch) in running.into_iter().zip([mean, variance]) {
-        let old = state.value_sync().to_device(&device);
-        let new = old * (1.0 - norm.momentum) + batch * norm.momentum;
-        state.update(new.detach());
-    }
-    output
 }
 
 /// A linear layer whose bias starts at 0.
@@ -147,7 +101,7 @@ impl Connector {
         Self {
             channels: student,
             projection,
-            norm: BatchNormConfig::new(teacher).init(device),
+            norm: BatchNorm::new(teacher, device),
         }
     }
 
@@ -156,18 +110,31 @@ impl Connector {
         Self {
             channels: channels[0],
             projection: Projection::Conv(convolution(channels, 1, 1, false, device)),
-            norm: BatchNormConfig::new(channels[1]).init(device),
+            norm: BatchNorm::new(channels[1], device),
         }
     }
 
     /// The student's map with the teacher's channels; its size is what the projection leaves.
     pub fn forward(&self, loss: &'static str, map: Tensor<4>) -> Result<Tensor<4>, Error> {
-        Ok(normalise(&self.norm, self.project(loss, map)?, false))
+        self.forward_then(loss, map, false)
     }
 
     /// [`forward`](Self::forward), and a ReLU.
     pub fn forward_relu(&self, loss: &'static str, map: Tensor<4>) -> Result<Tensor<4>, Error> {
-        Ok(normalise(&self.norm, self.project(loss, map)?, true))
+        self.forward_then(loss, map, true)
+    }
+
+    fn forward_then(
+        &self,
+        loss: &'static str,
+        map: Tensor<4>,
+        relu: bool,
+    ) -> Result<Tensor<4>, Error> {
+        built_for(loss, "student", self.channels, &map.dims())?;
+        Ok(match &self.projection {
+            Projection::Conv(conv) => conv_bn(conv, &self.norm, map, None, relu),
+            Projection::Transposed(conv) => self.norm.forward_then(conv.forward(map), None, relu),
+        })
     }
 
     /// The student's map with the teacher's channels, at `size`, and a ReLU on request.
@@ -178,16 +145,12 @@ impl Connector {
         size: [usize; 2],
         relu: bool,
     ) -> Result<Tensor<4>, Error> {
-        let map = resize(self.project(loss, map)?, size);
-        Ok(normalise(&self.norm, map, relu))
-    }
-
-    fn project(&self, loss: &'static str, map: Tensor<4>) -> Result<Tensor<4>, Error> {
         built_for(loss, "student", self.channels, &map.dims())?;
-        Ok(match &self.projection {
-            Projection::Conv(conv) => convolve(conv, map),
-            Projection::Transposed(conv) => conv.forward(map),
-        })
+        let map = match &self.projection {
+            Projection::Conv(projection) => conv(projection, map),
+            Projection::Transposed(projection) => projection.forward(map),
+        };
+        Ok(self.norm.forward_then(resize(map, size), None, relu))
     }
 }
 
@@ -267,7 +230,7 @@ impl Channels {
     fn forward(&self, loss: &'static str, map: Tensor<4>) -> Result<Tensor<4>, Error> {
         built_for(loss, "student", self.from, &map.dims())?;
         Ok(match &self.projection {
-            Some(conv) => convolve(conv, map),
+            Some(projection) => conv(projection, map),
             None => map,
         })
     }

@@ -2,10 +2,10 @@
 
 use burn::module::Module;
 use burn::nn::conv::Conv2d;
-use burn::nn::{BatchNorm, BatchNormConfig};
 use burn::tensor::{Device, Tensor};
+use kd_kernels::layers::{BatchNorm, conv_bn};
 
-use super::adapter::{blank, built_for, convolution, convolve, normalise};
+use super::adapter::{blank, built_for, convolution};
 use crate::Error;
 
 /// 1×1, 3×3 and 1×1 convolutions without biases, each with batch normalisation and a ReLU.
@@ -44,7 +44,7 @@ impl Bottleneck {
         let [from, inner, to] = channels;
         let layer = |channels: [usize; 2], kernel, stride| Layer {
             conv: conv(channels, kernel, stride),
-            norm: BatchNormConfig::new(channels[1]).init(device),
+            norm: BatchNorm::new(channels[1], device),
         };
         let stride = if halvings == 0 { 1 } else { 2 };
         let mut layers = vec![layer([from, inner], 1, 1)];
@@ -66,7 +66,7 @@ impl Bottleneck {
         built_for(loss, "student", self.channels, &map.dims())?;
         let layers = self.layers.iter();
         Ok(layers.fold(map, |map, layer| {
-            normalise(&layer.norm, convolve(&layer.conv, map), true)
+            conv_bn(&layer.conv, &layer.norm, map, None, true)
         }))
     }
 }

@@ -28,12 +28,12 @@
 
 use burn::module::Module;
 use burn::nn::conv::Conv2d;
-use burn::nn::{BatchNorm, BatchNormConfig};
 use burn::tensor::{Device, Tensor};
+use kd_kernels::layers::{BatchNorm, conv, conv_bn};
 use kd_kernels::{energy, leaky_relu, squared_distance};
 use serde::{Deserialize, Serialize};
 
-use super::adapter::{built_for, convolution, convolve, normalise};
+use super::adapter::{built_for, convolution};
 use super::maps::{LevelPair, at_one_size, last_levels, taps};
 use super::unit::{for_products, unit, unit_products};
 use super::{About, check};
@@ -221,17 +221,16 @@ impl Layer {
     fn new(channels: [usize; 2], normed: bool, device: &Device) -> Self {
         Self {
             conv: convolution(channels, 3, 1, true, device),
-            norm: normed.then(|| BatchNormConfig::new(channels[1]).init(device)),
+            norm: normed.then(|| BatchNorm::new(channels[1], device)),
         }
     }
 }
 
 fn through(layers: &[Layer], map: Tensor<4>) -> Tensor<4> {
     layers.iter().fold(map, |map, layer| {
-        let map = convolve(&layer.conv, map);
         let map = match &layer.norm {
-            Some(norm) => normalise(norm, map, false),
-            None => map,
+            Some(norm) => conv_bn(&layer.conv, norm, map, None, false),
+            None => conv(&layer.conv, map),
         };
         leaky_relu(map, SLOPE)
     })

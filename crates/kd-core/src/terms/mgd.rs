@@ -14,12 +14,13 @@
 use burn::module::Module;
 use burn::nn::conv::Conv2d;
 use burn::tensor::{Device, Tensor, TensorData};
+use kd_kernels::layers::{conv, conv_relu};
 use kd_kernels::squared_distance;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde::{Deserialize, Serialize};
 
-use super::adapter::{Adapted, convolution, convolve, convolve_relu};
+use super::adapter::{Adapted, convolution};
 use super::maps::{at_one_size, pair_levels, sum};
 use super::{About, check};
 use crate::{Error, Output, Pair, PairTaps, Step};
@@ -141,8 +142,8 @@ impl Mgd {
             .map(|([student, teacher], generator)| {
                 let [student, teacher] = at_one_size(student, teacher);
                 let kept = self.kept(student.dims(), &student.device(), &mut draws);
-                let filled = convolve_relu(&generator.first, masked(student, kept));
-                mgd(convolve(&generator.second, filled), teacher)
+                let filled = conv_relu(&generator.first, masked(student, kept));
+                mgd(conv(&generator.second, filled), teacher)
             });
         sum(&pair.student.logits.device(), losses)
     }

@@ -20,13 +20,13 @@
 
 use burn::module::Module;
 use burn::nn::conv::Conv2d;
-use burn::nn::{BatchNorm, BatchNormConfig};
 use burn::tensor::activation::sigmoid;
 use burn::tensor::{Device, Tensor};
-use kd_kernels::{ConvOptions, average_pool, blend, conv2d, squared_distance};
+use kd_kernels::layers::{BatchNorm, conv_bn};
+use kd_kernels::{ConvOptions, Epilogue, average_pool, blend, conv2d, squared_distance};
 use serde::{Deserialize, Serialize};
 
-use super::adapter::{built_for, convolution, convolve, normalise, resize};
+use super::adapter::{built_for, convolution, resize};
 use super::maps::{LevelPair, pair_levels, sum};
 use super::{About, check};
 use crate::{Error, Levels, Output, Pair, PairTaps, Step, Taps, draw};
@@ -197,10 +197,10 @@ impl Fusion {
         Self {
             channels: from,
             reduce: drawn_wider(convolution([from, middle], 1, 1, false, device), device),
-            reduce_norm: BatchNormConfig::new(middle).init(device),
+            reduce_norm: BatchNorm::new(middle, device),
             attend: fuses.then(|| convolution([2 * middle, 2], 1, 1, true, device)),
             show: drawn_wider(convolution([middle, to], 3, 1, false, device), device),
-            show_norm: BatchNormConfig::new(to).init(device),
+            show_norm: BatchNorm::new(to, device),
         }
     }
 
@@ -212,14 +212,14 @@ impl Fusion {
         size: [usize; 2],
     ) -> Result<(Tensor<4>, Tensor<4>), Error> {
         built_for("reviewkd", "student", self.channels, &map.dims())?;
-        let own = normalise(&self.reduce_norm, convolve(&self.reduce, map), false);
+        let own = conv_bn(&self.reduce, &self.reduce_norm, map, None, false);
         let fused = match (&self.attend, above) {
             (Some(attend), Some(above)) => fuse(attend, own, above),
             _ => own,
         };
         let fused = resize(fused, size);
-        let shown = convolve(&self.show, fused.clone());
-        Ok((fused, normalise(&self.show_norm, shown, false)))
+        let shown = conv_bn(&self.show, &self.show_norm, fused.clone(), None, false);
+        Ok((fused, shown))
     }
 }
 
@@ -237,14 +237,15 @@ fn fuse(attend: &Conv2d, own: Tensor<4>, above: Tensor<4>) -> Tensor<4> {
         false => resize(above, [height, width]),
     };
     let half = |first: usize| attend.weight.val().narrow(1, first, middle);
-    let options = ConvOptions {
-        stride: [1, 1],
-        padding: [0, 0],
-        groups: 1,
-    };
+    let options = ConvOptions::default();
     let bias = attend.bias.as_ref().map(|bias| bias.val());
-    let of_own = conv2d(own.clone(), half(0), bias, false, options);
-    let of_above = conv2d(above.clone(), half(middle), None, false, options);
+    let of_own = conv2d(
+        own.clone(),
+        half(0),
+        options,
+        Epilogue::default().with_bias(bias),
+    );
+    let of_above = conv2d(above.clone(), half(middle), options, Epilogue::default());
     let shares = sigmoid(of_own + resize(of_above, [height, width]));
     blend(own, above, shares)
 }

@@ -18,10 +18,11 @@ use burn::module::{Module, Param};
 use burn::nn::conv::Conv2d;
 use burn::tensor::activation::softplus;
 use burn::tensor::{Device, Tensor};
+use kd_kernels::layers::{conv, conv_relu};
 use kd_kernels::squared_distance;
 use serde::{Deserialize, Serialize};
 
-use super::adapter::{built_for, convolution, convolve, convolve_relu};
+use super::adapter::{built_for, convolution};
 use super::maps::{LevelPair, at_one_size, pair_levels, sum, taps};
 use super::{About, check};
 use crate::{Error, Output, Pair, PairTaps, Step};
@@ -180,9 +181,7 @@ impl Predictor {
         let Some((last, layers)) = self.layers.split_last() else {
             return Ok(map);
         };
-        let hidden = layers
-            .iter()
-            .fold(map, |map, layer| convolve_relu(layer, map));
-        Ok(convolve(last, hidden))
+        let hidden = layers.iter().fold(map, |map, layer| conv_relu(layer, map));
+        Ok(conv(last, hidden))
     }
 }

@@ -3,7 +3,7 @@
 use burn::backend::Flex;
 use burn_flex::FlexTensor;
 
-use super::forward::{add, geometry, shape4};
+use super::forward::{Purpose, add, convolve, geometry, shape4};
 use super::tensor::{Dense, Map, build, dense, size};
 use super::{KernelGrads, NormGrads, NormState};
 use crate::images::{OutPtr, Size};
@@ -13,6 +13,34 @@ use crate::nn::norm::{self, Gate};
 use crate::{ConvOptions, isa};
 
 impl KernelGrads for Flex {
+    fn conv2d_for_training(
+        x: FlexTensor,
+        weight: FlexTensor,
+        bias: Option<FlexTensor>,
+        residual: Option<FlexTensor>,
+        relu: bool,
+        options: ConvOptions,
+    ) -> FlexTensor {
+        let added = [bias, residual];
+        convolve(x, weight, added, relu, options, Purpose::Training)
+    }
+
+    fn scaled(grad: FlexTensor, scale: FlexTensor) -> FlexTensor {
+        let (grad, scale) = (Map::new(grad), Dense::new(scale));
+        let (grad, scale) = (grad.images(), scale.values());
+        let shift = vec![0.0; scale.len()];
+        build(grad.size, |dx| {
+            norm::affine(isa(), grad, scale, &shift, None, false, dx);
+        })
+    }
+
+    fn scale_grad(grad: FlexTensor, x: FlexTensor) -> FlexTensor {
+        let (grad, x) = (Map::new(grad), Map::new(x));
+        let sums = channels::sum_of_products(isa(), grad.images(), x.images());
+        let count = sums.len();
+        dense(sums, [count])
+    }
+
     fn conv2d_input_grad(
         grad: FlexTensor,
         weight: FlexTensor,

@@ -4,7 +4,7 @@ use burn::backend::{Flex, TensorMetadata};
 use burn_flex::FlexTensor;
 
 use super::tensor::{Dense, Map, build, dense, size};
-use super::{InferenceOps, KernelOps, Maybe};
+use super::{KernelOps, Maybe};
 use crate::images::Size;
 use crate::nn::conv::filter::{Four, Two};
 use crate::nn::conv::{Epilogue, Geometry, depthwise, direct, winograd};
@@ -20,6 +20,7 @@ pub(super) fn geometry(input: Size, weight: [usize; 4], options: ConvOptions) ->
         options.groups,
         input.channels,
     );
+    assert_eq!(options.dilation, [1, 1], "the kernels are not dilated");
     assert_eq!(
         outputs % options.groups,
         0,
@@ -49,7 +50,7 @@ pub(super) fn shape4(tensor: &FlexTensor) -> [usize; 4] {
 
 /// What a forward pass is for.
 #[derive(Clone, Copy)]
-enum Purpose {
+pub(super) enum Purpose {
     /// It decides which values pass a ReLU, and a value near zero that falls on the other side
     /// changes what is learned, so its sums are as exact as `f32` allows.
     Training,
@@ -58,13 +59,20 @@ enum Purpose {
 }
 
 /// The convolution by the kernel that fits it.
-fn convolve(
+pub(super) fn convolve(
     x: FlexTensor,
     weight: FlexTensor,
+    [bias, residual]: [Option<FlexTensor>; 2],
+    relu: bool,
     options: ConvOptions,
-    epilogue: Epilogue,
     purpose: Purpose,
 ) -> FlexTensor {
+    let (bias, residual) = (bias.map(Dense::new), residual.map(Map::new));
+    let epilogue = Epilogue {
+        bias: bias.as_ref().map(Dense::values),
+        residual: residual.as_ref().map(Map::images),
+        relu,
+    };
     let geometry = geometry(size(x.layout()), shape4(&weight), options);
     let (x, weight) = (Map::new(x), Dense::new(weight));
     let (isa, x, weight) = (isa(), x.images(), weight.values());
@@ -90,16 +98,12 @@ impl KernelOps for Flex {
         x: FlexTensor,
         weight: FlexTensor,
         bias: Maybe<Self>,
+        residual: Maybe<Self>,
         relu: bool,
         options: ConvOptions,
     ) -> FlexTensor {
-        let bias = bias.into_option().map(Dense::new);
-        let epilogue = Epilogue {
-            bias: bias.as_ref().map(Dense::values),
-            residual: None,
-            relu,
-        };
-        convolve(x, weight, options, epilogue, Purpose::Training)
+        let added = [bias, residual].map(Maybe::into_option);
+        convolve(x, weight, added, relu, options, Purpose::Inference)
     }
 
     fn kernel_batch_norm(
@@ -148,26 +152,6 @@ impl KernelOps for Flex {
         let images = x.images();
         let mean = channels::average(isa(), images);
         dense(mean, [images.size.batch, images.size.channels])
-    }
-}
-
-impl InferenceOps for Flex {
-    fn kernel_conv2d_fused(
-        x: FlexTensor,
-        weight: FlexTensor,
-        bias: FlexTensor,
-        residual: Maybe<Self>,
-        relu: bool,
-        options: ConvOptions,
-    ) -> FlexTensor {
-        let bias = Dense::new(bias);
-        let residual = residual.into_option().map(Map::new);
-        let epilogue = Epilogue {
-            bias: Some(bias.values()),
-            residual: residual.as_ref().map(Map::images),
-            relu,
-        };
-        convolve(x, weight, options, epilogue, Purpose::Inference)
     }
 
     fn kernel_affine(

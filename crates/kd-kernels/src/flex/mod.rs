@@ -38,11 +38,12 @@ impl<B: Backend> From<Option<FloatTensor<B>>> for Maybe<B> {
 /// Operations that have gradients.
 #[backend_extension(Flex, Autodiff)]
 pub(crate) trait KernelOps: Backend {
-    /// Convolution, a bias and a ReLU.
+    /// Convolution, a bias, a shortcut's addition and a ReLU.
     fn kernel_conv2d(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         #[extension_type] bias: Maybe<Self>,
+        #[extension_type] residual: Maybe<Self>,
         relu: bool,
         options: ConvOptions,
     ) -> FloatTensor<Self>;
@@ -58,6 +59,15 @@ pub(crate) trait KernelOps: Backend {
         relu: bool,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 
+    /// `x · scale + shift`, a shortcut's addition and a ReLU.
+    fn kernel_affine(
+        x: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        #[extension_type] residual: Maybe<Self>,
+        relu: bool,
+    ) -> FloatTensor<Self>;
+
     /// `count` channels from `first` on, without a copy.
     fn kernel_channels(x: FloatTensor<Self>, first: usize, count: usize) -> FloatTensor<Self>;
 
@@ -71,31 +81,20 @@ pub(crate) trait KernelOps: Backend {
     fn kernel_global_average(x: FloatTensor<Self>) -> FloatTensor<Self>;
 }
 
-/// Operations of inference only.
-#[backend_extension(Flex)]
-pub(crate) trait InferenceOps: Backend {
-    /// Convolution, a bias, a shortcut's addition and a ReLU.
-    fn kernel_conv2d_fused(
+/// What training computes beside [`KernelOps`]: its own forward passes, and the backward passes. `earlier` is a
+/// gradient to add.
+pub(crate) trait KernelGrads: Backend {
+    /// A convolution before which values near zero decide what is learned, so that its sums are as exact as `f32`
+    /// allows.
+    fn conv2d_for_training(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
-        bias: FloatTensor<Self>,
-        #[extension_type] residual: Maybe<Self>,
+        bias: Option<FloatTensor<Self>>,
+        residual: Option<FloatTensor<Self>>,
         relu: bool,
         options: ConvOptions,
     ) -> FloatTensor<Self>;
 
-    /// `x · scale + shift`, a shortcut's addition and a ReLU.
-    fn kernel_affine(
-        x: FloatTensor<Self>,
-        scale: FloatTensor<Self>,
-        shift: FloatTensor<Self>,
-        #[extension_type] residual: Maybe<Self>,
-        relu: bool,
-    ) -> FloatTensor<Self>;
-}
-
-/// What the backward passes of [`KernelOps`] compute. `earlier` is a gradient to add.
-pub(crate) trait KernelGrads: Backend {
     fn conv2d_input_grad(
         grad: FloatTensor<Self>,
         weight: FloatTensor<Self>,
@@ -116,6 +115,12 @@ pub(crate) trait KernelGrads: Backend {
 
     /// The gradient of a bias, `[channels]`.
     fn bias_grad(grad: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// `grad · scale`, channel by channel: the gradient of an affine map's input.
+    fn scaled(grad: FloatTensor<Self>, scale: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// The gradient of an affine map's scale, `Σ grad · x` over all pixels, `[channels]`.
+    fn scale_grad(grad: FloatTensor<Self>, x: FloatTensor<Self>) -> FloatTensor<Self>;
 
     /// Gradients of input, scale, shift, and of the shortcut where there is one.
     fn batch_norm_grad(saved: NormState<Self>, grad: FloatTensor<Self>) -> NormGrads<Self>;

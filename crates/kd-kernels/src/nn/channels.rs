@@ -196,6 +196,41 @@ impl Kernel for Sum<'_> {
     }
 }
 
+/// Sum over all pixels of `a · b`, `[channels]`.
+pub(crate) fn sum_of_products(isa: Isa, a: Images, b: Images) -> Vec<f32> {
+    assert_eq!(a.size, b.size, "one factor for each value");
+    let sums = chunks::sums(a.size, a.size.channels, |first, count, sums| {
+        isa.run(SumOfProducts {
+            a: &a,
+            b: &b,
+            first,
+            count,
+            sums,
+        });
+    });
+    sums.into_iter().map(|sum| sum as f32).collect()
+}
+
+struct SumOfProducts<'a> {
+    a: &'a Images<'a>,
+    b: &'a Images<'a>,
+    first: usize,
+    count: usize,
+    sums: &'a mut [f32],
+}
+
+impl Kernel for SumOfProducts<'_> {
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        for pixel in self.first..self.first + self.count {
+            let factors = self.a.pixel(pixel).iter().zip(self.b.pixel(pixel));
+            for (sum, (a, b)) in self.sums.iter_mut().zip(factors) {
+                *sum += a * b;
+            }
+        }
+    }
+}
+
 /// `grad` where `output` is above zero, else `slope · grad`: the gradient of a rectifier, and of `output` by
 /// itself the rectifier.
 pub(crate) fn gate(isa: Isa, grad: Images, output: Images, slope: f32, dx: OutPtr) {

@@ -1,14 +1,16 @@
 //! The operations on tensors: a kernel where there is one, else a composition.
 
+mod conv2d;
+mod epilogue;
 mod maps;
 mod relations;
 mod samples;
 
 use burn::tensor::Tensor;
-use burn::tensor::activation::relu as rectify;
 use burn::tensor::module::{adaptive_avg_pool2d, batch_norm_train};
-use burn::tensor::ops::ConvOptions as BurnConvOptions;
 
+pub use conv2d::{ConvOptions, conv2d, linear};
+pub use epilogue::Epilogue;
 pub use maps::{
     average_pool, blend, boundary_distance, divergence_over_positions, energy, gram_of_channels,
     gram_of_positions, leading_vectors, leaky_relu, negative_part, one_sided_distance, products,
@@ -17,23 +19,6 @@ pub use maps::{
 pub use relations::{correlation_distance, fsp_distance, nst_mmd, singular_vector_distance};
 
 pub use samples::{Contrasted, RowContrast, Samples, gram_of_rows};
-
-/// Stride, zeros on each side, and groups of a convolution.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ConvOptions {
-    /// Down and across.
-    pub stride: [usize; 2],
-    /// Above and below, and left and right.
-    pub padding: [usize; 2],
-    /// Groups of channels that do not see each other.
-    pub groups: usize,
-}
-
-impl ConvOptions {
-    fn composed(self) -> BurnConvOptions<2> {
-        BurnConvOptions::new(self.stride, self.padding, [1, 1], self.groups)
-    }
-}
 
 /// What [`batch_norm`] returns.
 #[derive(Clone, Debug)]
@@ -75,80 +60,18 @@ macro_rules! kernel {
     };
 }
 
-/// A convolution: `x` of shape `[batch, inputs, height, width]` with `weight`
-/// `[outputs, inputs / groups, kernel height, kernel width]`, plus `bias` `[outputs]`, and a ReLU on
-/// request.
-///
-/// Differentiable in all of them. On a device without autodiff, and in the gradients, 3×3 kernels of stride
-/// 1 are computed by Winograd's minimal filtering F(4×4, 3×3) (Lavin and Gray, CVPR 2016), whose
-/// rounding error is about two and a half times that of the direct sum. The forward pass of
-/// training sums directly: there the error decides which values near zero pass a ReLU.
-pub fn conv2d(
-    x: Tensor<4>,
-    weight: Tensor<4>,
-    bias: Option<Tensor<1>>,
-    relu: bool,
-    options: ConvOptions,
-) -> Tensor<4> {
-    #[cfg(feature = "flex")]
-    if fast(&x) && !x.device().is_autodiff() {
-        let bias = bias.unwrap_or_else(|| Tensor::zeros([weight.dims()[0]], &x.device()));
-        return conv2d_fused(x, weight, bias, None, relu, options);
-    }
-    kernel!(
-        &x,
-        KernelOps::kernel_conv2d(
-            x.into_dispatch(),
-            weight.into_dispatch(),
-            bias.map(Tensor::into_dispatch).into(),
-            relu,
-            options
-        )
-    );
-    let y = burn::tensor::module::conv2d(x, weight, bias, options.composed());
-    finish(y, None, relu)
-}
-
-/// [`conv2d`], plus `bias` `[outputs]`, plus `residual`, and a ReLU on request.
-///
-/// Differentiable too, but made for inference, where all of it is one pass.
-pub fn conv2d_fused(
-    x: Tensor<4>,
-    weight: Tensor<4>,
-    bias: Tensor<1>,
-    residual: Option<Tensor<4>>,
-    relu: bool,
-    options: ConvOptions,
-) -> Tensor<4> {
-    if !x.device().is_autodiff() {
-        kernel!(
-            &x,
-            InferenceOps::kernel_conv2d_fused(
-                x.into_dispatch(),
-                weight.into_dispatch(),
-                bias.into_dispatch(),
-                residual.map(Tensor::into_dispatch).into(),
-                relu,
-                options
-            )
-        );
-    }
-    let y = burn::tensor::module::conv2d(x, weight, Some(bias), options.composed());
-    finish(y, residual, relu)
-}
-
 /// Batch normalisation by the statistics of the batch (Ioffe and Szegedy, ICML 2015):
-/// `gamma · (x − mean) / sqrt(variance + epsilon) + beta`, plus `residual`, and a ReLU on request.
+/// `gamma · (x − mean) / sqrt(variance + epsilon) + beta`, and what the epilogue asks for.
 ///
-/// Differentiable in `x`, `gamma`, `beta` and `residual`.
+/// Differentiable in `x`, `gamma`, `beta` and the epilogue.
 pub fn batch_norm(
     x: Tensor<4>,
     gamma: Tensor<1>,
     beta: Tensor<1>,
-    residual: Option<Tensor<4>>,
     epsilon: f64,
-    relu: bool,
+    mut epilogue: Epilogue,
 ) -> Normalized {
+    let beta = epilogue.shifted(beta);
     #[cfg(feature = "flex")]
     if fast(&x) {
         use burn::backend::Dispatch;
@@ -156,9 +79,9 @@ pub fn batch_norm(
             x.into_dispatch(),
             gamma.into_dispatch(),
             beta.into_dispatch(),
-            residual.map(Tensor::into_dispatch).into(),
+            epilogue.residual.map(Tensor::into_dispatch).into(),
             epsilon,
-            relu,
+            epilogue.relu,
         );
         return Normalized {
             output: Tensor::from_dispatch(output),
@@ -168,63 +91,36 @@ pub fn batch_norm(
     }
     let result = batch_norm_train(x, gamma, beta, epsilon);
     Normalized {
-        output: finish(result.output, residual, relu),
+        output: epilogue.finish(result.output),
         mean: result.mean.detach(),
         variance: result.variance.detach(),
     }
 }
 
-/// `x · scale + shift` with `scale` and `shift` of shape `[channels]`, plus `residual`, and a ReLU
-/// on request: a batch normalisation by running statistics.
+/// `x · scale + shift` with `scale` and `shift` of shape `[channels]`, and what the epilogue asks for: a batch
+/// normalisation by running statistics.
 ///
-/// Differentiable too, but made for inference, where all of it is one pass.
+/// Differentiable in all of them.
 pub fn affine(
     x: Tensor<4>,
     scale: Tensor<1>,
     shift: Tensor<1>,
-    residual: Option<Tensor<4>>,
-    relu: bool,
+    mut epilogue: Epilogue,
 ) -> Tensor<4> {
-    if !x.device().is_autodiff() {
-        kernel!(
-            &x,
-            InferenceOps::kernel_affine(
-                x.into_dispatch(),
-                scale.into_dispatch(),
-                shift.into_dispatch(),
-                residual.map(Tensor::into_dispatch).into(),
-                relu
-            )
-        );
-    }
+    let shift = epilogue.shifted(shift);
+    kernel!(
+        &x,
+        KernelOps::kernel_affine(
+            x.into_dispatch(),
+            scale.into_dispatch(),
+            shift.into_dispatch(),
+            epilogue.residual.map(Tensor::into_dispatch).into(),
+            epilogue.relu
+        )
+    );
     let [channels] = scale.dims();
     let along = |values: Tensor<1>| values.reshape([1, channels, 1, 1]);
-    finish(x * along(scale) + along(shift), residual, relu)
-}
-
-/// `x · weight + bias` for `x` of shape `[batch, inputs]` and `weight` of `[inputs, outputs]`.
-///
-/// Differentiable too. In inference a row's result does not depend on the other rows of the batch,
-/// bit for bit, which a general matrix product does not promise.
-pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<2> {
-    #[cfg(feature = "flex")]
-    if fast(&x) && !x.device().is_autodiff() {
-        let ([batch, inputs], [_, outputs]) = (x.dims(), weight.dims());
-        let y = conv2d_fused(
-            x.reshape([batch, inputs, 1, 1]),
-            weight.transpose().reshape([outputs, inputs, 1, 1]),
-            bias,
-            None,
-            false,
-            ConvOptions {
-                stride: [1, 1],
-                padding: [0, 0],
-                groups: 1,
-            },
-        );
-        return y.reshape([batch, outputs]);
-    }
-    x.matmul(weight) + bias.unsqueeze()
+    epilogue.finish(x * along(scale) + along(shift))
 }
 
 /// `a + b` for maps of one shape. Differentiable.
@@ -234,14 +130,6 @@ pub fn add(a: Tensor<4>, b: Tensor<4>) -> Tensor<4> {
         KernelOps::kernel_add(a.into_dispatch(), b.into_dispatch())
     );
     a + b
-}
-
-fn finish(y: Tensor<4>, residual: Option<Tensor<4>>, relu: bool) -> Tensor<4> {
-    let y = match residual {
-        Some(residual) => y + residual,
-        None => y,
-    };
-    if relu { rectify(y) } else { y }
 }
 
 /// `count` channels from `first` on. Differentiable; the kernel copies nothing.

@@ -2,8 +2,8 @@
 
 use burn::tensor::{DType, Device, Tensor};
 use kd_kernels::{
-    add, batch_norm, channels, conv2d, energy, global_average, gram_of_channels, interleave,
-    products, squared_distance,
+    Epilogue, add, batch_norm, channels, conv2d, energy, global_average, gram_of_channels,
+    interleave, products, squared_distance,
 };
 
 use crate::compared::{Expected, compare, evaluate, numbers, plain, weighted};
@@ -31,27 +31,24 @@ const CONSUMERS: [Consumer; 13] = [
         row(conv2d(
             x,
             with.maps[1].clone(),
-            None,
-            false,
             options(1, 1, 1),
+            Epilogue::default(),
         ))
     },
     |x, with| {
         row(conv2d(
             x,
             with.maps[2].clone(),
-            None,
-            false,
             options(2, 0, 1),
+            Epilogue::default(),
         ))
     },
     |x, with| {
         row(conv2d(
             x,
             with.maps[3].clone(),
-            None,
-            false,
             options(1, 1, CHANNELS),
+            Epilogue::default(),
         ))
     },
     |x, with| row(normalized(x, None, with)),
@@ -66,9 +63,8 @@ const CONSUMERS: [Consumer; 13] = [
         row(conv2d(
             x,
             with.maps[1].clone(),
-            bias,
-            true,
             options(1, 1, 1),
+            Epilogue::default().with_bias(bias).with_relu(true),
         ))
     },
     |x, with| {
@@ -92,7 +88,14 @@ fn consumed(x: Tensor<4>, uses: &[usize], with: &Others) -> Tensor<4> {
 
 fn normalized(x: Tensor<4>, residual: Option<Tensor<4>>, with: &Others) -> Tensor<4> {
     let [gamma, beta] = [0, 1].map(|i| with.vectors[i].clone());
-    batch_norm(x, gamma, beta, residual, 1e-3, true).output
+    batch_norm(
+        x,
+        gamma,
+        beta,
+        1e-3,
+        Epilogue::default().with_residual(residual).with_relu(true),
+    )
+    .output
 }
 
 /// What each consumer uses beside the tensor: maps, then vectors, which are 5 and 6.
@@ -122,7 +125,14 @@ type Node = fn(Tensor<4>, &Others) -> Tensor<4>;
 const NODES: [Node; 4] = [
     |x, _| x,
     |x, _| x * 1.5,
-    |x, with| conv2d(x, with.maps[1].clone(), None, false, options(1, 1, 1)),
+    |x, with| {
+        conv2d(
+            x,
+            with.maps[1].clone(),
+            options(1, 1, 1),
+            Epilogue::default(),
+        )
+    },
     |x, with| normalized(x, None, with),
 ];
 
@@ -171,11 +181,11 @@ fn a_chain_of_residual_blocks() {
         for weights in [[1, 2], [3, 4]] {
             let [first, second] = weights.map(|i| maps[i].clone());
             let inner = normalized(
-                conv2d(x.clone(), first, None, false, options(1, 1, 1)),
+                conv2d(x.clone(), first, options(1, 1, 1), Epilogue::default()),
                 None,
                 &with,
             );
-            let inner = conv2d(inner, second, None, false, options(1, 1, 1));
+            let inner = conv2d(inner, second, options(1, 1, 1), Epilogue::default());
             x = normalized(inner, Some(x), &with);
         }
         x
@@ -209,9 +219,8 @@ fn two_losses_of_one_leaf() {
         weighted(conv2d(
             x.clone() * 2.0,
             weight.clone(),
-            None,
-            false,
             options(1, 1, 1),
+            Epilogue::default(),
         ))
     };
     let (one, other) = (loss(), loss() * 3.0);
@@ -237,9 +246,8 @@ fn arguments_without_gradients() {
         let x = conv2d(
             frozen[0].clone(),
             maps[1].clone(),
-            None,
-            false,
             options(1, 1, 1),
+            Epilogue::default(),
         );
         let y = normalized(x, Some(maps[4].clone()), &with);
         interleave(frozen[0].clone(), y)

@@ -1,7 +1,7 @@
 //! What a result must not depend on, to the last bit.
 
 use burn::tensor::{DType, Tensor};
-use kd_kernels::{conv2d, conv2d_fused, linear};
+use kd_kernels::{Epilogue, batch_norm, conv2d, linear};
 
 use crate::compared::{evaluate, numbers, plain};
 use crate::{convolutions, options, output};
@@ -17,9 +17,17 @@ fn an_image_gives_the_same_in_every_batch() {
         let bias: Tensor<1> = plain([outputs, 1, 1, 1]).reshape([outputs]);
         let run = |first: usize, batch: usize| {
             let [x, shortcut] = [&x, &shortcut].map(|map| map.clone().narrow(0, first, batch));
-            let plain = conv2d(x.clone(), weight.clone(), None, false, options);
+            let plain = conv2d(x.clone(), weight.clone(), options, Epilogue::default());
             let (weight, bias) = (weight.clone(), bias.clone());
-            let fused = conv2d_fused(x, weight, bias, Some(shortcut), true, options);
+            let fused = conv2d(
+                x,
+                weight,
+                options,
+                Epilogue::default()
+                    .with_bias(bias)
+                    .with_residual(Some(shortcut))
+                    .with_relu(true),
+            );
             [plain, fused]
         };
         let whole = run(0, 64);
@@ -78,10 +86,17 @@ fn the_number_of_threads_changes_nothing() {
         let found = evaluate(DType::F32, &maps, &[16, 16], |maps, vectors| {
             let [x, first, second, third] = [0, 1, 2, 3].map(|i| maps[i].clone());
             let [gamma, beta] = [0, 1].map(|i| vectors[i].clone());
-            let y = conv2d(x.clone(), first, None, false, options(1, 1, 1));
-            let y = conv2d(y, second, None, false, options(1, 1, 24));
-            let y = conv2d(y, third, None, false, options(1, 0, 1));
-            kd_kernels::batch_norm(y, gamma, beta, Some(x), 1e-5, true).output
+            let y = conv2d(x.clone(), first, options(1, 1, 1), Epilogue::default());
+            let y = conv2d(y, second, options(1, 1, 24), Epilogue::default());
+            let y = conv2d(y, third, options(1, 0, 1), Epilogue::default());
+            batch_norm(
+                y,
+                gamma,
+                beta,
+                1e-5,
+                Epilogue::default().with_residual(Some(x)).with_relu(true),
+            )
+            .output
         });
         (found.value, found.gradients)
     };

@@ -2,8 +2,8 @@
 
 use burn::tensor::Tensor;
 use kd_kernels::{
-    add, average_pool, batch_norm, channels, conv2d, energy, global_average, gram_of_channels,
-    gram_of_positions, interleave, squared_distance,
+    Epilogue, add, average_pool, batch_norm, channels, conv2d, energy, global_average,
+    gram_of_channels, gram_of_positions, interleave, squared_distance,
 };
 
 use crate::compared::{Expected, compare};
@@ -54,33 +54,37 @@ fn every_operation_reads_every_view() {
                 conv2d(
                     view(m[0].clone()),
                     m[1].clone(),
-                    None,
-                    false,
                     options(1, 1, 1),
+                    Epilogue::default(),
                 )
             }),
             ("strided", &[0, 1], &|m, _| {
                 conv2d(
                     view(m[0].clone()),
                     m[1].clone(),
-                    None,
-                    false,
                     options(2, 1, 1),
+                    Epilogue::default(),
                 )
             }),
             ("depthwise", &[0, 2], &|m, _| {
                 conv2d(
                     view(m[0].clone()),
                     m[2].clone(),
-                    None,
-                    false,
                     options(1, 1, 8),
+                    Epilogue::default(),
                 )
             }),
             ("batch_norm", &[0, 4, 5], &|m, v| {
                 let [gamma, beta] = [0, 1].map(|i| v[i].clone());
                 let residual = Some(view(m[0].clone()));
-                batch_norm(view(m[0].clone()), gamma, beta, residual, 1e-3, true).output
+                batch_norm(
+                    view(m[0].clone()),
+                    gamma,
+                    beta,
+                    1e-3,
+                    Epilogue::default().with_residual(residual).with_relu(true),
+                )
+                .output
             }),
             ("channels", &[0], &|m, _| channels(view(m[0].clone()), 2, 5)),
             ("interleave", &[0, 3], &|m, _| {
@@ -91,9 +95,8 @@ fn every_operation_reads_every_view() {
                 conv2d(
                     view(m[0].clone()),
                     m[1].clone(),
-                    bias,
-                    true,
                     options(1, 1, 1),
+                    Epilogue::default().with_bias(bias).with_relu(true),
                 )
             }),
             ("distance", &[0], &|m, _| {
@@ -136,10 +139,15 @@ fn parameters_and_gradients_that_are_views() {
     let maps = [[2, 8, 4, 6], [3, 3, 8, 12]];
     compare("views", &maps, &[20, 8], |maps, vectors| {
         let weight = maps[1].clone().permute([3, 2, 0, 1]).narrow(0, 2, 9);
-        let y = conv2d(maps[0].clone(), weight, None, false, options(1, 1, 1));
+        let y = conv2d(
+            maps[0].clone(),
+            weight,
+            options(1, 1, 1),
+            Epilogue::default(),
+        );
         let gamma = vectors[0].clone().narrow(0, 5, 8);
         let y = channels(y, 1, 8);
-        let y = batch_norm(y, gamma, vectors[1].clone(), None, 1e-3, false).output;
+        let y = batch_norm(y, gamma, vectors[1].clone(), 1e-3, Epilogue::default()).output;
         y.permute([0, 2, 3, 1]).narrow(2, 1, 4)
     });
 }
@@ -156,8 +164,14 @@ fn a_unit_that_splits_and_mixes_channels() {
             let mut x = maps[0].clone();
             for _ in 0..3 {
                 let [kept, changed] = [0, 10].map(|first| channels(x.clone(), first, 10));
-                let changed = conv2d(changed, maps[1].clone(), None, false, options(1, 0, 1));
-                let changed = batch_norm(changed, gamma.clone(), beta.clone(), None, 1e-3, true);
+                let changed = conv2d(
+                    changed,
+                    maps[1].clone(),
+                    options(1, 0, 1),
+                    Epilogue::default(),
+                );
+                let changed =
+                    batch_norm(changed, gamma.clone(), beta.clone(), 1e-3, Epilogue::relu());
                 x = interleave(kept, changed.output);
             }
             x

@@ -67,6 +67,14 @@ fn plus<B: KernelGrads>(new: FloatTensor<B>, earlier: Option<FloatTensor<B>>) ->
     }
 }
 
+/// The gradient before a ReLU, if there was one: it passes where its output is positive.
+fn gated<B: KernelGrads>(grad: FloatTensor<B>, output: Option<FloatTensor<B>>) -> FloatTensor<B> {
+    match output {
+        Some(output) => B::relu_grad(grad, output),
+        None => grad,
+    }
+}
+
 fn shape4<B: Backend>(tensor: &FloatTensor<B>) -> [usize; 4] {
     let shape = tensor.shape();
     [shape[0], shape[1], shape[2], shape[3]]
@@ -82,10 +90,11 @@ struct ConvState<B: Backend> {
     weight: FloatTensor<B>,
     /// Output, when a ReLU made it.
     gate: Option<FloatTensor<B>>,
+    biased: bool,
     options: ConvOptions,
 }
 
-/// Input, weight and, last, the bias where there is one.
+/// Input, weight, the bias where there is one, and the shortcut where there is one.
 impl<B: KernelGrads, const N: usize> Backward<B, N> for Conv2d {
     type State = ConvState<B>;
 
@@ -95,12 +104,10 @@ impl<B: KernelGrads, const N: usize> Backward<B, N> for Conv2d {
             x,
             weight,
             gate,
+            biased,
             options,
         } = ops.state;
-        let grad = match gate {
-            Some(output) => B::relu_grad(grad, output),
-            None => grad,
-        };
+        let grad = gated::<B>(grad, gate);
         let (input, shape) = (shape4::<B>(&x), shape4::<B>(&weight));
         let mut parents = ops.parents.into_iter();
         let x_node = parents.next().flatten();
@@ -108,11 +115,50 @@ impl<B: KernelGrads, const N: usize> Backward<B, N> for Conv2d {
             let gradient = B::conv2d_weight_grad(x, grad.clone(), shape, options);
             grads.register::<B>(node.id, gradient);
         }
+        if biased && let Some(Some(node)) = parents.next() {
+            grads.register::<B>(node.id, B::bias_grad(grad.clone()));
+        }
+        let shortcut = parents.next().flatten();
+        register!(grads, shortcut, |earlier| plus::<B>(grad.clone(), earlier));
+        register!(grads, x_node, |earlier| B::conv2d_input_grad(
+            grad, weight, input, options, earlier
+        ));
+    }
+}
+
+#[derive(Debug)]
+struct Affine;
+
+/// What an affine map keeps for its backward pass.
+#[derive(Clone, Debug)]
+struct AffineState<B: Backend> {
+    x: FloatTensor<B>,
+    scale: FloatTensor<B>,
+    /// Output, when a ReLU made it.
+    gate: Option<FloatTensor<B>>,
+}
+
+/// Input, scale, shift and, last, the shortcut where there is one.
+impl<B: KernelGrads, const N: usize> Backward<B, N> for Affine {
+    type State = AffineState<B>;
+
+    fn backward(self, ops: Ops<Self::State, N>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let grad = grads.consume::<B>(&ops.node);
+        let AffineState { x, scale, gate } = ops.state;
+        let grad = gated::<B>(grad, gate);
+        let mut parents = ops.parents.into_iter();
+        let x_node = parents.next().flatten();
+        if let Some(Some(node)) = parents.next() {
+            grads.register::<B>(node.id, B::scale_grad(grad.clone(), x));
+        }
         if let Some(Some(node)) = parents.next() {
             grads.register::<B>(node.id, B::bias_grad(grad.clone()));
         }
-        register!(grads, x_node, |earlier| B::conv2d_input_grad(
-            grad, weight, input, options, earlier
+        let shortcut = parents.next().flatten();
+        register!(grads, shortcut, |earlier| plus::<B>(grad.clone(), earlier));
+        register!(grads, x_node, |earlier| plus::<B>(
+            B::scaled(grad, scale),
+            earlier
         ));
     }
 }
@@ -210,34 +256,83 @@ impl<B: KernelGrads> Backward<B, 1> for GlobalAverage {
     }
 }
 
+/// Tensor and node of an optional argument. (A node's type has no public name.)
+macro_rules! parts {
+    ($maybe:ident) => {
+        $maybe
+            .into_option()
+            .map(|tensor| tensor.into_parts())
+            .unzip()
+    };
+}
+
+/// The output with its node, if a parent is tracked.
+macro_rules! finish {
+    ($operation:ident, $parents:expr, $state:ident, $output:ident) => {
+        match $operation.prepare::<C>($parents).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish($state, $output),
+            OpsKind::UnTracked(prep) => prep.finish($output),
+        }
+    };
+}
+
 impl<B: KernelOps + KernelGrads, C: CheckpointStrategy> KernelOps for Autodiff<B, C> {
     fn kernel_conv2d(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: Maybe<Self>,
+        residual: Maybe<Self>,
         relu: bool,
         options: ConvOptions,
     ) -> FloatTensor<Self> {
         let ((x, x_node), (weight, weight_node)) = (x.into_parts(), weight.into_parts());
-        let (bias, bias_node) = bias.into_option().map(|bias| bias.into_parts()).unzip();
-        let output = B::kernel_conv2d(x.clone(), weight.clone(), bias.into(), relu, options);
+        let (bias, bias_node) = parts!(bias);
+        let (residual, residual_node) = parts!(residual);
+        let biased = bias.is_some();
+        let output =
+            B::conv2d_for_training(x.clone(), weight.clone(), bias, residual, relu, options);
         let state = ConvState {
             x,
             weight,
             gate: relu.then(|| output.clone()),
+            biased,
             options,
         };
-        macro_rules! finish {
-            ($nodes:expr) => {
-                match Conv2d.prepare::<C>($nodes).compute_bound().stateful() {
-                    OpsKind::Tracked(prep) => prep.finish(state, output),
-                    OpsKind::UnTracked(prep) => prep.finish(output),
-                }
-            };
+        match (bias_node, residual_node) {
+            (None, None) => finish!(Conv2d, [x_node, weight_node], state, output),
+            (Some(node), None) | (None, Some(node)) => {
+                finish!(Conv2d, [x_node, weight_node, node], state, output)
+            }
+            (Some(bias), Some(residual)) => {
+                finish!(Conv2d, [x_node, weight_node, bias, residual], state, output)
+            }
         }
-        match bias_node {
-            Some(bias_node) => finish!([x_node, weight_node, bias_node]),
-            None => finish!([x_node, weight_node]),
+    }
+
+    fn kernel_affine(
+        x: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        residual: Maybe<Self>,
+        relu: bool,
+    ) -> FloatTensor<Self> {
+        let (x, x_node) = x.into_parts();
+        let ((scale, scale_node), (shift, shift_node)) = (scale.into_parts(), shift.into_parts());
+        let (residual, residual_node) = parts!(residual);
+        let output = B::kernel_affine(x.clone(), scale.clone(), shift, residual.into(), relu);
+        let state = AffineState {
+            x,
+            scale,
+            gate: relu.then(|| output.clone()),
+        };
+        match residual_node {
+            None => finish!(Affine, [x_node, scale_node, shift_node], state, output),
+            Some(residual) => finish!(
+                Affine,
+                [x_node, scale_node, shift_node, residual],
+                state,
+                output
+            ),
         }
     }
 
@@ -252,10 +347,7 @@ impl<B: KernelOps + KernelGrads, C: CheckpointStrategy> KernelOps for Autodiff<B
         let (x, x_node) = x.into_parts();
         let (gamma, gamma_node) = gamma.into_parts();
         let (beta, beta_node) = beta.into_parts();
-        let (residual, residual_node) = residual
-            .into_option()
-            .map(|residual| residual.into_parts())
-            .unzip();
+        let (residual, residual_node) = parts!(residual);
         let shortcut = residual.is_some();
         let (output, mean, variance) = B::kernel_batch_norm(
             x.clone(),
@@ -275,17 +367,14 @@ impl<B: KernelOps + KernelGrads, C: CheckpointStrategy> KernelOps for Autodiff<B
             output: shortcut.then(|| output.clone()),
             epsilon,
         };
-        macro_rules! finish {
-            ($nodes:expr) => {
-                match BatchNorm.prepare::<C>($nodes).compute_bound().stateful() {
-                    OpsKind::Tracked(prep) => prep.finish(state, output),
-                    OpsKind::UnTracked(prep) => prep.finish(output),
-                }
-            };
-        }
         let output = match residual_node {
-            Some(residual_node) => finish!([gamma_node, beta_node, x_node, residual_node]),
-            None => finish!([gamma_node, beta_node, x_node]),
+            Some(residual) => finish!(
+                BatchNorm,
+                [gamma_node, beta_node, x_node, residual],
+                state,
+                output
+            ),
+            None => finish!(BatchNorm, [gamma_node, beta_node, x_node], state, output),
         };
         let [mean, variance] = [mean, variance].map(Self::from_inner);
         (output, mean, variance)

@@ -2,12 +2,8 @@
 
 use burn::module::{Flag, Initializer, Module, Param, RunningState};
 use burn::tensor::{Device, Tensor};
-use kd_kernels::Normalized;
 
-/// Weight of the newest batch in the running statistics, as in every reference network.
-const MOMENTUM: f64 = 0.1;
-/// Added to the variance before its square root.
-const EPSILON: f64 = 1e-5;
+use crate::{Epilogue, Normalized};
 
 /// Batch normalisation over `[batch, channels, height, width]` (Ioffe and Szegedy, ICML 2015).
 ///
@@ -28,10 +24,14 @@ pub struct BatchNorm {
     pub running_var: RunningState<Tensor<1>>,
     /// Off in a frozen layer, which then normalises by its running statistics.
     pub training: Param<Flag>,
+    /// Weight of the newest batch in the running statistics.
+    pub momentum: f64,
+    /// Added to the variance before its square root.
+    pub epsilon: f64,
 }
 
 impl BatchNorm {
-    /// Scale 1, shift 0, running mean 0 and variance 1.
+    /// Scale 1, shift 0, running mean 0 and variance 1, with PyTorch's momentum 0.1 and epsilon 1e-5.
     pub fn new(channels: usize, device: &Device) -> Self {
         Self {
             gamma: Initializer::Ones.init([channels], device),
@@ -39,7 +39,21 @@ impl BatchNorm {
             running_mean: RunningState::new(Tensor::zeros([channels], device)),
             running_var: RunningState::new(Tensor::ones([channels], device)),
             training: Param::from_bool(true),
+            momentum: 0.1,
+            epsilon: 1e-5,
         }
+    }
+
+    /// With another weight of the newest batch in the running statistics.
+    pub fn with_momentum(mut self, momentum: f64) -> Self {
+        self.momentum = momentum;
+        self
+    }
+
+    /// With another number added to the variance.
+    pub fn with_epsilon(mut self, epsilon: f64) -> Self {
+        self.epsilon = epsilon;
+        self
     }
 
     /// Normalises `[batch, channels, height, width]`: by the batch's statistics on an autodiff
@@ -55,6 +69,7 @@ impl BatchNorm {
         shortcut: Option<Tensor<4>>,
         relu: bool,
     ) -> Tensor<4> {
+        let epilogue = Epilogue::default().with_residual(shortcut).with_relu(relu);
         if input.device().is_autodiff() && self.training.is_enabled() {
             let [batch, _, height, width] = input.dims();
             let count = (batch * height * width) as f64;
@@ -63,37 +78,36 @@ impl BatchNorm {
                 output,
                 mean,
                 variance,
-            } = kd_kernels::batch_norm(
+            } = crate::batch_norm(
                 input,
                 self.gamma.val(),
                 self.beta.val(),
-                shortcut,
-                EPSILON,
-                relu,
+                self.epsilon,
+                epilogue,
             );
-            blend(&self.running_mean, mean, 1.0);
-            blend(&self.running_var, variance, unbiased);
+            self.blend(&self.running_mean, mean, 1.0);
+            self.blend(&self.running_var, variance, unbiased);
             return output;
         }
         let (scale, shift) = self.affine(&input.device());
-        kd_kernels::affine(input, scale, shift, shortcut, relu)
+        crate::affine(input, scale, shift, epilogue)
     }
 
     /// Scale and shift of each channel that stand for the layer in inference, both `[channels]`.
     pub(crate) fn affine(&self, device: &Device) -> (Tensor<1>, Tensor<1>) {
         let mean = self.running_mean.value().to_device(device);
         let variance = self.running_var.value().to_device(device);
-        let scale = self.gamma.val() / (variance + EPSILON).sqrt();
+        let scale = self.gamma.val() / (variance + self.epsilon).sqrt();
         let shift = self.beta.val() - mean * scale.clone();
         (scale, shift)
     }
-}
 
-/// Moves a running statistic towards `scale · batch`.
-fn blend(running: &RunningState<Tensor<1>>, batch: Tensor<1>, scale: f64) {
-    let old = running.value_sync().to_device(&batch.device());
-    let new = old.mul_scalar(1.0 - MOMENTUM) + batch.mul_scalar(MOMENTUM * scale);
-    running.update(new.detach());
+    /// Moves a running statistic towards `scale · batch`.
+    fn blend(&self, running: &RunningState<Tensor<1>>, batch: Tensor<1>, scale: f64) {
+        let old = running.value_sync().to_device(&batch.device());
+        let new = old.mul_scalar(1.0 - self.momentum) + batch.mul_scalar(self.momentum * scale);
+        running.update(new.detach());
+    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,62 @@
+//! Layers that networks and adapters are made of, run by the kernels.
+//!
+//! What a convolution does (stride, padding, dilation, groups) is read from the layer.
+
+mod batch_norm;
+
+use burn::nn::conv::Conv2d;
+use burn::tensor::Tensor;
+
+pub use batch_norm::BatchNorm;
+
+use crate::{ConvOptions, Epilogue, conv2d};
+
+/// A convolution by itself.
+pub fn conv(conv: &Conv2d, x: Tensor<4>) -> Tensor<4> {
+    conv_then(conv, x, Epilogue::default())
+}
+
+/// A convolution and a ReLU.
+pub fn conv_relu(conv: &Conv2d, x: Tensor<4>) -> Tensor<4> {
+    conv_then(conv, x, Epilogue::relu())
+}
+
+/// A convolution, its own bias, and what the epilogue asks for.
+fn conv_then(conv: &Conv2d, x: Tensor<4>, epilogue: Epilogue) -> Tensor<4> {
+    match ConvOptions::of(conv) {
+        Some(options) => {
+            let bias = conv.bias.as_ref().map(|bias| bias.val());
+            conv2d(x, conv.weight.val(), options, epilogue.with_bias(bias))
+        }
+        None => epilogue.finish(conv.forward(x)),
+    }
+}
+
+/// Convolution, normalisation, then the addition of a shortcut and a ReLU on request.
+///
+/// A normalisation by running statistics is an affine map, and so is the convolution before it: in
+/// inference they are one, with the normalisation folded into weight and bias.
+pub fn conv_bn(
+    conv: &Conv2d,
+    bn: &BatchNorm,
+    x: Tensor<4>,
+    shortcut: Option<Tensor<4>>,
+    relu: bool,
+) -> Tensor<4> {
+    let options = match ConvOptions::of(conv) {
+        Some(options) if !x.device().is_autodiff() => options,
+        _ => return bn.forward_then(self::conv(conv, x), shortcut, relu),
+    };
+    let (scale, mut shift) = bn.affine(&x.device());
+    if let Some(bias) = &conv.bias {
+        shift = shift + bias.val() * scale.clone();
+    }
+    let [outputs] = scale.dims();
+    let weight = conv.weight.val() * scale.reshape([outputs, 1, 1, 1]);
+    let epilogue = Epilogue {
+        bias: Some(shift),
+        residual: shortcut,
+        relu,
+    };
+    conv2d(x, weight, options, epilogue)
+}
