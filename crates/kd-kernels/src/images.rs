@@ -113,6 +113,12 @@ impl OutPtr {
         }
     }
 
+    /// # Panics
+    /// When there are not `len` values to write.
+    pub fn check(self, len: usize) {
+        assert_eq!(self.len, len, "a place for each value");
+    }
+
     /// The address `offset` values further. A method, so that closures capture the whole.
     ///
     /// # Safety

@@ -108,16 +108,6 @@ fn output(x: [usize; 4], weight: [usize; 4], options: ConvOptions) -> [usize; 4]
     [x[0], weight[0], along(0), along(1)]
 }
 
-/// Operations that have a kernel without gradients alone.
-fn by_kernels_in_inference(gradients: &[usize]) -> Expected<'_> {
-    Expected {
-        gradients: Some(gradients),
-        forward: [true, false],
-        backward: false,
-        ..Expected::default()
-    }
-}
-
 #[test]
 fn conv2d_fused_agrees() {
     for (x, weight, options) in convolutions() {
@@ -125,7 +115,7 @@ fn conv2d_fused_agrees() {
         for (residual, relu) in [(false, false), (true, false), (false, true), (true, true)] {
             let what = format!("{x:?} with {weight:?}, {options:?}, {residual} {relu}");
             let gradients: &[usize] = if residual { &[0, 1, 2, 3] } else { &[0, 1, 3] };
-            let expected = by_kernels_in_inference(gradients);
+            let expected = Expected::gradients(gradients);
             expected.compare(
                 &what,
                 &[x, weight, shortcut],
@@ -181,7 +171,7 @@ fn affine_agrees() {
     for (residual, relu) in [(false, false), (true, false), (false, true), (true, true)] {
         let what = format!("{residual} {relu}");
         let gradients: &[usize] = if residual { &[0, 1, 2, 3] } else { &[0, 2, 3] };
-        let expected = by_kernels_in_inference(gradients);
+        let expected = Expected::gradients(gradients);
         expected.compare(&what, &[shape, shape], &[19, 19], |maps, vectors| {
             affine(
                 maps[0].clone(),

@@ -45,6 +45,7 @@ impl Blend<'_> {
 pub(crate) fn blend(isa: Isa, blend: Blend, y: OutPtr) {
     let block = blend.block();
     let size = blend.a.size;
+    y.check(size.len());
     (0..size.batch * size.height)
         .into_par_iter()
         .for_each(|row| {
@@ -95,6 +96,9 @@ pub(crate) fn grad(isa: Isa, blend: Blend, grad: Images, to: Grads) {
     let block = blend.block();
     assert_eq!(grad.size, blend.a.size, "one gradient for each value");
     let small = blend.b.size;
+    to.a.check(blend.a.size.len());
+    to.b.check(small.len());
+    to.shares.check(blend.shares.size.len());
     (0..small.batch * small.height)
         .into_par_iter()
         .for_each(|row| {

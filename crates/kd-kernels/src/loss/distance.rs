@@ -60,6 +60,7 @@ pub(crate) fn grad(isa: Isa, compared: DistanceArgs, grad: &[f32], dx: OutPtr) {
     compared.check();
     let size = compared.student.size;
     assert_eq!(grad.len(), size.channels, "one gradient for each channel");
+    dx.check(size.len());
     let scale = 2.0 / size.pixels() as f32;
     let factors: Vec<f32> = grad.iter().map(|grad| grad * scale).collect();
     chunks::each(size, |first, count| {

@@ -152,6 +152,9 @@ pub(crate) fn grad(
         inverse: (1.0 / temperature) as f32,
     };
     let len = student.size.batch * student.size.channels;
+    let size = student.size;
+    assert_eq!(size, target.size, "only maps of one size can be compared");
+    dx.check(size.len());
     assert_eq!(grad.len(), len, "one gradient for each channel");
     (0..student.size.batch).into_par_iter().for_each(|image| {
         isa.run(Slopes {

@@ -9,6 +9,7 @@ const LANES: usize = 16;
 
 /// Mean over channels of the squares, a value a pixel, written over `y`.
 pub(crate) fn energy(isa: Isa, x: Images, y: OutPtr) {
+    y.check(x.size.pixels());
     chunks::each(x.size, |first, count| {
         isa.run(Energy {
             x: &x,
@@ -51,6 +52,7 @@ impl Kernel for Energy<'_> {
 /// The gradient of `x`, given that of each pixel's energy, written over `dx`, which is dense.
 pub(crate) fn grad(isa: Isa, x: Images, grad: &[f32], dx: OutPtr) {
     assert_eq!(grad.len(), x.size.pixels(), "one gradient for each pixel");
+    dx.check(x.size.len());
     chunks::each(x.size, |first, count| {
         isa.run(Grad {
             x: &x,

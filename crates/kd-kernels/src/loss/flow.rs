@@ -169,6 +169,9 @@ pub(crate) fn grad(
     let Size { batch, .. } = student[0].size;
     let len = self::saved(flow, channels);
     assert_eq!([saved.len(), grad.len()], [batch * len, batch]);
+    for (dx, map) in dx.iter().zip(&student) {
+        dx.check(map.size.len());
+    }
     let area = student[0].size.area();
     let images = grad.par_iter().zip(saved.par_chunks(len));
     images.enumerate().for_each(|(image, (grad, saved))| {

@@ -46,6 +46,7 @@ fn rows(width: usize) -> usize {
 /// Writes every row divided by its length over `y`, rows without an entry above `zero` as they are, and
 /// returns for each what it was multiplied by, or NaN where it was not.
 pub(crate) fn unit(isa: Isa, x: &[f32], width: usize, zero: f32, y: OutPtr) -> Vec<f32> {
+    y.check(x.len());
     let step = rows(width);
     let mut factors = vec![f32::NAN; x.len() / width.max(1)];
     factors
@@ -100,6 +101,7 @@ impl Kernel for Unit<'_> {
 /// The gradient of `x`, given [`unit`]'s output `y`, its factors and its gradient, written over `dx`.
 pub(crate) fn grad(isa: Isa, y: &[f32], factors: &[f32], grad: &[f32], dx: OutPtr) {
     assert_eq!(y.len(), grad.len(), "one gradient for each value");
+    dx.check(y.len());
     let width = y.len() / factors.len().max(1);
     let step = rows(width);
     factors

@@ -117,7 +117,9 @@ pub(crate) fn grad(
     dx: OutPtr,
 ) {
     let size = student.size;
+    assert_eq!(size, target.size, "only maps of one size can be compared");
     assert_eq!(grad.len(), size.channels, "one gradient for each channel");
+    dx.check(size.len());
     let count = size.pixels() as f64;
     // 2/n · scale · (r − slope · Σ(r · (s − mean)) · (s − mean)), times the gradient.
     let outer: Vec<f32> = (grad.iter().zip(&saved.student.scale))

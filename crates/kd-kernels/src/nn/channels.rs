@@ -16,6 +16,7 @@ fn each_pixel(size: Size, y: OutPtr, work: impl Fn(usize, &mut [MaybeUninit<f32>
     // No instruction set is asked for here, which else counts.
     crate::mode::called();
     let (pixels, channels) = (size.pixels(), size.channels);
+    y.check(size.len());
     (0..pixels.div_ceil(PIXELS))
         .into_par_iter()
         .for_each(|task| {
@@ -123,6 +124,8 @@ impl Kernel for Average<'_> {
 
 /// `a + b`.
 pub(crate) fn add(isa: Isa, a: Images, b: Images, y: OutPtr) {
+    assert_eq!(a.size, b.size, "only equal maps can be added");
+    y.check(a.size.len());
     let pixels = a.size.pixels();
     (0..pixels.div_ceil(PIXELS))
         .into_par_iter()
@@ -235,6 +238,7 @@ impl Kernel for SumOfProducts<'_> {
 /// itself the rectifier.
 pub(crate) fn gate(isa: Isa, grad: Images, output: Images, slope: f32, dx: OutPtr) {
     assert_eq!(grad.size, output.size, "one gradient for each value");
+    dx.check(grad.size.len());
     chunks::each(grad.size, |first, count| {
         isa.run(Gate {
             grad: &grad,

@@ -155,6 +155,7 @@ pub(crate) fn affine(
             "only a map of the same size can be added"
         );
     }
+    y.check(x.size.len());
     chunks::each(x.size, |first, count| {
         isa.run(Affine {
             x: &x,

@@ -7,6 +7,8 @@ use crate::simd::{Isa, Kernel, Simd};
 
 /// Sides of a block of which the output has one value.
 fn block(input: Size, output: Size) -> [usize; 2] {
+    let same = |size: Size| (size.batch, size.channels);
+    assert_eq!(same(input), same(output), "only the sides of a map change");
     let sides = [input.height / output.height, input.width / output.width];
     assert_eq!(
         [input.height, input.width],
@@ -19,6 +21,7 @@ fn block(input: Size, output: Size) -> [usize; 2] {
 /// The mean of each block, written over `y`, which is dense.
 pub(crate) fn average(isa: Isa, x: Images, output: Size, y: OutPtr) {
     let block = block(x.size, output);
+    y.check(output.len());
     (0..output.batch * output.height)
         .into_par_iter()
         .for_each(|row| {
@@ -70,6 +73,7 @@ impl Kernel for Average<'_> {
 /// Each block's gradient, shared by its pixels, written over `dx`, which is dense.
 pub(crate) fn grad(isa: Isa, grad: Images, input: Size, dx: OutPtr) {
     let block = block(input, grad.size);
+    dx.check(input.len());
     (0..input.batch * input.height)
         .into_par_iter()
         .for_each(|row| {

@@ -11,6 +11,8 @@ const BLOCK: usize = 16;
 pub(crate) fn to_channels_last(from: &[f32], size: Size, to: OutPtr) {
     let (area, channels) = (size.area(), size.channels);
     let image = area * channels;
+    assert!(from.len() >= size.len(), "a value for each place");
+    to.check(size.len());
     (0..size.batch).into_par_iter().for_each(|index| {
         let from = &from[index * image..][..image];
         // SAFETY: the output has as many images as the batch, and this task alone writes this one.

@@ -108,6 +108,7 @@ pub(crate) fn grad(
     let size = maps.student.size;
     let len = relation.saved(isa.lanes(), size, maps.target.size);
     assert_eq!([saved.len(), grad.len()], [size.batch * len, size.batch]);
+    dx.check(size.len());
     let images = grad.par_iter().zip(saved.par_chunks(len));
     images.enumerate().for_each(|(image, (grad, saved))| {
         isa.run(Slopes {

@@ -42,9 +42,12 @@ pub(crate) fn forward(
 ) {
     let padding = Padding::of(geometry);
     let taps = taps(geometry, &padding);
-    let weight = channels_last(geometry, weight);
     let output = geometry.output();
+    assert!(geometry.is_depthwise(), "{geometry:?}");
+    geometry.check(Some(weight), Some(input.size), None);
+    let weight = channels_last(geometry, weight);
     epilogue.check(output);
+    y.check(output.len());
     (0..output.batch).into_par_iter().for_each(|index| {
         scratch::with(padding.len(output.channels), |padded| {
             padding.copy(&input, index, padded);
@@ -134,9 +137,12 @@ pub(crate) fn input_grad(
 ) {
     let padding = Padding::of(geometry);
     let taps = taps(geometry, &padding);
-    let weight = channels_last(geometry, weight);
     let input = geometry.input;
+    assert!(geometry.is_depthwise(), "{geometry:?}");
+    geometry.check(Some(weight), None, Some(grad.size));
+    let weight = channels_last(geometry, weight);
     epilogue.check(input);
+    dx.check(input.len());
     (0..input.batch).into_par_iter().for_each(|index| {
         scratch::with(padding.len(input.channels), |padded| {
             padded.fill(0.0);
@@ -219,6 +225,8 @@ impl Kernel for InputGrad<'_> {
 
 /// Gradient `[channels, 1, kernel...]` of the weight.
 pub(crate) fn weight_grad(isa: Isa, geometry: &Geometry, input: Images, grad: Images) -> Vec<f32> {
+    assert!(geometry.is_depthwise(), "{geometry:?}");
+    geometry.check(None, Some(input.size), Some(grad.size));
     let padding = Padding::of(geometry);
     let offsets = taps(geometry, &padding);
     let (taps, channels) = (offsets.len(), geometry.outputs);

@@ -22,6 +22,7 @@ const RUN: usize = 256;
 
 /// Gradient `[outputs, inputs of a group, kernel...]` of the weight.
 pub(crate) fn weight_grad(isa: Isa, geometry: &Geometry, input: Images, grad: Images) -> Vec<f32> {
+    geometry.check(None, Some(input.size), Some(grad.size));
     let (inputs, outputs) = (geometry.group_inputs(), geometry.group_outputs());
     let padding = Padding::of(geometry);
     let dense = padding.is_none(&input);
@@ -30,6 +31,7 @@ pub(crate) fn weight_grad(isa: Isa, geometry: &Geometry, input: Images, grad: Im
     } else {
         input.size.channels
     };
+    padding.check_offsets(pitch);
     let at = |row: usize, column: usize| (row * padding.width + column) * pitch;
     let rows: Vec<u32> = (0..geometry.kernel[0])
         .flat_map(|i| (0..geometry.kernel[1]).map(move |j| at(i, j)))

@@ -33,6 +33,8 @@ pub(crate) fn forward<F: Filter>(
     epilogue: Epilogue,
     y: OutPtr,
 ) {
+    assert!(geometry.is_winograd(), "{geometry:?}");
+    geometry.check(Some(weight), Some(input.size), None);
     let taps = |output: usize, input: usize| -> [f32; 9] {
         std::array::from_fn(|tap| weight[geometry.weight_index(output, input, tap)])
     };
@@ -50,6 +52,8 @@ pub(crate) fn input_grad(
     epilogue: Epilogue,
     dx: OutPtr,
 ) {
+    assert!(geometry.is_winograd(), "{geometry:?}");
+    geometry.check(Some(weight), None, Some(grad.size));
     let taps = |output: usize, input: usize| -> [f32; 9] {
         std::array::from_fn(|tap| weight[geometry.weight_index(input, output, 8 - tap)])
     };
@@ -67,6 +71,7 @@ fn run<F: Filter>(
     y: OutPtr,
 ) {
     epilogue.check(tiling.output);
+    y.check(tiling.output.len());
     let lanes = isa.lanes();
     let (inputs, outputs) = (tiling.input.channels, tiling.output.channels);
     let weights = transform_weights::<F>(isa, inputs, outputs, taps);

@@ -20,6 +20,8 @@ const SHARED: usize = 1_000_000;
 
 /// Gradient `[outputs, inputs, 3, 3]` of the weight.
 pub(crate) fn weight_grad(isa: Isa, geometry: &Geometry, input: Images, grad: Images) -> Vec<f32> {
+    assert!(geometry.is_winograd(), "{geometry:?}");
+    geometry.check(None, Some(input.size), Some(grad.size));
     let lanes = isa.lanes();
     let (inputs, outputs) = (geometry.input.channels, geometry.outputs);
     let tiling = Tiling::new::<Four>(geometry.input, geometry.output(), geometry.padding);

@@ -1,7 +1,7 @@
 //! The gradient of a batch normalisation with what follows it.
 
 use super::WIDE;
-use crate::images::{Images, OutPtr};
+use crate::images::{Images, OutPtr, Size};
 use crate::simd::chunks;
 use crate::simd::{Isa, Kernel, Simd};
 
@@ -46,6 +46,11 @@ pub(crate) fn grad(
     residual: Option<OutPtr>,
 ) -> ParameterGrads {
     let (pixels, channels) = (grad.size.pixels(), grad.size.channels);
+    saved.check(grad.size);
+    dx.check(grad.size.len());
+    if let Some(residual) = residual {
+        residual.check(grad.size.len());
+    }
     let sums = chunks::sums(grad.size, 2 * channels, |first, count, partial| {
         let (plain, scaled) = partial.split_at_mut(channels);
         isa.run(Sums {
@@ -129,6 +134,25 @@ impl Gate<'_> {
 }
 
 impl Saved<'_> {
+    /// # Panics
+    /// When it is not of a gradient of this size.
+    fn check(&self, grad: Size) {
+        assert_eq!(self.x.size, grad, "the gradient has the output's size");
+        let lens = [self.mean, self.rstd, self.gamma].map(<[f32]>::len);
+        assert_eq!(
+            lens, [grad.channels; 3],
+            "one mean, rstd and gamma a channel"
+        );
+        match &self.gate {
+            Gate::Open => {}
+            Gate::Output(output) => assert_eq!(output.size, grad, "the output's size"),
+            Gate::Line { scale, shift } => {
+                let lens = [scale.len(), shift.len()];
+                assert_eq!(lens, [grad.channels; 2], "one scale and shift a channel");
+            }
+        }
+    }
+
     /// Input, and gradient behind the gate, of the channels of register `z` of a block, which begin at `channel`.
     ///
     /// # Safety
