@@ -17,6 +17,8 @@
     reason = "an index runs over several arrays of a register tile at once"
 )]
 
+#[cfg(all(test, feature = "flex"))]
+mod every_kernel;
 #[cfg(feature = "flex")]
 mod flex;
 #[cfg(feature = "flex")]

@@ -226,6 +226,8 @@ impl Isa {
     /// Runs a kernel with this instruction set, which must be among [`Isa::available`].
     #[inline]
     pub(crate) fn run<K: Kernel>(self, kernel: K) {
+        #[cfg(test)]
+        crate::every_kernel::ran::<K>(self);
         match self {
             // SAFETY: an `Isa` comes from `available`, which asked the processor.
             #[cfg(target_arch = "x86_64")]
