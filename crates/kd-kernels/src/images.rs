@@ -1,5 +1,7 @@
 //! Images in memory: channels last, so that the channels of a pixel are one run.
 
+use std::mem::MaybeUninit;
+
 /// Sizes of a batch of images or maps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Size {
@@ -81,33 +83,90 @@ impl<'a> Images<'a> {
     }
 }
 
-/// Where tasks on several threads write, each its own part.
+/// Where tasks on several threads write, each its own part. Nothing may be read before it was written.
 #[derive(Clone, Copy)]
-pub(crate) struct OutPtr(pub *mut f32);
+pub(crate) struct OutPtr {
+    data: *mut f32,
+    len: usize,
+}
 
-// SAFETY: the tasks that share a target write disjoint parts of it, which each use says.
+// SAFETY: it is only an address. Whoever writes to it promises, by the contracts of `at`, `sub` and `part`, that no
+// other task has the same part.
 unsafe impl Send for OutPtr {}
-// SAFETY: as above.
+// SAFETY: a shared one gives no more than a copy, which may be sent.
 unsafe impl Sync for OutPtr {}
 
 impl OutPtr {
+    /// Memory with values that are written over or added to.
+    pub fn new(to: &mut [f32]) -> Self {
+        Self {
+            data: to.as_mut_ptr(),
+            len: to.len(),
+        }
+    }
+
+    /// Memory without values.
+    pub fn uninit(to: &mut [MaybeUninit<f32>]) -> Self {
+        Self {
+            data: to.as_mut_ptr().cast(),
+            len: to.len(),
+        }
+    }
+
+    /// # Panics
+    /// When there are not `len` values to write.
+    pub fn check(self, len: usize) {
+        assert_eq!(self.len, len, "a place for each value");
+    }
+
     /// The address `offset` values further. A method, so that closures capture the whole.
     ///
     /// # Safety
-    /// The offset stays within the allocation.
+    /// The memory that this was made of is still there, and `offset` is at most its length. What is written there
+    /// lies within the memory, and no other task reads or writes it meanwhile.
     #[inline(always)]
     pub unsafe fn at(self, offset: usize) -> *mut f32 {
-        // SAFETY: the caller's promise.
-        unsafe { self.0.add(offset) }
+        debug_assert!(offset <= self.len, "{offset} of {}", self.len);
+        // SAFETY: within the memory or at its end, by the caller's promise.
+        unsafe { self.data.add(offset) }
     }
 
-    /// A part of what is written, which no other task touches meanwhile.
+    /// The `len` values from `offset` on, for one task to write to.
     ///
     /// # Safety
-    /// The part stays within the allocation and belongs to the caller alone.
+    /// As [`part`](Self::part).
     #[inline(always)]
-    pub unsafe fn part<'a>(self, offset: usize, len: usize) -> &'a mut [f32] {
-        // SAFETY: the caller's promise.
-        unsafe { std::slice::from_raw_parts_mut(self.at(offset), len) }
+    pub unsafe fn sub(self, offset: usize, len: usize) -> Self {
+        debug_assert!(offset + len <= self.len, "{offset} + {len} of {}", self.len);
+        Self {
+            // SAFETY: within the memory or at its end, by the caller's promise.
+            data: unsafe { self.data.add(offset) },
+            len,
+        }
     }
+
+    /// The `len` values from `offset` on, which may not have been written yet.
+    ///
+    /// # Safety
+    /// The memory that this was made of is still there and has `offset + len` values. As long as the slice is used,
+    /// nobody else reads or writes these values.
+    #[inline(always)]
+    pub unsafe fn part<'a>(self, offset: usize, len: usize) -> &'a mut [MaybeUninit<f32>] {
+        // SAFETY: the caller's promise; `f32`s that may lack a value need no more than the address, which came
+        // from a slice and so is aligned.
+        unsafe {
+            let part = self.sub(offset, len);
+            std::slice::from_raw_parts_mut(part.data.cast(), len)
+        }
+    }
+}
+
+/// Writes `value` everywhere.
+#[inline(always)]
+pub(crate) fn filled(to: &mut [MaybeUninit<f32>], value: f32) -> &mut [f32] {
+    for to in to.iter_mut() {
+        to.write(value);
+    }
+    // SAFETY: all of it was written.
+    unsafe { to.assume_init_mut() }
 }

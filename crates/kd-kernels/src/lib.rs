@@ -17,6 +17,8 @@
     reason = "an index runs over several arrays of a register tile at once"
 )]
 
+#[cfg(all(test, feature = "flex"))]
+mod every_kernel;
 #[cfg(feature = "flex")]
 mod flex;
 #[cfg(feature = "flex")]
@@ -35,6 +37,8 @@ mod simd;
 mod test_memory;
 
 pub use memory::keep_freed_memory;
+#[doc(hidden)]
+pub use mode::kernel_calls;
 pub use mode::{BadMode, Mode, mode};
 pub use ops::{
     Contrasted, ConvOptions, Epilogue, Normalized, RowContrast, Samples, add, affine, average_pool,

@@ -1,5 +1,7 @@
 //! Which kernels run.
 
+#[cfg(feature = "flex")]
+use std::cell::Cell;
 use std::fmt;
 use std::sync::OnceLock;
 
@@ -78,9 +80,30 @@ fn parse(name: &str) -> Result<Mode, BadMode> {
         .ok_or_else(|| BadMode(name.into()))
 }
 
-/// The instruction set of the kernels.
+#[cfg(feature = "flex")]
+thread_local! {
+    static CALLS: Cell<u64> = const { Cell::new(0) };
+}
+
+/// How often this thread has called kernels: for tests, which else could compare burn with itself.
+#[doc(hidden)]
+pub fn kernel_calls() -> u64 {
+    #[cfg(feature = "flex")]
+    return CALLS.get();
+    #[cfg(not(feature = "flex"))]
+    0
+}
+
+/// Counts a call of a kernel, once for all of its tasks.
+#[cfg(feature = "flex")]
+pub(crate) fn called() {
+    CALLS.set(CALLS.get() + 1);
+}
+
+/// The instruction set of a kernel that is about to be called.
 #[cfg(feature = "flex")]
 pub(crate) fn isa() -> Isa {
+    called();
     match mode() {
         Ok(Mode::On(isa)) => isa,
         _ => Isa::Portable,

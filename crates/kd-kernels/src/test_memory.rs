@@ -22,7 +22,7 @@ pub(crate) fn with_gap(values: &[f32], size: Size, gap: usize) -> Vec<f32> {
 pub(crate) fn written(len: usize, fill: impl FnOnce(OutPtr)) -> Vec<f32> {
     const UNTOUCHED: u32 = 0x7fc0_1234;
     let mut values = vec![f32::from_bits(UNTOUCHED); len + 32];
-    fill(OutPtr(values.as_mut_ptr()));
+    fill(OutPtr::new(&mut values[..len]));
     for (index, value) in values.iter().enumerate() {
         let untouched = value.to_bits() == UNTOUCHED;
         assert_eq!(untouched, index >= len, "value {index} of {len}");

@@ -99,7 +99,7 @@ pub(super) fn build(size: Size, fill: impl FnOnce(OutPtr)) -> FlexTensor {
 /// Values that `fill` writes, all of them.
 pub(super) fn values(len: usize, fill: impl FnOnce(OutPtr)) -> Vec<f32> {
     let mut values: Vec<f32> = Vec::with_capacity(len);
-    fill(OutPtr(values.as_mut_ptr()));
+    fill(OutPtr::uninit(&mut values.spare_capacity_mut()[..len]));
     // SAFETY: `fill` wrote all `len` values.
     unsafe { values.set_len(len) };
     values

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use crate::images::{Images, OutPtr, Size};
+use crate::images::{Images, OutPtr, Size, filled};
 use crate::simd::{Isa, Kernel, Simd};
 
 /// `a` at full size, `b` of which each value stands for a block, and a share of each for every pixel of
@@ -45,6 +45,7 @@ impl Blend<'_> {
 pub(crate) fn blend(isa: Isa, blend: Blend, y: OutPtr) {
     let block = blend.block();
     let size = blend.a.size;
+    y.check(size.len());
     (0..size.batch * size.height)
         .into_par_iter()
         .for_each(|row| {
@@ -73,10 +74,10 @@ impl Kernel for Mix<'_> {
         for pixel in self.row * a.size.width..(self.row + 1) * a.size.width {
             let shares = shares.pixel(pixel);
             let other = b.pixel(self.blend.small(pixel, self.block));
-            // SAFETY: each task writes its own row.
+            // SAFETY: the output has the pixels of `a`, and this task alone writes those of its row.
             let y = unsafe { self.y.part(pixel * channels, channels) };
             for (y, (a, b)) in y.iter_mut().zip(a.pixel(pixel).iter().zip(other)) {
-                *y = a * shares[0] + b * shares[1];
+                y.write(a * shares[0] + b * shares[1]);
             }
         }
     }
@@ -95,6 +96,9 @@ pub(crate) fn grad(isa: Isa, blend: Blend, grad: Images, to: Grads) {
     let block = blend.block();
     assert_eq!(grad.size, blend.a.size, "one gradient for each value");
     let small = blend.b.size;
+    to.a.check(blend.a.size.len());
+    to.b.check(small.len());
+    to.shares.check(blend.shares.size.len());
     (0..small.batch * small.height)
         .into_par_iter()
         .for_each(|row| {
@@ -139,24 +143,25 @@ impl Kernel for Unmix<'_> {
         let Blend { a, b, shares } = self.blend;
         let (channels, width) = (a.size.channels, a.size.width);
         let small = self.row * b.size.width * channels;
-        // SAFETY: each task writes its own row of `b`.
-        unsafe { self.to.b.part(small, b.size.width * channels) }.fill(0.0);
+        // SAFETY: the gradient of `b` has this row, and this task alone writes it.
+        let row = unsafe { self.to.b.part(small, b.size.width * channels) };
+        let row = filled(row, 0.0);
         let rows = self.row * self.block[0]..(self.row + 1) * self.block[0];
         for pixel in rows.start * width..rows.end * width {
             let (grad, share) = (self.grad.pixel(pixel), shares.pixel(pixel));
             let other = self.blend.small(pixel, self.block);
-            // SAFETY: each task writes its own rows of `a` and the shares.
+            // SAFETY: the gradients of `a` and of the shares have the pixels of `a`, and this task alone writes those
+            // that its row of `b` stands for.
             let (of_a, of_shares) = unsafe {
                 let of_a = self.to.a.part(pixel * channels, channels);
                 (of_a, self.to.shares.part(pixel * 2, 2))
             };
-            of_shares[0] = dot(grad, a.pixel(pixel));
-            of_shares[1] = dot(grad, b.pixel(other));
+            of_shares[0].write(dot(grad, a.pixel(pixel)));
+            of_shares[1].write(dot(grad, b.pixel(other)));
             for (of_a, grad) in of_a.iter_mut().zip(grad) {
-                *of_a = grad * share[0];
+                of_a.write(grad * share[0]);
             }
-            // SAFETY: this pixel of `b` stands in the task's own row.
-            let of_b = unsafe { self.to.b.part(other * channels, channels) };
+            let of_b = &mut row[other * channels - small..][..channels];
             for (of_b, grad) in of_b.iter_mut().zip(grad) {
                 *of_b += grad * share[1];
             }

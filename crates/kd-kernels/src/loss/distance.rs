@@ -60,6 +60,7 @@ pub(crate) fn grad(isa: Isa, compared: DistanceArgs, grad: &[f32], dx: OutPtr) {
     compared.check();
     let size = compared.student.size;
     assert_eq!(grad.len(), size.channels, "one gradient for each channel");
+    dx.check(size.len());
     let scale = 2.0 / size.pixels() as f32;
     let factors: Vec<f32> = grad.iter().map(|grad| grad * scale).collect();
     chunks::each(size, |first, count| {
@@ -172,12 +173,12 @@ impl Slopes<'_> {
         } = self.compared;
         let channels = student.size.channels;
         for pixel in self.first..self.first + self.count {
-            // SAFETY: each task writes its own pixels.
+            // SAFETY: the output has a value for each of the map, and this task alone writes its pixels.
             let dx = unsafe { self.dx.part(pixel * channels, channels) };
             let values = student.pixel(pixel).iter().zip(target.pixel(pixel));
             let fixed = margin.iter().zip(self.factors);
             for ((dx, (s, t)), (margin, factor)) in dx.iter_mut().zip(values).zip(fixed) {
-                *dx = factor * difference(*s, *t, *margin).1;
+                dx.write(factor * difference(*s, *t, *margin).1);
             }
         }
     }

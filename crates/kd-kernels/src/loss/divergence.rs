@@ -152,6 +152,9 @@ pub(crate) fn grad(
         inverse: (1.0 / temperature) as f32,
     };
     let len = student.size.batch * student.size.channels;
+    let size = student.size;
+    assert_eq!(size, target.size, "only maps of one size can be compared");
+    dx.check(size.len());
     assert_eq!(grad.len(), len, "one gradient for each channel");
     (0..student.size.batch).into_par_iter().for_each(|image| {
         isa.run(Slopes {
@@ -195,12 +198,12 @@ impl Kernel for Slopes<'_> {
         for pixel in self.image * area..(self.image + 1) * area {
             let s = &student.pixel(pixel)[..channels];
             let t = &target.pixel(pixel)[..channels];
-            // SAFETY: each task writes its own image.
+            // SAFETY: the output has a value for each of the map, and this task alone writes its pixels.
             let dx = unsafe { self.dx.part(pixel * channels, channels) };
             for c in 0..channels {
                 let of_student = exp_of_negative((s[c] - s_largest[c]) * inverse);
                 let of_target = exp_of_negative((t[c] - t_largest[c]) * inverse);
-                dx[c] = of_student * s_factor[c] - of_target * t_factor[c];
+                dx[c].write(of_student * s_factor[c] - of_target * t_factor[c]);
             }
         }
     }

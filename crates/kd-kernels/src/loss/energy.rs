@@ -9,6 +9,7 @@ const LANES: usize = 16;
 
 /// Mean over channels of the squares, a value a pixel, written over `y`.
 pub(crate) fn energy(isa: Isa, x: Images, y: OutPtr) {
+    y.check(x.size.pixels());
     chunks::each(x.size, |first, count| {
         isa.run(Energy {
             x: &x,
@@ -30,7 +31,7 @@ impl Kernel for Energy<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
         let scale = 1.0 / self.x.size.channels as f32;
-        // SAFETY: each task writes its own pixels.
+        // SAFETY: the output has a value for each of the map, and this task alone writes its pixels.
         let y = unsafe { self.y.part(self.first, self.count) };
         for (y, pixel) in y.iter_mut().zip(self.first..) {
             let (blocks, rest) = self.x.pixel(pixel).as_chunks::<LANES>();
@@ -43,7 +44,7 @@ impl Kernel for Energy<'_> {
             for (sum, x) in sums.iter_mut().zip(rest) {
                 *sum += x * x;
             }
-            *y = sums.iter().sum::<f32>() * scale;
+            y.write(sums.iter().sum::<f32>() * scale);
         }
     }
 }
@@ -51,6 +52,7 @@ impl Kernel for Energy<'_> {
 /// The gradient of `x`, given that of each pixel's energy, written over `dx`, which is dense.
 pub(crate) fn grad(isa: Isa, x: Images, grad: &[f32], dx: OutPtr) {
     assert_eq!(grad.len(), x.size.pixels(), "one gradient for each pixel");
+    dx.check(x.size.len());
     chunks::each(x.size, |first, count| {
         isa.run(Grad {
             x: &x,
@@ -74,10 +76,10 @@ impl Kernel for Grad<'_> {
         let channels = self.x.size.channels;
         let scale = 2.0 / channels as f32;
         for (grad, pixel) in self.grad.iter().zip(self.first..) {
-            // SAFETY: each task writes its own pixels.
+            // SAFETY: the output has a value for each of the map, and this task alone writes its pixels.
             let dx = unsafe { self.dx.part(pixel * channels, channels) };
             for (dx, x) in dx.iter_mut().zip(self.x.pixel(pixel)) {
-                *dx = x * (grad * scale);
+                dx.write(x * (grad * scale));
             }
         }
     }

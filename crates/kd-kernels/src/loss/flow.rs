@@ -1,5 +1,7 @@
 //! Distances between how two networks go from one map to another, image by image.
 
+use std::mem::MaybeUninit;
+
 use rayon::prelude::*;
 
 use crate::images::{Images, OutPtr, Size};
@@ -167,12 +169,15 @@ pub(crate) fn grad(
     let Size { batch, .. } = student[0].size;
     let len = self::saved(flow, channels);
     assert_eq!([saved.len(), grad.len()], [batch * len, batch]);
+    for (dx, map) in dx.iter().zip(&student) {
+        dx.check(map.size.len());
+    }
     let area = student[0].size.area();
     let images = grad.par_iter().zip(saved.par_chunks(len));
     images.enumerate().for_each(|(image, (grad, saved))| {
         let [from, to] = [0, 1].map(|map| {
             let len = area * channels[map];
-            // SAFETY: each task writes its own image.
+            // SAFETY: both outputs have the images of the student's maps, and this task alone writes this one.
             unsafe { dx[map].part(image * len, len) }
         });
         isa.run(Slopes {
@@ -194,7 +199,7 @@ struct Slopes<'a> {
     image: usize,
     saved: &'a [f32],
     grad: f32,
-    dx: [&'a mut [f32]; 2],
+    dx: [&'a mut [MaybeUninit<f32>]; 2],
 }
 
 impl Kernel for Slopes<'_> {
@@ -208,7 +213,7 @@ impl Kernel for Slopes<'_> {
                 let (from, to) = self.saved.split_at(of_from);
                 for (saved, dx) in [from, to].into_iter().zip(self.dx) {
                     for (dx, saved) in dx.iter_mut().zip(saved) {
-                        *dx = saved * self.grad;
+                        dx.write(saved * self.grad);
                     }
                 }
             }
@@ -217,6 +222,9 @@ impl Kernel for Slopes<'_> {
 }
 
 impl Slopes<'_> {
+    /// # Safety
+    /// The processor has the instructions of `S`. `saved` is a matrix of both maps' channels, and `dx` have the length of an
+    /// image of each.
     #[inline(always)]
     unsafe fn products<S: Simd>(self) {
         let [from, to] = self.channels;
@@ -224,7 +232,7 @@ impl Slopes<'_> {
         let area = earlier.size.area();
         let scale = 2.0 * self.grad / area as f32;
         let lens = [packed(S::LANES, to, from), packed(S::LANES, from, to)];
-        let [of_earlier, of_later] = self.dx.map(<[f32]>::as_mut_ptr);
+        let [of_earlier, of_later] = self.dx.map(|dx| dx.as_mut_ptr().cast::<f32>());
         let mut memory = scratch::lend(lens[0] + lens[1]);
         let first = memory.aligned();
         let saved = self.saved.as_ptr();

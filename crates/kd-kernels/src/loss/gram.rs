@@ -168,6 +168,7 @@ unsafe fn products<S: Simd>(
 pub(crate) fn gram_grad(isa: Isa, x: Rows, scale: f32, grad: &[f32], dx: OutPtr) {
     let count = x.count;
     assert_eq!(grad.len(), count * count, "one gradient for each product");
+    dx.check(count * x.width);
     let padded = count.next_multiple_of(TILE[0]);
     let mut both = vec![0.0f32; padded * count];
     for row in 0..count {

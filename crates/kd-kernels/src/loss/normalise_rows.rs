@@ -46,6 +46,7 @@ fn rows(width: usize) -> usize {
 /// Writes every row divided by its length over `y`, rows without an entry above `zero` as they are, and
 /// returns for each what it was multiplied by, or NaN where it was not.
 pub(crate) fn unit(isa: Isa, x: &[f32], width: usize, zero: f32, y: OutPtr) -> Vec<f32> {
+    y.check(x.len());
     let step = rows(width);
     let mut factors = vec![f32::NAN; x.len() / width.max(1)];
     factors
@@ -53,13 +54,14 @@ pub(crate) fn unit(isa: Isa, x: &[f32], width: usize, zero: f32, y: OutPtr) -> V
         .enumerate()
         .for_each(|(task, factors)| {
             let first = task * step * width;
+            let len = factors.len() * width;
             isa.run(Unit {
-                x: &x[first..][..factors.len() * width],
+                x: &x[first..][..len],
                 width,
                 zero,
                 factors,
-                // SAFETY: the task's rows lie within the output.
-                y: OutPtr(unsafe { y.at(first) }),
+                // SAFETY: the output has a value for each of `x`, and these are the rows of this task alone.
+                y: unsafe { y.sub(first, len) },
             });
         });
     factors
@@ -82,7 +84,7 @@ impl Kernel for Unit<'_> {
             let y = unsafe { self.y.part(index * self.width, self.width) };
             let largest = largest(x);
             if largest <= self.zero {
-                y.copy_from_slice(x);
+                y.write_copy_of_slice(x);
                 continue;
             }
             // Divided by the largest entry first, no square overflows.
@@ -90,7 +92,7 @@ impl Kernel for Unit<'_> {
             let length = sum(x, x, |a, b| (a * scale) * (b * scale)).sqrt();
             *factor = scale / length;
             for (y, x) in y.iter_mut().zip(x) {
-                *y = x * scale / length;
+                y.write(x * scale / length);
             }
         }
     }
@@ -99,6 +101,7 @@ impl Kernel for Unit<'_> {
 /// The gradient of `x`, given [`unit`]'s output `y`, its factors and its gradient, written over `dx`.
 pub(crate) fn grad(isa: Isa, y: &[f32], factors: &[f32], grad: &[f32], dx: OutPtr) {
     assert_eq!(y.len(), grad.len(), "one gradient for each value");
+    dx.check(y.len());
     let width = y.len() / factors.len().max(1);
     let step = rows(width);
     factors
@@ -112,8 +115,8 @@ pub(crate) fn grad(isa: Isa, y: &[f32], factors: &[f32], grad: &[f32], dx: OutPt
                 grad: &grad[first..][..len],
                 width,
                 factors,
-                // SAFETY: the task's rows lie within the output.
-                dx: OutPtr(unsafe { dx.at(first) }),
+                // SAFETY: the output has a value for each of `x`, and these are the rows of this task alone.
+                dx: unsafe { dx.sub(first, len) },
             });
         });
 }
@@ -138,12 +141,12 @@ impl Kernel for Slopes<'_> {
             // SAFETY: each task writes its own rows.
             let dx = unsafe { self.dx.part(index * width, width) };
             if factor.is_nan() {
-                dx.copy_from_slice(grad);
+                dx.write_copy_of_slice(grad);
                 continue;
             }
             let along = sum(y, grad, |y, grad| y * grad);
             for (dx, (y, grad)) in dx.iter_mut().zip(y.iter().zip(grad)) {
-                *dx = (grad - y * along) * factor;
+                dx.write((grad - y * along) * factor);
             }
         }
     }

@@ -187,6 +187,7 @@ pub(crate) fn apply(isa: Isa, x: Images, matrices: &[f32], columns: usize, scale
         x.size.batch * inner * columns,
         "one matrix for each image"
     );
+    y.check(x.size.pixels() * columns);
     (0..x.size.batch).into_par_iter().for_each(|image| {
         isa.run(Apply {
             x: &x,
@@ -194,7 +195,7 @@ pub(crate) fn apply(isa: Isa, x: Images, matrices: &[f32], columns: usize, scale
             matrix: &matrices[image * inner * columns..][..inner * columns],
             columns,
             scale,
-            // SAFETY: each task writes its own image.
+            // SAFETY: the output has a row of columns for each pixel, and this task alone writes those of the image.
             y: unsafe { y.at(image * area * columns) },
         });
     });
@@ -232,6 +233,7 @@ pub(crate) fn gram_grad(isa: Isa, x: Images, along: Along, grad: &[f32], scale: 
         x.size.batch * size * size,
         "one matrix an image"
     );
+    dx.check(x.size.len());
     (0..x.size.batch).into_par_iter().for_each(|image| {
         isa.run(GramGrad {
             x: &x,
@@ -239,7 +241,7 @@ pub(crate) fn gram_grad(isa: Isa, x: Images, along: Along, grad: &[f32], scale: 
             image,
             grad: &grad[image * size * size..][..size * size],
             scale,
-            // SAFETY: each task writes its own image.
+            // SAFETY: the output has the values of `x`, and this task alone writes those of the image.
             dx: unsafe { dx.at(image * x.size.area() * x.size.channels) },
         });
     });

@@ -117,7 +117,9 @@ pub(crate) fn grad(
     dx: OutPtr,
 ) {
     let size = student.size;
+    assert_eq!(size, target.size, "only maps of one size can be compared");
     assert_eq!(grad.len(), size.channels, "one gradient for each channel");
+    dx.check(size.len());
     let count = size.pixels() as f64;
     // 2/n · scale · (r − slope · Σ(r · (s − mean)) · (s − mean)), times the gradient.
     let outer: Vec<f32> = (grad.iter().zip(&saved.student.scale))
@@ -156,12 +158,12 @@ impl Kernel for Slopes<'_> {
         let [outer, inner] = self.factors.map(|factors| &factors[..channels]);
         for pixel in self.first..self.first + self.count {
             let [s, t] = self.maps.map(|map| &map.pixel(pixel)[..channels]);
-            // SAFETY: each task writes its own pixels.
+            // SAFETY: the output has a value for each of the map, and this task alone writes its pixels.
             let dx = unsafe { self.dx.part(pixel * channels, channels) };
             for c in 0..channels {
                 let centred = s[c] - mean[c];
                 let r = centred * scale[c] - (t[c] - other_mean[c]) * other_scale[c];
-                dx[c] = outer[c] * (r - inner[c] * centred);
+                dx[c].write(outer[c] * (r - inner[c] * centred));
             }
         }
     }

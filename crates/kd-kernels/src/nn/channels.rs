@@ -1,8 +1,10 @@
 //! Moving and summing channels-last maps.
 
+use std::mem::MaybeUninit;
+
 use rayon::prelude::*;
 
-use crate::images::{Images, OutPtr, Size};
+use crate::images::{Images, OutPtr, Size, filled};
 use crate::simd::chunks;
 use crate::simd::{Isa, Kernel, Simd};
 
@@ -10,16 +12,17 @@ use crate::simd::{Isa, Kernel, Simd};
 const PIXELS: usize = 1024;
 
 /// Runs `work(pixel, its output channels)` for all pixels.
-fn each_pixel(size: Size, y: OutPtr, work: impl Fn(usize, &mut [f32]) + Sync) {
+fn each_pixel(size: Size, y: OutPtr, work: impl Fn(usize, &mut [MaybeUninit<f32>]) + Sync) {
+    // No instruction set is asked for here, which else counts.
+    crate::mode::called();
     let (pixels, channels) = (size.pixels(), size.channels);
+    y.check(size.len());
     (0..pixels.div_ceil(PIXELS))
         .into_par_iter()
         .for_each(|task| {
             for pixel in task * PIXELS..((task + 1) * PIXELS).min(pixels) {
-                // SAFETY: each task writes its own pixels.
-                let to =
-                    unsafe { std::slice::from_raw_parts_mut(y.at(pixel * channels), channels) };
-                work(pixel, to);
+                // SAFETY: the pixel is one of the size's, and this task alone has it.
+                work(pixel, unsafe { y.part(pixel * channels, channels) });
             }
         });
 }
@@ -33,8 +36,8 @@ pub(crate) fn interleave(a: Images, b: Images, y: OutPtr) {
     each_pixel(size, y, |pixel, to| {
         let both = a.pixel(pixel).iter().zip(b.pixel(pixel));
         for (to, (a, b)) in to.chunks_exact_mut(2).zip(both) {
-            to[0] = *a;
-            to[1] = *b;
+            to[0].write(*a);
+            to[1].write(*b);
         }
     });
 }
@@ -47,7 +50,7 @@ pub(crate) fn every_second(x: Images, odd: bool, y: OutPtr) {
     };
     each_pixel(size, y, |pixel, to| {
         for (to, from) in to.iter_mut().zip(x.pixel(pixel).chunks_exact(2)) {
-            *to = from[usize::from(odd)];
+            to.write(from[usize::from(odd)]);
         }
     });
 }
@@ -55,10 +58,10 @@ pub(crate) fn every_second(x: Images, odd: bool, y: OutPtr) {
 /// `x` at the channels from `first` on, zero elsewhere, plus `earlier`.
 pub(crate) fn scatter(x: Images, first: usize, earlier: Option<Images>, output: Size, y: OutPtr) {
     each_pixel(output, y, |pixel, to| {
-        match &earlier {
-            Some(earlier) => to.copy_from_slice(earlier.pixel(pixel)),
-            None => to.fill(0.0),
-        }
+        let to = match &earlier {
+            Some(earlier) => to.write_copy_of_slice(earlier.pixel(pixel)),
+            None => filled(to, 0.0),
+        };
         for (to, from) in to[first..].iter_mut().zip(x.pixel(pixel)) {
             *to += from;
         }
@@ -71,7 +74,7 @@ pub(crate) fn spread(values: &[f32], output: Size, y: OutPtr) {
     each_pixel(output, y, |pixel, to| {
         let from = &values[pixel / output.area() * output.channels..];
         for (to, from) in to.iter_mut().zip(from) {
-            *to = from * scale;
+            to.write(from * scale);
         }
     });
 }
@@ -121,6 +124,8 @@ impl Kernel for Average<'_> {
 
 /// `a + b`.
 pub(crate) fn add(isa: Isa, a: Images, b: Images, y: OutPtr) {
+    assert_eq!(a.size, b.size, "only equal maps can be added");
+    y.check(a.size.len());
     let pixels = a.size.pixels();
     (0..pixels.div_ceil(PIXELS))
         .into_par_iter()
@@ -233,6 +238,7 @@ impl Kernel for SumOfProducts<'_> {
 /// itself the rectifier.
 pub(crate) fn gate(isa: Isa, grad: Images, output: Images, slope: f32, dx: OutPtr) {
     assert_eq!(grad.size, output.size, "one gradient for each value");
+    dx.check(grad.size.len());
     chunks::each(grad.size, |first, count| {
         isa.run(Gate {
             grad: &grad,
@@ -259,15 +265,15 @@ impl Kernel for Gate<'_> {
     unsafe fn run<S: Simd>(self) {
         let channels = self.grad.size.channels;
         for pixel in self.first..self.first + self.count {
-            // SAFETY: each task writes its own pixels.
+            // SAFETY: the output has a value for each of the map, and this task alone writes its pixels.
             let dx = unsafe { self.dx.part(pixel * channels, channels) };
             let from = self.grad.pixel(pixel).iter().zip(self.output.pixel(pixel));
             for (dx, (grad, output)) in dx.iter_mut().zip(from) {
-                *dx = if *output > 0.0 {
+                dx.write(if *output > 0.0 {
                     *grad
                 } else {
                     self.slope * grad
-                };
+                });
             }
         }
     }

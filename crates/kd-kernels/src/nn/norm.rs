@@ -89,10 +89,14 @@ impl Kernel for Moments<'_> {
 }
 
 impl Moments<'_> {
+    /// # Safety
+    /// The processor has the instructions of `S`. From `x` on, `count` pixels, at least one, of as many channels as there are means
+    /// can be read, `pitch` apart, and there are as many squares.
+    /// `channel` is one of theirs, from which on there are `Z` registers of them, or one that is not full.
     #[inline(always)]
     unsafe fn block<S: Simd, const Z: usize>(&mut self, channel: usize) {
         let left = self.mean.len() - channel;
-        // SAFETY: as in `run`.
+        // SAFETY: the caller's promise; in the last register only `left` channels are touched.
         unsafe {
             let x = self.x.add(channel);
             // Distances from the first pixel are summed, or the sum would round off what differs.
@@ -151,6 +155,7 @@ pub(crate) fn affine(
             "only a map of the same size can be added"
         );
     }
+    y.check(x.size.len());
     chunks::each(x.size, |first, count| {
         isa.run(Affine {
             x: &x,
@@ -185,11 +190,15 @@ impl Kernel for Affine<'_> {
 }
 
 impl Affine<'_> {
+    /// # Safety
+    /// The processor has the instructions of `S`. The input, the residual and `y` have the pixels, and there is a scale and a shift
+    /// for each channel; no other task writes these pixels.
+    /// `channel` is one of theirs, from which on there are `Z` registers of them, or one that is not full.
     #[inline(always)]
     unsafe fn block<S: Simd, const Z: usize>(&self, channel: usize) {
         let channels = self.x.size.channels;
         let left = channels - channel;
-        // SAFETY: as in `run`.
+        // SAFETY: the caller's promise; in the last register only `left` channels are touched.
         unsafe {
             let mut scale = [S::zero(); Z];
             let mut shift = [S::zero(); Z];

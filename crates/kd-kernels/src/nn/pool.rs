@@ -7,6 +7,8 @@ use crate::simd::{Isa, Kernel, Simd};
 
 /// Sides of a block of which the output has one value.
 fn block(input: Size, output: Size) -> [usize; 2] {
+    let same = |size: Size| (size.batch, size.channels);
+    assert_eq!(same(input), same(output), "only the sides of a map change");
     let sides = [input.height / output.height, input.width / output.width];
     assert_eq!(
         [input.height, input.width],
@@ -19,6 +21,7 @@ fn block(input: Size, output: Size) -> [usize; 2] {
 /// The mean of each block, written over `y`, which is dense.
 pub(crate) fn average(isa: Isa, x: Images, output: Size, y: OutPtr) {
     let block = block(x.size, output);
+    y.check(output.len());
     (0..output.batch * output.height)
         .into_par_iter()
         .for_each(|row| {
@@ -49,15 +52,15 @@ impl Kernel for Average<'_> {
         let scale = 1.0 / (height * width) as f32;
         for column in 0..self.width {
             let to = (self.row * self.width + column) * channels;
-            // SAFETY: each task writes its own row.
+            let first = self.row * height * self.x.size.width + column * width;
+            // SAFETY: the output has a pixel for each block, and this task alone writes those of its row.
             let y = unsafe { self.y.part(to, channels) };
+            let y = y.write_copy_of_slice(self.x.pixel(first));
             for row in 0..height {
                 let line = (self.row * height + row) * self.x.size.width + column * width;
                 for pixel in line..line + width {
-                    let x = self.x.pixel(pixel).iter();
-                    if pixel == line && row == 0 {
-                        y.iter_mut().zip(x).for_each(|(y, x)| *y = *x);
-                    } else {
+                    if pixel != first {
+                        let x = self.x.pixel(pixel).iter();
                         y.iter_mut().zip(x).for_each(|(y, x)| *y += x);
                     }
                 }
@@ -70,6 +73,7 @@ impl Kernel for Average<'_> {
 /// Each block's gradient, shared by its pixels, written over `dx`, which is dense.
 pub(crate) fn grad(isa: Isa, grad: Images, input: Size, dx: OutPtr) {
     let block = block(input, grad.size);
+    dx.check(input.len());
     (0..input.batch * input.height)
         .into_par_iter()
         .for_each(|row| {
@@ -100,10 +104,10 @@ impl Kernel for Spread<'_> {
         for column in 0..columns {
             let from = self.row / height * self.grad.size.width + column / width;
             let to = (self.row * columns + column) * channels;
-            // SAFETY: each task writes its own row.
+            // SAFETY: the gradient of the input has this pixel, and this task alone writes those of its row.
             let dx = unsafe { self.dx.part(to, channels) };
             for (dx, grad) in dx.iter_mut().zip(self.grad.pixel(from)) {
-                *dx = grad * scale;
+                dx.write(grad * scale);
             }
         }
     }

@@ -18,6 +18,9 @@ pub(super) unsafe fn run<K: Kernel>(kernel: K) {
 }
 
 /// Ones in the first `count` lanes, from a window over eight ones and eight zeros.
+///
+/// # Safety
+/// The processor has AVX2, and `count` is at most 8.
 #[inline(always)]
 unsafe fn mask(count: usize) -> __m256i {
     const WINDOW: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];

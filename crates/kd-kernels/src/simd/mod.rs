@@ -26,25 +26,71 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// Values in a register.
     const LANES: usize;
 
+    /// `value` in every lane.
+    ///
+    /// # Safety
+    /// The processor has the instructions.
     unsafe fn splat(value: f32) -> Self::V;
+    /// # Safety
+    /// The processor has the instructions, and `LANES` values from `from` on can be read. They need no alignment but
+    /// that of an `f32`.
     unsafe fn load(from: *const f32) -> Self::V;
+    /// # Safety
+    /// The processor has the instructions, and `LANES` values from `to` on can be written. They need no alignment but
+    /// that of an `f32`, and no values before.
     unsafe fn store(to: *mut f32, v: Self::V);
     /// Loads the first `count < LANES` values; the other lanes are zero.
+    ///
+    /// # Safety
+    /// The processor has the instructions, `count` is below `LANES`, and so many values from `from` on can be read;
+    /// none behind them is.
     unsafe fn load_part(from: *const f32, count: usize) -> Self::V;
     /// Stores the first `count < LANES` values.
+    ///
+    /// # Safety
+    /// The processor has the instructions, `count` is below `LANES`, and so many values from `to` on can be written;
+    /// none behind them is.
     unsafe fn store_part(to: *mut f32, v: Self::V, count: usize);
+    /// `a + b`.
+    ///
+    /// # Safety
+    /// The processor has the instructions.
     unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
+    /// `a − b`.
+    ///
+    /// # Safety
+    /// The processor has the instructions.
     unsafe fn sub(a: Self::V, b: Self::V) -> Self::V;
+    /// `a · b`.
+    ///
+    /// # Safety
+    /// The processor has the instructions.
     unsafe fn mul(a: Self::V, b: Self::V) -> Self::V;
     /// `a · b + c`.
+    ///
+    /// # Safety
+    /// The processor has the instructions.
     unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
     /// `c − a · b`.
+    ///
+    /// # Safety
+    /// The processor has the instructions.
     unsafe fn nfma(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
     /// The larger; where `b` is NaN, NaN.
+    ///
+    /// # Safety
+    /// The processor has the instructions.
     unsafe fn max(a: Self::V, b: Self::V) -> Self::V;
     /// `v` where `gate > 0`, else zero.
+    ///
+    /// # Safety
+    /// The processor has the instructions.
     unsafe fn where_positive(gate: Self::V, v: Self::V) -> Self::V;
 
+    /// Zero in every lane.
+    ///
+    /// # Safety
+    /// The processor has the instructions.
     #[inline(always)]
     unsafe fn zero() -> Self::V {
         // SAFETY: the caller's promise.
@@ -52,6 +98,9 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     }
 
     /// Loads up to `LANES` of the `left` values that remain.
+    ///
+    /// # Safety
+    /// The processor has the instructions, and `left` values, or `LANES` of more, can be read from `from` on.
     #[inline(always)]
     unsafe fn load_up_to(from: *const f32, left: usize) -> Self::V {
         // SAFETY: the caller's promise.
@@ -65,6 +114,9 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     }
 
     /// Stores up to `LANES` of the `left` values that remain.
+    ///
+    /// # Safety
+    /// The processor has the instructions, and `left` values, or `LANES` of more, can be written from `to` on.
     #[inline(always)]
     unsafe fn store_up_to(to: *mut f32, v: Self::V, left: usize) {
         // SAFETY: the caller's promise.
@@ -174,11 +226,13 @@ impl Isa {
     /// Runs a kernel with this instruction set, which must be among [`Isa::available`].
     #[inline]
     pub(crate) fn run<K: Kernel>(self, kernel: K) {
+        #[cfg(test)]
+        crate::every_kernel::ran::<K>(self);
         match self {
             // SAFETY: an `Isa` comes from `available`, which asked the processor.
             #[cfg(target_arch = "x86_64")]
             Self::Avx512 => unsafe { avx512::run(kernel) },
-            // SAFETY: as above.
+            // SAFETY: an `Isa` comes from `available`, which asked the processor.
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => unsafe { avx2::run(kernel) },
             // SAFETY: every AArch64 processor has NEON.

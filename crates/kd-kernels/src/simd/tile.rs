@@ -34,7 +34,8 @@ impl Panels {
     /// Packs rows `pitch` apart over `to`.
     ///
     /// # Safety
-    /// The matrix is there, and room for [`packed`] values.
+    /// The processor has the instructions of `S`. `rows` rows of `columns` values can be read from `from` on, `pitch`
+    /// apart, and [`packed`] values can be written from `to` on, which lie elsewhere.
     #[inline(always)]
     pub unsafe fn of_rows<S: Simd>(
         from: *const f32,
@@ -69,7 +70,7 @@ impl Panels {
     /// multiplied by its factor.
     ///
     /// # Safety
-    /// As [`of_rows`](Self::of_rows).
+    /// As [`of_rows`](Self::of_rows), but of `columns` rows of `rows` values from `from` on.
     #[inline(always)]
     pub unsafe fn of_columns<S: Simd>(
         from: *const f32,
@@ -112,7 +113,9 @@ impl Panels {
 /// `symmetric`, what is on and above the diagonal, and perhaps more.
 ///
 /// # Safety
-/// The panels are there, and `to` is there and nobody else's.
+/// The processor has the instructions of `S`, and the panels were packed for it, of equally many rows, and can be
+/// read. A value for each pair of columns can be written from `to` on, and read when `more` are added; none of them
+/// lies in the panels, and no other task has them.
 #[inline(always)]
 pub(crate) unsafe fn outer<S: Simd>(
     a: Panels,
@@ -130,6 +133,8 @@ pub(crate) unsafe fn outer<S: Simd>(
     }
 }
 
+/// # Safety
+/// As [`outer`].
 #[inline(always)]
 unsafe fn outer_by<S: Simd, const R: usize>(
     a: Panels,
@@ -177,7 +182,9 @@ unsafe fn outer_by<S: Simd, const R: usize>(
 /// `scale · Σ_k x[i, k] · m[k, j]` of rows `pitch` apart, written over `to` `[rows, columns of m]` or added to it.
 ///
 /// # Safety
-/// `rows` of `x` and the panels are there, and `to` is there and nobody else's.
+/// The processor has the instructions of `S`, and the panels were packed for it and can be read. `rows` rows of as
+/// many values as the panels have rows can be read from `x` on, `pitch` apart. A value for each row and column can be
+/// written from `to` on, and read when `more` are added; none of them lies in what is read, and no other task has them.
 #[inline(always)]
 pub(crate) unsafe fn apply<S: Simd>(
     x: *const f32,
@@ -196,6 +203,8 @@ pub(crate) unsafe fn apply<S: Simd>(
     }
 }
 
+/// # Safety
+/// As [`apply`].
 #[inline(always)]
 unsafe fn apply_by<S: Simd, const R: usize>(
     x: *const f32,
@@ -210,7 +219,7 @@ unsafe fn apply_by<S: Simd, const R: usize>(
     for first in (0..m.rows).step_by(RUN) {
         for column in (0..m.columns).step_by(width) {
             for row in (0..rows).step_by(R) {
-                // SAFETY: as in `outer_by`.
+                // SAFETY: rows and columns are those of `x` and the panels; the last tile repeats its last row.
                 unsafe {
                     let tile = Tile {
                         a: std::array::from_fn::<_, R, _>(|r| {
@@ -251,6 +260,11 @@ struct Tile<const R: usize> {
 
 impl<const R: usize> Tile<R> {
     /// Writes rows of `to`, `pitch` apart, without the panel's first `skipped` registers.
+    ///
+    /// # Safety
+    /// The processor has the instructions of `S`. `count` factors can be read from each of `a` on, `a_step` apart, and as many
+    /// rows of a panel from `b` on. `rows` is at most `R`, and so many rows of the columns that are there, or of the
+    /// registers from `skipped` on, can be written from `to` on, `pitch` apart; read, too, when sums are added.
     #[inline(always)]
     unsafe fn run<S: Simd>(self, to: *mut f32, pitch: usize, skipped: usize) {
         // SAFETY: the caller's promise.
@@ -263,9 +277,11 @@ impl<const R: usize> Tile<R> {
         }
     }
 
+    /// # Safety
+    /// As [`run`](Self::run), of `Z` registers, all but the last of which have `LANES` columns.
     #[inline(always)]
     unsafe fn wide<S: Simd, const Z: usize>(self, to: *mut f32, pitch: usize) {
-        // SAFETY: as in `run`.
+        // SAFETY: the caller's promise; a panel has whole registers, and only columns that are there are written.
         unsafe {
             let mut sums = [[S::zero(); Z]; R];
             for k in 0..self.count {
@@ -301,7 +317,7 @@ impl<const R: usize> Tile<R> {
 /// Copies what is above the diagonal below it.
 ///
 /// # Safety
-/// The matrix `[size, size]` is there and nobody else's.
+/// `size · size` values from `matrix` on can be read and written, and no other task has them.
 #[inline(always)]
 pub(crate) unsafe fn mirror(matrix: *mut f32, size: usize) {
     /// Rows and columns of a block that is turned at once.

@@ -6,7 +6,7 @@ use kd_kernels::{
     interleave, products, squared_distance,
 };
 
-use crate::compared::{compare, evaluate, numbers, plain, weighted};
+use crate::compared::{Expected, compare, evaluate, numbers, plain, weighted};
 use crate::options;
 
 const CHANNELS: usize = 8;
@@ -98,6 +98,27 @@ fn normalized(x: Tensor<4>, residual: Option<Tensor<4>>, with: &Others) -> Tenso
     .output
 }
 
+/// What each consumer uses beside the tensor: maps, then vectors, which are 5 and 6.
+const USED: [&[usize]; 13] = [
+    &[1],
+    &[2],
+    &[3],
+    &[5, 6],
+    &[4, 5, 6],
+    &[5, 6],
+    &[],
+    &[],
+    &[],
+    &[],
+    &[1, 5],
+    &[],
+    &[4],
+];
+/// The consumer that takes a view of channels, for which only the gradient needs a kernel.
+const VIEW: usize = 6;
+/// The consumer that is burn's alone.
+const COMPOSED: usize = 9;
+
 /// How the tensor that is used comes to be.
 type Node = fn(Tensor<4>, &Others) -> Tensor<4>;
 
@@ -115,6 +136,9 @@ const NODES: [Node; 4] = [
     |x, with| normalized(x, None, with),
 ];
 
+/// What each node uses beside the first map, as in [`USED`].
+const MADE_OF: [&[usize]; 4] = [&[], &[], &[1], &[5, 6]];
+
 const MAPS: [[usize; 4]; 5] = [
     SHAPE,
     [CHANNELS, CHANNELS, 3, 3],
@@ -130,7 +154,16 @@ fn three_uses_in_every_order() {
         for order in 0..count.pow(3) {
             let uses = [order / count / count, order / count % count, order % count];
             let what = format!("node {index}, uses {uses:?}");
-            compare(&what, &MAPS, &[CHANNELS; 2], |maps, vectors| {
+            let used = uses.iter().flat_map(|i| USED[*i]);
+            let used: Vec<usize> = used.chain(MADE_OF[index]).copied().chain([0]).collect();
+            let made = index > 1;
+            let expected = Expected {
+                gradients: Some(&used),
+                forward: [made || uses.iter().any(|i| ![VIEW, COMPOSED].contains(i)); 2],
+                backward: made || uses.iter().any(|i| *i != COMPOSED),
+                ..Expected::default()
+            };
+            expected.compare(&what, &MAPS, &[CHANNELS; 2], |maps, vectors| {
                 let with = Others { maps, vectors };
                 let x = node(maps[0].clone(), &with);
                 consumed(x, &uses, &with)
@@ -204,7 +237,7 @@ fn two_losses_of_one_leaf() {
 /// A frozen parameter or an image without gradient costs nothing and breaks nothing.
 #[test]
 fn arguments_without_gradients() {
-    compare("frozen", &MAPS, &[CHANNELS; 2], |maps, vectors| {
+    Expected::gradients(&[1, 4, 5, 6]).compare("frozen", &MAPS, &[CHANNELS; 2], |maps, vectors| {
         let frozen: Vec<Tensor<4>> = maps.iter().map(|map| map.clone().detach()).collect();
         let with = Others {
             maps: &frozen,

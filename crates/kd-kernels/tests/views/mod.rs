@@ -6,7 +6,7 @@ use kd_kernels::{
     gram_of_channels, gram_of_positions, interleave, squared_distance,
 };
 
-use crate::compared::compare;
+use crate::compared::{Expected, compare};
 use crate::options;
 
 type View = fn(Tensor<4>) -> Tensor<4>;
@@ -48,8 +48,9 @@ fn every_operation_reads_every_view() {
     for (name, shape, view) in views() {
         let [weight, depthwise] = [[9, 8, 3, 3], [8, 1, 3, 3]];
         let maps = [shape, weight, depthwise, [2, 8, 4, 6]];
-        let operations: [(&str, Operation); 14] = [
-            ("conv2d", &|m, _| {
+        // With the arguments that each uses.
+        let operations: [(&str, &[usize], Operation); 14] = [
+            ("conv2d", &[0, 1], &|m, _| {
                 conv2d(
                     view(m[0].clone()),
                     m[1].clone(),
@@ -57,7 +58,7 @@ fn every_operation_reads_every_view() {
                     Epilogue::default(),
                 )
             }),
-            ("strided", &|m, _| {
+            ("strided", &[0, 1], &|m, _| {
                 conv2d(
                     view(m[0].clone()),
                     m[1].clone(),
@@ -65,7 +66,7 @@ fn every_operation_reads_every_view() {
                     Epilogue::default(),
                 )
             }),
-            ("depthwise", &|m, _| {
+            ("depthwise", &[0, 2], &|m, _| {
                 conv2d(
                     view(m[0].clone()),
                     m[2].clone(),
@@ -73,7 +74,7 @@ fn every_operation_reads_every_view() {
                     Epilogue::default(),
                 )
             }),
-            ("batch_norm", &|m, v| {
+            ("batch_norm", &[0, 4, 5], &|m, v| {
                 let [gamma, beta] = [0, 1].map(|i| v[i].clone());
                 let residual = Some(view(m[0].clone()));
                 batch_norm(
@@ -85,11 +86,11 @@ fn every_operation_reads_every_view() {
                 )
                 .output
             }),
-            ("channels", &|m, _| channels(view(m[0].clone()), 2, 5)),
-            ("interleave", &|m, _| {
+            ("channels", &[0], &|m, _| channels(view(m[0].clone()), 2, 5)),
+            ("interleave", &[0, 3], &|m, _| {
                 interleave(view(m[0].clone()), add(m[3].clone(), view(m[0].clone())))
             }),
-            ("biased", &|m, v| {
+            ("biased", &[0, 1, 4], &|m, v| {
                 let bias = Some(v[0].clone().mean().expand([9]));
                 conv2d(
                     view(m[0].clone()),
@@ -98,28 +99,36 @@ fn every_operation_reads_every_view() {
                     Epilogue::default().with_bias(bias).with_relu(true),
                 )
             }),
-            ("distance", &|m, _| {
+            ("distance", &[0], &|m, _| {
                 squared_distance(view(m[0].clone()), m[3].clone()).reshape([1, 8, 1, 1])
             }),
-            ("distance from it", &|m, _| {
+            ("distance from it", &[3], &|m, _| {
                 squared_distance(m[3].clone(), view(m[0].clone())).reshape([1, 8, 1, 1])
             }),
-            ("energy", &|m, _| {
+            ("energy", &[0], &|m, _| {
                 energy(view(m[0].clone())).reshape([2, 1, 4, 6])
             }),
-            ("gram", &|m, _| {
+            ("gram", &[0], &|m, _| {
                 gram_of_channels(view(m[0].clone())).reshape([2, 1, 8, 8])
             }),
-            ("positions", &|m, _| {
+            ("positions", &[0], &|m, _| {
                 gram_of_positions(view(m[0].clone())).reshape([2, 1, 24, 24])
             }),
-            ("pool", &|m, _| average_pool(view(m[0].clone()), [2, 2])),
-            ("average", &|m, _| {
+            ("pool", &[0], &|m, _| {
+                average_pool(view(m[0].clone()), [2, 2])
+            }),
+            ("average", &[0], &|m, _| {
                 global_average(view(m[0].clone())).reshape([2, 8, 1, 1])
             }),
         ];
-        for (operation, run) in operations {
-            compare(&format!("{operation} of {name}"), &maps, &[8, 8], run);
+        for (operation, used, run) in operations {
+            let expected = Expected {
+                gradients: Some(used),
+                // A view of channels is none of a kernel's.
+                forward: [operation != "channels"; 2],
+                ..Expected::default()
+            };
+            expected.compare(&format!("{operation} of {name}"), &maps, &[8, 8], run);
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The distance between products of channels, each row of them brought to length 1.
 
+use std::mem::MaybeUninit;
+
 use super::Maps;
 use crate::images::Size;
 use crate::loss::normalise_rows::{largest, sum};
@@ -15,7 +17,8 @@ pub(super) fn saved(lanes: usize, student: Size) -> usize {
 /// Saves what the student's pixels are multiplied by.
 ///
 /// # Safety
-/// The maps fit, and `saved` has the length of [`saved`].
+/// The processor has the instructions of `S`, the maps fit and have the image, and `saved` has the length of
+/// [`saved`].
 #[inline(always)]
 pub(super) unsafe fn distance<S: Simd>(
     maps: &Maps,
@@ -88,14 +91,14 @@ fn bring_to_unit(row: &mut [f32], zero: f32) -> Option<f32> {
 }
 
 /// # Safety
-/// As [`distance`], and `dx` is an image of the student's.
+/// As [`distance`], which wrote `saved`, and `dx` has the length of an image of the student's.
 #[inline(always)]
 pub(super) unsafe fn grad<S: Simd>(
     maps: &Maps,
     image: usize,
     saved: &[f32],
     grad: f32,
-    dx: &mut [f32],
+    dx: &mut [MaybeUninit<f32>],
 ) {
     let x = &maps.student;
     let (area, channels) = (x.size.area(), x.size.channels);
@@ -108,7 +111,7 @@ pub(super) unsafe fn grad<S: Simd>(
         // SAFETY: the pixels are there, and room for them in `dx`.
         unsafe {
             let from = x.image(image).add(run.start * x.pitch);
-            let to = dx.as_mut_ptr().add(run.start * channels);
+            let to = dx.as_mut_ptr().cast::<f32>().add(run.start * channels);
             tile::apply::<S>(
                 from,
                 x.pitch,

@@ -3,6 +3,8 @@
 mod correlation;
 mod selectivity;
 
+use std::mem::MaybeUninit;
+
 use rayon::prelude::*;
 
 use crate::images::{Images, OutPtr, Size};
@@ -106,6 +108,7 @@ pub(crate) fn grad(
     let size = maps.student.size;
     let len = relation.saved(isa.lanes(), size, maps.target.size);
     assert_eq!([saved.len(), grad.len()], [size.batch * len, size.batch]);
+    dx.check(size.len());
     let images = grad.par_iter().zip(saved.par_chunks(len));
     images.enumerate().for_each(|(image, (grad, saved))| {
         isa.run(Slopes {
@@ -114,7 +117,7 @@ pub(crate) fn grad(
             image,
             saved,
             grad: *grad,
-            // SAFETY: each task writes its own image.
+            // SAFETY: the output has the images of the student's map, and this task alone writes this one.
             dx: unsafe {
                 dx.part(
                     image * size.area() * size.channels,
@@ -131,7 +134,7 @@ struct Slopes<'a> {
     image: usize,
     saved: &'a [f32],
     grad: f32,
-    dx: &'a mut [f32],
+    dx: &'a mut [MaybeUninit<f32>],
 }
 
 impl Kernel for Slopes<'_> {
@@ -145,7 +148,7 @@ impl Kernel for Slopes<'_> {
             dx,
             ..
         } = self;
-        // SAFETY: as in `Distance`, and `dx` is an image of the student's.
+        // SAFETY: the maps fit, `saved` is what the relation saved of the image, and `dx` has its length.
         unsafe {
             match self.relation {
                 Relation::Selectivity { .. } => {

@@ -2,6 +2,8 @@
 //!
 //! Sums of squared products of channels are also those of positions: the form with less work is taken.
 
+use std::mem::MaybeUninit;
+
 use super::Maps;
 use crate::images::{Images, Size};
 use crate::loss::normalise_rows::sum;
@@ -25,7 +27,8 @@ pub(super) fn saved(lanes: usize, student: Size, target: Size) -> usize {
 }
 
 /// # Safety
-/// The maps fit, and `saved` has the length of [`saved`].
+/// The processor has the instructions of `S`, the maps fit and have the image, and `saved` has the length of
+/// [`saved`].
 #[inline(always)]
 pub(super) unsafe fn distance<S: Simd>(
     maps: &Maps,
@@ -43,14 +46,14 @@ pub(super) unsafe fn distance<S: Simd>(
 }
 
 /// # Safety
-/// As [`distance`], and `dx` is an image of the student's.
+/// As [`distance`], which wrote `saved`, and `dx` has the length of an image of the student's.
 #[inline(always)]
 pub(super) unsafe fn grad<S: Simd>(
     maps: &Maps,
     image: usize,
     saved: &[f32],
     grad: f32,
-    dx: &mut [f32],
+    dx: &mut [MaybeUninit<f32>],
 ) {
     // SAFETY: the caller's promise.
     unsafe {
@@ -62,6 +65,9 @@ pub(super) unsafe fn grad<S: Simd>(
 }
 
 /// Saves what the pixels of the student, and those of the target, are multiplied by.
+///
+/// # Safety
+/// As [`distance`], where products of channels are less work.
 #[inline(always)]
 unsafe fn of_channels<S: Simd>(
     Maps { student, target }: &Maps,
@@ -92,7 +98,8 @@ unsafe fn of_channels<S: Simd>(
         next = unsafe { next.add(len) };
         part
     });
-    // SAFETY: as above.
+    // SAFETY: each part has room for its panels or its matrix, no two of which overlap, and the maps have the image
+    // and its pixels. The slices are of what was written before.
     let [ss, tt, ts] = unsafe {
         for run in runs(area) {
             let more = run.start > 0;
@@ -151,13 +158,15 @@ fn cosines(products: &mut [f32], of_rows: &[f32], of_columns: &[f32], scale: f32
     sums
 }
 
+/// # Safety
+/// As [`grad`], where products of channels are less work.
 #[inline(always)]
 unsafe fn grad_of_channels<S: Simd>(
     Maps { student, target }: &Maps,
     image: usize,
     saved: &[f32],
     grad: f32,
-    dx: &mut [f32],
+    dx: &mut [MaybeUninit<f32>],
 ) {
     let (s, t) = (student.size.channels, target.size.channels);
     let (own, others) = saved.split_at(packed(S::LANES, s, s));
@@ -173,7 +182,7 @@ unsafe fn grad_of_channels<S: Simd>(
             // SAFETY: the pixels are there in both maps, and room for the student's in `dx`.
             unsafe {
                 let from = map.image(image).add(run.start * map.pitch);
-                let to = dx.as_mut_ptr().add(run.start * s);
+                let to = dx.as_mut_ptr().cast::<f32>().add(run.start * s);
                 tile::apply::<S>(from, map.pitch, run.len(), m, grad, part > 0, to);
             }
         }
@@ -181,6 +190,9 @@ unsafe fn grad_of_channels<S: Simd>(
 }
 
 /// Saves the difference of both products of positions, and one by the lengths of the student's channels.
+///
+/// # Safety
+/// As [`distance`], where products of positions are less work.
 #[inline(always)]
 unsafe fn of_positions<S: Simd>(
     Maps { student, target }: &Maps,
@@ -235,13 +247,15 @@ fn reciprocal_lengths(x: &Images, image: usize, zero: f32) -> Vec<f32> {
     lengths
 }
 
+/// # Safety
+/// As [`grad`], where products of positions are less work.
 #[inline(always)]
 unsafe fn grad_of_positions<S: Simd>(
     x: &Images,
     image: usize,
     saved: &[f32],
     grad: f32,
-    dx: &mut [f32],
+    dx: &mut [MaybeUninit<f32>],
 ) {
     let (area, channels) = (x.size.area(), x.size.channels);
     let (difference, lengths) = saved.split_at(area * area);
@@ -249,9 +263,11 @@ unsafe fn grad_of_positions<S: Simd>(
     // SAFETY: the pixels are there, the difference is a matrix of positions, and `dx` has the pixels.
     unsafe {
         let x = pixels::<S>(x, image, 0..area, memory.aligned());
-        let to = dx.as_mut_ptr();
+        let to = dx.as_mut_ptr().cast();
         tile::apply::<S>(difference.as_ptr(), area, area, x, 1.0, false, to);
     }
+    // SAFETY: that wrote all pixels of the image.
+    let dx = unsafe { dx.assume_init_mut() };
 
     let pixels = || (image * area..(image + 1) * area).map(|pixel| x.pixel(pixel));
     // How much of each channel's gradient lies along it, and so only in its length.

@@ -14,7 +14,7 @@ const SLOPES: [usize; 2] = [4, 2];
 /// Scores of up to [`BLOCK`] rows, `[rows, padded batch]`.
 ///
 /// # Safety
-/// The processor has the instructions of `S`; the rows lie within the bank.
+/// The processor has the instructions of `S`, for which the batch was padded.
 #[inline(always)]
 unsafe fn scores<S: Simd>(contrast: &Contrast, packed: &Packed, rows: &[u32], scores: &mut [f32]) {
     let (width, padded) = (contrast.width, packed.padded);
@@ -98,7 +98,8 @@ impl Kernel for Softplus<'_> {
                 sums[b] += f64::from(value[b]);
                 counts[b] += counted[b] as usize;
             }
-            // SAFETY: as above.
+            // SAFETY: rows were checked when the embeddings were packed; there is a weight for each row and
+            // embedding, and slopes for the padded batch.
             unsafe { add_slopes::<S>(&self.contrast, padded, rows, &weights, slopes) };
         }
     }
@@ -128,7 +129,8 @@ fn softplus(x: f32) -> (f32, f32) {
 /// Adds to each embedding's slopes `[padded batch, width]` the rows times its weights, `[rows, padded batch]`.
 ///
 /// # Safety
-/// As [`scores`].
+/// The processor has the instructions of `S`, and the rows lie within the bank. `weights` has `padded` values for each
+/// row and `slopes` a row of the bank's width for each of `padded` embeddings, a multiple of the tile's.
 #[inline(always)]
 unsafe fn add_slopes<S: Simd>(
     contrast: &Contrast,

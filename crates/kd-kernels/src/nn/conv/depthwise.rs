@@ -42,9 +42,12 @@ pub(crate) fn forward(
 ) {
     let padding = Padding::of(geometry);
     let taps = taps(geometry, &padding);
-    let weight = channels_last(geometry, weight);
     let output = geometry.output();
+    assert!(geometry.is_depthwise(), "{geometry:?}");
+    geometry.check(Some(weight), Some(input.size), None);
+    let weight = channels_last(geometry, weight);
     epilogue.check(output);
+    y.check(output.len());
     (0..output.batch).into_par_iter().for_each(|index| {
         scratch::with(padding.len(output.channels), |padded| {
             padding.copy(&input, index, padded);
@@ -91,6 +94,10 @@ impl Kernel for Forward<'_> {
 }
 
 impl Forward<'_> {
+    /// # Safety
+    /// The processor has the instructions of `S`. The taps of every pixel of the output lie in the padded image, of which the
+    /// weight has a row of channels for each; bias, residual and `y` have every pixel and channel of the output, and no
+    /// other task writes those of the image.
     #[inline(always)]
     unsafe fn channels<S: Simd>(&self, taps: &[usize]) {
         let channels = self.output.channels;
@@ -99,7 +106,7 @@ impl Forward<'_> {
             let weight = self.weight.as_ptr();
             for r in 0..self.output.height {
                 for c in 0..self.output.width {
-                    // SAFETY: as in `run`.
+                    // SAFETY: the caller's promise; in the last register only `left` channels are touched.
                     unsafe {
                         let from =
                             (r * self.stride[0] * self.width + c * self.stride[1]) * channels;
@@ -130,14 +137,17 @@ pub(crate) fn input_grad(
 ) {
     let padding = Padding::of(geometry);
     let taps = taps(geometry, &padding);
-    let weight = channels_last(geometry, weight);
     let input = geometry.input;
+    assert!(geometry.is_depthwise(), "{geometry:?}");
+    geometry.check(Some(weight), None, Some(grad.size));
+    let weight = channels_last(geometry, weight);
     epilogue.check(input);
+    dx.check(input.len());
     (0..input.batch).into_par_iter().for_each(|index| {
         scratch::with(padding.len(input.channels), |padded| {
             padded.fill(0.0);
             isa.run(InputGrad {
-                padded: OutPtr(padded.as_mut_ptr()),
+                padded: OutPtr::new(padded),
                 padding: &padding,
                 stride: geometry.stride,
                 taps: &taps,
@@ -215,6 +225,8 @@ impl Kernel for InputGrad<'_> {
 
 /// Gradient `[channels, 1, kernel...]` of the weight.
 pub(crate) fn weight_grad(isa: Isa, geometry: &Geometry, input: Images, grad: Images) -> Vec<f32> {
+    assert!(geometry.is_depthwise(), "{geometry:?}");
+    geometry.check(None, Some(input.size), Some(grad.size));
     let padding = Padding::of(geometry);
     let offsets = taps(geometry, &padding);
     let (taps, channels) = (offsets.len(), geometry.outputs);
@@ -235,7 +247,7 @@ pub(crate) fn weight_grad(isa: Isa, geometry: &Geometry, input: Images, grad: Im
                         taps: &offsets,
                         grad,
                         index,
-                        sums: OutPtr(sums.as_mut_ptr()),
+                        sums: OutPtr::new(sums),
                     });
                 });
             }
@@ -287,12 +299,15 @@ impl Kernel for WeightGrad<'_> {
 }
 
 impl WeightGrad<'_> {
+    /// # Safety
+    /// The processor has the instructions of `S`. The taps of every pixel of the gradient lie in the padded image, the gradient has
+    /// the image, and the sums have the taps from `first` on and all channels.
     #[inline(always)]
     unsafe fn sum<S: Simd, const T: usize>(&self, taps: &[usize; T], first: usize, channel: usize) {
         let size = self.grad.size;
         let channels = size.channels;
         let left = channels - channel;
-        // SAFETY: as in `run`.
+        // SAFETY: the caller's promise; in the last register only `left` channels are touched.
         unsafe {
             let mut sums = [S::zero(); T];
             for r in 0..size.height {

@@ -50,7 +50,9 @@ pub(crate) fn forward(
     y: OutPtr,
 ) {
     let output = geometry.output();
+    geometry.check(Some(weight), Some(input.size), None);
     epilogue.check(output);
+    y.check(output.len());
     let (inputs, outputs) = (geometry.group_inputs(), geometry.group_outputs());
     let padding = Padding::of(geometry);
     let job = Job {
@@ -61,6 +63,11 @@ pub(crate) fn forward(
         epilogue,
     };
     let pitch = job.source_pitch();
+    padding.check_offsets(pitch);
+    assert!(
+        u32::try_from(output.area()).is_ok(),
+        "{output:?} is too large"
+    );
     let at = |row: usize, column: usize| ((row * padding.width + column) * pitch) as u32;
     let passes: Vec<Pass> = (0..geometry.groups)
         .map(|group| Pass {
@@ -104,7 +111,9 @@ pub(crate) fn input_grad(
     dx: OutPtr,
 ) {
     let output = geometry.input;
+    geometry.check(Some(weight), None, Some(grad.size));
     epilogue.check(output);
+    dx.check(output.len());
     let (inputs, outputs) = (geometry.group_inputs(), geometry.group_outputs());
     let [vertical, horizontal] = [0, 1].map(|axis| Phases::new(geometry, axis));
     let padding = Padding {
@@ -121,6 +130,11 @@ pub(crate) fn input_grad(
         epilogue,
     };
     let pitch = job.source_pitch();
+    padding.check_offsets(pitch);
+    assert!(
+        u32::try_from(output.area()).is_ok(),
+        "{output:?} is too large"
+    );
     let at = |row: usize, column: usize| ((row * padding.width + column) * pitch) as u32;
     let mut passes = Vec::new();
     for (top, rows) in vertical.taps.iter().enumerate() {

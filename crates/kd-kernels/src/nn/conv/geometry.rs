@@ -28,6 +28,22 @@ impl Geometry {
         }
     }
 
+    /// # Panics
+    /// When a weight, or an input, or a gradient of the output is of another size.
+    pub fn check(&self, weight: Option<&[f32]>, input: Option<Size>, grad: Option<Size>) {
+        if let Some(weight) = weight {
+            assert_eq!(weight.len(), self.weight_len(), "the weight's size");
+        }
+        assert!(
+            input.is_none_or(|size| size == self.input),
+            "the input's size"
+        );
+        assert!(
+            grad.is_none_or(|size| size == self.output()),
+            "the gradient has the output's size"
+        );
+    }
+
     /// Input channels of a group.
     pub fn group_inputs(&self) -> usize {
         self.input.channels / self.groups

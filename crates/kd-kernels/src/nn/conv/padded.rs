@@ -38,6 +38,17 @@ impl Padding {
         self.height * self.width * channels
     }
 
+    /// # Panics
+    /// When an offset in a padded image whose pixels are `pitch` values apart needs more than 32 bits.
+    pub fn check_offsets(&self, pitch: usize) {
+        assert!(
+            u32::try_from(self.len(pitch)).is_ok(),
+            "an image of {}x{} pixels, {pitch} values each, is too large",
+            self.height,
+            self.width
+        );
+    }
+
     /// Fills `to` with image `index`, dense, and zeros around it.
     pub fn copy(&self, images: &Images, index: usize, to: &mut [f32]) {
         let size = images.size;

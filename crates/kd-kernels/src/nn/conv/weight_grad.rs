@@ -22,6 +22,7 @@ const RUN: usize = 256;
 
 /// Gradient `[outputs, inputs of a group, kernel...]` of the weight.
 pub(crate) fn weight_grad(isa: Isa, geometry: &Geometry, input: Images, grad: Images) -> Vec<f32> {
+    geometry.check(None, Some(input.size), Some(grad.size));
     let (inputs, outputs) = (geometry.group_inputs(), geometry.group_outputs());
     let padding = Padding::of(geometry);
     let dense = padding.is_none(&input);
@@ -30,6 +31,7 @@ pub(crate) fn weight_grad(isa: Isa, geometry: &Geometry, input: Images, grad: Im
     } else {
         input.size.channels
     };
+    padding.check_offsets(pitch);
     let at = |row: usize, column: usize| (row * padding.width + column) * pitch;
     let rows: Vec<u32> = (0..geometry.kernel[0])
         .flat_map(|i| (0..geometry.kernel[1]).map(move |j| at(i, j)))
@@ -53,7 +55,7 @@ pub(crate) fn weight_grad(isa: Isa, geometry: &Geometry, input: Images, grad: Im
     let mut total = vec![0.0f32; geometry.weight_len()];
     for group in 0..geometry.groups {
         let mut partial = vec![0.0f32; parts * sums];
-        let target = OutPtr(partial.as_mut_ptr());
+        let target = OutPtr::new(&mut partial);
         tasks.par_iter().for_each(|&(part, blocks)| {
             let run = |x: &[f32], dy: &[f32], sources: Sources, count: usize| {
                 isa.run(Tiles {
@@ -64,8 +66,9 @@ pub(crate) fn weight_grad(isa: Isa, geometry: &Geometry, input: Images, grad: Im
                     count,
                     rows: &rows,
                     blocks,
-                    // SAFETY: each task has other blocks of sums, or another part.
-                    sums: OutPtr(unsafe { target.at(part * sums) }),
+                    // SAFETY: the memory has `parts` times as many sums; each task has other blocks of them, or another
+                    // part.
+                    sums: unsafe { target.sub(part * sums, sums) },
                 });
             };
             let images = (part * batch / parts)..((part + 1) * batch / parts);
@@ -161,10 +164,14 @@ impl Kernel for Tiles<'_> {
 }
 
 impl Tiles<'_> {
+    /// # Safety
+    /// The processor has the instructions of `S`, whose blocks these are. From `x` on, the source of each of `count` pixels plus
+    /// every row can be read, and from `dy` on as many rows of the blocks' columns, `dy_pitch` apart. The sums have all
+    /// rows of the blocks, which no other task touches.
     #[inline(always)]
     unsafe fn all<S: Simd, const R2: usize, const R1: usize>(&self) {
         for block in self.blocks {
-            // SAFETY: as in `run`.
+            // SAFETY: the caller's promise.
             unsafe {
                 match block.registers {
                     2 => self.block::<S, R2, 2>(block),
@@ -174,11 +181,13 @@ impl Tiles<'_> {
         }
     }
 
+    /// # Safety
+    /// As [`all`](Self::all); the block is one of them, of `Z` registers.
     #[inline(always)]
     unsafe fn block<S: Simd, const R: usize, const Z: usize>(&self, block: &Block) {
         let mut row = 0;
         while row < self.rows.len() {
-            // SAFETY: as in `run`.
+            // SAFETY: the caller's promise, and the loop's condition; a list has as many places as there are pixels.
             unsafe {
                 match self.sources {
                     Sources::Every(pitch) => self.tile::<S, R, Z>(block, row, |i| i * pitch),
@@ -191,6 +200,8 @@ impl Tiles<'_> {
         }
     }
 
+    /// # Safety
+    /// As [`block`](Self::block); `row` is below the number of rows, and `source` gives where pixels begin.
     #[inline(always)]
     unsafe fn tile<S: Simd, const R: usize, const Z: usize>(
         &self,
@@ -198,7 +209,7 @@ impl Tiles<'_> {
         row: usize,
         source: impl Fn(usize) -> usize,
     ) {
-        // SAFETY: as in `run`; the last tile repeats its last row and does not store it.
+        // SAFETY: the caller's promise; the last tile repeats its last row and does not store it.
         unsafe {
             let valid = (self.rows.len() - row).min(R);
             let mut x = [self.x; R];

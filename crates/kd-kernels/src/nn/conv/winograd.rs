@@ -33,6 +33,8 @@ pub(crate) fn forward<F: Filter>(
     epilogue: Epilogue,
     y: OutPtr,
 ) {
+    assert!(geometry.is_winograd(), "{geometry:?}");
+    geometry.check(Some(weight), Some(input.size), None);
     let taps = |output: usize, input: usize| -> [f32; 9] {
         std::array::from_fn(|tap| weight[geometry.weight_index(output, input, tap)])
     };
@@ -50,6 +52,8 @@ pub(crate) fn input_grad(
     epilogue: Epilogue,
     dx: OutPtr,
 ) {
+    assert!(geometry.is_winograd(), "{geometry:?}");
+    geometry.check(Some(weight), None, Some(grad.size));
     let taps = |output: usize, input: usize| -> [f32; 9] {
         std::array::from_fn(|tap| weight[geometry.weight_index(input, output, 8 - tap)])
     };
@@ -67,6 +71,7 @@ fn run<F: Filter>(
     y: OutPtr,
 ) {
     epilogue.check(tiling.output);
+    y.check(tiling.output.len());
     let lanes = isa.lanes();
     let (inputs, outputs) = (tiling.input.channels, tiling.output.channels);
     let weights = transform_weights::<F>(isa, inputs, outputs, taps);
@@ -93,8 +98,8 @@ fn run<F: Filter>(
                 first,
                 count: group.min(count - first),
                 strides,
-                values: OutPtr(values.as_mut_ptr()),
-                products: OutPtr(products.as_mut_ptr()),
+                values: OutPtr::new(values),
+                products: OutPtr::new(products),
                 epilogue: &epilogue,
                 y,
             });
@@ -145,11 +150,16 @@ impl<F: Filter> Kernel for Group<'_, F> {
 
 impl<F: Filter> Group<'_, F> {
     /// The matrix product of each point.
+    ///
+    /// # Safety
+    /// The processor has the instructions of `S`, for which the weights were packed. `values` has `POINTS` times the first of the
+    /// strides, `products` the second, and both belong to this task.
+    /// The values of `count` tiles were written.
     #[inline(always)]
     unsafe fn multiply<S: Simd, const P2: usize, const P1: usize>(&self) {
         for point in 0..F::POINTS {
             for block in self.weights.blocks() {
-                // SAFETY: as in `run`.
+                // SAFETY: the caller's promise; these are the points and the blocks of the weights.
                 unsafe {
                     match block.registers {
                         2 => self.block::<S, P2, 2>(point, &block),
@@ -160,6 +170,8 @@ impl<F: Filter> Group<'_, F> {
         }
     }
 
+    /// # Safety
+    /// As [`multiply`](Self::multiply); the point is below `POINTS`, and the block is one of the weights', of `Z` registers.
     #[inline(always)]
     unsafe fn block<S: Simd, const P: usize, const Z: usize>(&self, point: usize, block: &Block) {
         let inputs = self.tiling.input.channels;
@@ -167,7 +179,7 @@ impl<F: Filter> Group<'_, F> {
             .map(|channels| channels.next_multiple_of(S::LANES));
         let mut first = 0;
         while first < self.count {
-            // SAFETY: as in `run`; the last tile of products repeats its last row.
+            // SAFETY: the caller's promise; the last tile of products repeats its last row and does not store it.
             unsafe {
                 let start = block.start + point * inputs * Z * S::LANES;
                 let mut weights = self.weights.data.as_ptr().add(start);
@@ -204,6 +216,10 @@ impl<F: Filter> Group<'_, F> {
     }
 
     /// Writes `Aᵀ m A` of a tile, as far as it lies in the output.
+    ///
+    /// # Safety
+    /// As [`multiply`](Self::multiply), which wrote the products; `index` is below `count`. `y`, bias and residual have
+    /// every pixel and channel of the output, and no other task writes those of the tile.
     #[inline(always)]
     unsafe fn output_tile<S: Simd>(&self, index: usize) {
         let size = self.tiling.output;
@@ -213,7 +229,8 @@ impl<F: Filter> Group<'_, F> {
         let rows = (size.height - top).min(F::OUT);
         let columns = (size.width - left).min(F::OUT);
         for channel in (0..channels).step_by(S::LANES) {
-            // SAFETY: as in `run`.
+            // SAFETY: the caller's promise; the products have whole registers, and of the output only rows, columns
+            // and channels that are there are touched.
             unsafe {
                 let from = self.products.at(index * pitch + channel);
                 let mut half = [[S::zero(); MOST_IN]; MOST_OUT];

@@ -20,6 +20,8 @@ const SHARED: usize = 1_000_000;
 
 /// Gradient `[outputs, inputs, 3, 3]` of the weight.
 pub(crate) fn weight_grad(isa: Isa, geometry: &Geometry, input: Images, grad: Images) -> Vec<f32> {
+    assert!(geometry.is_winograd(), "{geometry:?}");
+    geometry.check(None, Some(input.size), Some(grad.size));
     let lanes = isa.lanes();
     let (inputs, outputs) = (geometry.input.channels, geometry.outputs);
     let tiling = Tiling::new::<Four>(geometry.input, geometry.output(), geometry.padding);
@@ -95,11 +97,11 @@ impl Work<'_> {
         scratch::with(POINTS * (strides[0] + strides[1]), |work| {
             let (values, grads) = work.split_at_mut(POINTS * strides[0]);
             let buffers = Buffers {
-                values: OutPtr(values.as_mut_ptr()),
-                grads: OutPtr(grads.as_mut_ptr()),
+                values: OutPtr::new(values),
+                grads: OutPtr::new(grads),
                 strides,
             };
-            let sums = OutPtr(sums.as_mut_ptr());
+            let sums = OutPtr::new(&mut sums);
             let mut first = 0;
             while first < count {
                 let tiles = first..count.min(first + group);
@@ -179,6 +181,11 @@ impl Kernel for Transform<'_> {
 
 impl Transform<'_> {
     /// Writes `A dy Aᵀ` of a tile; gradients outside of the output are zero.
+    ///
+    /// # Safety
+    /// The processor has the instructions of `S`. The tile is one of the tiling's, whose output's size is that of the gradient. From
+    /// `to` on, the channels in whole registers can be written for each point, a stride of the gradients apart, and no
+    /// other task has them.
     #[inline(always)]
     unsafe fn grad_tile<S: Simd>(&self, tile: usize, to: *mut f32) {
         let Work { tiling, grad, .. } = self.work;
@@ -189,7 +196,7 @@ impl Transform<'_> {
         let stride = self.buffers.strides[1];
         for channel in (0..size.channels).step_by(S::LANES) {
             let remaining = size.channels - channel;
-            // SAFETY: as in `run`; only pixels of the output are read.
+            // SAFETY: the caller's promise; only pixels of the output are read.
             unsafe {
                 let mut half = [[S::zero(); OUT]; IN];
                 for j in 0..OUT {
@@ -236,13 +243,16 @@ impl Kernel for Multiply<'_> {
 }
 
 impl Multiply<'_> {
+    /// # Safety
+    /// The processor has the instructions of `S`, for whose lanes the work is laid out. The buffers hold `count` tiles, and the sums
+    /// all points, of which no other task has these.
     #[inline(always)]
     unsafe fn all<S: Simd, const R2: usize, const R1: usize>(&self) {
         let tiling = self.work.tiling;
         let inputs = tiling.input.channels;
         for point in self.points.clone() {
             for block in blocks(POINTS * inputs, tiling.output.channels, S::LANES) {
-                // SAFETY: as in `run`.
+                // SAFETY: the caller's promise; these are the blocks of the sums.
                 unsafe {
                     match block.registers {
                         2 => self.block::<S, R2, 2>(point, &block),
@@ -253,13 +263,15 @@ impl Multiply<'_> {
         }
     }
 
+    /// # Safety
+    /// As [`all`](Self::all); the point is one of them, and the block one of its sums', of `Z` registers.
     #[inline(always)]
     unsafe fn block<S: Simd, const R: usize, const Z: usize>(&self, point: usize, block: &Block) {
         let inputs = self.work.tiling.input.channels;
         let [from, to] = self.work.wide;
         let mut row = 0;
         while row < inputs {
-            // SAFETY: as in `run`; the last tile of sums repeats its last row.
+            // SAFETY: the caller's promise; the last tile of sums repeats its last row and does not store it.
             unsafe {
                 let valid = (inputs - row).min(R);
                 let values = self.buffers.values.at(point * self.buffers.strides[0]);

@@ -1,7 +1,7 @@
 //! The gradient of a batch normalisation with what follows it.
 
 use super::WIDE;
-use crate::images::{Images, OutPtr};
+use crate::images::{Images, OutPtr, Size};
 use crate::simd::chunks;
 use crate::simd::{Isa, Kernel, Simd};
 
@@ -46,6 +46,11 @@ pub(crate) fn grad(
     residual: Option<OutPtr>,
 ) -> ParameterGrads {
     let (pixels, channels) = (grad.size.pixels(), grad.size.channels);
+    saved.check(grad.size);
+    dx.check(grad.size.len());
+    if let Some(residual) = residual {
+        residual.check(grad.size.len());
+    }
     let sums = chunks::sums(grad.size, 2 * channels, |first, count, partial| {
         let (plain, scaled) = partial.split_at_mut(channels);
         isa.run(Sums {
@@ -106,7 +111,8 @@ struct Line<V, const Z: usize> {
 
 impl Gate<'_> {
     /// # Safety
-    /// The channel is there, and `left` channels from it on.
+    /// The processor has the instructions of `S`, there are `left` channels from `channel` on, and scale and shift have
+    /// them: `Z` registers, or one that is not full.
     #[inline(always)]
     unsafe fn line<S: Simd, const Z: usize>(&self, channel: usize, left: usize) -> Line<S::V, Z> {
         // SAFETY: the caller's promise.
@@ -128,10 +134,30 @@ impl Gate<'_> {
 }
 
 impl Saved<'_> {
+    /// # Panics
+    /// When it is not of a gradient of this size.
+    fn check(&self, grad: Size) {
+        assert_eq!(self.x.size, grad, "the gradient has the output's size");
+        let lens = [self.mean, self.rstd, self.gamma].map(<[f32]>::len);
+        assert_eq!(
+            lens, [grad.channels; 3],
+            "one mean, rstd and gamma a channel"
+        );
+        match &self.gate {
+            Gate::Open => {}
+            Gate::Output(output) => assert_eq!(output.size, grad, "the output's size"),
+            Gate::Line { scale, shift } => {
+                let lens = [scale.len(), shift.len()];
+                assert_eq!(lens, [grad.channels; 2], "one scale and shift a channel");
+            }
+        }
+    }
+
     /// Input, and gradient behind the gate, of the channels of register `z` of a block, which begin at `channel`.
     ///
     /// # Safety
-    /// Pixel and channel are there, and `left` channels from it on.
+    /// The processor has the instructions of `S`. The gradient and what is saved have the pixel, and `left` channels of it
+    /// from `channel` on.
     #[inline(always)]
     unsafe fn read<S: Simd, const Z: usize>(
         &self,
@@ -168,10 +194,14 @@ impl Kernel for Sums<'_> {
 }
 
 impl Sums<'_> {
+    /// # Safety
+    /// The processor has the instructions of `S`. The gradient and what is saved have the pixels, and there are as many sums, means
+    /// and the like as channels.
+    /// `channel` is one of theirs, from which on there are `Z` registers of them, or one that is not full.
     #[inline(always)]
     unsafe fn block<S: Simd, const Z: usize>(&mut self, channel: usize) {
         let left = self.plain.len() - channel;
-        // SAFETY: as in `run`.
+        // SAFETY: the caller's promise; in the last register only `left` channels are touched.
         unsafe {
             let mut mean = [S::zero(); Z];
             let mut rstd = [S::zero(); Z];
@@ -221,11 +251,15 @@ impl Kernel for Apply<'_> {
 }
 
 impl Apply<'_> {
+    /// # Safety
+    /// The processor has the instructions of `S`. The gradient, what is saved and the outputs have the pixels, and there are as many
+    /// factors, means and the like as channels; no other task writes these pixels.
+    /// `channel` is one of theirs, from which on there are `Z` registers of them, or one that is not full.
     #[inline(always)]
     unsafe fn block<S: Simd, const Z: usize>(&self, channel: usize) {
         let channels = self.grad.size.channels;
         let left = channels - channel;
-        // SAFETY: as in `run`.
+        // SAFETY: the caller's promise; in the last register only `left` channels are touched.
         unsafe {
             let mut factors = [[S::zero(); Z]; 3];
             let mut mean = [S::zero(); Z];

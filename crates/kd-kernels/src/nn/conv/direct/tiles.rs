@@ -36,10 +36,14 @@ impl Kernel for Tiles<'_> {
 }
 
 impl Tiles<'_> {
+    /// # Safety
+    /// The processor has the instructions of `S`, for which the weights were packed. From `from` on, every source of the pass plus
+    /// every row of it can be read; with its weights they are equally many. `start` plus every target is a pixel of the
+    /// output, and `y`, bias and residual have the pass's channels of it, which no other task writes.
     #[inline(always)]
     unsafe fn all<S: Simd, const P2: usize, const P1: usize>(&self) {
         for block in self.pass.weights.blocks() {
-            // SAFETY: as in `run`.
+            // SAFETY: the caller's promise; these are the blocks of the weights.
             unsafe {
                 match block.registers {
                     2 => self.block::<S, P2, 2>(&block),
@@ -49,6 +53,8 @@ impl Tiles<'_> {
         }
     }
 
+    /// # Safety
+    /// As [`all`](Self::all); the block is one of the weights', of `Z` registers.
     #[inline(always)]
     unsafe fn block<S: Simd, const P: usize, const Z: usize>(&self, block: &Block) {
         let count = match self.places {
@@ -57,12 +63,14 @@ impl Tiles<'_> {
         };
         let mut pixel = 0;
         while pixel < count {
-            // SAFETY: as in `run`; the last group repeats its last pixel and does not store it.
+            // SAFETY: the caller's promise, and the loop's condition.
             unsafe { self.tile::<S, P, Z>(block, pixel, count) };
             pixel += P;
         }
     }
 
+    /// # Safety
+    /// As [`block`](Self::block); `pixel` is below `count`, the number of places.
     #[inline(always)]
     unsafe fn tile<S: Simd, const P: usize, const Z: usize>(
         &self,
@@ -70,7 +78,7 @@ impl Tiles<'_> {
         pixel: usize,
         count: usize,
     ) {
-        // SAFETY: as in `run`.
+        // SAFETY: the caller's promise; the last group repeats its last pixel and does not store it.
         unsafe {
             let mut x = [self.from; P];
             let mut places = [0usize; P];

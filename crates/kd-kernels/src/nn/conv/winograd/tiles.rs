@@ -48,7 +48,9 @@ impl Tiling {
 /// Writes `Bᵀ d B` of a tile, all its channels, each point `stride` values after the one before.
 ///
 /// # Safety
-/// The tile is one of the tiling's, `to` holds its points.
+/// The processor has the instructions of `S`. The tile is one of the tiling's, whose input's size is that of `input`,
+/// and there are as many `zeros` as channels. From `to` on, the channels in whole registers can be written for each
+/// point, `stride` apart, and no other task has them.
 #[inline(always)]
 pub(in crate::nn::conv) unsafe fn input_tile<S: Simd, F: Filter>(
     tiling: &Tiling,
@@ -93,6 +95,9 @@ pub(in crate::nn::conv) unsafe fn input_tile<S: Simd, F: Filter>(
     }
 }
 
+/// # Safety
+/// The processor has the instructions of `S`. `channels` values can be read from every `at` on, and as many, in whole registers,
+/// can be written from `to` on for each point, `stride` apart.
 #[inline(always)]
 unsafe fn input_channels<S: Simd, F: Filter>(
     channels: usize,
@@ -102,7 +107,7 @@ unsafe fn input_channels<S: Simd, F: Filter>(
 ) {
     for channel in (0..channels).step_by(S::LANES) {
         let left = channels - channel;
-        // SAFETY: as in `input_tile`.
+        // SAFETY: the caller's promise; in the last register only `left` channels are read.
         unsafe {
             let mut half = [[S::zero(); MOST_IN]; MOST_IN];
             for j in 0..F::IN {

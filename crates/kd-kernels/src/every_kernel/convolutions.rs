@@ -1,0 +1,117 @@
+//! Kernels of convolutions.
+
+use super::{Case, Map};
+use crate::images::{Images, OutPtr};
+use crate::nn::conv::filter::{Four, Two};
+use crate::nn::conv::{
+    Epilogue, Geometry, depthwise, direct, weight_grad, winograd, winograd_grad,
+};
+use crate::simd::Isa;
+use crate::test_memory::{numbers, written};
+
+type Forward = fn(Isa, &Geometry, Images, &[f32], Epilogue, OutPtr);
+type WeightGrad = fn(Isa, &Geometry, Images, Images) -> Vec<f32>;
+
+/// Output, gradient of the input and gradient of the weight.
+fn convolved(
+    isa: Isa,
+    geometry: &Geometry,
+    forward: Forward,
+    input_grad: Forward,
+    weight_grad: WeightGrad,
+) -> Vec<Vec<f32>> {
+    let sides = |size: crate::images::Size| [size.batch, size.height, size.width, size.channels];
+    let (input, output) = (sides(geometry.input), sides(geometry.output()));
+    let (x, earlier) = (Map::new("x", input), Map::new("earlier", input));
+    let (dy, shortcut) = (Map::new("dy", output), Map::new("shortcut", output));
+    let weight = numbers("weight", geometry.weight_len());
+    let bias = numbers("bias", geometry.outputs);
+    let finish = Epilogue {
+        bias: Some(&bias),
+        residual: Some(shortcut.images()),
+        relu: true,
+    };
+    let add = Epilogue {
+        residual: Some(earlier.images()),
+        ..Epilogue::default()
+    };
+    let y = written(dy.size.len(), |y| {
+        forward(isa, geometry, x.images(), &weight, finish, y);
+    });
+    let dx = written(x.size.len(), |dx| {
+        input_grad(isa, geometry, dy.images(), &weight, add, dx);
+    });
+    vec![y, dx, weight_grad(isa, geometry, x.images(), dy.images())]
+}
+
+fn geometry(
+    [inputs, outputs]: [usize; 2],
+    kernel: usize,
+    stride: usize,
+    groups: usize,
+) -> Geometry {
+    Geometry {
+        input: Map::new("", [2, 5, 6, inputs]).size,
+        outputs,
+        kernel: [kernel; 2],
+        stride: [stride; 2],
+        padding: [kernel / 2; 2],
+        groups,
+    }
+}
+
+pub(super) const CASES: &[(&str, Case)] = &[
+    ("direct", |isa, channels| {
+        let mut found = vec![];
+        for (inputs, kernel, stride) in [(6, 3, 1), (6, 3, 2), (6, 1, 1)] {
+            let there = geometry([inputs, channels], kernel, stride, 1);
+            let back = geometry([channels, inputs], kernel, stride, 1);
+            for geometry in [there, back, self_grouped(channels, kernel, stride)] {
+                found.extend(convolved(
+                    isa,
+                    &geometry,
+                    direct::forward,
+                    direct::input_grad,
+                    weight_grad::weight_grad,
+                ));
+            }
+        }
+        found
+    }),
+    ("depthwise", |isa, channels| {
+        let channels = channels.max(2);
+        let mut found = vec![];
+        for (kernel, stride) in [(3, 1), (3, 2), (5, 1)] {
+            found.extend(convolved(
+                isa,
+                &geometry([channels; 2], kernel, stride, channels),
+                depthwise::forward,
+                depthwise::input_grad,
+                depthwise::weight_grad,
+            ));
+        }
+        found
+    }),
+    ("winograd", |isa, channels| {
+        let channels = channels.max(8);
+        let mut found = vec![];
+        for both in [[9, channels], [channels, 9]] {
+            let geometry = geometry(both, 3, 1, 1);
+            for forward in [winograd::forward::<Two>, winograd::forward::<Four>] {
+                found.extend(convolved(
+                    isa,
+                    &geometry,
+                    forward,
+                    winograd::input_grad,
+                    winograd_grad::weight_grad,
+                ));
+            }
+        }
+        found
+    }),
+];
+
+/// Two groups of so many channels each.
+fn self_grouped(channels: usize, kernel: usize, stride: usize) -> Geometry {
+    geometry([2 * channels, 2 * channels], kernel, stride, 2)
+}

@@ -1,0 +1,97 @@
+//! Kernels of layers that are no convolutions.
+
+use super::{Case, Map};
+use crate::images::Size;
+use crate::nn::norm::{Gate, Saved};
+use crate::nn::{channels, norm, pool};
+use crate::test_memory::{numbers, written};
+
+const SHAPE: [usize; 3] = [2, 4, 6];
+
+fn map(key: &str, channels: usize) -> Map {
+    let [batch, height, width] = SHAPE;
+    Map::new(key, [batch, height, width, channels])
+}
+
+pub(super) const CASES: &[(&str, Case)] = &[
+    ("normalisation", |isa, channels| {
+        let [x, shortcut, dy] = ["x", "shortcut", "dy"].map(|key| map(key, channels));
+        let [gamma, beta] = ["gamma", "beta"].map(|key| numbers(key, channels));
+        let norm::Statistics { mean, variance } = norm::statistics(isa, x.images());
+        let (scale, shift) = norm::fold(&gamma, &beta, &mean, &variance, 1e-5);
+        let y = written(x.size.len(), |y| {
+            let residual = Some(shortcut.images());
+            norm::affine(isa, x.images(), &scale, &shift, residual, true, y);
+        });
+        let rstd = norm::reciprocal_deviation(&variance, 1e-5);
+        // Another map than the output, whose values near zero fall on either side.
+        let gate = map("gate", channels);
+        let saved = Saved {
+            x: x.images(),
+            gate: Gate::Output(gate.images()),
+            mean: &mean,
+            rstd: &rstd,
+            gamma: &gamma,
+        };
+        let mut found = vec![];
+        let dx = written(x.size.len(), |dx| {
+            let to_shortcut = written(x.size.len(), |residual| {
+                let sums = norm::grad(isa, saved, dy.images(), dx, Some(residual));
+                found.extend([sums.gamma, sums.beta]);
+            });
+            found.push(to_shortcut);
+        });
+        found.extend([mean, variance, y, dx]);
+        found
+    }),
+    ("pool", |isa, channels| {
+        let x = map("x", channels);
+        let dy = Map::new("dy", [2, 2, 3, channels]);
+        let y = written(dy.size.len(), |y| {
+            pool::average(isa, x.images(), dy.size, y);
+        });
+        let dx = written(x.size.len(), |dx| {
+            pool::grad(isa, dy.images(), x.size, dx);
+        });
+        vec![y, dx]
+    }),
+    ("sums", |isa, count| {
+        let [a, b] = ["a", "b"].map(|key| map(key, count));
+        let sum = written(a.size.len(), |y| {
+            channels::add(isa, a.images(), b.images(), y);
+        });
+        let gated = written(a.size.len(), |dx| {
+            channels::gate(isa, a.images(), b.images(), 0.1, dx);
+        });
+        let (a, b) = (a.images(), b.images());
+        let along = channels::sum_of_products(isa, a, b);
+        let (mean, total) = (channels::average(isa, a), channels::sum(isa, a));
+        vec![
+            sum,
+            gated,
+            along,
+            mean,
+            total,
+            channels::negative_part(isa, a),
+        ]
+    }),
+    ("moved channels", |_, count| {
+        let [a, b, earlier] = ["a", "b", "earlier"].map(|key| map(key, count));
+        let wide = map("wide", 2 * count);
+        let both = written(wide.size.len(), |y| {
+            channels::interleave(a.images(), b.images(), y);
+        });
+        let odd = written(a.size.len(), |y| {
+            channels::every_second(wide.images(), true, y);
+        });
+        let half = map("half", count.div_ceil(2));
+        let first = count / 2;
+        let placed = written(a.size.len(), |y| {
+            channels::scatter(half.images(), first, Some(earlier.images()), a.size, y);
+        });
+        let values = numbers("values", a.size.batch * count);
+        let size = Size { ..a.size };
+        let spread = written(size.len(), |y| channels::spread(&values, size, y));
+        vec![both, odd, placed, spread]
+    }),
+];
