@@ -7,10 +7,10 @@
 //! `cargo run -p kd-train --example own_task` writes `runs/own-task/report.html`.
 
 use burn::module::Module;
-use burn::nn::{Embedding, EmbeddingConfig, Linear, LinearConfig};
+use burn::nn::{Embedding, Linear};
 use burn::tensor::activation::relu;
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
-use kd_core::{Objective, ObjectiveConfig, Output, PairTaps, Part, Taps};
+use kd_core::{Objective, ObjectiveConfig, Output, PairTaps, Part, Taps, draw};
 use kd_models::{Backbone, TokenBatch};
 use kd_train::task::{DataSummary, Shown, TrainSource};
 use kd_train::{
@@ -62,8 +62,17 @@ struct Split {
     numbers: Vec<usize>,
 }
 
+/// A layer with values that the run's seed decides.
+fn linear(inputs: usize, outputs: usize, device: &Device) -> Linear {
+    let bound = 1.0 / (inputs as f64).sqrt();
+    Linear {
+        weight: draw::uniform([inputs, outputs], bound, device),
+        bias: Some(draw::uniform([outputs], bound, device)),
+    }
+}
+
 /// The next number of a simple generator.
-fn draw(state: &mut u64, below: usize) -> usize {
+fn next(state: &mut u64, below: usize) -> usize {
     *state = state
         .wrapping_mul(6_364_136_223_846_793_005)
         .wrapping_add(1);
@@ -75,8 +84,8 @@ impl Tagging {
         let mut state = 7;
         let mut split = |count: usize| {
             let sequences = (0..count).map(|_| {
-                let length = 3 + draw(&mut state, LONGEST - 2);
-                (0..length).map(|_| draw(&mut state, VOCABULARY)).collect()
+                let length = 3 + next(&mut state, LONGEST - 2);
+                (0..length).map(|_| next(&mut state, VOCABULARY)).collect()
             });
             Split {
                 sequences: sequences.collect(),
@@ -122,7 +131,7 @@ impl Source for Sequences<'_> {
         if let Some(seed) = self.seed {
             let mut state = seed * 1000 + epoch;
             for last in (1..order.len()).rev() {
-                order.swap(last, draw(&mut state, last + 1));
+                order.swap(last, next(&mut state, last + 1));
             }
         }
         Box::new((0..self.batches()).map(move |number| {
@@ -187,10 +196,13 @@ impl TaskSpec for Tagging {
                 )));
             }
         };
+        // The run's seed decides these values; those of burn's `init` would differ from run to run.
         Ok(Tagger {
-            embedding: EmbeddingConfig::new(VOCABULARY, width).init(device),
-            hidden: LinearConfig::new(2 * width, 4 * width).init(device),
-            classifier: LinearConfig::new(4 * width, TAGS).init(device),
+            embedding: Embedding {
+                weight: draw::normal([VOCABULARY, width], 1.0, device),
+            },
+            hidden: linear(2 * width, 4 * width, device),
+            classifier: linear(4 * width, TAGS, device),
         })
     }
 
@@ -286,7 +298,7 @@ pub fn run_in(folder: &str) -> Result<Summary, Box<dyn std::error::Error>> {
         "cross_entropy": { "weight": 0.5 },
         "kd": { "weight": 0.5, "temperature": 2.0 },
     }))?;
-    let mut train = TrainConfig::new(12, 0.3);
+    let mut train = TrainConfig::new(12, 0.1);
     train.batch = 32;
     let mut recipe = Recipe::new("own-task", "narrow", objective, train);
     recipe.teacher = Some(TeacherSpec::new("wide"));
