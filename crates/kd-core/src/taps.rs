@@ -136,6 +136,18 @@ impl PairTaps {
         }
     }
 
+    /// A part at levels of the student, each with its counterpart in the teacher.
+    pub(crate) fn levels(part: Part, pairs: &[[usize; 2]]) -> Self {
+        let side = |index: usize| {
+            let levels = pairs.iter().map(|pair| pair[index]).collect();
+            Taps::levels(part, levels)
+        };
+        Self {
+            student: side(0),
+            teacher: side(1),
+        }
+    }
+
     /// The embedding of both networks.
     pub fn embeddings() -> Self {
         Self::both(Taps::part(Part::Embedding))

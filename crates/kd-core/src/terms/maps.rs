@@ -4,7 +4,7 @@ use burn::tensor::{Device, Tensor};
 use kd_kernels::average_pool;
 
 use super::check;
-use crate::{Error, Levels, Output, PairTaps, Part, Taps};
+use crate::{Error, Output, PairTaps, Part};
 
 /// A level of the student with the level of the teacher that it is compared with.
 pub(super) type LevelPair = [usize; 2];
@@ -94,24 +94,12 @@ pub(super) fn last_levels(
 
 /// What a term asks of the networks when it compares these levels.
 pub(super) fn taps(pairs: &[LevelPair]) -> PairTaps {
-    let side = |index: usize| Taps::levels(Part::Maps, side(pairs, index));
-    PairTaps {
-        student: side(0),
-        teacher: side(1),
-    }
+    PairTaps::levels(Part::Maps, pairs)
 }
 
 /// What a term asks of the networks when it compares these levels before their activation.
 pub(super) fn taps_preact(pairs: &[LevelPair]) -> PairTaps {
-    let side = |index: usize| Taps::levels(Part::MapsPreact, side(pairs, index));
-    PairTaps {
-        student: side(0),
-        teacher: side(1),
-    }
-}
-
-fn side(pairs: &[LevelPair], index: usize) -> Levels {
-    pairs.iter().map(|pair| pair[index]).collect()
+    PairTaps::levels(Part::MapsPreact, pairs)
 }
 
 /// Sum of a loss over pairs of levels.

@@ -22,7 +22,7 @@ use crate::terms::maps::sum;
 use crate::terms::transformers::layers::{Counted, LayerPair, pair_layers};
 use crate::terms::unit::unit;
 use crate::terms::{About, check};
-use crate::{Error, Output, Pair, PairTaps, Part, Step, Taps};
+use crate::{Error, Output, Pair, PairTaps, Part, Step};
 
 pub(in crate::terms) const ABOUT: About = About {
     name: "cosine_hidden",
@@ -99,16 +99,7 @@ pub struct CosineHidden {
 impl CosineHidden {
     /// The token sequences of the compared layers.
     pub fn taps(&self) -> PairTaps {
-        let side = |index: usize| {
-            Taps::levels(
-                Part::Tokens,
-                self.levels.iter().map(|pair| pair[index]).collect(),
-            )
-        };
-        PairTaps {
-            student: side(0),
-            teacher: side(1),
-        }
+        PairTaps::levels(Part::Tokens, &self.levels)
     }
 
     /// The loss of one batch, `[1]`.

@@ -20,7 +20,7 @@ use crate::terms::kd::divergence;
 use crate::terms::maps::sum;
 use crate::terms::transformers::layers::{Counted, LayerPair, pair_layers};
 use crate::terms::{About, check};
-use crate::{Error, Output, Pair, PairTaps, Part, Step, Taps};
+use crate::{Error, Output, Pair, PairTaps, Part, Step};
 
 pub(in crate::terms) const ABOUT: About = About {
     name: "minilm_relation",
@@ -139,16 +139,7 @@ pub struct MiniLmRelation {
 impl MiniLmRelation {
     /// The token sequences of the compared layers.
     pub fn taps(&self) -> PairTaps {
-        let side = |index: usize| {
-            Taps::levels(
-                Part::Tokens,
-                self.levels.iter().map(|pair| pair[index]).collect(),
-            )
-        };
-        PairTaps {
-            student: side(0),
-            teacher: side(1),
-        }
+        PairTaps::levels(Part::Tokens, &self.levels)
     }
 
     /// The loss of one batch, `[1]`.

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::terms::maps::sum;
 use crate::terms::transformers::layers::{Counted, LayerPair, pair_layers};
 use crate::terms::{About, check};
-use crate::{Error, Output, Pair, PairTaps, Part, Step, Taps};
+use crate::{Error, Output, Pair, PairTaps, Part, Step};
 
 pub(in crate::terms) const ABOUT: About = About {
     name: "tinybert_attention",
@@ -112,16 +112,7 @@ pub struct TinyBertAttention {
 impl TinyBertAttention {
     /// The attentions of the compared layers.
     pub fn taps(&self) -> PairTaps {
-        let side = |index: usize| {
-            Taps::levels(
-                Part::Attentions,
-                self.levels.iter().map(|pair| pair[index]).collect(),
-            )
-        };
-        PairTaps {
-            student: side(0),
-            teacher: side(1),
-        }
+        PairTaps::levels(Part::Attentions, &self.levels)
     }
 
     /// The loss of one batch, `[1]`.
