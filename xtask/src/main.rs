@@ -4,6 +4,7 @@
 mod backend;
 mod bench;
 mod book;
+mod chaos;
 mod cifar100;
 mod compare;
 mod kd;
@@ -57,6 +58,8 @@ enum Job {
     Book,
     /// Build and run the README's example in a crate outside this workspace.
     Outside,
+    /// Kill runs of seven kinds at random moments; resumed, each must end bit for bit as one that was not killed.
+    Chaos(chaos::Arguments),
     /// Run every check of .ci/run.
     Ci,
 }
@@ -133,6 +136,7 @@ fn run(job: Job) -> Result<ExitCode> {
         Job::Bench(bench) => bench::run(&bench),
         Job::Book => book::run(),
         Job::Outside => outside::run(),
+        Job::Chaos(arguments) => chaos::run(&arguments),
         Job::Ci => {
             let script = kd::repository()?.join(".ci/run");
             let status = std::process::Command::new(&script)

@@ -1,6 +1,10 @@
 //! Errors as exit codes and text.
 
+use std::io;
+
 use kd_train::Error;
+
+use crate::interrupt;
 
 /// A mistake in what the user gave to a command.
 #[derive(Debug)]
@@ -16,37 +20,72 @@ impl std::error::Error for BadInput {}
 
 const FAILED: u8 = 1;
 const BAD_INPUT: u8 = 3;
-/// 128 + SIGINT, as shells say it.
-pub const INTERRUPTED: u8 = 130;
 
 /// The exit code that an error means; `kd --help` lists them.
 pub fn code(error: &anyhow::Error) -> u8 {
-    error
-        .chain()
-        .find_map(|cause| {
-            if let Some(error) = cause.downcast_ref::<Error>() {
-                return Some(code_of_run(error));
-            }
-            let of_the_user = cause.is::<BadInput>()
-                || cause.is::<kd_data::Error>()
-                || cause.is::<kd_models::Error>()
-                || cause.is::<kd_core::Error>();
-            of_the_user.then_some(BAD_INPUT)
-        })
-        .unwrap_or(FAILED)
+    let full = error.chain().filter_map(|cause| cause.downcast_ref());
+    if full.into_iter().any(no_room) {
+        return FAILED;
+    }
+    error.chain().find_map(code_of).unwrap_or(FAILED)
+}
+
+/// What a cause means, where it is an error of ours.
+fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
+    if let Some(error) = cause.downcast_ref::<Error>() {
+        return Some(code_of_run(error));
+    }
+    if let Some(error) = cause.downcast_ref::<kd_data::Error>() {
+        return Some(code_of_data(error));
+    }
+    if let Some(error) = cause.downcast_ref::<kd_models::Error>() {
+        return Some(code_of_models(error));
+    }
+    let of_the_user = cause.is::<BadInput>() || cause.is::<kd_core::Error>();
+    of_the_user.then_some(BAD_INPUT)
+}
+
+/// Whether a place has no room, or takes nothing.
+fn no_room(error: &io::Error) -> bool {
+    use io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    matches!(
+        error.kind(),
+        StorageFull | QuotaExceeded | ReadOnlyFilesystem
+    )
 }
 
 fn code_of_run(error: &Error) -> u8 {
     match error {
-        Error::Stopped { .. } => INTERRUPTED,
-        Error::Recipe(_)
-        | Error::Format { .. }
-        | Error::Core(_)
-        | Error::Data(_)
-        | Error::Models(_) => BAD_INPUT,
-        Error::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => BAD_INPUT,
-        Error::Io { .. } | Error::NotFinite { .. } | Error::Report(_) => FAILED,
+        Error::Stopped { .. } => interrupt::exit_code(),
+        Error::Recipe(_) | Error::Taken { .. } | Error::Format { .. } | Error::Core(_) => BAD_INPUT,
+        Error::Data(error) => code_of_data(error),
+        Error::Models(error) => code_of_models(error),
+        Error::Io { what, source, .. } => code_of_file(what, source),
+        Error::NotFinite { .. } | Error::Report(_) => FAILED,
         Error::Variant { source, .. } => code_of_run(source),
+        _ => FAILED,
+    }
+}
+
+fn code_of_data(error: &kd_data::Error) -> u8 {
+    match error {
+        kd_data::Error::Io { what, source, .. } => code_of_file(what, source),
+        _ => BAD_INPUT,
+    }
+}
+
+fn code_of_models(error: &kd_models::Error) -> u8 {
+    match error {
+        kd_models::Error::Save { .. } => FAILED,
+        _ => BAD_INPUT,
+    }
+}
+
+/// A file that cannot be read is the user's to name; a place that cannot be written is the machine's.
+fn code_of_file(what: &str, source: &io::Error) -> u8 {
+    match what.starts_with("read") || what.starts_with("open") {
+        true if !no_room(source) => BAD_INPUT,
+        _ => FAILED,
     }
 }
 
@@ -91,7 +130,7 @@ mod tests {
             step: 2,
             checkpoint: None,
         };
-        assert_eq!(code(&stopped.into()), INTERRUPTED);
+        assert_eq!(code(&stopped.into()), 130);
         let in_study = |source| Error::Variant {
             variant: "variant 2 of 3, `kd`".into(),
             source: Box::new(source),
@@ -101,7 +140,7 @@ mod tests {
             step: 2,
             checkpoint: None,
         };
-        assert_eq!(code(&in_study(stopped).into()), INTERRUPTED);
+        assert_eq!(code(&in_study(stopped).into()), 130);
         let typo = in_study(Error::Recipe("typo".into())).into();
         assert_eq!(text(&typo), "variant 2 of 3, `kd`: typo");
         assert_eq!(code(&typo), BAD_INPUT);

@@ -41,7 +41,8 @@ Exit codes:
   1    the run failed
   2    the command line is wrong
   3    a recipe, data or weights are wrong; the message says which and what would be right
-  130  interrupted: Ctrl-C ends a run after its current step, a second Ctrl-C at once";
+  130  interrupted: Ctrl-C ends a run after its current step, a second one at once
+  143  the same by SIGTERM";
 
 #[derive(Subcommand)]
 enum Command {

@@ -250,7 +250,8 @@ fn a_run_writes_its_folder_and_plain_lines_to_a_pipe() {
         assert!(run.join(file).is_file(), "{file}");
     }
     evaluate_student(folder.path());
-    stops_at_an_interrupt(folder.path());
+    stops_when_asked(folder.path(), "-INT", 130);
+    stops_when_asked(folder.path(), "-TERM", 143);
 }
 
 /// The student of the run, through `kd eval`.
@@ -274,44 +275,96 @@ fn evaluate_student(folder: &Path) {
     fails(&finished, 3, &["student.safetensors", "missing"]);
 }
 
-/// Ctrl-C in a run that would take hours.
-fn stops_at_an_interrupt(folder: &Path) {
+/// A run that would take hours is asked to stop, and goes on.
+fn stops_when_asked(folder: &Path, signal: &str, code: i32) {
     use std::{
         io::{BufRead, BufReader},
         process::{Command, Stdio},
     };
 
+    let out = format!("runs/long{signal}");
     let arguments = [
         "train",
         "tiny.toml",
         "--set",
         "train.epochs=100000",
         "--out",
-        "runs/long",
+        &out,
     ];
-    let mut child = kd(folder, &arguments)
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("kd starts");
-    let mut lines = BufReader::new(child.stderr.take().expect("a pipe")).lines();
-    let begun = lines
-        .by_ref()
-        .any(|line| line.expect("text").contains("epoch 1/"));
-    assert!(begun, "no epoch was told");
-    let pid = child.id().to_string();
+    let resumed = ["train", "--resume", &out];
+    for (arguments, first) in [
+        (arguments.as_slice(), "epoch 1/"),
+        (&resumed, "goes on in epoch"),
+    ] {
+        let mut child = kd(folder, arguments)
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("kd starts");
+        let mut lines = BufReader::new(child.stderr.take().expect("a pipe")).lines();
+        let begun = lines
+            .by_ref()
+            .any(|line| line.expect("text").contains(first));
+        assert!(begun, "{first} was not told");
+        let pid = child.id().to_string();
+        let killed = Command::new("kill").args([signal, &pid]).status();
+        assert!(killed.expect("kill starts").success());
+        let rest: Vec<_> = lines.map_while(Result::ok).collect();
+        assert_eq!(
+            child.wait().expect("kd ends").code(),
+            Some(code),
+            "{rest:?}"
+        );
+        for part in [
+            "error: stopped in epoch",
+            &format!("to go on: kd train --resume {out}"),
+        ] {
+            assert!(rest.iter().any(|l| l.starts_with(part)), "{rest:?}");
+        }
+    }
+}
+
+#[test]
+fn runs_that_start_together_get_names_of_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("tiny.toml"), TINY).unwrap();
+    let start = || {
+        let mut command = kd(folder.path(), &["train", "tiny.toml", "--fresh", "--quiet"]);
+        command.stdout(std::process::Stdio::null()).spawn().unwrap()
+    };
+    let runs = [start(), start(), start()];
+    for mut run in runs {
+        assert!(run.wait().unwrap().success());
+    }
+    for name in ["tiny", "tiny-2", "tiny-3"] {
+        let summary = folder.path().join("runs").join(name).join("summary.json");
+        assert!(summary.exists(), "{name}");
+    }
+}
+
+#[test]
+fn resuming_says_what_is_there() {
+    let (folder, finished) = call_with(TINY, &["train", "--resume", "runs/tiny"]);
+    fails(&finished, 3, &["there is no run in runs/tiny"]);
+    let run = |arguments: &[&str]| finish(kd(folder.path(), arguments));
+    assert_eq!(run(&["train", "tiny.toml"]).code, Some(0));
+    let again = run(&["train", "tiny.toml", "--resume", "runs/tiny"]);
+    assert_eq!(again.code, Some(0), "{}", again.stderr);
+    assert!(again.stderr.contains("is finished"), "{}", again.stderr);
     assert!(
-        Command::new("kill")
-            .args(["-INT", &pid])
-            .status()
-            .expect("kill starts")
-            .success()
+        again.stdout.contains("distilled minus alone"),
+        "{}",
+        again.stdout
     );
-    let rest: Vec<_> = lines.map_while(Result::ok).collect();
-    assert_eq!(child.wait().expect("kd ends").code(), Some(130), "{rest:?}");
-    assert!(
-        rest.iter()
-            .any(|l| l.starts_with("error: stopped in epoch")),
-        "{rest:?}"
+}
+
+#[test]
+fn a_recipe_that_is_no_text_is_the_users_mistake() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("tiny.toml"), b"name = \"\xff\"").unwrap();
+    fails(
+        &finish(kd(folder.path(), &["train", "tiny.toml"])),
+        3,
+        &["tiny.toml", "UTF-8"],
     );
 }
 

@@ -115,6 +115,7 @@ pub fn run_in(folder: &str) -> Result<kd_train::Summary, Error> {
         seeds: 1,
         device_name: "flex".into(),
         reuse: false,
+        resume: false,
     };
     let device = Device::flex();
     run_task(&task, &recipe, &options, &device, &mut Silent)

@@ -307,6 +307,7 @@ pub fn run_in(folder: &str) -> Result<Summary, Box<dyn std::error::Error>> {
         seeds: 1,
         device_name: "flex".into(),
         reuse: false,
+        resume: false,
     };
     let task = Tagging::new();
     Ok(run_task(

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 /// An error of this crate.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// The recipe is wrong.
     #[error("{0}")]
@@ -17,6 +18,16 @@ pub enum Error {
         path: PathBuf,
         /// Why it failed.
         source: std::io::Error,
+    },
+    /// The run folder is not free for this run.
+    #[error("{} {problem}; choose another folder with --out", path.display())]
+    Taken {
+        /// The folder.
+        path: PathBuf,
+        /// What is in it.
+        problem: String,
+        /// Whether another run is writing into it now.
+        busy: bool,
     },
     /// A file of a run folder does not hold what it should.
     #[error("{}: {problem}", path.display())]

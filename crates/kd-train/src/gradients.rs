@@ -1,6 +1,8 @@
 //! Walks over a module's trainable parameters and their gradients.
 
-use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use std::collections::HashSet;
+
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 
@@ -114,6 +116,27 @@ impl ModuleMapper for Replace<'_> {
     }
 }
 
+/// Identities of trainable parameters.
+struct Trained(HashSet<ParamId>);
+
+impl ModuleVisitor for Trained {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if param.val().is_require_grad() {
+            self.0.insert(param.id);
+        }
+    }
+}
+
+struct Take<'a>(&'a mut Average, HashSet<ParamId>);
+
+impl ModuleVisitor for Take<'_> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if self.1.contains(&param.id) {
+            self.0.values.register(param.id, param.val());
+        }
+    }
+}
+
 impl Average {
     pub(crate) fn new(decay: f64) -> Self {
         Self {
@@ -130,6 +153,21 @@ impl Average {
         let decay = self.decay.min((1.0 + n) / (10.0 + n));
         self.updates += 1;
         module.visit(&mut Update(self, decay));
+    }
+
+    /// Updates that it has taken in.
+    pub(crate) fn updates(&self) -> i32 {
+        self.updates
+    }
+
+    /// Goes on from the averages of a module after so many updates: `averaged` has them, as
+    /// [`Average::apply`] gives them, and `module` says which parameters are trained.
+    pub(crate) fn restore<M: Module, P: Module>(&mut self, module: &M, averaged: &P, updates: i32) {
+        let mut trained = Trained(HashSet::new());
+        module.visit(&mut trained);
+        self.values = GradientsParams::new();
+        self.updates = updates;
+        averaged.visit(&mut Take(self, trained.0));
     }
 
     /// A plain-device module whose trainable parameters are the averages; everything else,

@@ -25,9 +25,9 @@ pub(crate) struct Trainee<S: Module + ModuleDisplay> {
 /// The student lives on an autodiff device, the teacher's outputs come from the plain one.
 pub struct Learner<S: Module + ModuleDisplay> {
     trainee: Option<Trainee<S>>,
-    optimizer: ModuleOptimizer,
+    pub(crate) optimizer: ModuleOptimizer,
     clip_norm: Option<f64>,
-    average: Option<Average>,
+    pub(crate) average: Option<Average>,
     pub(crate) accumulator: StepAccumulator<S>,
 }
 
@@ -95,6 +95,18 @@ impl<S: Backbone> Learner<S> {
         self.trainee
             .as_ref()
             .expect("a learner holds its student between steps")
+    }
+
+    /// The trainee, of a learner that gets another one by [`Learner::with_trainee`].
+    pub(crate) fn take_trainee(&mut self) -> Trainee<S> {
+        self.trainee
+            .take()
+            .expect("a learner holds its student between steps")
+    }
+
+    pub(crate) fn with_trainee(mut self, trainee: Trainee<S>) -> Self {
+        self.trainee = Some(trainee);
+        self
     }
 
     /// The student for inference, on the plain device with BatchNorm frozen: the moving average

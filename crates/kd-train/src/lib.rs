@@ -17,6 +17,7 @@ mod check;
 mod error;
 mod eval;
 mod evaluate;
+mod fault;
 mod folder;
 mod gradients;
 mod learner;
@@ -32,6 +33,7 @@ mod role;
 mod run;
 mod score;
 mod source;
+mod state;
 mod step;
 pub mod study;
 mod summary;
@@ -47,12 +49,15 @@ pub use learner::{Learner, LossValues};
 pub use lr::{LrConfig, LrShape};
 pub use observe::{Event, Observer, Silent};
 pub use optimizer::OptimizerConfig;
-pub use recipe::{Recipe, StageSpec, Start, StudentPlan, TeacherSpec, TrainConfig, TrainingPlan};
+pub use recipe::{
+    CheckpointConfig, Recipe, StageSpec, Start, StudentPlan, TeacherSpec, TrainConfig, TrainingPlan,
+};
 pub use records::{CacheStats, ComponentValue, EpochRecord, Record, StepRecord};
 pub use role::{Role, UnknownRole};
-pub use run::{RunOptions, run, run_task};
+pub use run::{Left, RunOptions, left_in, run, run_task};
 pub use score::{Better, Score, Scores, Unit};
 pub use source::{Batch, Source};
+pub use state::{LearnerState, TrainingState};
 pub use step::{Examples, TeacherFn};
 pub use summary::{
     CacheSummary, DataSummary, Gain, Latency, NetworkSummary, Summary, TemperatureSample,

@@ -27,6 +27,16 @@ impl Record {
         serde_json::from_value(value)
     }
 
+    /// The same without what differs from one time to the next: speeds and seconds are 0.
+    pub(crate) fn timeless(&self) -> Self {
+        let mut record = self.clone();
+        match &mut record {
+            Self::Step(step) => step.images_per_second = 0.0,
+            Self::Epoch(epoch) => (epoch.seconds, epoch.images_per_second) = (0.0, 0.0),
+        }
+        record
+    }
+
     /// The network it is about.
     pub fn role_mut(&mut self) -> &mut Role {
         match self {

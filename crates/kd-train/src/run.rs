@@ -15,10 +15,10 @@ use kd_models::Network;
 use self::evaluate::{Measured, measure, measure_ensemble, summarise_gain};
 use self::finished::Store;
 use crate::check::check;
-use crate::folder::Folder;
+use crate::folder::{self, Folder, Found, Progress};
 use crate::summary::Summary;
 use crate::task::{DataShape, ImageClassification, Task};
-use crate::{Error, Observer, Recipe, report, teacher_softmax};
+use crate::{Error, Event, Observer, Recipe, report, teacher_softmax};
 
 /// Where a run goes and how often it is repeated.
 #[derive(Clone, Debug)]
@@ -33,6 +33,9 @@ pub struct RunOptions {
     /// in the folder `finished` beside the run folder, under a name that follows from all that a training
     /// depends on: networks and weights, objective, budget, seed, data, device and version.
     pub reuse: bool,
+    /// Whether to go on with a run of the same recipe, seeds and device that was interrupted in this folder.
+    /// It ends as if it had never stopped: the same networks, records and scores, to the last bit.
+    pub resume: bool,
 }
 
 impl RunOptions {
@@ -41,6 +44,37 @@ impl RunOptions {
         let beside = self.out.parent().unwrap_or(Path::new(""));
         beside.join("finished")
     }
+}
+
+/// What a run left in a folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// Nothing: there is no run.
+    Nothing,
+    /// All of it.
+    Finished,
+    /// What it did before it was interrupted.
+    Interrupted {
+        /// Seeds that it trains.
+        seeds: usize,
+        /// The device as the user named it.
+        device: String,
+    },
+}
+
+/// Looks at what a run left in a folder.
+///
+/// # Errors
+/// [`Error::Format`] when its `progress.json` is damaged, [`Error::Io`] when that cannot be read.
+pub fn left_in(folder: &Path) -> Result<Left, Error> {
+    Ok(match folder::look(folder)? {
+        Found::Nothing => Left::Nothing,
+        Found::Ended => Left::Finished,
+        Found::Interrupted(progress) => Left::Interrupted {
+            seeds: progress.seeds,
+            device: progress.device,
+        },
+    })
 }
 
 /// Runs a recipe on images and writes its folder: `recipe.toml` as resolved, `metrics.jsonl`,
@@ -58,7 +92,7 @@ pub fn run(
     device: &Device,
     observer: &mut dyn Observer,
 ) -> Result<Summary, Error> {
-    in_folder(recipe, options, |folder| {
+    in_folder(recipe, options, observer, |folder, observer| {
         let known = DataShape::known(recipe);
         // Before data are fetched, where they are known.
         if let Some(shape) = &known {
@@ -84,24 +118,29 @@ pub fn run_task<T: Task>(
     device: &Device,
     observer: &mut dyn Observer,
 ) -> Result<Summary, Error> {
-    in_folder(recipe, options, |folder| {
+    in_folder(recipe, options, observer, |folder, observer| {
         check(recipe, task, device)?;
         fill(folder, task, recipe, options, device, observer)
     })
 }
 
-/// Makes the run folder, writes the recipe into it, and does the work. A mistake in a recipe leaves no
-/// folder behind.
+/// Makes the run folder, or opens that of an interrupted run, and does the work. A mistake in a recipe leaves
+/// no folder behind.
 fn in_folder(
     recipe: &Recipe,
     options: &RunOptions,
-    work: impl FnOnce(&mut Folder) -> Result<Summary, Error>,
+    observer: &mut dyn Observer,
+    work: impl FnOnce(&mut Folder, &mut dyn Observer) -> Result<Summary, Error>,
 ) -> Result<Summary, Error> {
-    let mut folder = Folder::create(&options.out)?;
-    let written = recipe
-        .to_toml()
-        .and_then(|text| folder.text("recipe.toml", &text));
-    let result = written.and_then(|()| work(&mut folder));
+    let progress = Progress::new(&options.device_name, options.seeds);
+    let mut folder = Folder::open(&options.out, recipe, progress, options.resume)?;
+    if folder.goes_on() {
+        observer.event(Event::Note(&format!(
+            "goes on with the interrupted run in {}",
+            options.out.display()
+        )));
+    }
+    let result = work(&mut folder, observer);
     if result.is_err() {
         folder.discard_unused();
     }
@@ -172,6 +211,7 @@ fn fill<T: Task>(
     };
     folder.json("summary.json", &summary)?;
     report::write(&options.out)?;
+    folder.complete()?;
     Ok(summary)
 }
 

@@ -31,6 +31,17 @@ pub trait Source {
         epoch: u64,
         device: &'a Device,
     ) -> Box<dyn Iterator<Item = Batch<Self::Input>> + 'a>;
+
+    /// The batches of an epoch without its first `skip`, for a run that goes on in the middle of it. A source
+    /// that can do without making those says so here.
+    fn rest_of_epoch<'a>(
+        &'a self,
+        epoch: u64,
+        skip: usize,
+        device: &'a Device,
+    ) -> Box<dyn Iterator<Item = Batch<Self::Input>> + 'a> {
+        Box::new(self.epoch(epoch, device).skip(skip))
+    }
 }
 
 /// Some samples as a network and a loss see them, on the plain device.
@@ -89,7 +100,16 @@ impl Source for Loader {
         epoch: u64,
         device: &'a Device,
     ) -> Box<dyn Iterator<Item = Batch<Tensor<4>>> + 'a> {
-        let batches = Loader::epoch(self, epoch);
+        self.rest_of_epoch(epoch, 0, device)
+    }
+
+    fn rest_of_epoch<'a>(
+        &'a self,
+        epoch: u64,
+        skip: usize,
+        device: &'a Device,
+    ) -> Box<dyn Iterator<Item = Batch<Tensor<4>>> + 'a> {
+        let batches = Loader::epoch_from(self, epoch, skip);
         Box::new(batches.map(move |batch| {
             Batch {
                 input: batch.images(device),

@@ -15,8 +15,9 @@ use kd_models::{Backbone, Input};
 
 use self::student::StudentInTraining;
 pub use self::teachers::Teachers;
-use self::train_loop::{EpochEnd, StudentGroup, TrainLoop};
+use self::train_loop::{StudentGroup, TrainLoop};
 use crate::records::Record;
+use crate::state::{Place, TrainingState};
 use crate::{Error, Observer, Role, Scores, Source, TrainConfig};
 
 /// One training: who learns from whom, on what, for how long.
@@ -36,6 +37,8 @@ pub struct Training<'a, S: Backbone, T: Module> {
     pub validate: Option<&'a dyn Fn(&S) -> Scores>,
     /// The plain device; its autodiff form is where the students learn.
     pub device: &'a Device,
+    /// The state of the same training, to go on from. All else must be as it was before its first step.
+    pub state: Option<TrainingState>,
 }
 
 /// A student before its training.
@@ -81,6 +84,20 @@ pub trait CheckpointSink<S> {
     /// # Errors
     /// When it cannot be written.
     fn keep(&mut self, role: &Role, student: &S) -> Result<PathBuf, Error>;
+
+    /// Keeps the state of the training in the place of the last one: at the end of every epoch, as often as
+    /// [`TrainConfig::checkpoint`] says, and when the observer stops the training. `state` makes it, which a
+    /// sink that keeps none need not ask for.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    fn save(
+        &mut self,
+        state: &mut dyn FnMut() -> Result<TrainingState, Error>,
+    ) -> Result<(), Error> {
+        let _ = state;
+        Ok(())
+    }
 }
 
 /// Trains students to the end of their budget, or until the validation of none of them improves.
@@ -110,6 +127,7 @@ where
         train,
         validate,
         device,
+        state,
     } = job;
     if let Some(cache) = &teachers.cache {
         for student in &students {
@@ -131,39 +149,18 @@ where
         batches,
         per_epoch: batches.div_ceil(config.accumulate),
         places: train.indices().iter().copied().zip(0..).collect(),
-        step: 0,
+        place: Place::start(),
+        saved: Instant::now(),
     };
-    let (mut seconds, mut samples) = (0.0, 0);
-    for epoch in 1..=config.epochs {
-        let cache = &train_loop.group.teachers.cache;
-        let stats_before = cache.as_ref().map(|c| c.stats());
-        let begin = Instant::now();
-        let (seen, lr) = train_loop.steps(epoch, sink, observer)?;
-        let cache = &mut train_loop.group.teachers.cache;
-        let cache_stats = match (cache, stats_before) {
-            (Some(cache), Some(before)) => {
-                cache.commit()?;
-                Some(cache.stats().since(&before))
-            }
-            _ => None,
-        };
-        let took = begin.elapsed().as_secs_f64();
-        seconds += took;
-        samples += seen;
-        let end = EpochEnd {
-            epoch,
-            lr,
-            seconds: took,
-            samples: seen,
-            cache: cache_stats,
-        };
-        train_loop.end_of_epoch(&end, sink, observer)?;
-        let students = &train_loop.group.students;
-        let waits = |p: usize| students.iter().all(|s| epoch >= s.best.epoch + p);
-        if config.patience.is_some_and(waits) {
-            break;
-        }
+    if let Some(state) = state {
+        train_loop.go_on(state, sink)?;
     }
+    while train_loop.place.epoch <= config.epochs && !train_loop.waited_enough() {
+        train_loop.epoch(sink, observer)?;
+    }
+    let Place {
+        seconds, samples, ..
+    } = train_loop.place;
     let speed = samples as f64 / seconds.max(1e-9);
     let students = train_loop.group.students.into_iter();
     Ok(students.map(|s| s.trained(seconds, speed)).collect())

@@ -68,6 +68,7 @@ impl Scratch {
     ) -> Result<Run, Error> {
         let options = RunOptions {
             reuse: false,
+            resume: false,
             out: self.out(name),
             seeds,
             device_name: "flex".into(),

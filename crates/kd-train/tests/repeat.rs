@@ -34,6 +34,7 @@ fn a_run_repeats_to_the_last_bit() {
     let losses = |name: &str, seed: u64| -> Vec<f64> {
         let options = RunOptions {
             reuse: false,
+            resume: false,
             out: folder.path().join(name),
             seeds: 1,
             device_name: "flex".into(),

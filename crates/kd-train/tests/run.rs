@@ -57,6 +57,7 @@ fn recipe(overrides: &[&str]) -> Recipe {
 fn options(out: &Path, seeds: usize) -> RunOptions {
     RunOptions {
         reuse: true,
+        resume: false,
         out: out.into(),
         seeds,
         device_name: "flex".into(),

@@ -48,6 +48,7 @@ fn options(out: &Path) -> RunOptions {
         seeds: 1,
         device_name: "flex".into(),
         reuse: true,
+        resume: false,
     }
 }
 

@@ -95,6 +95,7 @@ fn start(folder: &Path, name: &str, overrides: &[&str], reuse: bool) -> Ran {
         seeds: 1,
         device_name: "flex".into(),
         reuse,
+        resume: false,
     };
     let mut notes = Notes::default();
     let recipe = recipe(overrides).unwrap();
@@ -503,6 +504,7 @@ fn a_stage_is_checked_before_anything_is_trained() {
         seeds: 1,
         device_name: "flex".into(),
         reuse: false,
+        resume: false,
     };
     let mut notes = Notes::default();
     let recipe = recipe(&overrides).unwrap();

@@ -110,7 +110,7 @@ impl StudyObserver for Progress {
         }
         match turn.earlier {
             Earlier::Nothing => eprintln!("{turn}"),
-            Earlier::Unfinished => eprintln!("{turn}: was not finished, begins again"),
+            Earlier::Unfinished => eprintln!("{turn}: was not finished, goes on"),
             Earlier::Finished => eprintln!("{turn}: finished before, not run again"),
         }
     }

@@ -26,6 +26,7 @@ use self::layout::Layout;
 use self::memory::Memory;
 use crate::Error;
 use crate::records::CacheStats;
+use crate::state::CacheState;
 
 pub use config::{CacheConfig, Place, Precision, Views};
 pub use forecast::{Forecast, showings};
@@ -42,6 +43,9 @@ pub struct TeacherCache {
     numbers: HashMap<u64, usize>,
     answers: Answers,
     stats: CacheStats,
+    /// Answers that an interrupted run left after its last saved state: the run that goes on counts each as
+    /// asked again, as the teacher was asked in the part that was lost.
+    unclaimed: HashSet<u64>,
 }
 
 #[derive(Debug)]
@@ -73,6 +77,7 @@ impl TeacherCache {
             numbers: keys.into_iter().zip(0..).collect(),
             answers,
             stats: CacheStats::default(),
+            unclaimed: HashSet::new(),
         })
     }
 
@@ -110,8 +115,10 @@ impl TeacherCache {
         if !missing.is_empty() {
             self.ask(teacher, input, &keys, &missing)?;
         }
-        self.stats.misses += missing.len() as u64;
-        self.stats.hits += (keys.len() - missing.len()) as u64;
+        let claimed = keys.iter().filter(|key| self.unclaimed.remove(*key));
+        let asked = missing.len() + claimed.count();
+        self.stats.misses += asked as u64;
+        self.stats.hits += (keys.len() - asked) as u64;
         let (mut logits, mut embedding) = (Vec::new(), Vec::new());
         for key in &keys {
             let number = self.numbers[key];
@@ -193,6 +200,29 @@ impl TeacherCache {
         match &mut self.answers {
             Answers::Memory(_) => Ok(()),
             Answers::File(file) => file.commit(),
+        }
+    }
+
+    /// What a run has of it, to go on with by [`TeacherCache::restore`].
+    pub(crate) fn state(&self) -> CacheState {
+        CacheState {
+            stats: self.stats,
+            answers: self.len() - self.unclaimed.len(),
+        }
+    }
+
+    /// Goes on counting where an interrupted run was.
+    pub(crate) fn restore(&mut self, state: CacheState) {
+        self.stats = state.stats;
+        let numbers = self.numbers.iter();
+        let later = numbers.filter(|(_, number)| **number >= state.answers);
+        self.unclaimed = later.map(|(key, _)| *key).collect();
+    }
+
+    /// [`TeacherCache::restore`], where there is something to go on from.
+    pub(crate) fn restore_if(&mut self, state: Option<CacheState>) {
+        if let Some(state) = state {
+            self.restore(state);
         }
     }
 

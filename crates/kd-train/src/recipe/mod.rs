@@ -1,5 +1,7 @@
 //! The recipe: one TOML file that says everything about a run.
 
+mod checkpoint;
+mod differences;
 mod graph;
 mod parse;
 mod plan;
@@ -17,6 +19,8 @@ use crate::cache::CacheConfig;
 use crate::lr::LrConfig;
 use crate::optimizer::OptimizerConfig;
 
+pub use self::checkpoint::CheckpointConfig;
+pub(crate) use self::differences::{differences, resolved, without_free_keys};
 pub(crate) use self::graph::{STUDENT, TEACHER};
 pub use self::plan::{Start, StudentPlan, TrainingPlan};
 pub use self::stage::StageSpec;
@@ -101,6 +105,9 @@ pub struct TrainConfig {
     /// Write a step record every so many optimiser steps.
     #[serde(default = "default_log_every")]
     pub log_every: usize,
+    /// When the state of the training is saved beside the end of every epoch.
+    #[serde(default, skip_serializing_if = "CheckpointConfig::is_default")]
+    pub checkpoint: CheckpointConfig,
     /// Measure the gradient norm of every component of the loss, before weighting, each so many optimiser
     /// steps, from the first; it costs a forward and a backward pass a component.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -133,6 +140,7 @@ impl TrainConfig {
             patience: None,
             batches_per_epoch: None,
             log_every: default_log_every(),
+            checkpoint: CheckpointConfig::default(),
             gradient_norms_every: None,
         }
     }
@@ -359,6 +367,7 @@ impl TrainConfig {
         if let Some(ema) = self.ema.filter(|d| !(0.0..1.0).contains(d)) {
             return Err(format!("{table}.ema = {ema}: must be in [0, 1)"));
         }
+        self.checkpoint.validate(&format!("{table}.checkpoint"))?;
         self.optimizer.validate(&format!("{table}.optimizer"))?;
         self.lr.validate(&format!("{table}.lr"), self.epochs)
     }

@@ -113,15 +113,22 @@ impl Store {
         }
     }
 
+    /// Name of the training that has these inputs.
+    pub fn name(inputs: &Value) -> Result<String, Error> {
+        Ok(name(&pretty(inputs)?))
+    }
+
     /// The device whose results these are.
     pub fn device(&self) -> &str {
         &self.device
     }
 
-    /// A finished training of the same inputs. One that cannot be read is told of, and is not used.
+    /// A finished training of the same inputs, of this run before it was interrupted (`own`) or of an earlier
+    /// one. One that cannot be read is told of, and is not used.
     pub fn find<T: Task>(
         &self,
         inputs: &Value,
+        own: bool,
         plan: &TrainingPlan,
         seed: u64,
         context: &RunContext<T>,
@@ -129,17 +136,21 @@ impl Store {
     ) -> Result<Option<Finished<T::Network>>, Error> {
         let text = pretty(inputs)?;
         let folder = self.folder.join(name(&text));
-        if !self.reuse || !folder.exists() {
+        if !(self.reuse || own) || !folder.exists() {
             return Ok(None);
         }
         let names: Vec<String> = plan.students.iter().map(|s| s.role.title()).collect();
         let who = format!("{}, seed {seed}", names.join(" and "));
         match self.read(&folder, &text, plan, seed, context) {
             Ok(finished) => {
-                observer.event(Event::Note(&format!(
-                    "{who}: an earlier run has done the same; taken from {} (--fresh trains anew)",
-                    folder.display()
-                )));
+                let folder = folder.display();
+                observer.event(Event::Note(&if own {
+                    format!("{who}: finished before the interruption; taken from {folder}")
+                } else {
+                    format!(
+                        "{who}: an earlier run has done the same; taken from {folder} (--fresh trains anew)"
+                    )
+                }));
                 Ok(Some(finished))
             }
             Err(problem) => {

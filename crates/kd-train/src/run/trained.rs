@@ -21,7 +21,12 @@ pub(super) struct TrainedNetwork<N> {
 
 /// Where the best weights of a training are kept in the run folder.
 pub(super) fn checkpoint(folder: &Folder, role: &Role, seed: u64) -> PathBuf {
-    folder.checkpoint(&format!("{}-seed{seed}", role.file_name()))
+    folder.checkpoint(&file_name(role, seed))
+}
+
+/// What the files of a training are called.
+pub(super) fn file_name(role: &Role, seed: u64) -> String {
+    format!("{}-seed{seed}", role.file_name())
 }
 
 /// The teacher and the finished stages of one seed, by name.

@@ -8,16 +8,17 @@ use kd_core::draw;
 use serde_json::{Value, json};
 
 use super::RunContext;
-use super::finished::Finished;
-use super::trained::{Done, TrainedNetwork, checkpoint};
+use super::finished::{Finished, Store};
+use super::trained::{Done, TrainedNetwork, checkpoint, file_name};
 use crate::cache::{TeacherCache, identity};
 use crate::check::{DryRun, dry_run};
-use crate::folder::Folder;
+use crate::folder::{FinishedTraining, Folder};
 use crate::recipe::{Start, TrainingPlan};
 use crate::records::Record;
+use crate::state::{Saved, StateFiles, TrainingState};
 use crate::task::{Task, TrainSource};
 use crate::train::{CheckpointSink, Student, Teachers, Trained, Training, train, usable_batches};
-use crate::{Error, Event, Observer, Role, Scores};
+use crate::{CheckpointConfig, Error, Event, Observer, Role, Scores, TrainConfig};
 
 /// One training with its seed and the networks that it needs.
 struct Job<'a, N> {
@@ -69,15 +70,39 @@ impl<T: Task> RunContext<'_, T> {
                 .filter(|_| *plan.role() != Role::Teacher),
         };
         let inputs = self.inputs(&job, cache.is_some());
-        if let Some(finished) = self.store.find(&inputs, plan, seed, self, observer)? {
-            return finished.replay(self.task, folder);
+        let mut here = Here {
+            name: Store::name(&inputs)?,
+            states: StateFiles::new(folder.state(&file_name(plan.role(), seed))),
+            left: None,
+        };
+        here.left = here.read(folder, observer);
+        let earlier = folder.progress().finished.iter();
+        let before = earlier
+            .rev()
+            .find(|done| done.training == here.name)
+            .cloned();
+        let mut cache = cache;
+        if here.left.is_none() {
+            let own = before.is_some();
+            if let Some(finished) = self.store.find(&inputs, own, plan, seed, self, observer)? {
+                let networks = finished.replay(self.task, folder)?;
+                match (before, cache) {
+                    (Some(done), Some(cache)) => cache.restore_if(done.cache),
+                    (Some(_), None) => {}
+                    (None, cache) => here.finish(folder, cache.as_deref())?,
+                }
+                return Ok(networks);
+            }
         }
-        let (trained, records) = self.train_now(job, cache, folder, observer)?;
+        let (trained, records) =
+            self.train_now(job, cache.as_deref_mut(), &mut here, folder, observer)?;
         let finished = Finished::new(plan, seed, trained, records);
-        if let Err(problem) = self.store.keep(&inputs, &finished, self.task) {
-            observer.event(Event::Note(&format!(
+        match self.store.keep(&inputs, &finished, self.task) {
+            Ok(()) => here.finish(folder, cache.as_deref())?,
+            // Its last state stays, from which an interrupted run has it at once.
+            Err(problem) => observer.event(Event::Note(&format!(
                 "this training cannot be kept for later runs: {problem}"
-            )));
+            ))),
         }
         Ok(finished.networks)
     }
@@ -119,7 +144,11 @@ impl<T: Task> RunContext<'_, T> {
             // Where answers are kept changes nothing, how they are does.
             "cache": kept.filter(|_| cached).map(|c| (c.precision, c.top_k)),
             "objective": plan.objective,
-            "train": plan.train,
+            "train": TrainConfig {
+                // When states are saved changes nothing.
+                checkpoint: CheckpointConfig::default(),
+                ..plan.train.clone()
+            },
         })
     }
 
@@ -127,6 +156,7 @@ impl<T: Task> RunContext<'_, T> {
         &self,
         job: Job<T::Network>,
         cache: Option<&mut TeacherCache>,
+        here: &mut Here,
         folder: &mut Folder,
         observer: &mut dyn Observer,
     ) -> Result<TrainedNow<T::Network>, Error> {
@@ -174,11 +204,16 @@ impl<T: Task> RunContext<'_, T> {
             epochs: plan.train.epochs,
             steps_per_epoch: steps.div_ceil(plan.train.accumulate),
         });
+        let (state, records) = here.left.take().unzip();
+        if let Some(state) = &state {
+            observer.event(Event::Note(&goes_on(state, plan)));
+        }
         let mut sink = Checkpoints {
             task: self.task,
             seed,
             folder,
-            records: Vec::new(),
+            here,
+            records: records.unwrap_or_default(),
         };
         let training = Training {
             students: students.collect(),
@@ -195,17 +230,81 @@ impl<T: Task> RunContext<'_, T> {
                 .as_ref()
                 .map(|f| f as &dyn Fn(&T::Network) -> Scores),
             device: self.device,
+            state,
         };
         let trained = train(training, &mut sink, observer)?;
         Ok((trained, sink.records))
     }
 }
 
-/// Writes a training's records and best weights into the run folder.
+/// What a training leaves in the run folder to go on from.
+struct Here {
+    /// Follows from all that its result depends on.
+    name: String,
+    states: StateFiles,
+    /// The state that an interrupted run left, with the records before it.
+    left: Option<(TrainingState, Vec<Record>)>,
+}
+
+impl Here {
+    /// What an interrupted run left of this training.
+    fn read(
+        &self,
+        folder: &mut Folder,
+        observer: &mut dyn Observer,
+    ) -> Option<(TrainingState, Vec<Record>)> {
+        if !folder.goes_on() {
+            return None;
+        }
+        let mut say = |problem: &str| observer.event(Event::Note(problem));
+        let (saved, problems) = self.states.read();
+        for problem in problems {
+            say(&format!(
+                "{problem}; the state before it is used, if there is one"
+            ));
+        }
+        let saved = saved?;
+        if saved.training != self.name {
+            say("the saved state is of a training with other inputs; it begins again");
+            return None;
+        }
+        let records = folder.left(saved.records);
+        if records.is_none() {
+            say("metrics.jsonl is shorter than the saved state says; the training begins again");
+        }
+        Some((saved.state, records?))
+    }
+
+    /// Notes that the training is finished, and removes what it would go on from.
+    fn finish(&self, folder: &mut Folder, cache: Option<&TeacherCache>) -> Result<(), Error> {
+        folder.finished(FinishedTraining {
+            training: self.name.clone(),
+            cache: cache.map(TeacherCache::state),
+        })?;
+        self.states.remove();
+        Ok(())
+    }
+}
+
+/// Where a training goes on.
+fn goes_on(state: &TrainingState, plan: &TrainingPlan) -> String {
+    if state.epoch() > plan.train.epochs {
+        return "all epochs of this training were done before the interruption".into();
+    }
+    format!(
+        "goes on in epoch {} of {}, after step {}",
+        state.epoch(),
+        plan.train.epochs,
+        state.step()
+    )
+}
+
+/// Writes a training's records, best weights and states into the run folder.
 struct Checkpoints<'a, T> {
     task: &'a T,
     seed: u64,
     folder: &'a mut Folder,
+    here: &'a Here,
     records: Vec<Record>,
 }
 
@@ -219,5 +318,18 @@ impl<T: Task> CheckpointSink<T::Network> for Checkpoints<'_, T> {
         let path = checkpoint(self.folder, role, self.seed);
         self.task.save(student, &path, &[])?;
         Ok(path)
+    }
+
+    fn save(
+        &mut self,
+        state: &mut dyn FnMut() -> Result<TrainingState, Error>,
+    ) -> Result<(), Error> {
+        // The state counts records that are then on the disk.
+        self.folder.sync()?;
+        self.here.states.write(&Saved {
+            training: self.here.name.clone(),
+            records: self.records.len(),
+            state: state()?,
+        })
     }
 }

@@ -1,9 +1,8 @@
 //! Whether two variants can share one student alone.
 
-use std::collections::BTreeMap;
-
 use toml::{Table, Value};
 
+use crate::recipe::{differences, resolved};
 use crate::{Error, Recipe};
 
 /// Why a variant's student must not be compared with the student alone of the first one; none when
@@ -25,47 +24,6 @@ pub(super) fn problem(
             changed.join(" and ")
         )
     }))
-}
-
-/// A recipe with every key written out, but its name.
-pub(super) fn resolved(recipe: &Recipe) -> Result<Table, Error> {
-    let mut table = recipe
-        .to_toml()?
-        .parse::<Table>()
-        .map_err(|e| Error::Recipe(format!("read a resolved recipe: {e}")))?;
-    table.remove("name");
-    Ok(table)
-}
-
-/// The keys that differ, each with its two values.
-pub(super) fn differences(ours: &Table, theirs: &Table) -> Vec<String> {
-    let (ours, theirs) = (leaves(ours), leaves(theirs));
-    let mut keys: Vec<_> = ours.keys().chain(theirs.keys()).collect();
-    keys.sort();
-    keys.dedup();
-    let shown = |value: Option<&Value>| value.map_or("absent".into(), ToString::to_string);
-    keys.into_iter()
-        .filter(|key| ours.get(*key) != theirs.get(*key))
-        .map(|key| {
-            let [ours, theirs] = [&ours, &theirs].map(|side| shown(side.get(key)));
-            format!("{key} ({ours} instead of {theirs})")
-        })
-        .collect()
-}
-
-fn leaves(table: &Table) -> BTreeMap<String, Value> {
-    fn collect(table: &Table, above: &str, found: &mut BTreeMap<String, Value>) {
-        for (key, value) in table {
-            let key = format!("{above}{key}");
-            match value {
-                Value::Table(inner) => collect(inner, &format!("{key}."), found),
-                value => drop(found.insert(key, value.clone())),
-            }
-        }
-    }
-    let mut found = BTreeMap::new();
-    collect(table, "", &mut found);
-    found
 }
 
 /// The part of a recipe that its student alone depends on.

@@ -8,10 +8,11 @@ use std::{
 
 use toml::Table;
 
+use super::results;
 use super::run::Earlier;
-use super::{fair, results};
 use crate::folder::io;
-use crate::{Error, Recipe, Summary};
+use crate::recipe::{differences, resolved, without_free_keys};
+use crate::{Error, Left, Recipe, Summary};
 
 /// What a folder holds.
 pub(super) enum State {
@@ -44,12 +45,11 @@ pub(super) fn state(
     device: &str,
 ) -> Result<State, Error> {
     let path = folder.join("summary.json");
-    if !path.exists() {
-        return Ok(if folder.join("metrics.jsonl").exists() {
-            State::Unfinished
-        } else {
-            State::New
-        });
+    match crate::left_in(folder)? {
+        Left::Nothing => return Ok(State::New),
+        Left::Interrupted { .. } => return Ok(State::Unfinished),
+        Left::Finished if !path.exists() => return Ok(State::Unfinished),
+        Left::Finished => {}
     }
     let other = |what: String| {
         Error::Recipe(format!(
@@ -61,12 +61,10 @@ pub(super) fn state(
     let read = |path: &Path| fs::read_to_string(path).map_err(io("read", path));
     let summary = Summary::read(&read(&path)?)
         .map_err(|e| other(format!("a summary that this kd cannot read ({e})")))?;
-    let mut before: Table = read(&folder.join("recipe.toml"))?
+    let before: Table = read(&folder.join("recipe.toml"))?
         .parse()
         .map_err(|e| other(format!("a recipe that is no TOML ({e})")))?;
-    // A name changes no result.
-    before.remove("name");
-    let changed = fair::differences(&before, &fair::resolved(recipe)?);
+    let changed = differences(&without_free_keys(before), &resolved(recipe)?);
     if !changed.is_empty() {
         return Err(other(changed.join(", ")));
     }
@@ -109,11 +107,13 @@ pub(super) fn lock(folder: &Path) -> Result<File, Error> {
     }
 }
 
-/// Removes an unfinished run; the trainings that it finished are taken up again by the next.
+/// Removes an unfinished run that cannot be gone on with; the trainings that it finished are taken up again by
+/// the next.
 pub(super) fn clear(folder: &Path) -> Result<(), Error> {
     let failed = io("remove the unfinished run in", folder);
     for file in [
         "metrics.jsonl",
+        "progress.json",
         "recipe.toml",
         "student.safetensors",
         "report.html",

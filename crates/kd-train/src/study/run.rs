@@ -49,7 +49,7 @@ impl fmt::Display for Turn<'_> {
 pub enum Earlier {
     /// No run: the variant runs now.
     Nothing,
-    /// A run that was not finished: it begins again, with the trainings that it had finished.
+    /// A run that was not finished: it goes on.
     Unfinished,
     /// A finished run: its results are read from its folder.
     Finished,
@@ -146,18 +146,25 @@ impl Runner<'_> {
         observer: &mut dyn StudyObserver,
     ) -> Result<Summary, Error> {
         let folder = self.out.join(&variant.name);
-        match state {
-            State::Finished(summary) => return Ok(*summary),
-            State::Unfinished => folder::clear(&folder)?,
-            State::New => {}
+        let unfinished = matches!(state, State::Unfinished);
+        if let State::Finished(summary) = state {
+            return Ok(*summary);
         }
         let options = RunOptions {
             out: folder,
             seeds: self.study.seeds,
             device_name: self.device_name.into(),
             reuse: true,
+            resume: true,
         };
-        crate::run(&variant.recipe, &options, self.device, observer)
+        match crate::run(&variant.recipe, &options, self.device, observer) {
+            // What the study said before, or an older version, left there is no result.
+            Err(Error::Taken { busy: false, .. }) if unfinished => {
+                folder::clear(&options.out)?;
+                crate::run(&variant.recipe, &options, self.device, observer)
+            }
+            result => result,
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use super::best::Best;
 use super::{Student, Trained};
 use crate::gradients::trainable_parameters;
 use crate::learner::{Learner, LossValues};
+use crate::state::{BestState, StudentState, Totals, module_bytes, with_bytes};
 use crate::{Error, Role, TrainConfig};
 
 /// A student in training, its best epoch, and its sums over the current one.
@@ -21,13 +22,6 @@ pub(super) struct StudentInTraining<S: Backbone> {
     pub checkpoint: Option<PathBuf>,
     adapter_parameters: u64,
     totals: Totals,
-}
-
-#[derive(Default)]
-struct Totals {
-    samples: f64,
-    loss: f64,
-    components: BTreeMap<String, f64>,
 }
 
 impl<S: Backbone> StudentInTraining<S> {
@@ -45,6 +39,36 @@ impl<S: Backbone> StudentInTraining<S> {
             best,
             adapter_parameters,
             totals: Totals::default(),
+        })
+    }
+
+    /// What it needs to go on.
+    pub fn state(&self) -> Result<StudentState, Error> {
+        Ok(StudentState {
+            learner: self.learner.state()?,
+            best: BestState {
+                network: module_bytes(&self.best.student)?,
+                epoch: self.best.epoch,
+                seen: self.best.seen,
+                scores: self.best.scores.clone(),
+            },
+            totals: self.totals.clone(),
+        })
+    }
+
+    /// This student, which must be new, as another one was.
+    pub fn with_state(self, state: &StudentState) -> Result<Self, Error> {
+        let best = &state.best;
+        Ok(Self {
+            learner: self.learner.with_state(&state.learner)?,
+            best: Best {
+                student: with_bytes(self.best.student, &best.network)?,
+                epoch: best.epoch,
+                seen: best.seen,
+                scores: best.scores.clone(),
+            },
+            totals: state.totals.clone(),
+            ..self
         })
     }
 

@@ -10,9 +10,10 @@ use kd_models::Backbone;
 
 use super::student::StudentInTraining;
 use super::{CheckpointSink, Teachers};
-use crate::records::{CacheStats, EpochRecord, Record, StepRecord};
+use crate::records::{EpochRecord, Record, StepRecord};
+use crate::state::{Place, TrainingState, damaged};
 use crate::step::{Examples, StepPlan, step};
-use crate::{Batch, Error, Event, Observer, Scores, Source, TrainConfig};
+use crate::{Batch, Error, Event, LossValues, Observer, Scores, Source, TrainConfig};
 
 /// All students of a training, and who they learn from.
 pub(super) struct StudentGroup<'a, S: Backbone, T: Module> {
@@ -33,17 +34,10 @@ pub(super) struct TrainLoop<'a, S: Backbone, T: Module> {
     pub per_epoch: usize,
     /// The place of each sample in the training split.
     pub places: HashMap<usize, usize>,
-    /// Optimiser steps taken.
-    pub step: usize,
-}
-
-/// What all students have in common at the end of an epoch.
-pub(super) struct EpochEnd {
-    pub epoch: usize,
-    pub lr: f64,
-    pub seconds: f64,
-    pub samples: usize,
-    pub cache: Option<CacheStats>,
+    /// Where the training stands.
+    pub place: Place,
+    /// When its state was saved last.
+    pub saved: Instant,
 }
 
 impl<S, T> TrainLoop<'_, S, T>
@@ -51,40 +45,100 @@ where
     S: Backbone,
     T: Backbone<Input = S::Input>,
 {
-    /// The optimiser steps of an epoch; returns the samples seen and the last learning rate.
-    pub fn steps(
+    /// Takes up a training where its state says.
+    pub fn go_on(
         &mut self,
-        epoch: usize,
+        state: TrainingState,
+        sink: &mut dyn CheckpointSink<S>,
+    ) -> Result<(), Error> {
+        let students = std::mem::take(&mut self.group.students);
+        if students.len() != state.students.len() {
+            return Err(damaged(format!("it has {} students", state.students.len())));
+        }
+        for (student, state) in students.into_iter().zip(&state.students) {
+            let mut student = student.with_state(state)?;
+            // What was kept may be of a later epoch, whose end was lost.
+            if student.best.epoch > 0 {
+                let kept = sink.keep(&student.role, &student.best.student)?;
+                student.checkpoint = Some(kept);
+            }
+            self.group.students.push(student);
+        }
+        if let (Some(cache), Some(state)) = (&mut self.group.teachers.cache, state.cache) {
+            cache.restore(state);
+        }
+        self.place = state.place;
+        Ok(())
+    }
+
+    /// Whether no student has improved for as long as the recipe waits.
+    pub fn waited_enough(&self) -> bool {
+        let ended = self.place.epoch - 1;
+        let students = &self.group.students;
+        let waits = |p: usize| students.iter().all(|s| ended >= s.best.epoch + p);
+        self.config.patience.is_some_and(waits)
+    }
+
+    /// One epoch, or what is left of it.
+    pub fn epoch(
+        &mut self,
         sink: &mut dyn CheckpointSink<S>,
         observer: &mut dyn Observer,
-    ) -> Result<(usize, f64), Error> {
-        let config = self.config;
-        let mut logged = (Instant::now(), 0);
-        let (mut seen, mut lr) = (0, 0.0);
-        let (train, device) = (self.train, self.device);
-        let mut stream = train.epoch(epoch as u64, device).take(self.batches);
+    ) -> Result<(), Error> {
+        if self.place.batches == 0 {
+            let cache = self.group.teachers.cache.as_ref();
+            self.place.cache_before = cache.map(|cache| cache.stats());
+        }
+        self.steps(sink, observer)?;
+        if let Some(cache) = &mut self.group.teachers.cache {
+            cache.commit()?;
+        }
+        self.end_of_epoch(sink, observer)?;
+        self.place.next_epoch();
+        self.save(sink)
+    }
+
+    /// The optimiser steps of an epoch that are left.
+    fn steps(
+        &mut self,
+        sink: &mut dyn CheckpointSink<S>,
+        observer: &mut dyn Observer,
+    ) -> Result<(), Error> {
+        let (config, train, device) = (self.config, self.train, self.device);
+        let Place { epoch, batches, .. } = self.place;
+        let mut stream = train
+            .rest_of_epoch(epoch as u64, batches, device)
+            .take(self.batches - batches);
+        let mut clock = Instant::now();
+        let mut logged = (clock, self.place.seen);
         loop {
             let batches: Vec<_> = stream.by_ref().take(config.accumulate).collect();
             if batches.is_empty() {
-                return Ok((seen, lr));
+                return Ok(());
             }
-            let count: usize = batches.iter().map(Batch::len).sum();
-            lr = config.lr.at(self.step, self.per_epoch, config.epochs);
+            let (number, count) = (batches.len(), batches.iter().map(Batch::len).sum::<usize>());
+            let index = self.place.step;
+            let lr = config.lr.at(index, self.per_epoch, config.epochs);
             let at = Step {
                 epoch,
                 epochs: config.epochs,
-                index: self.step,
+                index,
             };
             let every = config.gradient_norms_every;
-            let measure_all = every.is_some_and(|every| self.step.is_multiple_of(every));
+            let measure_all = every.is_some_and(|every| index.is_multiple_of(every));
             let losses = self
                 .group
                 .step(batches, &self.places, at, lr, measure_all)?;
-            seen += count;
-            self.step += 1;
-            let last = self.step == epoch * self.per_epoch;
-            let log = measure_all || last || self.step.is_multiple_of(config.log_every);
-            let speed = (seen - logged.1) as f64 / logged.0.elapsed().as_secs_f64().max(1e-9);
+            self.place.lr = lr;
+            self.place.batches += number;
+            self.place.seen += count;
+            self.place.step += 1;
+            self.place.epoch_seconds += clock.elapsed().as_secs_f64();
+            clock = Instant::now();
+            let last = self.place.step == epoch * self.per_epoch;
+            let log = measure_all || last || self.place.step.is_multiple_of(config.log_every);
+            let speed =
+                (self.place.seen - logged.1) as f64 / logged.0.elapsed().as_secs_f64().max(1e-9);
             for (values, student) in losses.into_iter().zip(&mut self.group.students) {
                 student.add(&values, count, &at)?;
                 let record = StepRecord {
@@ -104,12 +158,16 @@ where
                 }
             }
             if log {
-                logged = (Instant::now(), seen);
+                logged = (Instant::now(), self.place.seen);
             }
-            if observer.stop() {
+            let stop = observer.stop();
+            if stop || config.checkpoint.due(self.place.step, self.saved.elapsed()) {
+                self.save(sink)?;
+            }
+            if stop {
                 return Err(Error::Stopped {
                     epoch,
-                    step: self.step,
+                    step: self.place.step,
                     checkpoint: self.group.students[0].checkpoint.clone(),
                 });
             }
@@ -117,12 +175,21 @@ where
     }
 
     /// Validates every student, records the epoch, and keeps what is better than before.
-    pub fn end_of_epoch(
+    fn end_of_epoch(
         &mut self,
-        end: &EpochEnd,
         sink: &mut dyn CheckpointSink<S>,
         observer: &mut dyn Observer,
     ) -> Result<(), Error> {
+        let Place {
+            epoch,
+            step,
+            seen,
+            epoch_seconds: seconds,
+            lr,
+            cache_before,
+            ..
+        } = self.place;
+        let asked = self.group.teachers.cache.as_ref().map(|c| c.stats());
         for student in &mut self.group.students {
             let network = student.learner.deployed()?;
             let scores = self.validate.map(|validate| validate(&network));
@@ -131,23 +198,42 @@ where
             let record = EpochRecord {
                 role: student.role.clone(),
                 seed: self.seed,
-                epoch: end.epoch,
-                step: self.step,
+                epoch,
+                step,
                 loss,
                 components,
-                lr: end.lr,
-                seconds: end.seconds,
-                images_per_second: end.samples as f64 / end.seconds.max(1e-9),
+                lr,
+                seconds,
+                images_per_second: seen as f64 / seconds.max(1e-9),
                 validation: validation.cloned().collect(),
-                cache: end.cache,
+                cache: asked.zip(cache_before).map(|(now, then)| now.since(&then)),
             };
             observer.event(Event::Epoch(&record));
             sink.record(&Record::Epoch(record))?;
-            if student.best.offer(network, end.epoch, scores) {
+            if student.best.offer(network, epoch, scores) {
                 let kept = sink.keep(&student.role, &student.best.student)?;
                 student.checkpoint = Some(kept);
             }
         }
+        Ok(())
+    }
+
+    /// Hands the state to the sink.
+    fn save(&mut self, sink: &mut dyn CheckpointSink<S>) -> Result<(), Error> {
+        if let Some(cache) = &mut self.group.teachers.cache {
+            // The state counts answers that are then on the disk.
+            cache.commit()?;
+        }
+        let (group, place) = (&self.group, &self.place);
+        sink.save(&mut || {
+            let students = group.students.iter();
+            Ok(TrainingState {
+                place: place.clone(),
+                students: students.map(|s| s.state()).collect::<Result<_, _>>()?,
+                cache: group.teachers.cache.as_ref().map(|c| c.state()),
+            })
+        })?;
+        self.saved = Instant::now();
         Ok(())
     }
 }
@@ -165,7 +251,7 @@ where
         at: Step,
         lr: f64,
         measure_all: bool,
-    ) -> Result<Vec<crate::LossValues>, Error> {
+    ) -> Result<Vec<LossValues>, Error> {
         let samples: Vec<Vec<(usize, u64)>> = batches
             .iter()
             .map(|batch| {

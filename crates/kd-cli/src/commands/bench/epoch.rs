@@ -174,6 +174,7 @@ impl Arguments {
         let folder = tempfile::tempdir().context("make a folder for the run")?;
         let options = RunOptions {
             reuse: false,
+            resume: false,
             out: folder.path().join("run"),
             seeds: 1,
             device_name: device_name.into(),
