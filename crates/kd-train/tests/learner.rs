@@ -246,3 +246,36 @@ fn a_relation_of_one_image_is_an_error() {
     let error = learner.step(Some(&teacher), one, &STEP, 0.1).unwrap_err();
     assert!(error.to_string().contains("rkd"), "{error}");
 }
+
+/// A learner that is saved after two steps, and loaded into a new one, takes the next steps of the first.
+#[test]
+fn a_saved_learner_takes_the_steps_that_it_would_have_taken() {
+    let optimizers = [
+        json!({"optimizer": {"name": "sgd", "momentum": 0.9}, "ema": 0.5}),
+        json!({"optimizer": {"name": "adamw"}, "ema": 0.5}),
+        json!({}),
+    ];
+    for config in optimizers {
+        let new = || learner(config.clone(), json!({"cross_entropy": {}}));
+        let mut first = new();
+        step(&mut first, &["a"]);
+        step(&mut first, &["b"]);
+        let mut loaded = new().with_state(&first.state().unwrap()).unwrap();
+        let same = |a: &Learner<Network>, b: &Learner<Network>| {
+            assert_eq!(weights(&a.student()), weights(&b.student()), "{config}");
+        };
+        same(&loaded, &first);
+        for salt in ["c", "d"] {
+            let (a, b) = (step(&mut first, &[salt]), step(&mut loaded, &[salt]));
+            assert_eq!(a, b, "{config}");
+        }
+        same(&loaded, &first);
+        let mut fresh = new();
+        assert_ne!(step(&mut fresh, &["c"]), step(&mut first, &["c"]));
+    }
+    let plain = learner(json!({}), json!({"cross_entropy": {}}));
+    let mut averaged = learner(json!({"ema": 0.5}), json!({"cross_entropy": {}}));
+    step(&mut averaged, &["a"]);
+    let error = plain.with_state(&averaged.state().unwrap()).err().unwrap();
+    assert!(error.to_string().contains("moving average"), "{error}");
+}
