@@ -18,6 +18,25 @@ impl std::fmt::Display for BadInput {
 
 impl std::error::Error for BadInput {}
 
+/// An error of a run, with what to do on a line of its own.
+#[derive(Debug)]
+pub struct WithHint {
+    pub error: Error,
+    pub hint: String,
+}
+
+impl std::fmt::Display for WithHint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}\n{}", self.error, self.hint)
+    }
+}
+
+impl std::error::Error for WithHint {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.error)
+    }
+}
+
 const FAILED: u8 = 1;
 const BAD_INPUT: u8 = 3;
 
@@ -112,7 +131,7 @@ mod tests {
 
     #[test]
     fn a_cause_that_was_said_is_not_said_again() {
-        let source = std::io::Error::new(std::io::ErrorKind::NotFound, "no such file");
+        let source = io::Error::new(io::ErrorKind::NotFound, "no such file");
         let error = Error::Io {
             what: "read",
             path: "a.toml".into(),

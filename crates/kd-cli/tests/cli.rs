@@ -326,7 +326,7 @@ fn stops_when_asked(folder: &Path, signal: &str, code: i32) {
 #[test]
 fn runs_that_start_together_get_names_of_their_own() {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("tiny.toml"), TINY).unwrap();
+    fs::write(folder.path().join("tiny.toml"), TINY).unwrap();
     let start = || {
         let mut command = kd(folder.path(), &["train", "tiny.toml", "--fresh", "--quiet"]);
         command.stdout(std::process::Stdio::null()).spawn().unwrap()
@@ -360,7 +360,7 @@ fn resuming_says_what_is_there() {
 #[test]
 fn a_recipe_that_is_no_text_is_the_users_mistake() {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("tiny.toml"), b"name = \"\xff\"").unwrap();
+    fs::write(folder.path().join("tiny.toml"), b"name = \"\xff\"").unwrap();
     fails(
         &finish(kd(folder.path(), &["train", "tiny.toml"])),
         3,

@@ -7,7 +7,7 @@ use clap::Args;
 use kd_train::{Error, Left, Recipe, RunOptions, Summary};
 
 use super::DeviceArgument;
-use crate::failure::BadInput;
+use crate::failure::{BadInput, WithHint};
 use crate::{estimate, interrupt::Interrupt, progress::Watch, table};
 
 /// Run a recipe: train the student alone and distilled, measure both, write a report
@@ -107,7 +107,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         }
     };
     drop(watch);
-    let summary = result.inspect_err(|error| say_how_to_go_on(error, &options))?;
+    let summary = result.map_err(|error| with_hint(error, &options))?;
     print(&summary, &options.out)
 }
 
@@ -147,19 +147,20 @@ fn finished(folder: Option<&Path>) -> Result<()> {
     print(&summary, folder)
 }
 
-/// Says by which command an interrupted run goes on.
-fn say_how_to_go_on(error: &Error, options: &RunOptions) {
+/// An error with the command by which the run goes on, where it can.
+fn with_hint(error: Error, options: &RunOptions) -> anyhow::Error {
     let same_again = matches!(error, Error::NotFinite { .. } | Error::Taken { .. });
-    let left = kd_train::left_in(&options.out);
-    if let (false, Ok(Left::Interrupted { device, .. })) = (same_again, left) {
-        let device = match device.as_str() {
-            "flex" => String::new(),
-            device => format!(" --device {device}"),
-        };
-        eprintln!(
-            "to go on: kd train --resume {}{device}",
-            options.out.display()
-        );
+    match kd_train::left_in(&options.out) {
+        Ok(Left::Interrupted { device, .. }) if !same_again => {
+            let device = match device.as_str() {
+                "flex" => String::new(),
+                device => format!(" --device {device}"),
+            };
+            let out = options.out.display();
+            let hint = format!("to go on: kd train --resume {out}{device}");
+            WithHint { error, hint }.into()
+        }
+        _ => error.into(),
     }
 }
 

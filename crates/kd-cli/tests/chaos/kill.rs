@@ -129,7 +129,8 @@ fn write(kind: Kind, folder: &Path) {
 
 /// The command that starts a run of this kind, and the same that goes on with it.
 fn command(kind: Kind, folder: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_kd"));
+    let mut command =
+        Command::new(std::env::var_os("KD_CHAOS_KD").unwrap_or(env!("CARGO_BIN_EXE_kd").into()));
     let arguments = match kind.study {
         "" => ["train", "tiny.toml"],
         _ => ["study", "study.toml"],

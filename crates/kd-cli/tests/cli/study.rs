@@ -71,7 +71,7 @@ fn a_study_compares_its_variants_and_goes_on_where_it_ended() {
     assert_eq!(again.code, Some(0), "{}", again.stderr);
     for part in [
         "`kd`: finished before, not run again",
-        "`at`: was not finished, begins again",
+        "`at`: was not finished, goes on",
     ] {
         assert!(again.stderr.contains(part), "{}", again.stderr);
     }

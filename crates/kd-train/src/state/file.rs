@@ -154,3 +154,140 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Saved, String> {
     }
     ciborium::from_reader(&body[HEADER..]).map_err(|e| e.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use burn::nn::{Linear, LinearConfig};
+    use burn::tensor::Device;
+
+    use super::super::{BestState, Place, StudentState, Totals, module_bytes, with_bytes};
+    use super::*;
+    use crate::Scores;
+    use crate::state::LearnerState;
+
+    fn module() -> Linear {
+        LinearConfig::new(3, 2).init(&Device::flex())
+    }
+
+    fn saved(step: usize) -> Saved {
+        let network = module_bytes(&module()).unwrap();
+        let student = StudentState {
+            learner: LearnerState::of_bytes(network.clone()),
+            best: BestState {
+                network,
+                epoch: 1,
+                seen: 2,
+                scores: Some(Scores::default()),
+            },
+            totals: Totals {
+                samples: 64.0,
+                // No decimal form of moderate length says it exactly.
+                loss: 1.0 / 3.0 + f64::EPSILON,
+                components: [("kd".into(), f64::NAN)].into(),
+            },
+        };
+        Saved {
+            training: "0123".into(),
+            records: 7,
+            state: TrainingState {
+                place: Place {
+                    step,
+                    ..Place::start()
+                },
+                students: vec![student],
+                cache: None,
+            },
+        }
+    }
+
+    /// The bytes of a state's file.
+    fn bytes(saved: &Saved) -> Vec<u8> {
+        let mut file = tempfile::tempfile().unwrap();
+        write(&mut file, saved).unwrap();
+        let mut bytes = Vec::new();
+        io::Seek::rewind(&mut file).unwrap();
+        file.read_to_end(&mut bytes).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn a_state_is_read_as_it_was_written() {
+        let before = saved(5);
+        let after = parse(&bytes(&before)).unwrap();
+        assert_eq!((after.training.as_str(), after.records), ("0123", 7));
+        assert_eq!(after.state.place, before.state.place);
+        let [then, now] = [&before, &after].map(|s| &s.state.students[0]);
+        assert_eq!(now.totals.loss.to_bits(), then.totals.loss.to_bits());
+        assert!(now.totals.components["kd"].is_nan());
+        assert_eq!(now.best.network, then.best.network);
+    }
+
+    #[test]
+    fn the_state_before_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = StateFiles::new(folder.path().join("a.state"));
+        assert!(files.read().0.is_none());
+        for step in 1..=3 {
+            files.write(&saved(step)).unwrap();
+        }
+        let step = || files.read().0.map(|saved| saved.state.step());
+        assert_eq!(step(), Some(3));
+        fs::write(folder.path().join("a.state"), "").unwrap();
+        assert_eq!(step(), Some(2));
+        assert_eq!(files.read().1.len(), 1);
+        files.remove();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_damaged_file_is_refused() {
+        let whole = bytes(&saved(1));
+        for length in 0..whole.len() {
+            assert!(parse(&whole[..length]).is_err(), "{length}");
+        }
+        for at in 0..whole.len() {
+            let mut other = whole.clone();
+            other[at] ^= 1 << (at % 8);
+            assert!(parse(&other).is_err(), "{at}");
+        }
+    }
+
+    /// What has the right checksum and is no state, as from another program, is an error too, and no panic.
+    #[test]
+    fn nonsense_with_a_checksum_is_refused() {
+        let whole = bytes(&saved(1));
+        let (mut refused, mut generator) = (0, 1u64);
+        let mut next = || {
+            generator = generator
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            (generator >> 33) as usize
+        };
+        for _ in 0..3000 {
+            let mut body = whole[..whole.len() - CHECKSUM].to_vec();
+            for _ in 0..=next() % 4 {
+                let at = HEADER + next() % (body.len() - HEADER);
+                match next() % 3 {
+                    0 => body[at] = next() as u8,
+                    1 => body.truncate(at.max(HEADER)),
+                    _ => body.insert(at, next() as u8),
+                }
+                if body.len() == HEADER {
+                    break;
+                }
+            }
+            let checksum = Sha256::digest(&body);
+            body.extend(checksum);
+            match parse(&body) {
+                Err(_) => refused += 1,
+                Ok(saved) => {
+                    for student in &saved.state.students {
+                        refused +=
+                            usize::from(with_bytes(module(), &student.best.network).is_err());
+                    }
+                }
+            }
+        }
+        assert!(refused > 1000, "{refused}");
+    }
+}

@@ -33,6 +33,19 @@ struct AverageState {
     updates: i32,
 }
 
+#[cfg(test)]
+impl LearnerState {
+    /// A state of these bytes, whatever they say.
+    pub(super) fn of_bytes(trainee: ByteBuf) -> Self {
+        Self {
+            optimizer: trainee.clone(),
+            trainee,
+            average: None,
+            factors: BTreeMap::new(),
+        }
+    }
+}
+
 /// A module's values, with those that its forward passes left behind.
 pub(crate) fn module_bytes<M: Module>(module: &M) -> Result<ByteBuf, Error> {
     // Running statistics are brought up to date by `valid` alone.
