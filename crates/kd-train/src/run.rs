@@ -18,7 +18,7 @@ use crate::check::check;
 use crate::folder::Folder;
 use crate::summary::Summary;
 use crate::task::{DataShape, ImageClassification, Task};
-use crate::{Error, Observer, Recipe, report, teacher_softmax};
+use crate::{Error, Event, Observer, Recipe, report, teacher_softmax};
 
 /// Where a run goes and how often it is repeated.
 #[derive(Clone, Debug)]
@@ -123,6 +123,9 @@ fn fill<T: Task>(
         device,
         store: Store::new(options),
     };
+    for warning in recipe.warnings() {
+        observer.event(Event::Note(&warning));
+    }
     let trained = context.train_all(options, folder, observer)?;
     let test = task.test(recipe.train.batch)?;
     let test = test.as_ref();

@@ -159,7 +159,7 @@ where
         };
         train_loop.end_of_epoch(&end, sink, observer)?;
         let students = &train_loop.group.students;
-        let waits = |p: usize| students.iter().all(|s| epoch >= s.best.epoch + p);
+        let waits = |p: usize| students.iter().all(|s| epoch >= s.best.improved + p);
         if config.patience.is_some_and(waits) {
             break;
         }
