@@ -190,6 +190,12 @@ impl Objective {
         self.labels.iter().map(|label| label.name.as_str())
     }
 
+    /// Names of the terms and their weights at a step, before any balance.
+    pub fn weights_at(&self, step: &Step) -> impl Iterator<Item = (&str, f64)> {
+        let labels = self.labels.iter();
+        labels.map(|label| (label.name.as_str(), label.weight.at(step)))
+    }
+
     /// The term of a name.
     pub fn term(&self, name: &str) -> Option<&Term> {
         let at = self.names().position(|known| known == name)?;

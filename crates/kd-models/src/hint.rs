@@ -14,8 +14,8 @@ pub(crate) fn of(network: &Network, keys: &[Key], found: &Shapes) -> Option<Stri
     if let Some(found) = fitting {
         return Some(match (found.classes, found.channels) {
             (classes, found) if found == channels => format!(
-                "these are weights for {classes} classes; set `classes = {classes}`, or choose \
-                 weights for {}",
+                "these are weights for {classes} classes, and the network is built for {}: choose \
+                 weights for {0}, or data of {classes} classes",
                 config.classes
             ),
             (classes, found) if classes == config.classes => format!(

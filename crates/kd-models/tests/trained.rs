@@ -56,7 +56,7 @@ fn a_pytorch_file_that_is_cut_off_or_for_other_classes_is_an_error() {
         let Some(path) = real(file) else { return };
         let message = error(&NetworkConfig::new(model, 7, 3), &path);
         assert!(
-            message.contains(&format!("set `classes = {classes}`")),
+            message.contains(&format!("or data of {classes} classes")),
             "{message}"
         );
         let message = error(&NetworkConfig::new("resnet8", classes, 3), &path);

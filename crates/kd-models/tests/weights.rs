@@ -126,9 +126,13 @@ fn the_wrong_class_count_is_named() {
         "{message}"
     );
     assert!(
-        message.contains("weights for 10 classes; set `classes = 10`"),
+        message.contains(
+            "weights for 10 classes, and the network is built for 100: choose weights for 100"
+        ),
         "{message}"
     );
+    // Recipes have no such key.
+    assert!(!message.contains("`classes"), "{message}");
 }
 
 #[test]

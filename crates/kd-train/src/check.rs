@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use kd_core::{Combine, Objective, ObjectiveConfig, Output, Taps};
+use kd_core::{Combine, Objective, ObjectiveConfig, Output, Step, Taps};
 use kd_models::Backbone;
 
 use crate::recipe::{STUDENT, TEACHER, TrainingPlan};
@@ -44,7 +44,7 @@ pub fn check<T: TaskSpec>(recipe: &Recipe, task: &T, device: &Device) -> Result<
                 .map_err(|problem| Error::Recipe(format!("{name}.weights: {problem}")))?;
         }
     }
-    for plan in recipe.plans().iter().filter(|plan| !plan.is_baseline()) {
+    for plan in &recipe.plans() {
         check.training(plan).map_err(|problem| match plan.role() {
             Role::Stage(name) => Error::Recipe(format!("stages.{name}: {problem}")),
             _ => problem,
@@ -78,6 +78,7 @@ impl<T: TaskSpec> Check<'_, T> {
         };
         let objectives = dry_run.objectives(plan, self.task, self.device)?;
         for objective in &objectives {
+            learns(objective, plan.train.epochs)?;
             if plan.mutual && objective.head().is_some() {
                 return Err(Error::Recipe(
                     "mutual = true: the objective has a term that takes over the classifier of a \
@@ -103,6 +104,25 @@ impl<T: TaskSpec> Check<'_, T> {
         self.shown.insert(model.into(), output.clone());
         Ok(output)
     }
+}
+
+/// Refuses an objective whose weights are 0 from the first epoch to the last. Schedules have their largest
+/// value in one of the two.
+fn learns(objective: &Objective, epochs: usize) -> Result<(), Error> {
+    let counts = |epoch| {
+        let at = Step {
+            epoch,
+            epochs,
+            index: 0,
+        };
+        objective.weights_at(&at).any(|(_, weight)| weight > 0.0)
+    };
+    if counts(1) || counts(epochs) {
+        return Ok(());
+    }
+    Err(Error::Recipe(
+        "every weight of [objective] is 0, so nothing would be learned: give a term a weight above 0".into(),
+    ))
 }
 
 /// What those who train together, and those who teach them, show of two samples.

@@ -87,7 +87,8 @@ impl Predictions {
         )
     }
 
-    /// Accuracy, cross-entropy and calibration: `top1`, `loss`, `top5` and `ece`.
+    /// Accuracy, cross-entropy and calibration: `top1`, `loss`, `top5` and `ece`. With five classes or fewer
+    /// there is no `top5`, which would be 100 % of any network.
     pub fn scores(&self) -> Scores {
         let (mut top1, mut top5, mut loss) = (0, 0, 0.0);
         let mut per_class = vec![(0, 0); self.classes];
@@ -118,13 +119,17 @@ impl Predictions {
             .iter()
             .map(|&(_, confidence, right)| (confidence - right as f64).abs() / count);
         let ece = 100.0 * gaps.sum::<f64>();
+        let top5 = Score::percent("top5", "top-5", percent(top5, self.len()));
+        let first = [
+            Score::percent("top1", "top-1", percent(top1, self.len())),
+            Score::nats("loss", "cross-entropy", loss / count),
+        ];
+        let list = first.into_iter();
         Scores {
-            list: vec![
-                Score::percent("top1", "top-1", percent(top1, self.len())),
-                Score::nats("loss", "cross-entropy", loss / count),
-                Score::percent("top5", "top-5", percent(top5, self.len())),
-                Score::percent("ece", "ECE", ece).lower_is_better(),
-            ],
+            list: list
+                .chain((self.classes > 5).then_some(top5))
+                .chain([Score::percent("ece", "ECE", ece).lower_is_better()])
+                .collect(),
             per_class: per_class
                 .into_iter()
                 .map(|(right, all)| (all > 0).then(|| percent(right, all)))
@@ -173,7 +178,7 @@ mod tests {
         let scores = Predictions::new(logits, vec![0, 1, 1], 2).scores();
         let get = |key| scores.get(key).unwrap();
         assert!((get("top1") - 200.0 / 3.0).abs() < 1e-9);
-        assert_eq!(get("top5"), 100.0);
+        assert_eq!(scores.get("top5"), None);
         assert_eq!(scores.per_class, [Some(100.0), Some(50.0)]);
         let sure = 1.0 / (1.0 + (-4.0f64).exp());
         let hair = 1.0 / (1.0 + (-0.1f64).exp());
@@ -189,6 +194,16 @@ mod tests {
         assert_eq!(tied.scores().get("top1"), Some(100.0));
         let tied = Predictions::new(vec![1.0; 8], vec![6], 8).scores();
         assert_eq!((tied.get("top1"), tied.get("top5")), (Some(0.0), Some(0.0)));
+    }
+
+    #[test]
+    fn five_of_five_classes_are_no_score() {
+        let keys = |classes: usize| -> Vec<String> {
+            let scores = Predictions::new(vec![0.5; classes], vec![0], classes).scores();
+            scores.list.into_iter().map(|score| score.key).collect()
+        };
+        assert_eq!(keys(5), ["top1", "loss", "ece"]);
+        assert_eq!(keys(6), ["top1", "loss", "top5", "ece"]);
     }
 
     #[test]

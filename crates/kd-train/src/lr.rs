@@ -8,12 +8,12 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LrConfig {
-    /// Highest learning rate.
+    /// Highest learning rate, which every shape reaches.
     pub peak: f64,
     /// How it changes.
     #[serde(default)]
     pub shape: LrShape,
-    /// Epochs over which it rises linearly from zero, before or inside the shape.
+    /// Epochs over which it rises linearly from zero to the peak. The shape begins after them.
     #[serde(default)]
     pub warmup_epochs: f64,
 }
@@ -38,7 +38,7 @@ pub enum LrShape {
     Constant,
     /// `peak · factorᵏ`, `k` the number of milestones (epochs, from 1) that are over.
     MultiStep {
-        /// Epochs after which the rate changes.
+        /// Epochs after which the rate changes, counted from the end of the warm-up.
         milestones: Vec<usize>,
         /// Factor at each milestone.
         #[serde(default = "tenth")]
@@ -85,12 +85,26 @@ fn half_cosine(from: f64, to: f64, progress: f64) -> f64 {
 
 impl LrConfig {
     /// The rate of optimiser step `step` (from 0) in a run of `epochs` epochs of `per_epoch` steps.
+    ///
+    /// The warm-up takes `w = warmup_epochs · per_epoch` steps, rounded: step `s` of it has the rate
+    /// `peak · (s + 1) / w`. The shape has the other steps to itself, as in PyTorch's `SequentialLR` after a
+    /// `LinearLR`.
     pub fn at(&self, step: usize, per_epoch: usize, epochs: usize) -> f64 {
         let per_epoch = per_epoch.max(1);
-        let last = (per_epoch * epochs).saturating_sub(1).max(1) as f64;
+        let warmup = (self.warmup_epochs * per_epoch as f64).round() as usize;
+        if step < warmup {
+            return self.peak * (step + 1) as f64 / warmup as f64;
+        }
+        let steps = (per_epoch * epochs).saturating_sub(warmup);
+        self.shaped(step - warmup, per_epoch, steps)
+    }
+
+    /// The rate of a step of the shape, which has so many of them.
+    fn shaped(&self, step: usize, per_epoch: usize, steps: usize) -> f64 {
+        let last = steps.saturating_sub(1).max(1) as f64;
         let progress = step as f64 / last;
         let epoch = step / per_epoch + 1;
-        let value = match &self.shape {
+        match &self.shape {
             LrShape::Constant => self.peak,
             LrShape::MultiStep { milestones, factor } => {
                 let passed = milestones.iter().filter(|&&m| epoch > m).count();
@@ -117,9 +131,7 @@ impl LrConfig {
                     )
                 }
             }
-        };
-        let warmup_steps = self.warmup_epochs * per_epoch as f64;
-        value * ((step + 1) as f64 / warmup_steps.max(1.0)).min(1.0)
+        }
     }
 
     pub(crate) fn validate(&self, table: &str, epochs: usize) -> Result<(), String> {
@@ -139,6 +151,12 @@ impl LrConfig {
             (0.0..=epochs as f64).contains(&warmup),
             "between 0 and train.epochs",
         )?;
+        if warmup > 0.0 && matches!(self.shape, LrShape::OneCycle { .. }) {
+            return Err(format!(
+                "{table}.warmup_epochs = {warmup}: the shape `one_cycle` has a rise of its own, \
+                 shape.warmup_fraction; leave `warmup_epochs` out"
+            ));
+        }
         match &self.shape {
             LrShape::Constant => Ok(()),
             LrShape::MultiStep { factor, .. } => {
@@ -228,6 +246,93 @@ mod tests {
             assert!((lr.at(step, 10, 1) - want).abs() < 1e-9, "step {step}");
         }
         assert!((lr.at(9, 10, 1) - 4e-7).abs() < 1e-15);
+    }
+
+    // Values of torch.optim.lr_scheduler.SequentialLR([LinearLR(start_factor=1/4, total_iters=3),
+    // CosineAnnealingLR(T_max=5)], milestones=[4]) with lr = 0.1.
+    #[test]
+    fn a_shape_begins_at_the_peak_when_the_warm_up_ends() {
+        let lr = config(
+            LrShape::Cosine {
+                final_fraction: 0.0,
+            },
+            2.0,
+        );
+        let expected = [
+            0.025,
+            0.05,
+            0.075,
+            0.1,
+            0.1,
+            0.090_450_849_718_747_37,
+            0.065_450_849_718_747_37,
+            0.034_549_150_281_252_63,
+            0.009_549_150_281_252_63,
+            0.0,
+        ];
+        for (step, want) in expected.into_iter().enumerate() {
+            close(lr.at(step, 2, 5), want);
+        }
+    }
+
+    #[test]
+    fn every_shape_reaches_its_peak_and_does_not_pass_it() {
+        let shapes = [
+            (LrShape::Constant, 0.0),
+            (LrShape::Constant, 1.5),
+            (
+                LrShape::MultiStep {
+                    milestones: vec![1, 3],
+                    factor: 0.1,
+                },
+                2.0,
+            ),
+            (
+                LrShape::Cosine {
+                    final_fraction: 0.1,
+                },
+                6.0,
+            ),
+            (
+                LrShape::OneCycle {
+                    warmup_fraction: 0.3,
+                    start_divisor: 25.0,
+                    final_divisor: 1e4,
+                },
+                0.0,
+            ),
+        ];
+        for (shape, warmup) in shapes {
+            let lr = config(shape, warmup);
+            lr.validate("train.lr", 6).unwrap();
+            // The rise of one_cycle ends at step 0.3 · 60 - 1.
+            let rates = (0..60).map(|step| lr.at(step, 10, 6));
+            close(rates.fold(0.0, f64::max), 0.1);
+        }
+    }
+
+    #[test]
+    fn milestones_are_counted_from_the_end_of_the_warm_up() {
+        let lr = config(
+            LrShape::MultiStep {
+                milestones: vec![1],
+                factor: 0.1,
+            },
+            2.0,
+        );
+        close(lr.at(29, 10, 5), 0.1);
+        close(lr.at(30, 10, 5), 0.01);
+    }
+
+    #[test]
+    fn one_cycle_needs_no_second_warm_up() {
+        let shape = LrShape::OneCycle {
+            warmup_fraction: 0.3,
+            start_divisor: 25.0,
+            final_divisor: 1e4,
+        };
+        let refused = config(shape, 1.0).validate("train.lr", 6).unwrap_err();
+        assert!(refused.contains("shape.warmup_fraction"), "{refused}");
     }
 
     #[test]

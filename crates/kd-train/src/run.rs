@@ -162,6 +162,9 @@ fn fill<T: Task>(
         device,
         store: Store::new(options),
     };
+    for warning in recipe.warnings() {
+        observer.event(Event::Note(&warning));
+    }
     let trained = context.train_all(options, folder, observer)?;
     let test = task.test(recipe.train.batch)?;
     let test = test.as_ref();

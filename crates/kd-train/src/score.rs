@@ -150,6 +150,14 @@ impl Scores {
         Some(score.value)
     }
 
+    /// Whether the first score is better than that of others of the same task.
+    pub fn first_better_than(&self, other: &Self) -> bool {
+        match (self.first(), other.first()) {
+            (Some(new), Some(old)) => new.better.gain(new.value, old.value) > 0.0,
+            _ => false,
+        }
+    }
+
     /// Whether these are better than others of the same task. A value that is no number is never
     /// better.
     pub fn better_than(&self, other: &Self) -> bool {

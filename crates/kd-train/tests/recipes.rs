@@ -374,6 +374,86 @@ fn values_that_make_no_sense_are_refused() {
 }
 
 #[test]
+fn a_windows_path_in_double_quotes_gets_its_cure() {
+    let weights = "\"teacher.safetensors\"";
+    for path in [
+        r#""C:\data\teacher.pth""#,
+        r#""C:\Users\me\teacher.pth""#,
+        r#""C:\new\teacher.pth""#,
+    ] {
+        let message = mistake(weights, path);
+        assert!(
+            message.contains("single quotes") && message.contains("`/`"),
+            "{message}"
+        );
+        let message = load(GOOD, &[&format!("teacher.weights={path}")]).unwrap_err();
+        assert!(message.contains("single quotes"), "{message}");
+        let message = load(GOOD, &[&format!("data.dir={path}")]).unwrap_err();
+        assert!(message.contains("single quotes"), "{message}");
+    }
+    let single = load(&GOOD.replacen(weights, r"'C:\new\teacher.pth'", 1), &[]).unwrap();
+    let read = single.teacher.unwrap().weights.unwrap();
+    assert!(
+        read.to_str().unwrap().ends_with(r"C:\new\teacher.pth"),
+        "{read:?}"
+    );
+    // Another mistake is not about backslashes.
+    let message = mistake("epochs = 2\n", "epochs = 2 \\\n");
+    assert!(!message.contains("single quotes"), "{message}");
+}
+
+/// A recipe of two teachers, and what it warns of.
+fn warned(combine: &str, overrides: &[&str]) -> Vec<String> {
+    let stages = format!("[student]\nteachers = [\"teacher\", \"other\"]\ncombine = {combine}\n");
+    let text = GOOD.replacen("[student]\n", &stages, 1)
+        + "\n[stages.other]\nmodel = \"resnet8\"\nteachers = []\n";
+    load(&text, overrides).unwrap().warnings()
+}
+
+#[test]
+fn a_temperature_of_combine_unlike_that_of_its_term_is_told() {
+    assert_eq!(warned("{}", &[]), [""; 0]);
+    let found = warned("{ temperature = 2.0 }", &[]);
+    assert_eq!(found.len(), 1);
+    for part in [
+        "student.combine",
+        "at temperature 2,",
+        "`kd` reads them at 4",
+        "set student.combine.temperature",
+    ] {
+        assert!(found[0].contains(part), "{found:?}");
+    }
+    // A schedule, a list, a term of another name.
+    for (term, part) in [
+        (
+            "objective.kd.temperature={ schedule = \"cosine\", from = 4.0, to = 1.0 }",
+            "at 4 to 1",
+        ),
+        ("objective.mlkd={}", "`mlkd` reads them at 2 to 3"),
+        (
+            "objective.hot={ term = \"kd\", temperature = 8.0 }",
+            "`hot` reads them at 8",
+        ),
+    ] {
+        let found = warned("{}", &[term]);
+        assert!(found.len() == 1 && found[0].contains(part), "{found:?}");
+    }
+    // A single teacher is not averaged.
+    let alone = "student.combine={ temperature = 2.0 }";
+    assert_eq!(load(GOOD, &[alone]).unwrap().warnings(), [""; 0]);
+}
+
+#[test]
+fn a_distillation_of_weight_zero_is_told() {
+    let found = load(GOOD, &["objective.kd.weight=0"]).unwrap().warnings();
+    assert!(
+        found.len() == 1 && found[0].contains("still called distilled"),
+        "{found:?}"
+    );
+    assert_eq!(load(GOOD, &[]).unwrap().warnings(), [""; 0]);
+}
+
+#[test]
 fn a_missing_recipe_is_named() {
     let error = Recipe::load(Path::new("nowhere.toml"), &[]).unwrap_err();
     assert!(error.to_string().contains("nowhere.toml"));

@@ -411,6 +411,33 @@ fn patience_ends_a_training_that_does_not_improve() {
     assert_eq!(training.epochs, training.best_epoch + 1);
 }
 
+/// An untrained student would be measured and reported.
+#[test]
+fn weights_that_are_all_zero_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    for overrides in [
+        vec!["objective={cross_entropy = {weight = 0}, kd = {weight = 0.0}}"],
+        vec![
+            "objective={kd = {weight = {schedule = \"step\", value = 0.0, milestones = [1], factor = 2.0}}}",
+        ],
+        vec!["teacher=", "objective={cross_entropy = {weight = 0}}"],
+        vec!["stages.first={model = \"resnet8\", objective = {kd = {weight = 0}}}"],
+    ] {
+        let error = start(&overrides, &out, &mut Silent)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("every weight of [objective] is 0"),
+            "{error}"
+        );
+        assert!(!out.exists());
+    }
+    // In one of the epochs only.
+    let later = "objective={kd = {weight = {schedule = \"cosine\", from = 0.0, to = 1.0}}}";
+    start(&["compare=false", later], &out, &mut Silent).unwrap();
+}
+
 #[test]
 fn a_mistake_costs_no_folder() {
     let folder = tempfile::tempdir().unwrap();

@@ -6,6 +6,7 @@ mod graph;
 mod parse;
 mod plan;
 mod stage;
+mod warnings;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -22,6 +23,7 @@ use crate::optimizer::OptimizerConfig;
 pub use self::checkpoint::CheckpointConfig;
 pub(crate) use self::differences::{differences, resolved, without_free_keys};
 pub(crate) use self::graph::{STUDENT, TEACHER};
+pub(crate) use self::parse::backslash_hint;
 pub use self::plan::{Start, StudentPlan, TrainingPlan};
 pub use self::stage::StageSpec;
 
@@ -96,7 +98,8 @@ pub struct TrainConfig {
     /// Decay of an exponential moving average of the student, which is then the one evaluated and kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ema: Option<f64>,
-    /// Stop after so many epochs without a better validation accuracy.
+    /// Stop after so many epochs without a higher validation accuracy, or a better first score where that
+    /// is another one. A lower loss at the same accuracy does not count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub patience: Option<usize>,
     /// End an epoch after so many batches (for trials).

@@ -34,6 +34,9 @@ pub(super) fn load(path: &Path, overrides: &[String]) -> Result<Recipe, Error> {
     }
     // What is not absolute now came from an override.
     make_absolute(&mut table, Path::new(""))?;
+    each_text(&mut table, &["data", "dir"], "", &mut |place, path| {
+        escapes(place, path)
+    })?;
     Value::Table(table.clone()).try_into().map_err(|e| {
         // Tell apart a mistake of the file and one of the overrides: the file's has a line.
         match toml::from_str::<Recipe>(&text) {
@@ -95,12 +98,22 @@ fn message(error: &toml::de::Error) -> String {
 }
 
 fn make_absolute(table: &mut Table, folder: &Path) -> Result<(), Error> {
-    PATHS
-        .iter()
-        .try_for_each(|keys| make_one_absolute(table, keys, folder))
+    PATHS.iter().try_for_each(|keys| {
+        each_text(table, keys, "", &mut |place, path| {
+            escapes(place, path)?;
+            *path = absolute(&folder.join(&*path))?;
+            Ok(())
+        })
+    })
 }
 
-fn make_one_absolute(table: &mut Table, keys: &[&str], folder: &Path) -> Result<(), Error> {
+/// Calls `act` with every text of `table` that `keys` lead to, and with its place.
+fn each_text(
+    table: &mut Table,
+    keys: &[&str],
+    above: &str,
+    act: &mut dyn FnMut(&str, &mut String) -> Result<(), Error>,
+) -> Result<(), Error> {
     let [key, rest @ ..] = keys else {
         return Ok(());
     };
@@ -108,13 +121,45 @@ fn make_one_absolute(table: &mut Table, keys: &[&str], folder: &Path) -> Result<
         if name != key && *key != "*" {
             continue;
         }
+        let place = format!("{above}{name}");
         match value {
-            Value::String(path) if rest.is_empty() => *path = absolute(&folder.join(&*path))?,
-            Value::Table(inner) => make_one_absolute(inner, rest, folder)?,
+            Value::String(text) if rest.is_empty() => act(&place, text)?,
+            Value::Table(inner) => each_text(inner, rest, &format!("{place}."), act)?,
             _ => {}
         }
     }
     Ok(())
+}
+
+/// How a path with backslashes is written in TOML.
+const BACKSLASHES: &str = r"in double quotes a `\` begins an escape such as `\n`: write the path in single quotes, 'C:\data', or with `/`";
+
+/// Refuses a path that an escape has changed: `"C:\new"` is read with a line break in it.
+fn escapes(place: &str, path: &str) -> Result<(), Error> {
+    match path.contains(char::is_control) {
+        false => Ok(()),
+        true => Err(Error::Recipe(format!(
+            "{place} = {path:?}: a path with a line break, a tab or the like; {BACKSLASHES}"
+        ))),
+    }
+}
+
+/// What to do about a backslash that TOML cannot read, at the place of the parser's mistake.
+pub(crate) fn backslash_hint(text: &str, error: &toml::de::Error) -> String {
+    let about_escapes = ["escape", "unicode", "hex"];
+    let message = error.message();
+    let start = error.span().map_or(0, |span| span.start.min(text.len()));
+    let Some(before) = text.get(..start) else {
+        return String::new();
+    };
+    let line = before.rfind('\n').map_or(0, |at| at + 1);
+    let end = text[start..].find('\n').map_or(text.len(), |at| start + at);
+    let escaped =
+        text[line..end].contains('\\') && about_escapes.iter().any(|w| message.contains(w));
+    match escaped {
+        true => format!("; {BACKSLASHES}"),
+        false => String::new(),
+    }
 }
 
 fn absolute(path: &Path) -> Result<String, Error> {
@@ -151,7 +196,10 @@ fn apply(table: &mut Table, assignment: &str) -> Result<(), Error> {
         Ok(())
     };
     if !text.trim().is_empty() {
-        return insert(table, parse_value(text.trim()));
+        return insert(
+            table,
+            parse_value(text.trim()).map_err(|problem| wrong(&problem))?,
+        );
     }
     let mut above = Some(&mut *table);
     for part in &path {
@@ -173,11 +221,20 @@ fn apply(table: &mut Table, assignment: &str) -> Result<(), Error> {
     }
 }
 
-fn parse_value(text: &str) -> Value {
-    toml::from_str::<Table>(&format!("value = {text}"))
-        .ok()
-        .and_then(|mut table| table.remove("value"))
-        .unwrap_or_else(|| Value::String(text.into()))
+/// The value of an override: TOML, or a text as it is. What begins with a quote is meant as TOML.
+fn parse_value(text: &str) -> Result<Value, String> {
+    let line = format!("value = {text}");
+    match toml::from_str::<Table>(&line) {
+        Ok(mut table) => Ok(table
+            .remove("value")
+            .unwrap_or_else(|| Value::String(text.into()))),
+        Err(error) if text.starts_with('"') => Err(format!(
+            "{}{}",
+            error.message(),
+            backslash_hint(&line, &error)
+        )),
+        Err(_) => Ok(Value::String(text.into())),
+    }
 }
 
 /// Adds file, line and key to what the parser says.
@@ -190,9 +247,10 @@ fn in_file(path: &Path, text: &str, error: &toml::de::Error) -> Error {
         .unwrap_or(start);
     let line = text[..offset.min(text.len())].matches('\n').count() + 1;
     Error::Recipe(format!(
-        "{}:{line}: {}",
+        "{}:{line}: {}{}",
         path.display(),
-        with_hint(message.trim_end())
+        with_hint(message.trim_end()),
+        backslash_hint(text, error)
     ))
 }
 

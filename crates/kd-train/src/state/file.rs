@@ -177,6 +177,7 @@ mod tests {
                 network,
                 epoch: 1,
                 seen: 2,
+                improved: 1,
                 scores: Some(Scores::default()),
             },
             totals: Totals {

@@ -106,6 +106,7 @@ pub(crate) struct BestState {
     pub network: ByteBuf,
     pub epoch: usize,
     pub seen: usize,
+    pub improved: usize,
     pub scores: Option<Scores>,
 }
 

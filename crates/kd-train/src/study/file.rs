@@ -8,6 +8,7 @@ use toml::{Table, Value};
 
 use super::fair;
 use crate::folder::io;
+use crate::recipe::backslash_hint;
 use crate::{Error, Recipe};
 
 /// A study, checked as far as it can be without data.
@@ -250,7 +251,11 @@ fn in_file(path: &Path, text: &str, error: &toml::de::Error) -> Error {
     let given = names.next().filter(|_| message.starts_with("unknown "));
     let nearest = given.and_then(|given| nearest_name(given, names));
     let hint = nearest.map_or(String::new(), |name| format!("; did you mean `{name}`?"));
-    Error::Recipe(format!("{}:{line}: {message}{hint}", path.display()))
+    let backslash = backslash_hint(text, error);
+    Error::Recipe(format!(
+        "{}:{line}: {message}{hint}{backslash}",
+        path.display()
+    ))
 }
 
 /// A mistake in a variant, without the overrides that it was turned into.

@@ -75,7 +75,7 @@ where
     pub fn waited_enough(&self) -> bool {
         let ended = self.place.epoch - 1;
         let students = &self.group.students;
-        let waits = |p: usize| students.iter().all(|s| ended >= s.best.epoch + p);
+        let waits = |p: usize| students.iter().all(|s| ended >= s.best.improved + p);
         self.config.patience.is_some_and(waits)
     }
 
