@@ -1,6 +1,7 @@
 //! A whole run: teacher, stages, student alone, student distilled, measured and written down.
 
 mod caching;
+mod continuation;
 mod evaluate;
 mod finished;
 mod stages;

@@ -219,13 +219,6 @@ impl TeacherCache {
         self.unclaimed = later.map(|(key, _)| *key).collect();
     }
 
-    /// [`TeacherCache::restore`], where there is something to go on from.
-    pub(crate) fn restore_if(&mut self, state: Option<CacheState>) {
-        if let Some(state) = state {
-            self.restore(state);
-        }
-    }
-
     /// How often it was asked since it was opened.
     pub fn stats(&self) -> CacheStats {
         self.stats

@@ -8,11 +8,12 @@ use kd_core::draw;
 use serde_json::{Value, json};
 
 use super::RunContext;
+use super::continuation::{Continuation, goes_on};
 use super::finished::{Finished, Store};
 use super::trained::{Done, TrainedNetwork, checkpoint, file_name};
 use crate::cache::{TeacherCache, identity};
 use crate::check::{DryRun, dry_run};
-use crate::folder::{FinishedTraining, Folder};
+use crate::folder::Folder;
 use crate::recipe::{Start, TrainingPlan};
 use crate::records::Record;
 use crate::state::{Saved, StateFiles, TrainingState};
@@ -70,26 +71,21 @@ impl<T: Task> RunContext<'_, T> {
                 .filter(|_| *plan.role() != Role::Teacher),
         };
         let inputs = self.inputs(&job, cache.is_some());
-        let mut here = Here {
-            name: Store::name(&inputs)?,
-            states: StateFiles::new(folder.state(&file_name(plan.role(), seed))),
-            left: None,
-        };
-        here.left = here.read(folder, observer);
-        let earlier = folder.progress().finished.iter();
-        let before = earlier
-            .rev()
-            .find(|done| done.training == here.name)
-            .cloned();
+        let states = StateFiles::new(folder.state(&file_name(plan.role(), seed)));
+        let mut here = Continuation::read(Store::name(&inputs)?, states, folder, observer);
+        let before = folder.progress().of(&here.training).cloned();
         let mut cache = cache;
         if here.left.is_none() {
             let own = before.is_some();
             if let Some(finished) = self.store.find(&inputs, own, plan, seed, self, observer)? {
                 let networks = finished.replay(self.task, folder)?;
-                match (before, cache) {
-                    (Some(done), Some(cache)) => cache.restore_if(done.cache),
-                    (Some(_), None) => {}
-                    (None, cache) => here.finish(folder, cache.as_deref())?,
+                match before {
+                    None => here.finish(folder, cache.as_deref())?,
+                    Some(done) => {
+                        if let (Some(cache), Some(then)) = (cache, done.cache) {
+                            cache.restore(then);
+                        }
+                    }
                 }
                 return Ok(networks);
             }
@@ -156,7 +152,7 @@ impl<T: Task> RunContext<'_, T> {
         &self,
         job: Job<T::Network>,
         cache: Option<&mut TeacherCache>,
-        here: &mut Here,
+        here: &mut Continuation,
         folder: &mut Folder,
         observer: &mut dyn Observer,
     ) -> Result<TrainedNow<T::Network>, Error> {
@@ -206,7 +202,7 @@ impl<T: Task> RunContext<'_, T> {
         });
         let (state, records) = here.left.take().unzip();
         if let Some(state) = &state {
-            observer.event(Event::Note(&goes_on(state, plan)));
+            observer.event(Event::Note(&goes_on(state, plan.train.epochs)));
         }
         let mut sink = Checkpoints {
             task: self.task,
@@ -237,74 +233,12 @@ impl<T: Task> RunContext<'_, T> {
     }
 }
 
-/// What a training leaves in the run folder to go on from.
-struct Here {
-    /// Follows from all that its result depends on.
-    name: String,
-    states: StateFiles,
-    /// The state that an interrupted run left, with the records before it.
-    left: Option<(TrainingState, Vec<Record>)>,
-}
-
-impl Here {
-    /// What an interrupted run left of this training.
-    fn read(
-        &self,
-        folder: &mut Folder,
-        observer: &mut dyn Observer,
-    ) -> Option<(TrainingState, Vec<Record>)> {
-        if !folder.goes_on() {
-            return None;
-        }
-        let mut say = |problem: &str| observer.event(Event::Note(problem));
-        let (saved, problems) = self.states.read();
-        for problem in problems {
-            say(&format!(
-                "{problem}; the state before it is used, if there is one"
-            ));
-        }
-        let saved = saved?;
-        if saved.training != self.name {
-            say("the saved state is of a training with other inputs; it begins again");
-            return None;
-        }
-        let records = folder.left(saved.records);
-        if records.is_none() {
-            say("metrics.jsonl is shorter than the saved state says; the training begins again");
-        }
-        Some((saved.state, records?))
-    }
-
-    /// Notes that the training is finished, and removes what it would go on from.
-    fn finish(&self, folder: &mut Folder, cache: Option<&TeacherCache>) -> Result<(), Error> {
-        folder.finished(FinishedTraining {
-            training: self.name.clone(),
-            cache: cache.map(TeacherCache::state),
-        })?;
-        self.states.remove();
-        Ok(())
-    }
-}
-
-/// Where a training goes on.
-fn goes_on(state: &TrainingState, plan: &TrainingPlan) -> String {
-    if state.epoch() > plan.train.epochs {
-        return "all epochs of this training were done before the interruption".into();
-    }
-    format!(
-        "goes on in epoch {} of {}, after step {}",
-        state.epoch(),
-        plan.train.epochs,
-        state.step()
-    )
-}
-
 /// Writes a training's records, best weights and states into the run folder.
 struct Checkpoints<'a, T> {
     task: &'a T,
     seed: u64,
     folder: &'a mut Folder,
-    here: &'a Here,
+    here: &'a Continuation,
     records: Vec<Record>,
 }
 
@@ -327,7 +261,7 @@ impl<T: Task> CheckpointSink<T::Network> for Checkpoints<'_, T> {
         // The state counts records that are then on the disk.
         self.folder.sync()?;
         self.here.states.write(&Saved {
-            training: self.here.name.clone(),
+            training: self.here.training.clone(),
             records: self.records.len(),
             state: state()?,
         })
