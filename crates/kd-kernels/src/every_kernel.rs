@@ -135,10 +135,22 @@ fn collect(folder: &Path, module: &str, kernels: &mut BTreeSet<String>) {
             continue;
         }
         let text = std::fs::read_to_string(&path).expect("a source file");
-        for line in text.lines().filter(|line| line.starts_with("impl")) {
-            if let Some((_, name)) = line.split_once("Kernel for ") {
+        // The kernels of a short operation are in a module within its file.
+        let mut within = inner.clone();
+        for line in text.lines() {
+            if let Some(name) = line
+                .strip_suffix(" {")
+                .and_then(|line| line.split_once("mod "))
+            {
+                within = format!("{inner}::{}", name.1);
+            } else if line == "}" {
+                within.clone_from(&inner);
+            }
+            if let Some((_, name)) = line.split_once("Kernel for ")
+                && line.trim_start().starts_with("impl")
+            {
                 let end = name.find(|c: char| !c.is_alphanumeric() && c != '_');
-                kernels.insert(format!("{inner}::{}", &name[..end.unwrap_or(name.len())]));
+                kernels.insert(format!("{within}::{}", &name[..end.unwrap_or(name.len())]));
             }
         }
     }

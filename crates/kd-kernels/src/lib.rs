@@ -24,30 +24,21 @@ mod flex;
 #[cfg(feature = "flex")]
 mod images;
 pub mod layers;
-#[cfg(feature = "flex")]
 mod loss;
 mod memory;
 mod mode;
-#[cfg(feature = "flex")]
 mod nn;
-mod ops;
 #[cfg(feature = "flex")]
 mod simd;
 #[cfg(all(test, feature = "flex"))]
 mod test_memory;
 
+pub use loss::*;
 pub use memory::keep_freed_memory;
 #[doc(hidden)]
 pub use mode::kernel_calls;
 pub use mode::{BadMode, Mode, mode};
-pub use ops::{
-    Contrasted, ConvOptions, Epilogue, Normalized, RowContrast, Samples, add, affine, average_pool,
-    batch_norm, blend, boundary_distance, channels, conv2d, correlation_distance,
-    divergence_over_positions, energy, fsp_distance, global_average, gram_of_channels,
-    gram_of_positions, gram_of_rows, interleave, leading_vectors, leaky_relu, linear,
-    negative_part, nst_mmd, one_sided_distance, products, rows_as_pixels, singular_vector_distance,
-    squared_distance, standardised_distance, unit_rows,
-};
+pub use nn::*;
 #[cfg(feature = "flex")]
 pub use simd::Isa;
 

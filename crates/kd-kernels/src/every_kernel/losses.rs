@@ -1,15 +1,20 @@
 //! Kernels of losses.
 
 use super::{Case, Map};
-use crate::loss::blend::{self, Blend, Grads};
-use crate::loss::channel_relations::{self, Relation};
-use crate::loss::contrast::{self, Contrast, Samples};
-use crate::loss::distance::{self, DistanceArgs, Rule};
-use crate::loss::flow::{self, Flow};
-use crate::loss::gram::{self, Rows};
-use crate::loss::power_iteration::{self, Iterations};
-use crate::loss::products::{self, Along};
-use crate::loss::{divergence, energy, normalise_rows, standardised};
+use crate::loss::blend::kernel::{self as blend, Blend, Grads};
+use crate::loss::channel_relations::kernel::{self as channel_relations, Relation};
+use crate::loss::distance::kernel::{self as distance, DistanceArgs, Rule};
+use crate::loss::divergence::kernel as divergence;
+use crate::loss::energy::kernel as energy;
+use crate::loss::flow::kernel::{self as flow, Flow};
+use crate::loss::gram_of_maps::kernel::{self as gram_of_maps, Along};
+use crate::loss::gram_of_rows::kernel::{self as gram_of_rows, Rows};
+use crate::loss::leading_vectors::kernel::{self as leading_vectors, Iterations};
+use crate::loss::negative_part::kernel as negative_part;
+use crate::loss::products::kernel as products;
+use crate::loss::row_contrast::kernel::{self as row_contrast, Contrast, Samples};
+use crate::loss::standardised::kernel as standardised;
+use crate::loss::unit_rows::kernel as unit_rows;
 use crate::test_memory::{numbers, written};
 
 fn map(key: &str, channels: usize) -> Map {
@@ -55,6 +60,12 @@ pub(super) const CASES: &[(&str, Case)] = &[
         });
         vec![value, dx]
     }),
+    ("negative part", |isa, channels| {
+        vec![negative_part::negative_part(
+            isa,
+            map("x", channels).images(),
+        )]
+    }),
     ("energy", |isa, channels| {
         let x = map("x", channels);
         let grad = numbers("grad", x.size.pixels());
@@ -66,10 +77,10 @@ pub(super) const CASES: &[(&str, Case)] = &[
         let [a, b] = [map("a", channels), map("b", channels + 3)];
         let mut found = vec![products::outer(isa, a.images(), b.images(), 0.5)];
         for along in [Along::Channels, Along::Positions] {
-            let gram = products::gram(isa, a.images(), along, 0.5);
+            let gram = gram_of_maps::gram(isa, a.images(), along, 0.5);
             let grad = numbers("grad", gram.len());
             found.push(written(a.size.len(), |dx| {
-                products::gram_grad(isa, a.images(), along, &grad, 0.5, dx);
+                gram_of_maps::gram_grad(isa, a.images(), along, &grad, 0.5, dx);
             }));
             found.push(gram);
         }
@@ -154,10 +165,10 @@ pub(super) const CASES: &[(&str, Case)] = &[
         let grad = numbers("grad", x.len());
         let mut factors = vec![];
         let y = written(x.len(), |y| {
-            factors = normalise_rows::unit(isa, &x, width, 1e-12, y);
+            factors = unit_rows::unit(isa, &x, width, 1e-12, y);
         });
         let dx = written(x.len(), |dx| {
-            normalise_rows::grad(isa, &y, &factors, &grad, dx);
+            unit_rows::grad(isa, &y, &factors, &grad, dx);
         });
         vec![y, dx, factors]
     }),
@@ -166,10 +177,10 @@ pub(super) const CASES: &[(&str, Case)] = &[
         for width in [1, 7, 40] {
             let x = numbers("x", count * width);
             let x = Rows::new(&x, [count, width]);
-            let gram = gram::gram(isa, x, 0.5);
+            let gram = gram_of_rows::gram(isa, x, 0.5);
             let grad = numbers("grad", gram.len());
             found.push(written(count * width, |dx| {
-                gram::gram_grad(isa, x, 0.5, &grad, dx);
+                gram_of_rows::gram_grad(isa, x, 0.5, &grad, dx);
             }));
             found.push(gram);
         }
@@ -187,8 +198,8 @@ pub(super) const CASES: &[(&str, Case)] = &[
             .collect();
         let start = vec![1.0; size];
         let iterations = Iterations::new(20, 5, 1e-24);
-        let traces = power_iteration::find(isa, &matrices, &start, size, iterations);
-        let grad = power_iteration::grad(isa, &matrices, &traces, &numbers("grad", size));
+        let traces = leading_vectors::find(isa, &matrices, &start, size, iterations);
+        let grad = leading_vectors::grad(isa, &matrices, &traces, &numbers("grad", size));
         vec![traces[0].vector().to_vec(), grad]
     }),
     ("contrast", |isa, width| {
@@ -208,8 +219,8 @@ pub(super) const CASES: &[(&str, Case)] = &[
                 own: &own,
                 others: &others,
             };
-            let noise = contrast::noise(isa, contrast, -1.5);
-            let constant = contrast::log_mean_exp(isa, contrast, &[0.5, -3.0]);
+            let noise = row_contrast::noise(isa, contrast, -1.5);
+            let constant = row_contrast::log_mean_exp(isa, contrast, &[0.5, -3.0]);
             found.extend([noise.means, noise.slopes, vec![constant]]);
         }
         found

@@ -2,8 +2,14 @@
 
 use super::{Case, Map};
 use crate::images::Size;
+use crate::nn::add::kernel as add;
+use crate::nn::average_pool::kernel as pool;
+use crate::nn::channels::kernel as channels;
+use crate::nn::global_average::kernel as global_average;
+use crate::nn::interleave::kernel as interleave;
+use crate::nn::leaky_relu::kernel as leaky_relu;
 use crate::nn::norm::{Gate, Saved};
-use crate::nn::{channels, norm, pool};
+use crate::nn::{norm, sums};
 use crate::test_memory::{numbers, written};
 
 const SHAPE: [usize; 3] = [2, 4, 6];
@@ -58,31 +64,24 @@ pub(super) const CASES: &[(&str, Case)] = &[
     ("sums", |isa, count| {
         let [a, b] = ["a", "b"].map(|key| map(key, count));
         let sum = written(a.size.len(), |y| {
-            channels::add(isa, a.images(), b.images(), y);
+            add::add(isa, a.images(), b.images(), y);
         });
         let gated = written(a.size.len(), |dx| {
-            channels::gate(isa, a.images(), b.images(), 0.1, dx);
+            leaky_relu::gate(isa, a.images(), b.images(), 0.1, dx);
         });
         let (a, b) = (a.images(), b.images());
-        let along = channels::sum_of_products(isa, a, b);
-        let (mean, total) = (channels::average(isa, a), channels::sum(isa, a));
-        vec![
-            sum,
-            gated,
-            along,
-            mean,
-            total,
-            channels::negative_part(isa, a),
-        ]
+        let along = sums::sum_of_products(isa, a, b);
+        let (mean, total) = (global_average::average(isa, a), sums::sum(isa, a));
+        vec![sum, gated, along, mean, total]
     }),
     ("moved channels", |_, count| {
         let [a, b, earlier] = ["a", "b", "earlier"].map(|key| map(key, count));
         let wide = map("wide", 2 * count);
         let both = written(wide.size.len(), |y| {
-            channels::interleave(a.images(), b.images(), y);
+            interleave::interleave(a.images(), b.images(), y);
         });
         let odd = written(a.size.len(), |y| {
-            channels::every_second(wide.images(), true, y);
+            interleave::every_second(wide.images(), true, y);
         });
         let half = map("half", count.div_ceil(2));
         let first = count / 2;
@@ -91,7 +90,7 @@ pub(super) const CASES: &[(&str, Case)] = &[
         });
         let values = numbers("values", a.size.batch * count);
         let size = Size { ..a.size };
-        let spread = written(size.len(), |y| channels::spread(&values, size, y));
+        let spread = written(size.len(), |y| global_average::spread(&values, size, y));
         vec![both, odd, placed, spread]
     }),
 ];

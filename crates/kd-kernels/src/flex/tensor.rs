@@ -3,7 +3,7 @@
 //! A map keeps its logical shape `[batch, channels, height, width]`; only its strides say that the
 //! channels of a pixel lie together, so burn's own operations read it as they read any other view.
 
-use burn::backend::DType;
+use burn::backend::{DType, TensorMetadata};
 use burn::tensor::{Bytes, Shape};
 use burn_flex::{FlexTensor, Layout};
 
@@ -11,7 +11,7 @@ use crate::images::{Images, OutPtr, Size};
 use crate::simd::transpose;
 
 /// A map whose values are channels-last.
-pub(super) struct Map {
+pub(crate) struct Map {
     tensor: FlexTensor,
     size: Size,
     pitch: usize,
@@ -47,6 +47,12 @@ impl Map {
     }
 }
 
+/// The four axes of a tensor.
+pub(crate) fn shape4(tensor: &FlexTensor) -> [usize; 4] {
+    let shape = tensor.shape();
+    [shape[0], shape[1], shape[2], shape[3]]
+}
+
 fn shape(size: Size) -> Shape {
     Shape::from(vec![size.batch, size.channels, size.height, size.width])
 }
@@ -63,7 +69,7 @@ fn strides(size: Size) -> Vec<isize> {
 }
 
 /// Height, width and the like of a map.
-pub(super) fn size(layout: &Layout) -> Size {
+pub(crate) fn size(layout: &Layout) -> Size {
     let shape = layout.shape();
     Size::of([shape[0], shape[1], shape[2], shape[3]])
 }
@@ -92,12 +98,12 @@ fn pitch(layout: &Layout, size: Size) -> Option<usize> {
 }
 
 /// A dense channels-last map, written by `fill`, which must write every value.
-pub(super) fn build(size: Size, fill: impl FnOnce(OutPtr)) -> FlexTensor {
+pub(crate) fn build(size: Size, fill: impl FnOnce(OutPtr)) -> FlexTensor {
     map(values(size.len(), fill), size)
 }
 
 /// Values that `fill` writes, all of them.
-pub(super) fn values(len: usize, fill: impl FnOnce(OutPtr)) -> Vec<f32> {
+pub(crate) fn values(len: usize, fill: impl FnOnce(OutPtr)) -> Vec<f32> {
     let mut values: Vec<f32> = Vec::with_capacity(len);
     fill(OutPtr::uninit(&mut values.spare_capacity_mut()[..len]));
     // SAFETY: `fill` wrote all `len` values.
@@ -112,13 +118,13 @@ fn map(values: Vec<f32>, size: Size) -> FlexTensor {
 }
 
 /// Values in the order of their shape.
-pub(super) fn dense(values: Vec<f32>, shape: impl Into<Shape>) -> FlexTensor {
+pub(crate) fn dense(values: Vec<f32>, shape: impl Into<Shape>) -> FlexTensor {
     let layout = Layout::contiguous(shape.into());
     FlexTensor::new(Bytes::from_elems(values), layout, DType::F32)
 }
 
 /// The values of a tensor in the order of its shape.
-pub(super) struct Dense(FlexTensor);
+pub(crate) struct Dense(FlexTensor);
 
 impl Dense {
     pub fn new(tensor: FlexTensor) -> Self {

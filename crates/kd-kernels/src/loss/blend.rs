@@ -1,169 +1,260 @@
 //! Two maps mixed position by position: the fusion of knowledge review.
 
-use rayon::prelude::*;
+use burn::tensor::Tensor;
+use burn::tensor::module::interpolate;
+use burn::tensor::ops::{InterpolateMode, InterpolateOptions};
 
-use crate::images::{Images, OutPtr, Size, filled};
-use crate::simd::{Isa, Kernel, Simd};
+#[cfg(feature = "flex")]
+use self::kernel::Blend;
+#[cfg(feature = "flex")]
+use crate::flex::{FlexTensor, Input, Map, Operation, build, fast, run};
+#[cfg(feature = "flex")]
+use crate::isa;
 
-/// `a` at full size, `b` of which each value stands for a block, and a share of each for every pixel of
-/// `a`, `[batch, height, width, 2]`.
-#[derive(Clone, Copy)]
-pub(crate) struct Blend<'a> {
-    pub a: Images<'a>,
-    pub b: Images<'a>,
-    pub shares: Images<'a>,
+/// `a · shares[:, 0] + b · shares[:, 1]`, from a map `a` `[batch, channels, height, width]`, a map `b` of
+/// that size or one that divides it, whose values are repeated to it, and `shares`
+/// `[batch, 2, height, width]`. Differentiable.
+pub fn blend(a: Tensor<4>, b: Tensor<4>, shares: Tensor<4>) -> Tensor<4> {
+    #[cfg(feature = "flex")]
+    if fast(&a) {
+        return run(Mix, [a, b, shares].map(Tensor::into_dispatch));
+    }
+    let [_, _, height, width] = a.dims();
+    let b = repeat(b, [height, width]);
+    a * shares.clone().narrow(1, 0, 1) + b * shares.narrow(1, 1, 1)
 }
 
-impl Blend<'_> {
-    /// Sides of a block.
-    fn block(&self) -> [usize; 2] {
-        let (full, small) = (self.a.size, self.b.size);
-        let sides = [full.height / small.height, full.width / small.width];
-        let repeated = Size {
-            height: small.height * sides[0],
-            width: small.width * sides[1],
-            ..small
+/// A map with values repeated to a size that its own divides.
+fn repeat(map: Tensor<4>, size: [usize; 2]) -> Tensor<4> {
+    let [_, _, height, width] = map.dims();
+    if [height, width] == size {
+        return map;
+    }
+    // The nearest neighbour is the one mode whose gradient every backend has.
+    let options = InterpolateOptions::new(InterpolateMode::Nearest).with_output_size(size);
+    interpolate(map, options)
+}
+
+#[cfg(feature = "flex")]
+#[derive(Clone, Debug)]
+struct Mix;
+
+#[cfg(feature = "flex")]
+impl Operation<3> for Mix {
+    type Saved = [FlexTensor; 3];
+
+    fn inputs(&self) -> [Input; 3] {
+        [Input::Map; 3]
+    }
+
+    fn forward(&self, maps: [FlexTensor; 3]) -> (FlexTensor, Self::Saved) {
+        let [a, b, shares] = maps.clone().map(Map::new);
+        let blend = Blend {
+            a: a.images(),
+            b: b.images(),
+            shares: shares.images(),
         };
-        assert_eq!(full, repeated, "one map is the other's size or divides it");
-        let shares = Size {
-            channels: 2,
-            ..full
+        (
+            build(blend.a.size, |y| kernel::blend(isa(), blend, y)),
+            maps,
+        )
+    }
+
+    fn backward(
+        &self,
+        maps: Self::Saved,
+        grad: FlexTensor,
+        _: [bool; 3],
+        _: &mut [Option<FlexTensor>; 3],
+    ) -> [Option<FlexTensor>; 3] {
+        let ([a, b, shares], grad) = (maps.map(Map::new), Map::new(grad));
+        let blend = Blend {
+            a: a.images(),
+            b: b.images(),
+            shares: shares.images(),
         };
-        assert_eq!(shares, self.shares.size, "two shares for each pixel");
-        sides
-    }
-
-    /// The pixel of `b` that stands for a pixel of `a`.
-    #[inline(always)]
-    fn small(&self, pixel: usize, [height, width]: [usize; 2]) -> usize {
-        let (row, column) = (pixel / self.a.size.width, pixel % self.a.size.width);
-        row / height * self.b.size.width + column / width
-    }
-}
-
-/// `a · share₀ + b · share₁`, written over `y`, which is dense.
-pub(crate) fn blend(isa: Isa, blend: Blend, y: OutPtr) {
-    let block = blend.block();
-    let size = blend.a.size;
-    y.check(size.len());
-    (0..size.batch * size.height)
-        .into_par_iter()
-        .for_each(|row| {
-            isa.run(Mix {
-                blend,
-                block,
-                row,
-                y,
-            });
+        let (mut of_b, mut of_shares) = (None, None);
+        let of_a = build(blend.a.size, |a| {
+            of_b = Some(build(blend.b.size, |b| {
+                of_shares = Some(build(blend.shares.size, |shares| {
+                    let to = kernel::Grads { a, b, shares };
+                    kernel::grad(isa(), blend, grad.images(), to);
+                }));
+            }));
         });
-}
-
-/// A row of the output.
-struct Mix<'a> {
-    blend: Blend<'a>,
-    block: [usize; 2],
-    row: usize,
-    y: OutPtr,
-}
-
-impl Kernel for Mix<'_> {
-    #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
-        let Blend { a, b, shares } = self.blend;
-        let channels = a.size.channels;
-        for pixel in self.row * a.size.width..(self.row + 1) * a.size.width {
-            let shares = shares.pixel(pixel);
-            let other = b.pixel(self.blend.small(pixel, self.block));
-            // SAFETY: the output has the pixels of `a`, and this task alone writes those of its row.
-            let y = unsafe { self.y.part(pixel * channels, channels) };
-            for (y, (a, b)) in y.iter_mut().zip(a.pixel(pixel).iter().zip(other)) {
-                y.write(a * shares[0] + b * shares[1]);
-            }
-        }
+        [Some(of_a), of_b, of_shares]
     }
 }
 
-/// Where the gradients of a blend go; all dense.
-#[derive(Clone, Copy)]
-pub(crate) struct Grads {
-    pub a: OutPtr,
-    pub b: OutPtr,
-    pub shares: OutPtr,
-}
+#[cfg(feature = "flex")]
+pub(crate) mod kernel {
+    //! Mixing and unmixing, a row of pixels a task.
 
-/// The gradients of `a`, `b` and the shares.
-pub(crate) fn grad(isa: Isa, blend: Blend, grad: Images, to: Grads) {
-    let block = blend.block();
-    assert_eq!(grad.size, blend.a.size, "one gradient for each value");
-    let small = blend.b.size;
-    to.a.check(blend.a.size.len());
-    to.b.check(small.len());
-    to.shares.check(blend.shares.size.len());
-    (0..small.batch * small.height)
-        .into_par_iter()
-        .for_each(|row| {
-            isa.run(Unmix {
-                blend,
-                block,
-                grad: &grad,
-                row,
-                to,
-            });
-        });
-}
+    use rayon::prelude::*;
 
-/// A row of `b`, and the rows of `a` that it stands for.
-struct Unmix<'a> {
-    blend: Blend<'a>,
-    block: [usize; 2],
-    grad: &'a Images<'a>,
-    row: usize,
-    to: Grads,
-}
+    use crate::images::{Images, OutPtr, Size, filled};
+    use crate::simd::{Isa, Kernel, Simd};
 
-/// Values that are summed side by side.
-const LANES: usize = 16;
-
-#[inline(always)]
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
-    let mut sums = [0.0f32; LANES];
-    for (a, b) in a.iter().zip(b) {
-        for lane in 0..LANES {
-            sums[lane] += a[lane] * b[lane];
-        }
+    /// `a` at full size, `b` of which each value stands for a block, and a share of each for every pixel of
+    /// `a`, `[batch, height, width, 2]`.
+    #[derive(Clone, Copy)]
+    pub(crate) struct Blend<'a> {
+        pub a: Images<'a>,
+        pub b: Images<'a>,
+        pub shares: Images<'a>,
     }
-    let rest = a_rest.iter().zip(b_rest).map(|(a, b)| a * b);
-    sums.into_iter().chain(rest).sum()
-}
 
-impl Kernel for Unmix<'_> {
-    #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
-        let Blend { a, b, shares } = self.blend;
-        let (channels, width) = (a.size.channels, a.size.width);
-        let small = self.row * b.size.width * channels;
-        // SAFETY: the gradient of `b` has this row, and this task alone writes it.
-        let row = unsafe { self.to.b.part(small, b.size.width * channels) };
-        let row = filled(row, 0.0);
-        let rows = self.row * self.block[0]..(self.row + 1) * self.block[0];
-        for pixel in rows.start * width..rows.end * width {
-            let (grad, share) = (self.grad.pixel(pixel), shares.pixel(pixel));
-            let other = self.blend.small(pixel, self.block);
-            // SAFETY: the gradients of `a` and of the shares have the pixels of `a`, and this task alone writes those
-            // that its row of `b` stands for.
-            let (of_a, of_shares) = unsafe {
-                let of_a = self.to.a.part(pixel * channels, channels);
-                (of_a, self.to.shares.part(pixel * 2, 2))
+    impl Blend<'_> {
+        /// Sides of a block.
+        fn block(&self) -> [usize; 2] {
+            let (full, small) = (self.a.size, self.b.size);
+            let sides = [full.height / small.height, full.width / small.width];
+            let repeated = Size {
+                height: small.height * sides[0],
+                width: small.width * sides[1],
+                ..small
             };
-            of_shares[0].write(dot(grad, a.pixel(pixel)));
-            of_shares[1].write(dot(grad, b.pixel(other)));
-            for (of_a, grad) in of_a.iter_mut().zip(grad) {
-                of_a.write(grad * share[0]);
+            assert_eq!(full, repeated, "one map is the other's size or divides it");
+            let shares = Size {
+                channels: 2,
+                ..full
+            };
+            assert_eq!(shares, self.shares.size, "two shares for each pixel");
+            sides
+        }
+
+        /// The pixel of `b` that stands for a pixel of `a`.
+        #[inline(always)]
+        fn small(&self, pixel: usize, [height, width]: [usize; 2]) -> usize {
+            let (row, column) = (pixel / self.a.size.width, pixel % self.a.size.width);
+            row / height * self.b.size.width + column / width
+        }
+    }
+
+    /// `a · share₀ + b · share₁`, written over `y`, which is dense.
+    pub(crate) fn blend(isa: Isa, blend: Blend, y: OutPtr) {
+        let block = blend.block();
+        let size = blend.a.size;
+        y.check(size.len());
+        (0..size.batch * size.height)
+            .into_par_iter()
+            .for_each(|row| {
+                isa.run(Mix {
+                    blend,
+                    block,
+                    row,
+                    y,
+                });
+            });
+    }
+
+    /// A row of the output.
+    struct Mix<'a> {
+        blend: Blend<'a>,
+        block: [usize; 2],
+        row: usize,
+        y: OutPtr,
+    }
+
+    impl Kernel for Mix<'_> {
+        #[inline(always)]
+        unsafe fn run<S: Simd>(self) {
+            let Blend { a, b, shares } = self.blend;
+            let channels = a.size.channels;
+            for pixel in self.row * a.size.width..(self.row + 1) * a.size.width {
+                let shares = shares.pixel(pixel);
+                let other = b.pixel(self.blend.small(pixel, self.block));
+                // SAFETY: the output has the pixels of `a`, and this task alone writes those of its row.
+                let y = unsafe { self.y.part(pixel * channels, channels) };
+                for (y, (a, b)) in y.iter_mut().zip(a.pixel(pixel).iter().zip(other)) {
+                    y.write(a * shares[0] + b * shares[1]);
+                }
             }
-            let of_b = &mut row[other * channels - small..][..channels];
-            for (of_b, grad) in of_b.iter_mut().zip(grad) {
-                *of_b += grad * share[1];
+        }
+    }
+
+    /// Where the gradients of a blend go; all dense.
+    #[derive(Clone, Copy)]
+    pub(crate) struct Grads {
+        pub a: OutPtr,
+        pub b: OutPtr,
+        pub shares: OutPtr,
+    }
+
+    /// The gradients of `a`, `b` and the shares.
+    pub(crate) fn grad(isa: Isa, blend: Blend, grad: Images, to: Grads) {
+        let block = blend.block();
+        assert_eq!(grad.size, blend.a.size, "one gradient for each value");
+        let small = blend.b.size;
+        to.a.check(blend.a.size.len());
+        to.b.check(small.len());
+        to.shares.check(blend.shares.size.len());
+        (0..small.batch * small.height)
+            .into_par_iter()
+            .for_each(|row| {
+                isa.run(Unmix {
+                    blend,
+                    block,
+                    grad: &grad,
+                    row,
+                    to,
+                });
+            });
+    }
+
+    /// A row of `b`, and the rows of `a` that it stands for.
+    struct Unmix<'a> {
+        blend: Blend<'a>,
+        block: [usize; 2],
+        grad: &'a Images<'a>,
+        row: usize,
+        to: Grads,
+    }
+
+    /// Values that are summed side by side.
+    const LANES: usize = 16;
+
+    #[inline(always)]
+    fn dot(a: &[f32], b: &[f32]) -> f32 {
+        let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+        let mut sums = [0.0f32; LANES];
+        for (a, b) in a.iter().zip(b) {
+            for lane in 0..LANES {
+                sums[lane] += a[lane] * b[lane];
+            }
+        }
+        let rest = a_rest.iter().zip(b_rest).map(|(a, b)| a * b);
+        sums.into_iter().chain(rest).sum()
+    }
+
+    impl Kernel for Unmix<'_> {
+        #[inline(always)]
+        unsafe fn run<S: Simd>(self) {
+            let Blend { a, b, shares } = self.blend;
+            let (channels, width) = (a.size.channels, a.size.width);
+            let small = self.row * b.size.width * channels;
+            // SAFETY: the gradient of `b` has this row, and this task alone writes it.
+            let row = unsafe { self.to.b.part(small, b.size.width * channels) };
+            let row = filled(row, 0.0);
+            let rows = self.row * self.block[0]..(self.row + 1) * self.block[0];
+            for pixel in rows.start * width..rows.end * width {
+                let (grad, share) = (self.grad.pixel(pixel), shares.pixel(pixel));
+                let other = self.blend.small(pixel, self.block);
+                // SAFETY: the gradients of `a` and of the shares have the pixels of `a`, and this task alone writes those
+                // that its row of `b` stands for.
+                let (of_a, of_shares) = unsafe {
+                    let of_a = self.to.a.part(pixel * channels, channels);
+                    (of_a, self.to.shares.part(pixel * 2, 2))
+                };
+                of_shares[0].write(dot(grad, a.pixel(pixel)));
+                of_shares[1].write(dot(grad, b.pixel(other)));
+                for (of_a, grad) in of_a.iter_mut().zip(grad) {
+                    of_a.write(grad * share[0]);
+                }
+                let of_b = &mut row[other * channels - small..][..channels];
+                for (of_b, grad) in of_b.iter_mut().zip(grad) {
+                    *of_b += grad * share[1];
+                }
             }
         }
     }

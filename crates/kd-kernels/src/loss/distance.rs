@@ -1,185 +1,168 @@
-//! Squared differences of two maps, summed for each channel: a pass over both in each direction.
+//! Squared differences of two maps, by three rules.
 
-use crate::images::{Images, OutPtr};
-use crate::simd::chunks;
-use crate::simd::{Isa, Kernel, Simd};
+#[cfg(feature = "flex")]
+pub(crate) mod kernel;
 
-/// What the difference of a student's value and its target is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Rule {
-    /// `s − t`.
-    Plain,
-    /// What `s` lacks to be beyond the margin on the side of `t`: `max(0, margin + s)` where
-    /// `t ≤ 0`, `max(0, margin − s)` elsewhere.
-    Boundary,
-    /// `s − max(t, margin)`, and where `t ≤ 0` only what is above zero of it.
-    OneSided,
+use burn::tensor::Tensor;
+use burn::tensor::activation::relu;
+
+#[cfg(feature = "flex")]
+use self::kernel::{DistanceArgs, Rule};
+#[cfg(feature = "flex")]
+use crate::flex::{Dense, FlexTensor, Input, Map, Operation, build, dense, fast, run};
+#[cfg(feature = "flex")]
+use crate::isa;
+
+/// Mean over batch and positions of `(student − target)²`, from maps
+/// `[batch, channels, height, width]` of one shape, `[channels]`.
+///
+/// Differentiable in the student alone.
+pub fn squared_distance(student: Tensor<4>, target: Tensor<4>) -> Tensor<1> {
+    #[cfg(feature = "flex")]
+    if fast(&student) {
+        return compare(student, target, None, Rule::Plain);
+    }
+    mean_squares(student - target.detach())
 }
 
-/// Both maps, and a margin for each channel.
-#[derive(Clone, Copy)]
-pub(crate) struct DistanceArgs<'a> {
-    pub student: Images<'a>,
-    pub target: Images<'a>,
-    pub margin: &'a [f32],
-    pub rule: Rule,
+/// Mean over batch and positions of what the student's units lack to be on the target's side of zero
+/// by `margin`, squared: `max(0, margin + s)²` where `t ≤ 0` and `max(0, margin − s)²` elsewhere, from
+/// maps `[batch, channels, height, width]` of one shape, `[channels]`.
+///
+/// Differentiable in the student alone.
+pub fn boundary_distance(student: Tensor<4>, target: Tensor<4>, margin: f64) -> Tensor<1> {
+    #[cfg(feature = "flex")]
+    if fast(&student) {
+        let [_, channels, ..] = student.dims();
+        let options = (&student.device(), student.dtype());
+        let margin = Tensor::full([channels], margin, options);
+        return compare(student, target, Some(margin), Rule::Boundary);
+    }
+    // 1 where the target is off and −1 where it is on: one expression for both sides.
+    let side = target.detach().lower_equal_elem(0.0).float() * 2.0 - 1.0;
+    let side = side.cast(student.dtype());
+    mean_squares(relu(student * side + margin))
 }
 
-impl DistanceArgs<'_> {
-    fn check(&self) {
-        assert_eq!(
-            self.student.size, self.target.size,
-            "only maps of one size can be compared"
-        );
-        assert_eq!(
-            self.margin.len(),
-            self.student.size.channels,
-            "one margin for each channel"
-        );
+/// Mean over batch and positions of `(s − t')²` with `t' = max(t, margin)`, but where `t ≤ 0` only for
+/// `s > t'`, from maps `[batch, channels, height, width]` of one shape and a `margin` `[channels]`,
+/// `[channels]`.
+///
+/// Differentiable in the student alone.
+pub fn one_sided_distance(student: Tensor<4>, target: Tensor<4>, margin: Tensor<1>) -> Tensor<1> {
+    #[cfg(feature = "flex")]
+    if fast(&student) {
+        return compare(student, target, Some(margin), Rule::OneSided);
+    }
+    let [channels] = margin.dims();
+    let (target, margin) = (
+        target.detach(),
+        margin.detach().reshape([1, channels, 1, 1]),
+    );
+    let off = target.clone().lower_equal_elem(0.0);
+    // The larger of the target and its margin.
+    let target = relu(target - margin.clone()) + margin;
+    let difference = student - target;
+    // Where the target is off, a student that is lower still is where it should be.
+    let low = difference.clone().detach().lower_equal_elem(0.0);
+    mean_squares(difference.mask_fill(off.bool_and(low), 0.0))
+}
+
+/// Mean over batch and positions, `[channels]`.
+pub(super) fn by_channel(map: Tensor<4>) -> Tensor<1> {
+    let [batch, channels, height, width] = map.dims();
+    // An axis at a time, so that sums stay in range; each is the last of a tensor that lies in
+    // order, because webgpu gave other means over inner axes of length 1.
+    let rows = map.reshape([batch * channels * height, width]).mean_dim(1);
+    let planes = rows.reshape([batch * channels, height]).mean_dim(1);
+    let samples = planes.reshape([batch, channels]).transpose();
+    samples
+        .reshape([channels, batch])
+        .mean_dim(1)
+        .reshape([channels])
+}
+
+pub(super) fn mean_squares(difference: Tensor<4>) -> Tensor<1> {
+    by_channel(difference.square())
+}
+
+#[cfg(feature = "flex")]
+fn compare(
+    student: Tensor<4>,
+    target: Tensor<4>,
+    margin: Option<Tensor<1>>,
+    rule: Rule,
+) -> Tensor<1> {
+    let [student, target] = [student, target].map(Tensor::into_dispatch);
+    match margin {
+        Some(margin) => run(Distance { rule }, [student, target, margin.into_dispatch()]),
+        None => run(Distance { rule }, [student, target]),
     }
 }
 
-/// Mean over all pixels of the squared differences, `[channels]`.
-pub(crate) fn mean_squares(isa: Isa, compared: DistanceArgs) -> Vec<f32> {
-    compared.check();
-    let size = compared.student.size;
-    let sums = chunks::sums(size, size.channels, |first, count, sums| {
-        isa.run(Sums {
-            compared,
-            first,
-            count,
-            sums,
-        });
-    });
-    let scale = 1.0 / size.pixels() as f64;
-    sums.into_iter().map(|sum| (sum * scale) as f32).collect()
+/// The inputs are the student's map, its target, and a margin for each channel, if there are three.
+#[cfg(feature = "flex")]
+#[derive(Clone, Debug)]
+struct Distance {
+    rule: Rule,
 }
 
-/// The student's gradient, given that of [`mean_squares`], written over `dx`, which is dense.
-pub(crate) fn grad(isa: Isa, compared: DistanceArgs, grad: &[f32], dx: OutPtr) {
-    compared.check();
-    let size = compared.student.size;
-    assert_eq!(grad.len(), size.channels, "one gradient for each channel");
-    dx.check(size.len());
-    let scale = 2.0 / size.pixels() as f32;
-    let factors: Vec<f32> = grad.iter().map(|grad| grad * scale).collect();
-    chunks::each(size, |first, count| {
-        isa.run(Slopes {
-            compared,
-            factors: &factors,
-            first,
-            count,
-            dx,
-        });
-    });
-}
-
-/// Zero in the place of negative values; NaN stays.
-#[inline(always)]
-fn rectified(value: f32) -> f32 {
-    if value <= 0.0 { 0.0 } else { value }
-}
-
-#[inline(always)]
-fn plain(s: f32, t: f32, _: f32) -> (f32, f32) {
-    (s - t, s - t)
-}
-
-#[inline(always)]
-fn boundary(s: f32, t: f32, margin: f32) -> (f32, f32) {
-    let side = if t > 0.0 { -1.0 } else { 1.0 };
-    let missing = rectified(s * side + margin);
-    (missing, missing * side)
-}
-
-#[inline(always)]
-fn one_sided(s: f32, t: f32, margin: f32) -> (f32, f32) {
-    let difference = s - if t < margin { margin } else { t };
-    let counted = if t <= 0.0 {
-        rectified(difference)
-    } else {
-        difference
-    };
-    (counted, counted)
-}
-
-/// Calls `$self.$function(difference)` with the rule's, so that each is compiled into its own loop.
-macro_rules! by_rule {
-    ($self:ident.$function:ident) => {
-        match $self.compared.rule {
-            Rule::Plain => $self.$function(plain),
-            Rule::Boundary => $self.$function(boundary),
-            Rule::OneSided => $self.$function(one_sided),
-        }
-    };
-}
-
-struct Sums<'a> {
-    compared: DistanceArgs<'a>,
-    first: usize,
-    count: usize,
-    sums: &'a mut [f32],
-}
-
-impl Kernel for Sums<'_> {
-    #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
-        by_rule!(self.over)
-    }
-}
-
-impl Sums<'_> {
-    #[inline(always)]
-    fn over(self, difference: impl Fn(f32, f32, f32) -> (f32, f32)) {
-        let DistanceArgs {
+#[cfg(feature = "flex")]
+impl Distance {
+    /// Runs `work` on the inputs.
+    fn with<const N: usize, R>(
+        &self,
+        inputs: [FlexTensor; N],
+        work: impl FnOnce(DistanceArgs) -> R,
+    ) -> R {
+        let mut inputs = inputs.into_iter();
+        let mut map = || Map::new(inputs.next().expect("a map and its target"));
+        let (student, target) = (map(), map());
+        let (student, target) = (student.images(), target.images());
+        let none = vec![0.0; student.size.channels];
+        let margin = inputs.next().map(Dense::new);
+        work(DistanceArgs {
             student,
             target,
-            margin,
-            ..
-        } = self.compared;
-        for pixel in self.first..self.first + self.count {
-            let values = student.pixel(pixel).iter().zip(target.pixel(pixel));
-            for ((sum, (s, t)), margin) in self.sums.iter_mut().zip(values).zip(margin) {
-                let (d, _) = difference(*s, *t, *margin);
-                *sum += d * d;
-            }
-        }
+            margin: margin.as_ref().map_or(&none, Dense::values),
+            rule: self.rule,
+        })
     }
 }
 
-struct Slopes<'a> {
-    compared: DistanceArgs<'a>,
-    factors: &'a [f32],
-    first: usize,
-    count: usize,
-    dx: OutPtr,
-}
+#[cfg(feature = "flex")]
+impl<const N: usize> Operation<N> for Distance {
+    type Saved = [FlexTensor; N];
 
-impl Kernel for Slopes<'_> {
-    #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
-        by_rule!(self.over)
+    fn inputs(&self) -> [Input; N] {
+        std::array::from_fn(|input| match input {
+            0 => Input::Map,
+            _ => Input::Constant,
+        })
     }
-}
 
-impl Slopes<'_> {
-    #[inline(always)]
-    fn over(self, difference: impl Fn(f32, f32, f32) -> (f32, f32)) {
-        let DistanceArgs {
-            student,
-            target,
-            margin,
-            ..
-        } = self.compared;
-        let channels = student.size.channels;
-        for pixel in self.first..self.first + self.count {
-            // SAFETY: the output has a value for each of the map, and this task alone writes its pixels.
-            let dx = unsafe { self.dx.part(pixel * channels, channels) };
-            let values = student.pixel(pixel).iter().zip(target.pixel(pixel));
-            let fixed = margin.iter().zip(self.factors);
-            for ((dx, (s, t)), (margin, factor)) in dx.iter_mut().zip(values).zip(fixed) {
-                dx.write(factor * difference(*s, *t, *margin).1);
-            }
-        }
+    fn forward(&self, inputs: [FlexTensor; N]) -> (FlexTensor, Self::Saved) {
+        let distance = self.with(inputs.clone(), |args| {
+            let channels = args.student.size.channels;
+            dense(kernel::mean_squares(isa(), args), [channels])
+        });
+        (distance, inputs)
+    }
+
+    fn backward(
+        &self,
+        inputs: Self::Saved,
+        grad: FlexTensor,
+        _: [bool; N],
+        _: &mut [Option<FlexTensor>; N],
+    ) -> [Option<FlexTensor>; N] {
+        let grad = Dense::new(grad);
+        let mut dx = Some(self.with(inputs, |args| {
+            build(args.student.size, |dx| {
+                kernel::grad(isa(), args, grad.values(), dx);
+            })
+        }));
+        // The student's map is the first, and nothing else has a gradient.
+        std::array::from_fn(|_| dx.take())
     }
 }

@@ -1,249 +1,108 @@
-//! Distances between how two networks go from one map to another, image by image.
+//! Distances between how two networks go from one map to another, sample by sample.
 
-use std::mem::MaybeUninit;
+#[cfg(feature = "flex")]
+pub(crate) mod kernel;
 
-use rayon::prelude::*;
+use burn::tensor::Tensor;
 
-use crate::images::{Images, OutPtr, Size};
-use crate::loss::normalise_rows::sum;
-use crate::loss::products::{pixels, runs};
-use crate::simd::chunks;
-use crate::simd::exponential::exp_of_negative;
-use crate::simd::scratch;
-use crate::simd::tile::{self, Panels, RUN, packed};
-use crate::simd::{Isa, Kernel, Simd};
+#[cfg(feature = "flex")]
+use self::kernel::{Flow, Maps};
+use super::channel_relations::mean_squares;
+use super::products;
+#[cfg(feature = "flex")]
+use crate::flex::{Dense, FlexTensor, Input, Map, Operation, build, dense, fast, run};
+#[cfg(feature = "flex")]
+use crate::isa;
 
-/// How a network goes from a map `f` to a map `g`, a matrix `[channels of f, channels of g]`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Flow {
-    /// Means over positions of `f_i · g_j`.
-    Products,
-    /// `exp(−(g_j − f_i)² / 8)` of maps of one position.
-    SingularVectors,
-}
-
-/// The earlier and the later map of the student, and those of the target.
-#[derive(Clone, Copy)]
-pub(crate) struct Maps<'a> {
-    pub student: [Images<'a>; 2],
-    pub target: [Images<'a>; 2],
-}
-
-/// Channels of the earlier and the later map.
+/// Mean over all pairs of channels of `(F_s − F_t)²`, `[batch]`, where `F` `[channels of f, channels of g]` are the
+/// [`products`](fn@crate::products) of the two maps `f` and `g` of a network, `[batch, channels, height, width]`. Both of a network have
+/// one size.
 ///
-/// # Panics
-/// When the maps do not fit, or are empty.
-fn channels(maps: &[Images; 2], flow: Flow) -> [usize; 2] {
-    let [from, to] = maps.map(|map| map.size);
-    let fit = (from.batch, from.area()) == (to.batch, to.area());
-    assert!(
-        fit && from.len() > 0 && to.len() > 0,
-        "only maps that fit have a flow"
-    );
-    assert!(
-        flow == Flow::Products || from.area() == 1,
-        "only vectors turn"
-    );
-    [from.channels, to.channels]
-}
-
-/// How many values the gradient of an image needs.
-fn saved(flow: Flow, [from, to]: [usize; 2]) -> usize {
-    match flow {
-        Flow::Products => from * to,
-        Flow::SingularVectors => from + to,
+/// Differentiable in the student alone.
+pub fn fsp_distance(student: [Tensor<4>; 2], target: [Tensor<4>; 2]) -> Tensor<1> {
+    #[cfg(feature = "flex")]
+    if fast(&student[0]) {
+        return compare(student, target, Flow::Products);
     }
+    let [student, target] =
+        [student, target.map(Tensor::detach)].map(|[from, to]| products(from, to));
+    mean_squares(student - target)
 }
 
-/// Mean over `ij` of `(student_ij − target_ij)²` of each image, and what its gradient needs.
-pub(crate) fn distance(isa: Isa, maps: Maps, flow: Flow) -> (Vec<f32>, Vec<f32>) {
-    let target = channels(&maps.target, flow);
-    let channels = channels(&maps.student, flow);
-    let batch = maps.student[0].size.batch;
-    let fit = target == channels && maps.target[0].size.batch == batch;
-    assert!(fit, "only networks whose maps fit are compared");
-    let len = saved(flow, channels);
-    chunks::images(batch, len, |image, value, saved| {
-        isa.run(Distance {
-            maps: &maps,
-            channels,
-            flow,
-            image,
-            value,
-            saved,
-        });
-    })
-}
-
-struct Distance<'a> {
-    maps: &'a Maps<'a>,
-    channels: [usize; 2],
-    flow: Flow,
-    image: usize,
-    value: &'a mut f32,
-    saved: &'a mut [f32],
-}
-
-impl Kernel for Distance<'_> {
-    #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
-        let Self { flow, value, .. } = self;
-        let pairs = (self.channels[0] * self.channels[1]) as f64;
-        let (maps, image, saved) = (self.maps, self.image, self.saved);
-        let sum = match flow {
-            // SAFETY: the maps fit, and what is saved is a matrix of both maps' channels.
-            Flow::Products => unsafe { products::<S>(maps, image, saved) },
-            Flow::SingularVectors => turn(maps, image, saved),
+/// Mean over all pairs of entries of `(R_s − R_t)²`, `[batch]`, where `R[i, j] = exp(−(v_j − u_i)² / 8)` for the two
+/// vectors `u` and `v` of a network, `[batch, width]`.
+///
+/// Differentiable in the student alone.
+pub fn singular_vector_distance(student: [Tensor<2>; 2], target: [Tensor<2>; 2]) -> Tensor<1> {
+    #[cfg(feature = "flex")]
+    if fast(&student[0]) {
+        let as_maps = |vectors: Tensor<2>| {
+            let [batch, width] = vectors.dims();
+            vectors.reshape([batch, width, 1, 1])
         };
-        *value = (sum / pairs) as f32;
+        return compare(
+            student.map(as_maps),
+            target.map(as_maps),
+            Flow::SingularVectors,
+        );
     }
-}
-
-/// Saves the differences of the products, whose squares' sum is returned.
-///
-/// # Safety
-/// The maps fit, and `saved` is a matrix of both maps' channels.
-#[inline(always)]
-unsafe fn products<S: Simd>(maps: &Maps, image: usize, saved: &mut [f32]) -> f64 {
-    let [from, to] = maps.student.map(|map| map.size.channels);
-    let parts = [(&maps.student, 1.0), (&maps.target, -1.0)];
-    let [of_from, of_to] = [from, to].map(|channels| packed(S::LANES, RUN, channels));
-    let mut memory = scratch::lend(of_from + of_to);
-    let memory = memory.aligned();
-    for (part, ([from, to], sign)) in parts.into_iter().enumerate() {
-        let area = from.size.area();
-        for run in runs(area) {
-            let more = part > 0 || run.start > 0;
-            // SAFETY: the pixels are there, and room for a run of both maps.
-            unsafe {
-                let room = memory.add(of_from);
-                let from = pixels::<S>(from, image, run.clone(), memory);
-                let to = pixels::<S>(to, image, run, room);
-                let scale = sign / area as f32;
-                tile::outer::<S>(from, to, scale, false, more, saved.as_mut_ptr());
-            }
-        }
-    }
-
-    let rows = saved.chunks_exact(to);
-    rows.map(|row| f64::from(sum(row, row, |a, b| a * b))).sum()
-}
-
-/// Saves the gradients, and returns the sum of the squared differences.
-#[inline(always)]
-fn turn(maps: &Maps, image: usize, saved: &mut [f32]) -> f64 {
-    let vectors = |maps: &[Images<'_>; 2]| maps.map(|map| map.pixel(image).to_vec());
-    let [from, to] = vectors(&maps.student);
-    let [target_from, target_to] = vectors(&maps.target);
-    let (of_from, of_to) = saved.split_at_mut(from.len());
-    let turned = |difference: f32| exp_of_negative(difference * difference * -0.125);
-    let (mut value, mut row) = (0.0f64, vec![0.0f32; to.len()]);
-    let mut slopes = row.clone();
-    for ((of_from, from), target_from) in of_from.iter_mut().zip(&from).zip(&target_from) {
-        let columns = row.iter_mut().zip(&mut slopes).zip(&mut *of_to);
-        let ends = to.iter().zip(&target_to);
-        for (((off, slope), of_to), (to, target_to)) in columns.zip(ends) {
-            let difference = to - from;
-            let own = turned(difference);
-            *off = own - turned(target_to - target_from);
-            *slope = *off * own * difference * -0.5;
-            *of_to += *slope;
-        }
-        value += f64::from(sum(&row, &row, |a, b| a * b));
-        *of_from = -sum(&slopes, &slopes, |a, _| a);
-    }
-    value
-}
-
-/// The gradients of both of the student's maps, given what [`distance`] saved and the gradient of each image's,
-/// written over `dx`, which are dense.
-pub(crate) fn grad(
-    isa: Isa,
-    student: [Images; 2],
-    flow: Flow,
-    saved: &[f32],
-    grad: &[f32],
-    dx: [OutPtr; 2],
-) {
-    let channels = channels(&student, flow);
-    let Size { batch, .. } = student[0].size;
-    let len = self::saved(flow, channels);
-    assert_eq!([saved.len(), grad.len()], [batch * len, batch]);
-    for (dx, map) in dx.iter().zip(&student) {
-        dx.check(map.size.len());
-    }
-    let area = student[0].size.area();
-    let images = grad.par_iter().zip(saved.par_chunks(len));
-    images.enumerate().for_each(|(image, (grad, saved))| {
-        let [from, to] = [0, 1].map(|map| {
-            let len = area * channels[map];
-            // SAFETY: both outputs have the images of the student's maps, and this task alone writes this one.
-            unsafe { dx[map].part(image * len, len) }
-        });
-        isa.run(Slopes {
-            student: &student,
-            channels,
-            flow,
-            image,
-            saved,
-            grad: grad / (channels[0] * channels[1]) as f32,
-            dx: [from, to],
-        });
+    let [student, target] = [student, target.map(Tensor::detach)].map(|[from, to]| {
+        let difference = to.unsqueeze_dim::<3>(1) - from.unsqueeze_dim::<3>(2);
+        (difference.square() * -0.125).exp()
     });
+    mean_squares(student - target)
 }
 
-struct Slopes<'a> {
-    student: &'a [Images<'a>; 2],
-    channels: [usize; 2],
-    flow: Flow,
-    image: usize,
-    saved: &'a [f32],
-    grad: f32,
-    dx: [&'a mut [MaybeUninit<f32>]; 2],
+#[cfg(feature = "flex")]
+fn compare(student: [Tensor<4>; 2], target: [Tensor<4>; 2], flow: Flow) -> Tensor<1> {
+    let ([from, to], [target_from, target_to]) = (student, target);
+    let maps = [from, to, target_from, target_to].map(Tensor::into_dispatch);
+    run(FlowDistance(flow), maps)
 }
 
-impl Kernel for Slopes<'_> {
-    #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
-        match self.flow {
-            // SAFETY: the maps fit, and `dx` are images of the student's.
-            Flow::Products => unsafe { self.products::<S>() },
-            Flow::SingularVectors => {
-                let of_from = self.channels[0];
-                let (from, to) = self.saved.split_at(of_from);
-                for (saved, dx) in [from, to].into_iter().zip(self.dx) {
-                    for (dx, saved) in dx.iter_mut().zip(saved) {
-                        dx.write(saved * self.grad);
-                    }
-                }
-            }
-        }
+/// The inputs are the earlier and the later map of the student, then those of the target.
+#[cfg(feature = "flex")]
+#[derive(Clone, Debug)]
+struct FlowDistance(Flow);
+
+#[cfg(feature = "flex")]
+impl Operation<4> for FlowDistance {
+    /// The student's maps, and what was computed on the way.
+    type Saved = ([FlexTensor; 2], Vec<f32>);
+
+    fn inputs(&self) -> [Input; 4] {
+        [Input::Map, Input::Map, Input::Constant, Input::Constant]
     }
-}
 
-impl Slopes<'_> {
-    /// # Safety
-    /// The processor has the instructions of `S`. `saved` is a matrix of both maps' channels, and `dx` have the length of an
-    /// image of each.
-    #[inline(always)]
-    unsafe fn products<S: Simd>(self) {
-        let [from, to] = self.channels;
-        let [earlier, later] = self.student;
-        let area = earlier.size.area();
-        let scale = 2.0 * self.grad / area as f32;
-        let lens = [packed(S::LANES, to, from), packed(S::LANES, from, to)];
-        let [of_earlier, of_later] = self.dx.map(|dx| dx.as_mut_ptr().cast::<f32>());
-        let mut memory = scratch::lend(lens[0] + lens[1]);
-        let first = memory.aligned();
-        let saved = self.saved.as_ptr();
-        // SAFETY: the pixels and matrices are there, and room for both in panels.
-        unsafe {
-            let turned = Panels::of_columns::<S>(saved, to, [to, from], |_| 1.0, first);
-            let plain = Panels::of_rows::<S>(saved, to, [from, to], first.add(lens[0]));
-            for (x, m, dx) in [(later, turned, of_earlier), (earlier, plain, of_later)] {
-                let x_of_image = x.image(self.image);
-                tile::apply::<S>(x_of_image, x.pitch, area, m, scale, false, dx);
-            }
-        }
+    fn forward(&self, maps: [FlexTensor; 4]) -> (FlexTensor, Self::Saved) {
+        let [from, to, ..] = maps.clone();
+        let maps = maps.map(Map::new);
+        let [s_from, s_to, t_from, t_to] = maps.each_ref().map(Map::images);
+        let maps = Maps {
+            student: [s_from, s_to],
+            target: [t_from, t_to],
+        };
+        let (distance, saved) = kernel::distance(isa(), maps, self.0);
+        let batch = distance.len();
+        (dense(distance, [batch]), ([from, to], saved))
+    }
+
+    fn backward(
+        &self,
+        (student, saved): Self::Saved,
+        grad: FlexTensor,
+        _: [bool; 4],
+        _: &mut [Option<FlexTensor>; 4],
+    ) -> [Option<FlexTensor>; 4] {
+        let (student, grad) = (student.map(Map::new), Dense::new(grad));
+        let student = student.each_ref().map(Map::images);
+        let [from, to] = student;
+        let mut of_to = None;
+        let of_from = build(from.size, |from| {
+            of_to = Some(build(to.size, |to| {
+                kernel::grad(isa(), student, self.0, &saved, grad.values(), [from, to]);
+            }));
+        });
+        [Some(of_from), of_to, None, None]
     }
 }

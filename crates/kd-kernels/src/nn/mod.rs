@@ -1,6 +1,37 @@
 //! What networks run.
+//!
+//! The file of an operation has its function, the same composed of burn's operations for other backends, its
+//! [`Operation`](crate::flex::Operation) and its kernel, unless that is long: those of convolutions are in `conv`,
+//! those of normalisation in `norm`.
 
+pub(crate) mod add;
+pub(crate) mod affine;
+pub(crate) mod average_pool;
+mod batch_norm;
 pub(crate) mod channels;
+#[cfg(feature = "flex")]
 pub(crate) mod conv;
+mod conv2d;
+mod conv_options;
+mod epilogue;
+pub(crate) mod global_average;
+pub(crate) mod interleave;
+pub(crate) mod leaky_relu;
+mod linear;
+#[cfg(feature = "flex")]
 pub(crate) mod norm;
-pub(crate) mod pool;
+#[cfg(feature = "flex")]
+pub(crate) mod sums;
+
+pub use add::add;
+pub use affine::affine;
+pub use average_pool::average_pool;
+pub use batch_norm::{Normalized, batch_norm};
+pub use channels::channels;
+pub use conv_options::ConvOptions;
+pub use conv2d::conv2d;
+pub use epilogue::Epilogue;
+pub use global_average::global_average;
+pub use interleave::interleave;
+pub use leaky_relu::leaky_relu;
+pub use linear::linear;

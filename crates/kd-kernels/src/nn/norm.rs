@@ -1,6 +1,7 @@
 //! Batch normalisation with what usually follows it, the addition of a shortcut and a ReLU, in one
 //! pass for the statistics and one for the values.
 
+use crate::flex::{FlexTensor, Input};
 use crate::images::{Images, OutPtr};
 use crate::simd::chunks;
 use crate::simd::{Isa, Kernel, Simd};
@@ -28,6 +29,20 @@ mod grad;
 mod tests;
 
 pub(crate) use grad::{Gate, ParameterGrads, Saved, grad};
+
+/// What scale, shift, map, and perhaps a map to add are to the gradient of an operation.
+pub(crate) fn inputs<const N: usize>() -> [Input; N] {
+    std::array::from_fn(|input| if input < 2 { Input::Plain } else { Input::Map })
+}
+
+/// These inputs one by one.
+pub(crate) fn named<const N: usize>(
+    inputs: [FlexTensor; N],
+) -> (FlexTensor, FlexTensor, FlexTensor, Option<FlexTensor>) {
+    let mut inputs = inputs.into_iter();
+    let mut next = || inputs.next().expect("a scale, a shift and a map");
+    (next(), next(), next(), inputs.next())
+}
 
 /// Mean and biased variance of each channel.
 pub(crate) struct Statistics {

@@ -2,9 +2,11 @@
 //!
 //! The chunks depend on the sizes alone and not on the number of threads, so neither do sums.
 
+use std::mem::MaybeUninit;
+
 use rayon::prelude::*;
 
-use crate::images::Size;
+use crate::images::{OutPtr, Size};
 
 /// Values of a chunk; it stays in a first- or second-level cache between two readings.
 const VALUES: usize = 1 << 14;
@@ -20,6 +22,29 @@ pub(crate) fn each(size: Size, work: impl Fn(usize, usize) + Sync) {
     (0..total.div_ceil(step))
         .into_par_iter()
         .for_each(|index| work(index * step, (total - index * step).min(step)));
+}
+
+/// Pixels of a task that moves values.
+pub(crate) const MOVED: usize = 1024;
+
+/// Runs `work(pixel, its output channels)` for all pixels of an output.
+pub(crate) fn each_pixel(
+    size: Size,
+    y: OutPtr,
+    work: impl Fn(usize, &mut [MaybeUninit<f32>]) + Sync,
+) {
+    // No instruction set is asked for here, which else counts.
+    crate::mode::called();
+    let (pixels, channels) = (size.pixels(), size.channels);
+    y.check(size.len());
+    (0..pixels.div_ceil(MOVED))
+        .into_par_iter()
+        .for_each(|task| {
+            for pixel in task * MOVED..((task + 1) * MOVED).min(pixels) {
+                // SAFETY: the pixel is one of the size's, and this task alone has it.
+                work(pixel, unsafe { y.part(pixel * channels, channels) });
+            }
+        });
 }
 
 /// Sums over all pixels of `width` values a chunk, which `work(first pixel, count, sums)` adds to zeros.

@@ -1,26 +1,21 @@
-//! What losses compare of samples.
+//! Embeddings compared with rows of a bank.
+
+#[cfg(feature = "flex")]
+pub(crate) mod kernel;
+
+#[cfg(feature = "flex")]
+use std::sync::Arc;
 
 use burn::tensor::activation::softplus;
 use burn::tensor::kind::Basic;
 use burn::tensor::{Bool, Int, Tensor};
 
 #[cfg(feature = "flex")]
-use super::fast;
-
-/// Means over the width of the products of rows `[rows, width]` with each other, `[rows, rows]`.
-/// Differentiable.
-pub fn gram_of_rows(x: Tensor<2>) -> Tensor<2> {
-    #[cfg(feature = "flex")]
-    if fast(&x) {
-        use crate::flex::samples::SampleOps;
-        return Tensor::from_dispatch(burn::backend::Dispatch::kernel_gram_of_rows(
-            x.into_dispatch(),
-        ));
-    }
-    let [_, width] = x.dims();
-    let x = x / (width as f64).sqrt();
-    x.clone().matmul(x.transpose())
-}
+use self::kernel::{Contrast, Noise};
+#[cfg(feature = "flex")]
+use crate::flex::{Dense, FlexTensor, Input, Operation, dense, fast, run};
+#[cfg(feature = "flex")]
+use crate::isa;
 
 /// Samples by their row in a bank and their class, both `[samples]`, on the plain device.
 #[derive(Clone, Debug)]
@@ -69,30 +64,23 @@ impl RowContrast {
         let [is_known, value] = [0, 1].map(|place| known.clone().narrow(0, place, 1));
         #[cfg(feature = "flex")]
         if fast(&embeddings) && fast(&self.bank) {
-            use crate::flex::samples::{PlainSampleOps, SampleOps};
-            use burn::backend::Dispatch;
-
             let compared = self.on_host();
             let bank = || self.bank.clone().into_dispatch();
             // The host computes and may look.
             let constant = if is_known.into_data().iter::<f32>().any(|known| known > 0.5) {
                 value
             } else {
-                let log = Dispatch::kernel_log_mean_exp(
+                let inputs = [
                     embeddings.clone().without_autodiff().into_dispatch(),
                     bank(),
                     own.without_autodiff().into_dispatch(),
-                    compared.clone(),
-                );
-                Tensor::from_dispatch(log) + rows
+                ];
+                run::<_, 1>(LogMeanExp(compared.clone()), inputs) + rows
             };
             let offset = (constant.clone() + bound).into_dispatch();
-            let noise =
-                Dispatch::kernel_noise(embeddings.into_dispatch(), bank(), offset, compared);
-            return Contrasted {
-                constant,
-                noise: Tensor::from_dispatch(noise),
-            };
+            let inputs = [embeddings.into_dispatch(), bank(), offset];
+            let noise = run(NoiseOf(compared), inputs);
+            return Contrasted { constant, noise };
         }
         let scores = self.scores(embeddings);
         let all = vec![scores.clone().flatten(0, 1), own];
@@ -117,8 +105,8 @@ impl RowContrast {
 
     /// The samples as the kernels read them.
     #[cfg(feature = "flex")]
-    fn on_host(&self) -> crate::flex::samples::Compared {
-        let read = |samples: &Samples| crate::loss::contrast::Samples {
+    fn on_host(&self) -> Compared {
+        let read = |samples: &Samples| kernel::Samples {
             rows: samples.rows.clone().into_data().iter::<u32>().collect(),
             classes: samples.classes.clone().into_data().iter::<f32>().collect(),
         };
@@ -148,4 +136,103 @@ fn same<K: Basic>(a: Tensor<1, K>, b: Tensor<1, K>) -> Tensor<2, Bool> {
     let a: Tensor<2, K> = a.unsqueeze_dim(1);
     let b: Tensor<2, K> = b.unsqueeze_dim(0);
     a.expand([rows, columns]).equal(b.expand([rows, columns]))
+}
+
+/// Samples of the embeddings, and those that they are compared with.
+#[cfg(feature = "flex")]
+type Compared = Arc<[kernel::Samples; 2]>;
+
+/// Runs `work` on embeddings and a bank.
+#[cfg(feature = "flex")]
+fn contrast<R>(
+    [embeddings, bank]: [FlexTensor; 2],
+    compared: &Compared,
+    work: impl FnOnce(Contrast) -> R,
+) -> R {
+    let width = embeddings.layout().shape()[1];
+    assert_eq!(bank.layout().shape()[1], width, "a bank of rows as wide");
+    let (embeddings, bank) = (Dense::new(embeddings), Dense::new(bank));
+    let [own, others] = &**compared;
+    work(Contrast {
+        embeddings: embeddings.values(),
+        bank: bank.values(),
+        width,
+        own,
+        others,
+    })
+}
+
+/// `log` of the mean of `exp(e · m)` and of exponentials of more scores, `[1]`. The inputs are embeddings, bank and
+/// those scores.
+#[cfg(feature = "flex")]
+#[derive(Clone, Debug)]
+struct LogMeanExp(Compared);
+
+#[cfg(feature = "flex")]
+impl Operation<3> for LogMeanExp {
+    type Saved = ();
+
+    fn inputs(&self) -> [Input; 3] {
+        [Input::Constant; 3]
+    }
+
+    fn forward(&self, [embeddings, bank, more]: [FlexTensor; 3]) -> (FlexTensor, ()) {
+        let more = Dense::new(more);
+        let log = contrast([embeddings, bank], &self.0, |contrast| {
+            kernel::log_mean_exp(isa(), contrast, more.values())
+        });
+        (dense(vec![log], [1]), ())
+    }
+
+    fn backward(
+        &self,
+        (): (),
+        _: FlexTensor,
+        _: [bool; 3],
+        _: &mut [Option<FlexTensor>; 3],
+    ) -> [Option<FlexTensor>; 3] {
+        [None, None, None]
+    }
+}
+
+/// Mean of `softplus(e · m − offset)` over the rows that count, `[batch]`. The inputs are embeddings, bank and offset.
+#[cfg(feature = "flex")]
+#[derive(Clone, Debug)]
+struct NoiseOf(Compared);
+
+#[cfg(feature = "flex")]
+impl Operation<3> for NoiseOf {
+    /// The slope of each mean by its embedding.
+    type Saved = Vec<f32>;
+
+    fn inputs(&self) -> [Input; 3] {
+        [Input::Plain, Input::Constant, Input::Constant]
+    }
+
+    fn forward(&self, [embeddings, bank, offset]: [FlexTensor; 3]) -> (FlexTensor, Vec<f32>) {
+        let offset = Dense::new(offset).values()[0];
+        let Noise { means, slopes } = contrast([embeddings, bank], &self.0, |contrast| {
+            kernel::noise(isa(), contrast, offset)
+        });
+        let batch = means.len();
+        (dense(means, [batch]), slopes)
+    }
+
+    fn backward(
+        &self,
+        mut slopes: Vec<f32>,
+        grad: FlexTensor,
+        _: [bool; 3],
+        _: &mut [Option<FlexTensor>; 3],
+    ) -> [Option<FlexTensor>; 3] {
+        let grad = Dense::new(grad);
+        let batch = grad.values().len();
+        let width = slopes.len() / batch.max(1);
+        for (row, grad) in slopes.chunks_mut(width.max(1)).zip(grad.values()) {
+            for slope in row {
+                *slope *= grad;
+            }
+        }
+        [Some(dense(slopes, [batch, width])), None, None]
+    }
 }

@@ -1,30 +1,17 @@
-//! How far what goes together in the student's maps is from what does in the target's, sample by sample.
+//! How far what goes together among a map's channels is from what does among the target's, sample by sample.
+
+#[cfg(feature = "flex")]
+pub(crate) mod kernel;
 
 use burn::tensor::Tensor;
 
 #[cfg(feature = "flex")]
-use super::fast;
-use super::maps::{
-    energy, gram_of_channels, gram_of_positions, products, rows_as_pixels, unit_rows,
-};
+use self::kernel::{Maps, Relation};
+use super::{energy, gram_of_channels, gram_of_positions, products, rows_as_pixels, unit_rows};
 #[cfg(feature = "flex")]
-use crate::flex::relations::RelationOps;
+use crate::flex::{Dense, FlexTensor, Input, Map, Operation, build, dense, fast, run};
 #[cfg(feature = "flex")]
-use crate::loss::channel_relations::Relation;
-#[cfg(feature = "flex")]
-use crate::loss::flow::Flow;
-
-/// As `kernel!`, for the operations of this file.
-macro_rules! relation_kernel {
-    ($x:expr, $operation:ident($($argument:expr),*)) => {
-        #[cfg(feature = "flex")]
-        if fast($x) {
-            return Tensor::from_dispatch(
-                <burn::backend::Dispatch as RelationOps>::$operation($($argument),*),
-            );
-        }
-    };
-}
+use crate::isa;
 
 /// The maximum mean discrepancy of a sample's channels under the square of their cosine `k`,
 /// `mean_ij k(s_i, s_j) + mean_ij k(t_i, t_j) − 2 mean_ij k(s_i, t_j)`, `[batch]`, from maps
@@ -33,25 +20,26 @@ macro_rules! relation_kernel {
 /// A channel of values all within `zero` of 0 has no direction: its cosines are 0. Differentiable in the student
 /// alone.
 pub fn nst_mmd(student: Tensor<4>, target: Tensor<4>, zero: f64) -> Tensor<1> {
-    relation_kernel!(
-        &student,
-        kernel_relation(
-            student.into_dispatch(),
-            target.into_dispatch(),
+    #[cfg(feature = "flex")]
+    if fast(&student) {
+        return compare(
+            student,
+            target,
             Relation::Selectivity {
-                zero: (zero * zero) as f32
-            }
-        )
-    );
+                zero: (zero * zero) as f32,
+            },
+        );
+    }
     let target = target.detach();
     let [_, narrow, height, width] = student.dims();
     let [_, wide, ..] = target.dims();
     let positions = height * width;
     // Sums of squared products of channels are also those of positions: the smaller matrices are taken.
     let by_channel = narrow * narrow + wide * wide + narrow * wide;
-    match 2 * positions * positions <= by_channel {
-        true => selectivity_of_positions(student, target, zero),
-        false => selectivity_of_channels(student, target, zero),
+    if 2 * positions * positions <= by_channel {
+        selectivity_of_positions(student, target, zero)
+    } else {
+        selectivity_of_channels(student, target, zero)
     }
 }
 
@@ -102,14 +90,10 @@ fn reciprocal_lengths(products: &Tensor<3>, zero: f64) -> Tensor<3> {
 ///
 /// A row none of whose entries is larger than `zero` stays as it is. Differentiable in the student alone.
 pub fn correlation_distance(student: Tensor<4>, target: Tensor<4>, zero: f64) -> Tensor<1> {
-    relation_kernel!(
-        &student,
-        kernel_relation(
-            student.into_dispatch(),
-            target.into_dispatch(),
-            Relation::Correlation { zero: zero as f32 }
-        )
-    );
+    #[cfg(feature = "flex")]
+    if fast(&student) {
+        return compare(student, target, Relation::Correlation { zero: zero as f32 });
+    }
     let [_, channels, ..] = student.dims();
     let [student, target] = [student, target.detach()].map(|map| {
         let products = gram_of_channels(map);
@@ -120,65 +104,62 @@ pub fn correlation_distance(student: Tensor<4>, target: Tensor<4>, zero: f64) ->
     mean_squares(student - target) * channels as f64
 }
 
-/// Mean over all pairs of channels of `(F_s − F_t)²`, `[batch]`, where `F` `[channels of f, channels of g]` are the
-/// [`products`] of the two maps `f` and `g` of a network, `[batch, channels, height, width]`. Both of a network have
-/// one size.
-///
-/// Differentiable in the student alone.
-pub fn fsp_distance(student: [Tensor<4>; 2], target: [Tensor<4>; 2]) -> Tensor<1> {
-    #[cfg(feature = "flex")]
-    if fast(&student[0]) {
-        return kernel_flow(student, target, Flow::Products);
-    }
-    let [student, target] =
-        [student, target.map(Tensor::detach)].map(|[from, to]| products(from, to));
-    mean_squares(student - target)
-}
-
-/// Mean over all pairs of entries of `(R_s − R_t)²`, `[batch]`, where `R[i, j] = exp(−(v_j − u_i)² / 8)` for the two
-/// vectors `u` and `v` of a network, `[batch, width]`.
-///
-/// Differentiable in the student alone.
-pub fn singular_vector_distance(student: [Tensor<2>; 2], target: [Tensor<2>; 2]) -> Tensor<1> {
-    #[cfg(feature = "flex")]
-    if fast(&student[0]) {
-        let as_maps = |vectors: Tensor<2>| {
-            let [batch, width] = vectors.dims();
-            vectors.reshape([batch, width, 1, 1])
-        };
-        return kernel_flow(
-            student.map(as_maps),
-            target.map(as_maps),
-            Flow::SingularVectors,
-        );
-    }
-    let [student, target] = [student, target.map(Tensor::detach)].map(|[from, to]| {
-        let difference = to.unsqueeze_dim::<3>(1) - from.unsqueeze_dim::<3>(2);
-        (difference.square() * -0.125).exp()
-    });
-    mean_squares(student - target)
-}
-
-#[cfg(feature = "flex")]
-fn kernel_flow(student: [Tensor<4>; 2], target: [Tensor<4>; 2], flow: Flow) -> Tensor<1> {
-    let [student, target] = [student, target].map(|maps| maps.map(Tensor::into_dispatch));
-    let ([from, to], [target_from, target_to]) = (student, target);
-    Tensor::from_dispatch(<burn::backend::Dispatch as RelationOps>::kernel_flow(
-        from,
-        to,
-        target_from,
-        target_to,
-        flow,
-    ))
-}
-
 /// Mean of the squares of each sample, `[batch]`. An axis at a time, so that sums stay in range; each is the last of
 /// a tensor that lies in order, as webgpu wants it.
-fn mean_squares(difference: Tensor<3>) -> Tensor<1> {
+pub(super) fn mean_squares(difference: Tensor<3>) -> Tensor<1> {
     let [batch, rows, columns] = difference.dims();
     let squares = difference.square().reshape([batch * rows, columns]);
     let rows = squares.mean_dim(1).reshape([batch, rows]);
     rows.mean_dim(1).reshape([batch])
+}
+
+#[cfg(feature = "flex")]
+fn compare(student: Tensor<4>, target: Tensor<4>, relation: Relation) -> Tensor<1> {
+    let maps = [student, target].map(Tensor::into_dispatch);
+    run(RelationDistance(relation), maps)
+}
+
+#[cfg(feature = "flex")]
+#[derive(Clone, Debug)]
+struct RelationDistance(Relation);
+
+#[cfg(feature = "flex")]
+impl Operation<2> for RelationDistance {
+    /// The maps, and what was computed on the way.
+    type Saved = ([FlexTensor; 2], Vec<f32>);
+
+    fn inputs(&self) -> [Input; 2] {
+        [Input::Map, Input::Constant]
+    }
+
+    fn forward(&self, maps: [FlexTensor; 2]) -> (FlexTensor, Self::Saved) {
+        let [student, target] = maps.clone().map(Map::new);
+        let images = Maps {
+            student: student.images(),
+            target: target.images(),
+        };
+        let (distance, saved) = kernel::distance(isa(), images, self.0);
+        let batch = distance.len();
+        (dense(distance, [batch]), (maps, saved))
+    }
+
+    fn backward(
+        &self,
+        (maps, saved): Self::Saved,
+        grad: FlexTensor,
+        _: [bool; 2],
+        _: &mut [Option<FlexTensor>; 2],
+    ) -> [Option<FlexTensor>; 2] {
+        let ([student, target], grad) = (maps.map(Map::new), Dense::new(grad));
+        let images = Maps {
+            student: student.images(),
+            target: target.images(),
+        };
+        let dx = build(images.student.size, |dx| {
+            kernel::grad(isa(), images, self.0, &saved, grad.values(), dx);
+        });
+        [Some(dx), None]
+    }
 }
 
 #[cfg(test)]

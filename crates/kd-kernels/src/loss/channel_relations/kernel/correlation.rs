@@ -4,8 +4,9 @@ use std::mem::MaybeUninit;
 
 use super::Maps;
 use crate::images::Size;
-use crate::loss::normalise_rows::{largest, sum};
-use crate::loss::products::{gram_of_channels, plus_transposed, runs};
+use crate::loss::gram_of_maps::kernel::{gram_of_channels, plus_transposed};
+use crate::loss::products::kernel::runs;
+use crate::loss::unit_rows::kernel::{largest, sum};
 use crate::simd::Simd;
 use crate::simd::scratch;
 use crate::simd::tile::{self, Panels, RUN, packed};

@@ -6,8 +6,8 @@ use std::mem::MaybeUninit;
 
 use super::Maps;
 use crate::images::{Images, Size};
-use crate::loss::normalise_rows::sum;
-use crate::loss::products::{pixels, runs};
+use crate::loss::products::kernel::{pixels, runs};
+use crate::loss::unit_rows::kernel::sum;
 use crate::simd::Simd;
 use crate::simd::scratch;
 use crate::simd::tile::{self, Panels, RUN, packed};
