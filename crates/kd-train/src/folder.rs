@@ -12,7 +12,8 @@ use crate::records::Record;
 const METRICS: &str = "metrics.jsonl";
 
 /// What a run writes beside its metrics and checkpoints.
-const WRITTEN: [&str; 4] = [
+const WRITTEN: [&str; 5] = [
+    "README.md",
     "recipe.toml",
     "student.safetensors",
     "summary.json",

@@ -19,13 +19,17 @@ Examples:
   kd train recipes/quickstart.toml --set teacher.weights=      (an empty value drops a key)
 
 The run folder gets recipe.toml as it was resolved, metrics.jsonl, student.safetensors,
-summary.json and report.html.")]
+summary.json, report.html and README.md.")]
 pub struct Arguments {
     /// The recipe, a TOML file.
     recipe: PathBuf,
     /// Override a key of the recipe; can be repeated.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     overrides: Vec<String>,
+    /// Epochs of every training that the recipe asks for: a teacher without weights, stages, the student. [default:
+    /// the recipe's]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    epochs: Option<u32>,
     #[command(flatten)]
     device: DeviceArgument,
     /// How many times to train, each with its own seed; the table shows mean and standard deviation.
@@ -48,7 +52,10 @@ pub struct Arguments {
 
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let recipe = Recipe::load(&arguments.recipe, &arguments.overrides)?;
+    let mut recipe = Recipe::load(&arguments.recipe, &arguments.overrides)?;
+    if let Some(epochs) = arguments.epochs {
+        recipe = recipe.with_epochs(epochs as usize)?;
+    }
     let selection = arguments.device.selection()?;
     let device = selection.open()?;
     let out = match &arguments.out {
@@ -75,7 +82,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     super::print(format_args!(
         "{}\n\n{}",
         table::results(&summary),
-        table::places(&out)
+        table::places(&out, &summary)
     ))
 }
 
