@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::ExitCode};
 use anyhow::Result;
 use clap::Args;
 
-use crate::RunArguments;
+use crate::{RunArguments, kd::Kd};
 
 /// Options of the job.
 #[derive(Args)]
@@ -20,7 +20,7 @@ pub struct Arguments {
     /// where they are downloaded to].
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// Epochs to train [default: the recipe's].
+    /// Epochs of every training: the student's, and the teacher's when it has no weights [default: the recipe's].
     #[arg(long, value_name = "N")]
     epochs: Option<usize>,
     /// Train on this many images only, the same share of each class.
@@ -41,6 +41,11 @@ pub struct Arguments {
 
 /// Runs the job.
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+    call(arguments)?.build_and_start()
+}
+
+/// The call of `kd` that does it.
+fn call(arguments: &Arguments) -> Result<Kd> {
     let (command, file) = match (arguments.small, arguments.study) {
         (true, true) => ("study", "recipes/studies/cifar100-small.toml"),
         (true, false) => ("train", "recipes/cifar100/small.toml"),
@@ -54,7 +59,12 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         kd.set_path("data.dir", folder)?;
     }
     if let Some(epochs) = arguments.epochs {
-        kd.set("train.epochs", epochs);
+        if arguments.study {
+            // All variants share the recipe's budget; its teacher has weights, or takes this budget.
+            kd.set("train.epochs", epochs);
+        } else {
+            kd.arguments(["--epochs", &epochs.to_string()]);
+        }
     }
     if let Some(limit) = arguments.train_limit {
         kd.set("data.train_limit", limit);
@@ -76,5 +86,33 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         kd.set("student.model", name);
     }
     kd.overrides(&arguments.run.overrides);
-    kd.build_and_start()
+    Ok(kd)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        arguments: Arguments,
+    }
+
+    fn called(line: &[&str]) -> String {
+        let line = Line::parse_from([&["cifar100"], line].concat());
+        call(&line.arguments).unwrap().line()
+    }
+
+    #[test]
+    fn epochs_count_for_every_training() {
+        let line = called(&["--epochs", "1", "--train-limit", "640"]);
+        assert!(line.contains(" --epochs 1"), "{line}");
+        assert!(line.contains("--set data.train_limit=640"), "{line}");
+        // A study has options of its own.
+        let line = called(&["--small", "--study", "--epochs", "1"]);
+        assert!(line.contains("--set train.epochs=1"), "{line}");
+    }
 }

@@ -81,6 +81,13 @@ impl Kd {
         self
     }
 
+    /// The arguments in one line.
+    #[cfg(test)]
+    pub fn line(&self) -> String {
+        let words = self.arguments.iter().map(|word| word.to_string_lossy());
+        words.collect::<Vec<_>>().join(" ")
+    }
+
     /// Builds `kd`; its path.
     fn build(&self) -> Result<PathBuf> {
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));

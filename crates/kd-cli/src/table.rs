@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use comfy_table::{CellAlignment, Table, presets::ASCII_MARKDOWN};
-use kd_train::{CacheSummary, Gain, NetworkSummary, Role, Score, Summary, study::Spread};
+use kd_train::{CacheSummary, Gain, NetworkSummary, Role, Score, Summary, stats::Spread};
 
 use crate::format::{bytes, count};
 
@@ -57,6 +57,13 @@ pub fn results(summary: &Summary) -> String {
         text.push_str("\n\n");
         text.push_str(&gain_line(gain));
     }
+    if let Some(verdict) = summary.verdict() {
+        text.push('\n');
+        text.push_str(&verdict.sentence());
+    }
+    for reason in summary.why() {
+        text.push_str(&format!("\n{}: {reason}", summary.why_word()));
+    }
     if let Some(cache) = &summary.cache {
         text.push('\n');
         text.push_str(&cache_line(cache));
@@ -64,11 +71,15 @@ pub fn results(summary: &Summary) -> String {
     text
 }
 
-/// Where the results are.
-pub fn places(folder: &Path) -> String {
+/// Where the results are, and whose weights the student's file holds.
+pub fn places(folder: &Path, summary: &Summary) -> String {
     let report = folder.join("report.html");
+    let student = summary.student.as_ref();
+    let student = student.map_or(String::new(), |student| {
+        format!("\nstudent     {}", student.sentence())
+    });
     format!(
-        "run folder  {}\nreport      {}",
+        "run folder  {}\nreport      {}{student}",
         folder.display(),
         report.display()
     )
@@ -159,6 +170,7 @@ mod tests {
             bytes: 320_000,
             adapter_parameters: 0,
             learned_from: Vec::new(),
+            validation: None,
             test: Scores {
                 list: vec![
                     Score::percent("top1", "top-1", top1),
@@ -193,6 +205,7 @@ mod tests {
             networks,
             gain,
             temperature: None,
+            student: None,
             cache: None,
         }
     }
@@ -220,6 +233,8 @@ mod tests {
             text.contains("+3.00 ± 0.00 points of test top-1 over 2 seeds"),
             "{text}"
         );
+        // The sentence of reports and studies.
+        assert!(text.contains("\nA difference is not shown"), "{text}");
         assert!(
             text.contains("78.0 K") && text.contains("1.25 (2.50)"),
             "{text}"
@@ -254,6 +269,6 @@ mod tests {
         let networks = vec![role(Role::Distilled, Some(1), 83.0)];
         let text = results(&summary(networks, None));
         assert!(text.contains("83.00") && !text.contains('±'), "{text}");
-        assert!(!text.contains("minus"), "{text}");
+        assert!(!text.contains("minus") && !text.contains("shown"), "{text}");
     }
 }

@@ -172,6 +172,26 @@ fn a_run_folder_that_cannot_be_written_is_named() {
 }
 
 #[test]
+fn a_study_and_a_recipe_are_told_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("tiny.toml"), TINY).unwrap();
+    let study = "recipe = \"tiny.toml\"\n[variants.kd]\n";
+    fs::write(folder.path().join("study.toml"), study).unwrap();
+    let train = finish(kd(folder.path(), &["train", "study.toml"]));
+    fails(
+        &train,
+        3,
+        &["study.toml: this is a study", "`kd study study.toml`"],
+    );
+    let study = finish(kd(folder.path(), &["study", "tiny.toml"]));
+    fails(
+        &study,
+        3,
+        &["tiny.toml: this is a recipe", "`kd train tiny.toml`"],
+    );
+}
+
+#[test]
 fn a_report_needs_a_run_folder() {
     let folder = tempfile::tempdir().unwrap();
     let finished = finish(kd(folder.path(), &["report", "."]));
@@ -215,6 +235,8 @@ fn lists_are_complete_and_name_their_details() {
         method.stdout
     );
     fails(&call(&["methods", "kdd"]), 3, &["kdd", "there are"]);
+    let typo = call(&["methods", "fitnett"]);
+    fails(&typo, 3, &["`fitnett`, did you mean `fitnet`?"]);
     let devices = call(&["devices"]);
     assert!(devices.stdout.contains("flex"), "{}", devices.stdout);
 }
@@ -225,6 +247,7 @@ fn a_run_writes_its_folder_and_plain_lines_to_a_pipe() {
     assert_eq!(finished.code, Some(0), "{}", finished.stderr);
     assert!(!finished.stderr.contains('\u{1b}'), "{}", finished.stderr);
     for part in [
+        "fashion_mnist_small: 10 classes; 64 training, 7 validation and 32 test samples; device flex, ",
         "student distilled, seed 1, epoch 1/1",
         "cross_entropy",
         "kd",
@@ -235,6 +258,7 @@ fn a_run_writes_its_folder_and_plain_lines_to_a_pipe() {
         "teacher (resnet8)",
         "student alone",
         "distilled minus alone",
+        "student.safetensors is the student distilled, seed 1",
         "runs/tiny",
     ] {
         assert!(finished.stdout.contains(part), "{}", finished.stdout);
@@ -252,6 +276,26 @@ fn a_run_writes_its_folder_and_plain_lines_to_a_pipe() {
     evaluate_student(folder.path());
     stops_when_asked(folder.path(), "-INT", 130);
     stops_when_asked(folder.path(), "-TERM", 143);
+    reports_an_unfinished_run(folder.path());
+}
+
+/// The run that was stopped has metrics.
+fn reports_an_unfinished_run(folder: &Path) {
+    let finished = finish(kd(folder, &["report", "runs/long-INT"]));
+    assert_eq!(finished.code, Some(0), "{}", finished.stderr);
+    assert!(
+        finished.stderr.contains("not finished"),
+        "{}",
+        finished.stderr
+    );
+    let page = fs::read_to_string(folder.join("runs/long-INT/report.html")).unwrap();
+    assert!(page.contains("This run is not finished"));
+    let eval = finish(kd(folder, &["eval", "runs/long-INT"]));
+    fails(
+        &eval,
+        3,
+        &["student.safetensors", "checkpoints", "--weights"],
+    );
 }
 
 /// The student of the run, through `kd eval`.
@@ -268,6 +312,28 @@ fn evaluate_student(folder: &Path) {
     let finished = finish(kd(folder, &arguments));
     assert_eq!(finished.code, Some(0), "{}", finished.stderr);
     assert!(finished.stdout.contains("top-1"), "{}", finished.stdout);
+
+    // The run folder knows all of it; the numbers are those of its summary.
+    let of_run = finish(kd(folder, &["eval", "runs/tiny"]));
+    assert_eq!(of_run.code, Some(0), "{}", of_run.stderr);
+    let says = "resnet8 on 32 test images of fashion_mnist_small";
+    assert!(of_run.stdout.contains(says), "{}", of_run.stdout);
+    let summary = fs::read_to_string(folder.join("runs/tiny/summary.json")).unwrap();
+    let summary: serde_json::Value = serde_json::from_str(&summary).unwrap();
+    let networks = summary["networks"].as_array().unwrap();
+    let distilled = networks.iter().find(|n| n["role"] == "distilled").unwrap();
+    let top1 = distilled["test"]["list"][0]["value"].as_f64().unwrap();
+    let shown = format!("{top1:.2} %");
+    assert!(of_run.stdout.contains(&shown), "{shown}: {}", of_run.stdout);
+    let teacher = "runs/tiny/checkpoints/teacher-seed1.safetensors";
+    let of_teacher = finish(kd(folder, &["eval", "runs/tiny", "--weights", teacher]));
+    assert_eq!(of_teacher.code, Some(0), "{}", of_teacher.stderr);
+    fails(
+        &finish(kd(folder, &["eval", "runs"])),
+        3,
+        &["runs", "holds no recipe.toml"],
+    );
+    fails(&finish(kd(folder, &["eval"])), 2, &["RUN"]);
 
     let mut of_another = arguments;
     of_another[2] = "resnet20";

@@ -1,13 +1,13 @@
 //! Measuring trained weights on a test split.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use kd_data::DataConfig;
 use kd_models::Network;
 
 use crate::task::{ImageClassification, Task, TaskSpec};
-use crate::{Error, Observer, Scores};
+use crate::{Error, Observer, Recipe, Scores};
 
 /// What `kd eval` measures.
 #[derive(Clone, Debug)]
@@ -20,6 +20,48 @@ pub struct EvalOptions {
     pub data: DataConfig,
     /// Images in a batch.
     pub batch: usize,
+}
+
+impl EvalOptions {
+    /// The student of a run folder, or other `weights` of its network, on the data that the run measured it
+    /// on: network, data, size and normalisation are those of its recipe.
+    ///
+    /// # Errors
+    /// [`Error::Format`] when the folder holds no run, or one that left no student yet; what [`Recipe::load`]
+    /// returns.
+    pub fn of_run(folder: &Path, weights: Option<&Path>) -> Result<Self, Error> {
+        let recipe = folder.join("recipe.toml");
+        let student = folder.join("student.safetensors");
+        let wrong = |path: &Path, problem: &str| Error::Format {
+            path: path.into(),
+            problem: problem.into(),
+        };
+        if !recipe.exists() {
+            return Err(wrong(
+                folder,
+                "holds no recipe.toml: name the folder of a run, which `kd train` makes, or give --model and \
+                 --weights",
+            ));
+        }
+        if weights.is_none() && !student.exists() {
+            return Err(wrong(
+                &student,
+                "there is no such file, because the run is not finished. The folder `checkpoints` beside it \
+                 has the best weights so far: name a file with --weights",
+            ));
+        }
+        let recipe = Recipe::load(&recipe, &[])?;
+        Ok(Self {
+            model: recipe.student.model,
+            weights: weights.map_or(student, Path::to_path_buf),
+            data: DataConfig {
+                // Of the training images none is read.
+                train_limit: None,
+                ..recipe.data
+            },
+            batch: recipe.train.batch,
+        })
+    }
 }
 
 /// What `kd eval` found.

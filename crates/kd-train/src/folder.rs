@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use self::metrics::Metrics;
 pub(crate) use self::progress::{FinishedTraining, Progress};
+use crate::cache::TeacherCache;
 use crate::recipe::{differences, resolved, without_free_keys};
 use crate::records::Record;
 use crate::{Error, Recipe, fault};
@@ -21,7 +22,13 @@ const RECIPE: &str = "recipe.toml";
 const CHECKPOINTS: &str = "checkpoints";
 
 /// What a run writes beside its metrics and checkpoints.
-const WRITTEN: [&str; 4] = [RECIPE, "student.safetensors", "summary.json", "report.html"];
+const WRITTEN: [&str; 5] = [
+    "README.md",
+    RECIPE,
+    "student.safetensors",
+    "summary.json",
+    "report.html",
+];
 
 /// A run's folder, which no other run writes into meanwhile.
 pub(crate) struct Folder {
@@ -154,6 +161,21 @@ impl Folder {
     /// What the run has done.
     pub(crate) fn progress(&self) -> &Progress {
         &self.progress
+    }
+
+    /// Notes what the teacher cache holds before the run asks it, or takes what it held before an interrupted run
+    /// asked it.
+    pub(crate) fn opened(&mut self, cache: &mut TeacherCache) -> Result<(), Error> {
+        match self.progress.cache {
+            Some(then) => {
+                cache.restore(then);
+                Ok(())
+            }
+            None => {
+                self.progress.cache = Some(cache.state());
+                self.progress.write(&self.path)
+            }
+        }
     }
 
     /// Notes that a training is finished.

@@ -7,7 +7,8 @@
 //! - [`check`]: what is wrong with a recipe, found before anything trains;
 //! - [`cache`]: the teacher's answers, kept so that it is asked once a view;
 //! - [`report::write`]: `report.html` from a run folder;
-//! - [`study`]: variants of a recipe with the same seeds, and which differences the seeds show.
+//! - [`study`]: variants of a recipe with the same seeds, side by side;
+//! - [`stats`]: whether a difference is one, by seeds and by test images.
 //!
 //! [`Learner`] and [`train`] are generic over [`kd_models::Backbone`], so a network of your own
 //! distils with the same loop as those of the registry.
@@ -34,10 +35,12 @@ mod run;
 mod score;
 mod source;
 mod state;
+pub mod stats;
 mod step;
 pub mod study;
 mod summary;
 pub mod task;
+mod teacher_check;
 mod teacher_softmax;
 mod train;
 
@@ -60,8 +63,8 @@ pub use source::{Batch, Source};
 pub use state::{LearnerState, TrainingState};
 pub use step::{Examples, TeacherFn};
 pub use summary::{
-    CacheSummary, DataSummary, Gain, Latency, NetworkSummary, Summary, TemperatureSample,
-    TemperatureSummary, Training,
+    CacheSummary, DataSummary, Gain, Latency, NetworkSummary, StudentFile, Summary,
+    TemperatureSample, TemperatureSummary, Training,
 };
 pub use task::{DataShape, ImageClassification, ImageNetwork, Task, TaskSpec};
 pub use train::{CheckpointSink, Student, Teachers, Trained, Training as TrainingJob, train};

@@ -26,7 +26,7 @@ pub enum Event<'a> {
     Step(&'a StepRecord),
     /// An epoch ended.
     Epoch(&'a EpochRecord),
-    /// A network is being measured on the test split.
+    /// A network is being measured: on the test split, or a teacher beforehand on the validation split.
     Measuring {
         /// Which network.
         role: &'a Role,

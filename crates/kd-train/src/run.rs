@@ -4,7 +4,9 @@ mod caching;
 mod continuation;
 mod evaluate;
 mod finished;
+mod readme;
 mod stages;
+mod teachers;
 mod trained;
 mod training;
 
@@ -15,9 +17,11 @@ use kd_models::Network;
 
 use self::evaluate::{Measured, measure, measure_ensemble, summarise_gain};
 use self::finished::Store;
+use self::trained::TrainedNetwork;
 use crate::check::check;
 use crate::folder::{self, Folder, Found, Progress};
-use crate::summary::Summary;
+use crate::report::words::count;
+use crate::summary::{DataSummary, StudentFile, Summary};
 use crate::task::{DataShape, ImageClassification, Task};
 use crate::{Error, Event, Observer, Recipe, report, teacher_softmax};
 
@@ -79,8 +83,8 @@ pub fn left_in(folder: &Path) -> Result<Left, Error> {
 }
 
 /// Runs a recipe on images and writes its folder: `recipe.toml` as resolved, `metrics.jsonl`,
-/// `student.safetensors` (the student as it is deployed), `summary.json`, `report.html`, and the best weights
-/// of every training under `checkpoints/`.
+/// `student.safetensors` (the student as it is deployed, of the first seed), `summary.json`, `report.html`, a
+/// `README.md` that says what is what, and the best weights of every training under `checkpoints/`.
 ///
 /// The validation split selects the epoch that is kept; the test split is read once, at the end.
 ///
@@ -163,6 +167,7 @@ fn fill<T: Task>(
         device,
         store: Store::new(options),
     };
+    observer.event(Event::Note(&begins(&task.summary(), options)));
     for warning in recipe.warnings() {
         observer.event(Event::Note(&warning));
     }
@@ -170,13 +175,21 @@ fn fill<T: Task>(
     let test = task.test(recipe.train.batch)?;
     let test = test.as_ref();
     let teacher = match &trained.teacher {
-        Some(teacher) => Some(measure(teacher, &context, test, None, observer)?),
+        Some(teacher) => Some(measure(
+            teacher,
+            trained.teacher_test.as_ref(),
+            &context,
+            test,
+            None,
+            observer,
+        )?),
         None => None,
     };
     let mut measured: Vec<Measured> = Vec::new();
     for student in &trained.students {
         measured.push(measure(
             student,
+            None,
             &context,
             test,
             teacher.as_ref(),
@@ -187,11 +200,7 @@ fn fill<T: Task>(
         let ensemble = measure_ensemble(&members, &context, test, teacher.as_ref(), observer)?;
         measured.push(ensemble);
     }
-    let last = recipe.last_role();
-    if let Some(student) = trained.students.iter().find(|s| s.role == last) {
-        let path = options.out.join("student.safetensors");
-        task.save(&student.network, &path, &[("recipe", recipe.name.clone())])?;
-    }
+    let student = keep_student(&trained.students, &context, &options.out)?;
     let predictions = teacher.as_ref().and_then(|t| t.predictions.as_ref());
     let temperature = match predictions {
         Some(predictions) => Some(teacher_softmax::summarise(predictions, task)?),
@@ -202,7 +211,7 @@ fn fill<T: Task>(
         name: recipe.name.clone(),
         version: env!("CARGO_PKG_VERSION").into(),
         device: options.device_name.clone(),
-        threads: std::thread::available_parallelism().map_or(1, usize::from),
+        threads: threads(),
         data: task.summary(),
         networks: teacher
             .into_iter()
@@ -211,12 +220,67 @@ fn fill<T: Task>(
             .collect(),
         gain,
         temperature,
+        student,
         cache: trained.cache,
     };
+    folder.text("README.md", &readme::text(&summary))?;
     folder.json("summary.json", &summary)?;
     report::write(&options.out)?;
     folder.complete()?;
     Ok(summary)
+}
+
+/// What a run works on, and with.
+fn begins(data: &DataSummary, options: &RunOptions) -> String {
+    let many = |number: usize, one: &str, more: &str| {
+        let word = if number == 1 { one } else { more };
+        format!("{} {word}", count(number as u64))
+    };
+    format!(
+        "{}: {}; {} training, {} validation and {} test samples; device {}, {}",
+        data.name,
+        many(data.classes.len(), "class", "classes"),
+        count(data.train as u64),
+        count(data.validation as u64),
+        count(data.test as u64),
+        options.device_name,
+        many(threads(), "CPU thread", "CPU threads"),
+    )
+}
+
+/// Threads that compute on the CPU: those that `RAYON_NUM_THREADS` asks for, else the machine's.
+fn threads() -> usize {
+    let asked = std::env::var("RAYON_NUM_THREADS").ok();
+    let asked = asked.and_then(|text| text.parse().ok());
+    let asked = asked.filter(|threads| *threads > 0);
+    asked.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
+}
+
+/// Writes the last network of the first seed as the student of the run.
+fn keep_student<T: Task>(
+    students: &[TrainedNetwork<T::Network>],
+    context: &RunContext<T>,
+    out: &Path,
+) -> Result<Option<StudentFile>, Error> {
+    let last = context.recipe.last_role();
+    let lasts = || students.iter().filter(|s| s.role == last);
+    let Some((student, seed)) = lasts().find_map(|s| Some((s, s.seed?))) else {
+        return Ok(None);
+    };
+    let file = "student.safetensors";
+    let metadata = [
+        ("recipe", context.recipe.name.clone()),
+        ("seed", seed.to_string()),
+    ];
+    context
+        .task
+        .save(&student.network, &out.join(file), &metadata)?;
+    Ok(Some(StudentFile {
+        file: file.into(),
+        role: last.clone(),
+        seed,
+        seeds: lasts().count(),
+    }))
 }
 
 /// What all trainings of a run share.

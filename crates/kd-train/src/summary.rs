@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::stats::{Pair, Verdict};
 use crate::{Role, Score, Scores, Unit};
 
 /// The result of a run.
@@ -26,6 +27,9 @@ pub struct Summary {
     pub gain: Option<Gain>,
     /// What a temperature does to the teacher's softmax on a few test images.
     pub temperature: Option<TemperatureSummary>,
+    /// Whose weights `student.safetensors` holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub student: Option<StudentFile>,
     /// What the teacher cache gave; none without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<CacheSummary>,
@@ -40,6 +44,15 @@ impl Summary {
         let mut value = serde_json::from_str(text)?;
         crate::older::summary(&mut value);
         serde_json::from_value(value)
+    }
+
+    /// Whether the distilled student is better than the student alone, by networks of the same seed; none when
+    /// no seed has both.
+    pub fn verdict(&self) -> Option<Verdict> {
+        let of = |role: Role| -> Vec<&NetworkSummary> {
+            self.networks.iter().filter(|n| n.role == role).collect()
+        };
+        verdict(&of(Role::Distilled), &of(Role::Baseline), self.data.test)
     }
 
     /// The first test score of every network of a role, a value a seed.
@@ -66,6 +79,37 @@ impl Summary {
         }
         networks
     }
+}
+
+/// Whether networks are better than others of the same seeds on so many test images; none when there is no
+/// such seed. A network is not compared with itself.
+pub(crate) fn verdict(
+    ours: &[&NetworkSummary],
+    theirs: &[&NetworkSummary],
+    images: usize,
+) -> Option<Verdict> {
+    let pairs = pairs(ours, theirs);
+    let score = ours.iter().find_map(|our| our.test.first())?;
+    Verdict::of(
+        &pairs,
+        score.better,
+        score.unit,
+        images,
+        score.key == "top1",
+    )
+}
+
+/// The first test scores of networks that have the same seed.
+pub(crate) fn pairs(ours: &[&NetworkSummary], theirs: &[&NetworkSummary]) -> Vec<Pair> {
+    let pair = |our: &&NetworkSummary| {
+        let other = theirs.iter().find(|other| other.seed == our.seed)?;
+        let (new, old) = (our.test.first()?, other.test.first()?);
+        (!std::ptr::eq(*our, *other)).then_some(Pair {
+            new: new.value,
+            old: old.value,
+        })
+    };
+    ours.iter().filter_map(pair).collect()
 }
 
 /// The data of a run.
@@ -106,6 +150,9 @@ pub struct NetworkSummary {
     /// Who it learned from beside its labels: `teacher`, stages and peers by name.
     #[serde(default)]
     pub learned_from: Vec<String>,
+    /// The first score on the validation split: of the epoch that was kept, or of a teacher that was loaded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation: Option<Score>,
     /// The test split.
     pub test: Scores,
     /// Share of test images where it predicts the teacher's class, in percent.
@@ -116,6 +163,39 @@ pub struct NetworkSummary {
     pub images_per_second: f64,
     /// How it was trained; none for a teacher that was loaded.
     pub training: Option<Training>,
+}
+
+/// The network that a run leaves to be used.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StudentFile {
+    /// Its file in the run folder.
+    pub file: String,
+    /// Which network it is.
+    pub role: Role,
+    /// The seed of its training.
+    pub seed: u64,
+    /// How many seeds were trained.
+    pub seeds: usize,
+}
+
+impl StudentFile {
+    /// Whose weights they are, and why: `student.safetensors is the student distilled, seed 1`.
+    pub fn sentence(&self) -> String {
+        let Self {
+            file,
+            role,
+            seed,
+            seeds,
+        } = self;
+        let who = role.title();
+        match seeds {
+            0 | 1 => format!("{file} is the {who}, seed {seed}"),
+            seeds => format!(
+                "{file} is the {who}, seed {seed}: the recipe's own of {seeds} seeds, because to take the best \
+                 one would select it by the test split; checkpoints/ has the others"
+            ),
+        }
+    }
 }
 
 /// Latency of one image.

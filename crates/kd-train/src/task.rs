@@ -36,8 +36,9 @@ pub trait TaskSpec {
     /// taken from it.
     fn example(&self, samples: usize, device: &Device) -> Self::Input;
 
-    /// Builds the network of a name. Its values are drawn now, by [`kd_core::draw`] where runs are to
-    /// repeat each other.
+    /// Builds the network of a name. A run seeds what draws its values: [`kd_core::draw`], whose values are the
+    /// same on every device, and the device itself ([`Device::seed`]), which burn's own initialisers draw from.
+    /// Outside a run, call these two.
     ///
     /// # Errors
     /// When there is no such network.

@@ -454,6 +454,27 @@ fn a_distillation_of_weight_zero_is_told() {
 }
 
 #[test]
+fn epochs_of_the_command_line_count_for_every_training() {
+    let budgets = [
+        "teacher.train={ epochs = 240, lr.peak = 0.1 }",
+        "stages.first={ model = \"resnet8\", train = { epochs = 9, lr.peak = 0.1 } }",
+    ];
+    let given: Vec<&str> = budgets.into_iter().chain(["teacher.weights="]).collect();
+    let recipe = load(GOOD, &given).unwrap().with_epochs(1).unwrap();
+    assert_eq!(recipe.teacher_plan().unwrap().train.epochs, 1);
+    assert!(recipe.plans().iter().all(|plan| plan.train.epochs == 1));
+    // A teacher with weights is not trained.
+    let loaded = load(GOOD, &budgets).unwrap().with_epochs(1).unwrap();
+    assert_eq!(loaded.teacher.unwrap().train.unwrap().epochs, 240);
+    // What does not go with it is refused by its key.
+    let refused = load(GOOD, &["train.lr.warmup_epochs=2"])
+        .unwrap()
+        .with_epochs(1);
+    let message = refused.unwrap_err().to_string();
+    assert!(message.contains("train.lr.warmup_epochs = 2"), "{message}");
+}
+
+#[test]
 fn a_missing_recipe_is_named() {
     let error = Recipe::load(Path::new("nowhere.toml"), &[]).unwrap_err();
     assert!(error.to_string().contains("nowhere.toml"));

@@ -140,6 +140,17 @@ fn a_run_leaves_a_folder_that_explains_itself() {
     let report = std::fs::read_to_string(out.join("report.html")).unwrap();
     assert!(report.contains("</html>") && report.contains("tiny"));
 
+    // Of several seeds the file says whose it is.
+    let student = summary.student.as_ref().unwrap();
+    assert_eq!(
+        (&student.role, student.seed, student.seeds),
+        (&Role::Distilled, 1, 2)
+    );
+    let readme = std::fs::read_to_string(out.join("README.md")).unwrap();
+    let says = "student.safetensors is the student distilled, seed 1: the recipe's own of 2 seeds";
+    assert!(readme.contains(says), "{readme}");
+    assert!(report.replace("&#x27;", "'").contains(says));
+
     // The student alone, without adapters, is what a user takes away.
     let config = NetworkConfig::new("resnet8", 10, 1);
     Network::from_file(&config, out.join("student.safetensors"), &Device::flex()).unwrap();
@@ -409,6 +420,99 @@ fn patience_ends_a_training_that_does_not_improve() {
     let training = summary.networks[1].training.as_ref().unwrap();
     assert!(training.epochs < 40, "{training:?}");
     assert_eq!(training.epochs, training.best_epoch + 1);
+}
+
+/// Every line that a run tells, with the trainings that begin.
+#[derive(Default)]
+struct Told(Vec<String>);
+
+impl Observer for Told {
+    fn event(&mut self, event: Event<'_>) {
+        match event {
+            Event::Note(text) => self.0.push(text.into()),
+            Event::Started { role, .. } => self.0.push(format!("begins: {role}")),
+            Event::Measuring { role, .. } => self.0.push(format!("measures: {role}")),
+            _ => {}
+        }
+    }
+}
+
+impl Told {
+    fn place(&self, part: &str) -> usize {
+        let place = self.0.iter().position(|line| line.contains(part));
+        place.unwrap_or_else(|| panic!("{part} is not in {:#?}", self.0))
+    }
+
+    fn times(&self, part: &str) -> usize {
+        self.0.iter().filter(|line| line.contains(part)).count()
+    }
+}
+
+/// A teacher of weights that were never trained is named before a student learns from it.
+#[test]
+fn a_bad_teacher_is_told_before_the_first_step() {
+    let folder = tempfile::tempdir().unwrap();
+    let weights = folder.path().join("untrained.safetensors");
+    let config = NetworkConfig::new("resnet8", 10, 1);
+    let network = Network::new(&config, &Device::flex()).unwrap();
+    network.save(&weights, &[]).unwrap();
+    let weights = format!("teacher.weights={}", weights.display());
+    let overrides = [
+        "teacher.train=",
+        &weights,
+        "data.validation=0.3",
+        "train.epochs=1",
+    ];
+    let mut told = Told::default();
+    let out = folder.path().join("run");
+    let summary = start(&overrides, &out, &mut told).unwrap();
+    let has = told.place("the teacher has ");
+    let warned = told.place("near chance (10.00 % with 10 classes)");
+    assert!(
+        has < warned && warned < told.place("begins: alone"),
+        "{told:#?}",
+        told = told.0
+    );
+    // Two seeds are warned of it once.
+    assert_eq!(told.times("near chance"), 1);
+    let teacher = &summary.networks[0];
+    let validation = teacher.validation.as_ref().unwrap();
+    assert!(told.0[has].contains(&validation.show(validation.value)));
+    assert!(told.0[has].contains("validation top-1"));
+    assert!(!summary.why().is_empty());
+    let report = std::fs::read_to_string(out.join("report.html")).unwrap();
+    assert!(report.contains(":</strong> the teacher has "));
+
+    // Without a validation split the test split says it.
+    let mut told = Told::default();
+    let overrides = [&overrides[..2], &["data.validation=0", "train.epochs=1"]].concat();
+    let summary = start(&overrides, &folder.path().join("test"), &mut told).unwrap();
+    let test = summary.networks[0].test.list[0].clone();
+    let line = format!("the teacher has {} test top-1", test.show(test.value));
+    assert!(told.place(&line) < told.place("begins: alone"));
+}
+
+/// What the teacher's training has measured is known, also when an earlier run did it.
+#[test]
+fn a_teacher_that_was_validated_is_not_measured_again() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["first", "again"] {
+        let mut told = Told::default();
+        let overrides = ["data.validation=0.3", "train.epochs=1"];
+        let summary = start(&overrides, &folder.path().join(name), &mut told).unwrap();
+        let teacher = &summary.networks[0];
+        let known = teacher.training.as_ref().unwrap().best_validation;
+        assert_eq!(teacher.validation.as_ref().map(|score| score.value), known);
+        let has = told.place("the teacher has ");
+        let after = told.place(if name == "first" {
+            "begins: alone"
+        } else {
+            "measures: alone"
+        });
+        assert!(has < after, "{:#?}", told.0);
+        // On the test split, at the end.
+        assert_eq!(told.times("measures: teacher"), 1, "{:#?}", told.0);
+    }
 }
 
 /// An untrained student would be measured and reported.

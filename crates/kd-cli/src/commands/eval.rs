@@ -1,6 +1,6 @@
 //! `kd eval`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
@@ -14,28 +14,36 @@ use crate::{interrupt::Interrupt, progress::Watch};
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
+  kd eval runs/quickstart                          the student of a run, on the data of its recipe
+  kd eval runs/quickstart --weights runs/quickstart/checkpoints/distilled-seed2.safetensors
   kd eval --model resnet8 --weights runs/quickstart/student.safetensors --data fashion_mnist_small
   kd eval --model resnet20_a --weights cifar10_resnet20.th --data cifar10 --data-dir ~/data \\
-          --normalize imagenet")]
+          --normalize imagenet
+
+A run's recipe says network, data, size and normalisation; an option says otherwise.")]
 pub struct Arguments {
-    /// Name of the network (`kd models` lists them).
+    /// Folder of a run, whose student is measured.
+    #[arg(value_name = "RUN", required_unless_present_all = ["model", "weights"])]
+    run: Option<PathBuf>,
+    /// Name of the network (`kd models` lists them) [default: the run's student].
     #[arg(long, value_name = "NAME")]
-    model: String,
-    /// Its weights: .safetensors, .pth, .pt or .th.
+    model: Option<String>,
+    /// Its weights: .safetensors, .pth, .pt or .th [default: the run's student].
     #[arg(long, value_name = "FILE")]
-    weights: PathBuf,
-    /// Name of the data set.
-    #[arg(long, value_name = "NAME", default_value = "fashion_mnist_small")]
-    data: String,
-    /// Folder of the data set [default: the environment's KD_DATA, or data].
+    weights: Option<PathBuf>,
+    /// Name of the data set [default: the run's, else fashion_mnist_small].
+    #[arg(long, value_name = "NAME")]
+    data: Option<String>,
+    /// Folder of the data set [default: the run's, else the environment's KD_DATA, or data].
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// Height and width that the images of an image folder are resized to.
+    /// Height and width that the images of an image folder are resized to [default: the run's].
     #[arg(long, value_name = "PIXELS")]
     size: Option<usize>,
-    /// Mean and standard deviation that the network was trained with.
-    #[arg(long, value_enum, default_value = "dataset")]
-    normalize: Statistics,
+    /// Mean and standard deviation that the network was trained with [default: the run's, else the data
+    /// set's].
+    #[arg(long, value_enum)]
+    normalize: Option<Statistics>,
     /// Images in a batch.
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=65536))]
     batch: u32,
@@ -58,21 +66,7 @@ enum Statistics {
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> Result<()> {
     let device = arguments.device.selection()?.open()?;
-    let options = EvalOptions {
-        model: arguments.model.clone(),
-        weights: arguments.weights.clone(),
-        data: DataConfig {
-            name: arguments.data.clone(),
-            dir: arguments.data_dir.clone(),
-            size: arguments.size,
-            normalize: match arguments.normalize {
-                Statistics::Dataset => Normalize::Dataset,
-                Statistics::Imagenet => Normalize::Imagenet,
-            },
-            ..DataConfig::default()
-        },
-        batch: arguments.batch as usize,
-    };
+    let options = options(arguments)?;
     // Nothing is half written when Ctrl-C ends this, so there is nothing to wait for.
     let mut watch = Watch::new(arguments.quiet, Interrupt::default());
     let evaluated = evaluate(&options, &device, &mut watch)?;
@@ -83,6 +77,44 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         .collect();
     super::print(format_args!(
         "{} on {} test images of {}\n{scores}  {:13}  sha256 {}",
-        arguments.model, evaluated.images, arguments.data, "data", evaluated.data_sha256
+        options.model, evaluated.images, options.data.name, "data", evaluated.data_sha256
     ))
+}
+
+/// What is known of the weights, by the run's folder, and what the options say instead.
+fn options(arguments: &Arguments) -> Result<EvalOptions> {
+    let weights = arguments.weights.as_deref();
+    let mut options = match (&arguments.run, weights) {
+        (Some(run), weights) => EvalOptions::of_run(run, weights)?,
+        (None, weights) => EvalOptions {
+            model: String::new(),
+            weights: weights.unwrap_or(Path::new("")).into(),
+            data: DataConfig::default(),
+            batch: 0,
+        },
+    };
+    options.batch = arguments.batch as usize;
+    if let Some(model) = &arguments.model {
+        options.model.clone_from(model);
+    }
+    let data = &mut options.data;
+    if let Some(name) = arguments.data.as_ref().filter(|name| **name != data.name) {
+        // Other data have nothing of the run's.
+        *data = DataConfig {
+            name: name.clone(),
+            ..DataConfig::default()
+        };
+    }
+    if let Some(folder) = &arguments.data_dir {
+        data.dir = Some(folder.clone());
+    }
+    if let Some(size) = arguments.size {
+        data.size = Some(size);
+    }
+    match arguments.normalize {
+        None => {}
+        Some(Statistics::Dataset) => data.normalize = Normalize::Dataset,
+        Some(Statistics::Imagenet) => data.normalize = Normalize::Imagenet,
+    }
+    Ok(options)
 }

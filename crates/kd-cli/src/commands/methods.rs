@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use clap::Args;
-use kd_core::{MethodInfo, terms::methods};
+use kd_core::{MethodInfo, nearest_name, terms::methods};
 
 use crate::{failure::BadInput, table};
 
@@ -44,7 +44,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         Some(method) => super::print(in_full(method).trim_end()),
         None => {
             let names: Vec<_> = all.iter().map(|m| m.name).collect();
-            let message = format!("no method `{name}`; there are {}", names.join(", "));
+            let meant = nearest_name(name, names.iter().copied());
+            let hint = meant.map_or(String::new(), |meant| format!(", did you mean `{meant}`?"));
+            let message = format!("no method `{name}`{hint}; there are {}", names.join(", "));
             Err(BadInput(message).into())
         }
     }

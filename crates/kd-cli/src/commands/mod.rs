@@ -15,7 +15,7 @@ use std::io::{self, Write};
 
 use anyhow::{Context, Result};
 use clap::Args;
-use kd_core::TermConfig;
+use kd_core::{TermConfig, nearest_name};
 
 use crate::device::{self, Selection};
 use crate::failure::BadInput;
@@ -41,8 +41,10 @@ fn losses_with(text: &str) -> Result<Vec<&'static str>> {
     let all = TermConfig::NAMES;
     let names: Vec<_> = all.iter().copied().filter(|n| n.contains(text)).collect();
     if names.is_empty() {
+        let meant = nearest_name(text, all.iter().copied());
+        let hint = meant.map_or(String::new(), |meant| format!(", did you mean `{meant}`?"));
         let all = all.join(", ");
-        return Err(BadInput(format!("no loss contains `{text}`; there are {all}")).into());
+        return Err(BadInput(format!("no loss contains `{text}`{hint}; there are {all}")).into());
     }
     Ok(names)
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 
-/// Write report.html of a run folder again
+/// Write report.html of a run folder, finished or not
 #[derive(Args)]
 #[command(after_help = "Example:\n  kd report runs/quickstart")]
 pub struct Arguments {
@@ -17,5 +17,10 @@ pub struct Arguments {
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> Result<()> {
     let report = kd_train::report::write(&arguments.folder)?;
+    if !arguments.folder.join("summary.json").exists() {
+        eprintln!(
+            "this run is not finished: there is no summary.json, so the report shows its metrics so far"
+        );
+    }
     super::print(report.display())
 }

@@ -21,7 +21,7 @@ Examples:
   kd train --resume runs/three                                 (after an interruption)
 
 The run folder gets recipe.toml as it was resolved, metrics.jsonl, student.safetensors,
-summary.json and report.html.
+summary.json, report.html and README.md.
 
 A run that was interrupted goes on by the same command, or by --resume with its folder. It ends as
 if it had never stopped, to the last bit.")]
@@ -32,6 +32,10 @@ pub struct Arguments {
     /// Override a key of the recipe; can be repeated.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     overrides: Vec<String>,
+    /// Epochs of every training that the recipe asks for: a teacher without weights, stages, the student. [default:
+    /// the recipe's]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    epochs: Option<u32>,
     #[command(flatten)]
     device: DeviceArgument,
     /// How many times to train, each with its own seed; the table shows mean and standard deviation
@@ -64,11 +68,14 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         Some(folder) => Some(interrupted(folder)?),
         None => None,
     };
-    let recipe = match (&arguments.recipe, &arguments.resume) {
+    let mut recipe = match (&arguments.recipe, &arguments.resume) {
         (Some(path), _) => Recipe::load(path, &arguments.overrides)?,
         (None, Some(folder)) => Recipe::load(&folder.join("recipe.toml"), &arguments.overrides)?,
         (None, None) => return Err(BadInput("name a recipe, or a run to go on with".into()).into()),
     };
+    if let Some(epochs) = arguments.epochs {
+        recipe = recipe.with_epochs(epochs as usize)?;
+    }
     let mut seeds = arguments.seeds.unwrap_or(1) as usize;
     if let Some(left) = left {
         match left {
@@ -115,7 +122,7 @@ fn print(summary: &Summary, out: &Path) -> Result<()> {
     super::print(format_args!(
         "{}\n\n{}",
         table::results(summary),
-        table::places(out)
+        table::places(out, summary)
     ))
 }
 

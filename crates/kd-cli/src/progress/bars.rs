@@ -1,11 +1,12 @@
 //! Bars with the time left and the live components of the loss, for terminals.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use kd_data::Progress;
 use kd_train::Event;
 
+use super::expected::Expected;
 use super::line;
 
 /// A bar for what goes on now; finished work stays above it as lines.
@@ -17,6 +18,7 @@ pub struct Bars {
     /// Validation accuracy of the last epoch, to stay visible.
     validation: String,
     epochs: usize,
+    expected: Expected,
 }
 
 /// What a bar is about.
@@ -51,12 +53,16 @@ impl Bars {
                     *steps_per_epoch,
                 ));
                 self.epochs = *epochs;
+                self.expected.begin(epochs * steps_per_epoch);
                 self.validation.clear();
                 let bar = ProgressBar::new((epochs * steps_per_epoch) as u64);
                 let template = "{bar:20} {percent:>3} % eta {eta}, {prefix}\n  {wide_msg}";
                 self.open(About::Training, bar, template);
             }
             Event::Step(record) => {
+                if let Some(text) = self.expected.after(record.step, Instant::now()) {
+                    self.say(&text);
+                }
                 if let Some(bar) = &self.bar {
                     let epoch = format!("epoch {}/{}", record.epoch, self.epochs);
                     bar.set_prefix(format!("{epoch}{}", self.validation));

@@ -1,6 +1,7 @@
 //! Watching a run: bars on a terminal, plain lines elsewhere, or nothing.
 
 mod bars;
+mod expected;
 mod line;
 mod plain;
 

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use kd_train::Event;
 
+use super::expected::Expected;
 use super::line;
 
 /// Time between two lines within an epoch.
@@ -15,6 +16,7 @@ pub struct Plain {
     epochs: usize,
     steps_per_epoch: usize,
     last: Option<Instant>,
+    expected: Expected,
 }
 
 impl Plain {
@@ -38,9 +40,13 @@ impl Plain {
                 steps_per_epoch,
             } => {
                 (self.epochs, self.steps_per_epoch) = (*epochs, *steps_per_epoch);
+                self.expected.begin(epochs * steps_per_epoch);
                 line::started(role, *seed, model, *epochs, *steps_per_epoch)
             }
             Event::Step(record) => {
+                if let Some(text) = self.expected.after(record.step, Instant::now()) {
+                    return Some(text);
+                }
                 self.pause_over().then_some(())?;
                 let in_epoch = record.step % self.steps_per_epoch.max(1) + 1;
                 format!(

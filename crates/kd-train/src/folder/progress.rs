@@ -19,6 +19,9 @@ pub(crate) struct Progress {
     pub device: String,
     /// Seeds that it trains.
     pub seeds: usize,
+    /// What the teacher cache held when the run began to ask it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<CacheState>,
     /// Finished trainings, in their order.
     pub finished: Vec<FinishedTraining>,
 }
@@ -40,6 +43,7 @@ impl Progress {
             version: env!("CARGO_PKG_VERSION").into(),
             device: device.into(),
             seeds,
+            cache: None,
             finished: Vec::new(),
         }
     }

@@ -219,6 +219,24 @@ impl Recipe {
         Ok(recipe)
     }
 
+    /// The recipe with another number of epochs in every budget: its own, the teacher's, and those of stages. A
+    /// teacher with weights is not trained, and keeps its own.
+    ///
+    /// # Errors
+    /// [`Error::Recipe`] that names the key which does not go with so few epochs, such as a longer warm-up.
+    pub fn with_epochs(mut self, epochs: usize) -> Result<Self, Error> {
+        self.train.epochs = epochs;
+        let teacher = self.teacher.iter_mut().filter(|t| t.weights.is_none());
+        let teacher = teacher.filter_map(|t| t.train.as_mut());
+        let stages = self.stages.values_mut().filter_map(|s| s.train.as_mut());
+        for budget in teacher.chain(stages) {
+            budget.epochs = epochs;
+        }
+        let checked = self.validate();
+        checked.map_err(|problem| Error::Recipe(format!("--epochs {epochs}: {problem}")))?;
+        Ok(self)
+    }
+
     /// The recipe with every key written out.
     ///
     /// # Errors

@@ -22,6 +22,14 @@ pub(super) fn load(path: &Path, overrides: &[String]) -> Result<Recipe, Error> {
         path: path.into(),
         source,
     })?;
+    if let Ok(table) = text.parse::<Table>()
+        && table.contains_key("variants")
+    {
+        return Err(Error::Recipe(format!(
+            "{}: this is a study, not a recipe: run it with `kd study {0}`",
+            path.display()
+        )));
+    }
     // The file alone must parse too when nothing is overridden: only then do errors have lines.
     if overrides.is_empty() {
         toml::from_str::<Recipe>(&text).map_err(|e| in_file(path, &text, &e))?;

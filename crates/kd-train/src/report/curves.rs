@@ -2,147 +2,130 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use plotters::style::RGBColor;
-
 use crate::Role;
 use crate::error::Error;
 use crate::records::EpochRecord;
 use crate::summary::Summary;
 
+use super::axis::Scale;
 use super::downsample::Line;
-use super::plots::{Axes, Figure, PALETTE, Scale, figure};
+use super::moments::{Moment, Over, moments, rates};
+use super::palette::Pens;
+use super::plots::{Axes, Figure, figure};
 use super::read::History;
+use super::seeds::{Points, over_seeds};
 use super::table::title;
 use super::words::spread;
 
 type Trainings = BTreeMap<(Role, u64), History>;
 
-/// What one moment of a training logged, from a step or, where no steps were logged, an epoch.
-struct Moment {
-    step: usize,
-    loss: f64,
-    /// Value and, for steps, weight.
-    components: Vec<(String, f64, Option<f64>)>,
-    lr: f64,
-    gradient_norm: Option<f64>,
-    /// Norms of the components' gradients, where they were measured.
-    component_norms: Vec<(String, f64)>,
-    images_per_second: f64,
-}
-
-pub(super) fn figures(summary: &Summary, trainings: &Trainings) -> Result<Vec<Figure>, Error> {
+pub(super) fn figures(
+    summary: Option<&Summary>,
+    trainings: &Trainings,
+) -> Result<Vec<Figure>, Error> {
+    let over = Over::of(trainings.values());
+    let mut of_roles: BTreeMap<&Role, Vec<&History>> = BTreeMap::new();
+    for ((role, _), history) in trainings {
+        of_roles.entry(role).or_default().push(history);
+    }
+    let runs: BTreeMap<&Role, Vec<Vec<Moment>>> = of_roles
+        .iter()
+        .map(|(role, seeds)| {
+            let seeds = seeds.iter().map(|history| moments(history, over));
+            (*role, seeds.collect())
+        })
+        .collect();
+    let components = names(runs.values().flatten().flatten());
     let curves = Curves {
-        moments: trainings
-            .iter()
-            .map(|((role, _), history)| (role.clone(), moments(history)))
-            .collect(),
-        pens: Pens::new(trainings),
+        pens: Pens::new(of_roles.keys().copied(), components.clone()),
+        of_roles,
+        runs,
+        over,
     };
-    let mut all = validation(summary, trainings, &curves.pens)?;
-    all.push(curves.plot("Loss, weighted sum", wide("loss"), |m| Some(m.loss))?);
-    let networks: BTreeSet<&Role> = trainings.keys().map(|(role, _)| role).collect();
-    for role in networks {
+    let mut all = curves.validation(summary)?;
+    all.push(curves.plot("Loss, weighted sum", curves.wide("loss"), |m| Some(m.loss))?);
+    for role in curves.runs.keys() {
         all.push(curves.contributions(role)?);
         all.push(curves.component_norms(role)?);
     }
-    for name in curves.component_names() {
+    for name in &components {
         let heading = format!("Component {name}, before weighting");
-        all.push(curves.plot(&heading, wide("value"), |m| {
-            m.components.iter().find(|c| c.0 == name).map(|c| c.1)
+        all.push(curves.plot(&heading, curves.wide("value"), |m| {
+            m.components.iter().find(|c| c.0 == *name).map(|c| c.1)
         })?);
     }
-    let rate = |m: &Moment| Some(m.lr);
-    all.push(curves.plot("Learning rate", wide("learning rate"), rate)?);
+    all.push(curves.rate()?);
     let norm = |m: &Moment| m.gradient_norm;
-    all.push(curves.plot("Gradient norm, before clipping", wide("norm"), norm)?);
+    all.push(curves.plot("Gradient norm, before clipping", curves.wide("norm"), norm)?);
     let speed = |m: &Moment| Some(m.images_per_second);
     let axes = Axes {
         scale: Scale::FromZero,
-        ..wide("images / s")
+        ..curves.wide("images / s")
     };
     all.push(curves.plot("Training speed", axes, speed)?);
     Ok(all.into_iter().flatten().collect())
 }
 
-/// Values that may span decades, over optimiser steps.
-fn wide(y: impl Into<String>) -> Axes {
-    Axes {
-        x: "step",
-        y: y.into(),
-        scale: Scale::Wide,
-    }
-}
-
-fn by_epoch(y: String) -> Axes {
-    Axes {
-        x: "epoch",
-        y,
-        scale: Scale::Linear,
-    }
-}
-
-struct Curves {
-    moments: Vec<(Role, Vec<Moment>)>,
+struct Curves<'a> {
+    /// The trainings of each network, a seed after the other.
+    of_roles: BTreeMap<&'a Role, Vec<&'a History>>,
+    runs: BTreeMap<&'a Role, Vec<Vec<Moment>>>,
     pens: Pens,
+    over: Over,
 }
 
-/// A colour for every network of a run.
-struct Pens {
-    /// Networks beside teacher, student alone and student distilled.
-    others: Vec<Role>,
-}
-
-impl Pens {
-    fn new(trainings: &Trainings) -> Self {
-        let usual = [Role::Teacher, Role::Baseline, Role::Distilled];
-        let mut others: Vec<Role> = trainings.keys().map(|(role, _)| role.clone()).collect();
-        others.dedup();
-        others.retain(|role| !usual.contains(role));
-        Self { others }
+impl Curves<'_> {
+    /// Values that may span decades.
+    fn wide(&self, y: &str) -> Axes {
+        Axes {
+            x: self.over.label(),
+            y: y.into(),
+            scale: Scale::Wide,
+        }
     }
 
-    fn line(&self, role: &Role, points: Vec<(f64, f64)>) -> Line {
+    /// The seeds of a network as one line.
+    fn line(&self, role: &Role, seeds: &[Points]) -> Line {
+        let (points, band) = over_seeds(seeds);
+        let several = seeds.iter().filter(|points| !points.is_empty()).count();
         Line {
-            name: title(role),
-            color: self.color(role),
+            name: match several {
+                0 | 1 => title(role),
+                several => format!("{}, {several} seeds", title(role)),
+            },
+            color: self.pens.network(role),
             dashed: false,
             points,
+            band,
         }
     }
 
-    fn color(&self, role: &Role) -> RGBColor {
-        match role {
-            Role::Distilled => PALETTE[0],
-            Role::Baseline => PALETTE[1],
-            Role::Teacher => PALETTE[6],
-            other => {
-                let place = self.others.iter().position(|role| role == other);
-                PALETTE[2 + place.unwrap_or(0) % 4]
-            }
-        }
-    }
-}
-
-impl Curves {
     fn plot(
         &self,
         heading: &str,
         axes: Axes,
         pick: impl Fn(&Moment) -> Option<f64>,
     ) -> Result<Option<Figure>, Error> {
-        let lines = self.moments.iter().map(|(role, moments)| {
-            let points = moments
-                .iter()
-                .filter_map(|m| Some((m.step as f64, pick(m)?)));
-            self.pens.line(role, points.collect())
+        let lines = self.runs.iter().map(|(role, seeds)| {
+            let seeds: Vec<Points> = seeds.iter().map(|run| points(run, &pick)).collect();
+            self.line(role, &seeds)
         });
         figure(heading, axes, &lines.collect::<Vec<_>>())
+    }
+
+    fn rate(&self) -> Result<Option<Figure>, Error> {
+        let lines = self.of_roles.iter().map(|(role, seeds)| {
+            let seeds: Vec<Points> = seeds.iter().map(|h| rates(h, self.over)).collect();
+            self.line(role, &seeds)
+        });
+        let lines: Vec<_> = lines.collect();
+        figure("Learning rate", self.wide("learning rate"), &lines)
     }
 
     /// Weight times value of every component of a role, unless that is just its loss.
     fn contributions(&self, role: &Role) -> Result<Option<Figure>, Error> {
         let is_the_loss = |m: &Moment| matches!(m.components.as_slice(), [(_, _, Some(1.0))]);
-        if self.of(role).flatten().all(is_the_loss) {
+        if self.runs[role].iter().flatten().all(is_the_loss) {
             return Ok(None);
         }
         let heading = format!("{}: weight × value of each component", title(role));
@@ -162,135 +145,95 @@ impl Curves {
         })
     }
 
-    /// The trainings of a role.
-    fn of(&self, role: &Role) -> impl Iterator<Item = &Vec<Moment>> {
-        let trainings = self.moments.iter().filter(move |(a, _)| a == role);
-        trainings.map(|(_, moments)| moments)
-    }
-
-    /// A line for every component and training of a role.
+    /// A line for every component of a role.
     fn by_component(
         &self,
         role: &Role,
         heading: &str,
-        y: &'static str,
+        y: &str,
         pick: impl Fn(&Moment, &String) -> Option<f64>,
     ) -> Result<Option<Figure>, Error> {
-        let mut lines = Vec::new();
-        for (at, name) in names(self.of(role).flatten()).iter().enumerate() {
-            for moments in self.of(role) {
-                let points = moments
-                    .iter()
-                    .filter_map(|m| Some((m.step as f64, pick(m, name)?)));
-                lines.push(Line {
-                    name: name.clone(),
-                    color: PALETTE[at % PALETTE.len()],
-                    dashed: false,
-                    points: points.collect(),
-                });
+        let seeds = &self.runs[role];
+        let of_component = |name: String| {
+            let pick = |m: &Moment| pick(m, &name);
+            let seeds: Vec<Points> = seeds.iter().map(|run| points(run, &pick)).collect();
+            let color = self.pens.component(&name);
+            Line {
+                name: name.clone(),
+                color,
+                ..self.line(role, &seeds)
             }
-        }
-        figure(heading, wide(y), &lines)
+        };
+        let names = names(seeds.iter().flatten()).into_iter();
+        let lines: Vec<Line> = names.map(of_component).collect();
+        figure(heading, self.wide(y), &lines)
     }
 
-    fn component_names(&self) -> BTreeSet<String> {
-        names(self.moments.iter().flat_map(|(_, moments)| moments))
+    /// A figure for every score of the validation split.
+    fn validation(&self, summary: Option<&Summary>) -> Result<Vec<Option<Figure>>, Error> {
+        let histories = || self.of_roles.values().flatten();
+        let mut epochs = histories().flat_map(|h| h.epochs.values());
+        let Some(first) = epochs.find(|epoch| !epoch.validation.is_empty()) else {
+            return Ok(Vec::new());
+        };
+        let scores = first.validation.iter().enumerate();
+        scores
+            .map(|(place, score)| {
+                let value = |e: &EpochRecord| {
+                    let own = e.validation.iter().find(|own| own.key == score.key)?;
+                    Some((e.epoch as f64, own.value))
+                };
+                let mut lines: Vec<Line> = self
+                    .of_roles
+                    .iter()
+                    .map(|(role, seeds)| {
+                        let seeds = seeds.iter();
+                        let seeds: Vec<Points> = seeds
+                            .map(|h| h.epochs.values().filter_map(value).collect())
+                            .collect();
+                        self.line(role, &seeds)
+                    })
+                    .collect();
+                // A teacher that was loaded has no epochs to show: its level is what the student is after.
+                if place == 0 && !self.of_roles.contains_key(&Role::Teacher) {
+                    lines.extend(summary.and_then(|summary| self.teacher_level(summary)));
+                }
+                let y = [score.title.as_str(), score.unit.symbol()];
+                let y = y.into_iter().filter(|part| !part.is_empty());
+                let axes = Axes {
+                    x: "epoch",
+                    y: y.collect::<Vec<_>>().join(", "),
+                    scale: Scale::Linear,
+                };
+                figure(format!("Validation {}", score.title), axes, &lines)
+            })
+            .collect()
+    }
+
+    fn teacher_level(&self, summary: &Summary) -> Option<Line> {
+        let (level, _) = spread(&summary.first_scores(&Role::Teacher))?;
+        let histories = self.of_roles.values().flatten();
+        let last = histories.flat_map(|h| h.epochs.keys().copied()).max()? as f64;
+        Some(Line {
+            name: "Teacher, test split".into(),
+            dashed: true,
+            // One epoch alone is drawn in the middle of half an epoch to each side.
+            points: if last > 1.0 {
+                vec![(1.0, level), (last, level)]
+            } else {
+                vec![(0.5, level), (1.5, level)]
+            },
+            ..self.line(&Role::Teacher, &[])
+        })
     }
 }
 
-fn names<'a>(moments: impl Iterator<Item = &'a Moment>) -> BTreeSet<String> {
+fn points(run: &[Moment], pick: &impl Fn(&Moment) -> Option<f64>) -> Points {
+    run.iter().filter_map(|m| Some((m.at, pick(m)?))).collect()
+}
+
+fn names<'m>(moments: impl Iterator<Item = &'m Moment>) -> BTreeSet<String> {
     moments
         .flat_map(|m| m.components.iter().map(|c| c.0.clone()))
         .collect()
-}
-
-fn moments(history: &History) -> Vec<Moment> {
-    let steps = history.steps.values().map(|s| Moment {
-        step: s.step,
-        loss: s.loss,
-        components: s
-            .components
-            .iter()
-            .map(|(name, c)| (name.clone(), c.value, Some(c.weight)))
-            .collect(),
-        lr: s.lr,
-        gradient_norm: Some(s.gradient_norm),
-        component_norms: s
-            .components
-            .iter()
-            .filter_map(|(name, c)| Some((name.clone(), c.gradient_norm?)))
-            .collect(),
-        images_per_second: s.images_per_second,
-    });
-    let epochs = history.epochs.values().map(|e| Moment {
-        step: e.step,
-        loss: e.loss,
-        components: e
-            .components
-            .iter()
-            .map(|(name, value)| (name.clone(), *value, None))
-            .collect(),
-        lr: e.lr,
-        gradient_norm: None,
-        component_norms: Vec::new(),
-        images_per_second: e.images_per_second,
-    });
-    if history.steps.is_empty() {
-        epochs.collect()
-    } else {
-        steps.collect()
-    }
-}
-
-/// A figure for every score of the validation split.
-fn validation(
-    summary: &Summary,
-    trainings: &Trainings,
-    pens: &Pens,
-) -> Result<Vec<Option<Figure>>, Error> {
-    let mut epochs = trainings.values().flat_map(|h| h.epochs.values());
-    let Some(first) = epochs.find(|epoch| !epoch.validation.is_empty()) else {
-        return Ok(Vec::new());
-    };
-    let scores = first.validation.iter().enumerate();
-    scores
-        .map(|(place, score)| {
-            let mut lines: Vec<Line> = trainings
-                .iter()
-                .map(|((role, _), history)| {
-                    let epochs = history.epochs.values();
-                    let value = |e: &EpochRecord| {
-                        let own = e.validation.iter().find(|own| own.key == score.key)?;
-                        Some((e.epoch as f64, own.value))
-                    };
-                    pens.line(role, epochs.filter_map(value).collect())
-                })
-                .collect();
-            // A teacher that was loaded has no epochs to show: its level is what the student is after.
-            if place == 0 && trainings.keys().all(|(role, _)| *role != Role::Teacher) {
-                lines.extend(teacher_level(summary, trainings, pens));
-            }
-            let y = [score.title.as_str(), score.unit.symbol()];
-            let y = y.into_iter().filter(|part| !part.is_empty());
-            let y = by_epoch(y.collect::<Vec<_>>().join(", "));
-            figure(format!("Validation {}", score.title), y, &lines)
-        })
-        .collect()
-}
-
-fn teacher_level(summary: &Summary, trainings: &Trainings, pens: &Pens) -> Option<Line> {
-    let (level, _) = spread(&summary.first_scores(&Role::Teacher))?;
-    let epochs = trainings.values().flat_map(|h| h.epochs.keys().copied());
-    let last = epochs.max()? as f64;
-    Some(Line {
-        name: "Teacher, test split".into(),
-        dashed: true,
-        // One epoch alone is drawn in the middle of half an epoch to each side.
-        points: if last > 1.0 {
-            vec![(1.0, level), (last, level)]
-        } else {
-            vec![(0.5, level), (1.5, level)]
-        },
-        ..pens.line(&Role::Teacher, Vec::new())
-    })
 }

@@ -11,6 +11,8 @@ pub(super) struct Line {
     pub color: RGBColor,
     pub dashed: bool,
     pub points: Vec<(f64, f64)>,
+    /// `(x, lowest, highest)` of several seeds around their mean; empty for a single one.
+    pub band: Vec<(f64, f64, f64)>,
 }
 
 /// Keeps finite points, in order, and at most [`MOST_POINTS`] of a line; says how many points the
@@ -31,11 +33,26 @@ pub(super) fn finite_and_thinned(lines: &[Line]) -> (Vec<Line>, usize) {
         };
         (!points.is_empty()).then(|| Line {
             points: points.chunks(bucket).map(mean).collect(),
+            band: thinned_band(&line.band, bucket),
             ..line.clone()
         })
     });
     let thinned = thinned.collect();
     (thinned, longest)
+}
+
+/// The widest range of every `bucket` places.
+fn thinned_band(band: &[(f64, f64, f64)], bucket: usize) -> Vec<(f64, f64, f64)> {
+    let mut finite = band.to_vec();
+    finite.retain(|(x, low, high)| x.is_finite() && low.is_finite() && high.is_finite());
+    let chunks = finite.chunks(bucket.max(1));
+    let widest = chunks.map(|chunk| {
+        let x = chunk.iter().map(|b| b.0).sum::<f64>() / chunk.len() as f64;
+        let low = chunk.iter().map(|b| b.1).fold(f64::INFINITY, f64::min);
+        let high = chunk.iter().map(|b| b.2).fold(f64::NEG_INFINITY, f64::max);
+        (x, low, high)
+    });
+    widest.collect()
 }
 
 pub(super) type Span = (f64, f64);
@@ -47,11 +64,11 @@ pub(super) fn extent(lines: &[Line]) -> Option<(Span, Span)> {
         })
     };
     let points = || lines.iter().flat_map(|line| &line.points);
+    let edges = || lines.iter().flat_map(|line| &line.band);
     points().next()?;
-    Some((
-        span(&mut points().map(|p| p.0)),
-        span(&mut points().map(|p| p.1)),
-    ))
+    let values = points().map(|p| p.1);
+    let mut values = values.chain(edges().flat_map(|b| [b.1, b.2]));
+    Some((span(&mut points().map(|p| p.0)), span(&mut values)))
 }
 
 /// A share of room on both sides, or `least` where all values are the same.
@@ -76,6 +93,7 @@ mod tests {
             color: RGBColor(0, 0, 0),
             dashed: false,
             points: points.collect(),
+            band: Vec::new(),
         };
         let (thinned, bucket) = finite_and_thinned(&[line]);
         assert_eq!((bucket, thinned[0].points.len()), (334, 300));
@@ -89,6 +107,7 @@ mod tests {
             color: RGBColor(0, 0, 0),
             dashed: false,
             points,
+            band: Vec::new(),
         };
         let lines = [
             line(vec![(0.0, f64::NAN)]),

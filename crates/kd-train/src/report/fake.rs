@@ -8,8 +8,8 @@ use super::words::spread;
 use super::write;
 use crate::records::{ComponentValue, EpochRecord, Record, StepRecord};
 use crate::summary::{
-    DataSummary, Gain, Latency, NetworkSummary, Summary, TemperatureSample, TemperatureSummary,
-    Training,
+    DataSummary, Gain, Latency, NetworkSummary, StudentFile, Summary, TemperatureSample,
+    TemperatureSummary, Training,
 };
 use crate::{Role, Score, Scores, Unit};
 
@@ -24,13 +24,11 @@ impl Fake {
         let mut networks = vec![role(Role::Teacher, None, 78.4, classes)];
         let mut records = Vec::new();
         for seed in 0..seeds {
-            for (kind, top1) in [(Role::Baseline, 70.1), (Role::Distilled, 72.4)] {
-                networks.push(role(
-                    kind.clone(),
-                    Some(seed),
-                    top1 + 0.4 * seed as f64,
-                    classes,
-                ));
+            for (kind, top1) in [
+                (Role::Baseline, 70.1 + 0.4 * seed as f64),
+                (Role::Distilled, 72.4 + 0.7 * seed as f64),
+            ] {
+                networks.push(role(kind.clone(), Some(seed), top1, classes));
                 records.extend(training(&kind, seed, epochs, steps_per_epoch));
             }
         }
@@ -59,6 +57,12 @@ impl Fake {
                     per_seed,
                 }),
                 temperature: Some(temperatures(classes)),
+                student: Some(StudentFile {
+                    file: "student.safetensors".into(),
+                    role: Role::Distilled,
+                    seed: 0,
+                    seeds: seeds as usize,
+                }),
                 cache: None,
             },
             records,
@@ -117,6 +121,7 @@ fn role(kind: Role, seed: Option<u64>, top1: f64, classes: usize) -> NetworkSumm
             Role::Distilled => vec!["teacher".into()],
             _ => Vec::new(),
         },
+        validation: Some(Score::percent("top1", "top-1", top1 + 0.3)),
         test: Scores {
             list: vec![
                 Score::percent("top1", "top-1", top1),
@@ -170,12 +175,17 @@ fn training(role: &Role, seed: u64, epochs: usize, steps_per_epoch: usize) -> Ve
             }
             _ => add("ce", ce, 1.0),
         }
+        let values = components.iter();
+        let values: BTreeMap<String, f64> = values
+            .map(|(name, c): (&String, &ComponentValue)| (name.clone(), c.value))
+            .collect();
+        let loss = components.values().map(|c| c.value * c.weight).sum();
         records.push(Record::Step(StepRecord {
             role: role.clone(),
             seed,
             epoch: step / steps_per_epoch + 1,
             step,
-            loss: components.values().map(|c| c.value * c.weight).sum(),
+            loss,
             components,
             lr: 0.05 * 0.1f64.powi((3.0 * progress) as i32),
             gradient_norm: 2.0 + noise + 3.0 * (-9.0 * progress).exp(),
@@ -188,8 +198,8 @@ fn training(role: &Role, seed: u64, epochs: usize, steps_per_epoch: usize) -> Ve
                 seed,
                 epoch,
                 step: step + 1,
-                loss: ce,
-                components: BTreeMap::from([("ce".into(), ce)]),
+                loss,
+                components: values,
                 lr: 0.05,
                 seconds: 40.0,
                 images_per_second: 402.0,

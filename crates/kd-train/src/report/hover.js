@@ -2,7 +2,7 @@
 document.querySelectorAll(".plot").forEach(plot => {
   const svg = plot.querySelector(":scope > svg");
   const { x, y, log, pixels: [left, right, top, bottom] } = JSON.parse(plot.dataset.frame);
-  const names = new Map([...plot.querySelectorAll(".legend li")].map(
+  const names = new Map([...plot.querySelectorAll(".legend li:not(.beyond)")].map(
     item => [item.querySelector("line").getAttribute("stroke"), item.textContent]));
   const lines = [...svg.querySelectorAll("polyline")]
     .filter(line => names.has(line.getAttribute("stroke")))
@@ -10,6 +10,7 @@ document.querySelectorAll(".plot").forEach(plot => {
       name: names.get(line.getAttribute("stroke")),
       points: line.getAttribute("points").trim().split(/\s+/).map(pair => pair.split(",").map(Number)),
     }));
+  const beyond = plot.querySelector(".beyond");
   const tip = document.createElement("div");
   tip.className = "tip";
   tip.hidden = true;
@@ -22,7 +23,8 @@ document.querySelectorAll(".plot").forEach(plot => {
     const near = lines.map(({ name, points }) => {
       const point = points.reduce((a, b) => Math.abs(b[0] - at) < Math.abs(a[0] - at) ? b : a);
       const value = along(point[1], bottom, top, y);
-      return { point, text: `${name}: ${(log ? 10 ** value : value).toPrecision(3)}` };
+      const cut = beyond && point[1] <= top + 1 ? "≥ " : beyond && point[1] >= bottom - 1 ? "≤ " : "";
+      return { point, text: `${name}: ${cut}${(log ? 10 ** value : value).toPrecision(3)}` };
     });
     if (at < left || at > right || !near.length) { tip.hidden = true; return; }
     tip.innerText = [Math.round(along(near[0].point[0], left, right, x)), ...near.map(n => n.text)].join("\n");

@@ -1,18 +1,24 @@
 //! `report.html`: what a run did, on one page that needs nothing else.
 
+mod axis;
 mod classes;
 mod curves;
 mod downsample;
+mod moments;
+mod palette;
 mod plots;
 mod read;
+mod seeds;
 mod table;
 mod teacher_softmax;
+mod unfinished;
 mod verdict;
 pub(crate) mod words;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use minijinja::{Environment, context};
+use minijinja::{Environment, Value, context};
 
 use crate::Role;
 use crate::error::Error;
@@ -30,49 +36,86 @@ const HOVER: &str = include_str!("hover.js");
 /// `recipe.toml`, and returns its path.
 ///
 /// The page loads nothing from anywhere, and works without scripts. What a run did not measure is
-/// left out with a sentence that says why.
+/// left out with a sentence that says why. A run without a `summary.json` is still running or was stopped:
+/// its page says so, and shows what the metrics hold.
 ///
 /// # Errors
-/// [`Error::Format`] when one of the three files is missing or not what it should be,
+/// [`Error::Format`] when a file is missing or not what it should be,
 /// [`Error::Io`] when one cannot be read or the report cannot be written.
 pub fn write(folder: &Path) -> Result<PathBuf, Error> {
-    let page = page(&read::run_folder(folder)?)?;
+    let run = read::run_folder(folder)?;
+    let context = match &run.summary {
+        Some(summary) => finished(summary, &run)?,
+        None => unfinished_page(folder, &run)?,
+    };
+    let page = page(&run, context)?;
     let path = folder.join("report.html");
     write_atomically(&path, page.as_bytes())?;
     Ok(path)
 }
 
-fn page(run: &RunFolder) -> Result<String, Error> {
-    let summary = &run.summary;
+fn page(run: &RunFolder, context: Value) -> Result<String, Error> {
     let failed = |problem: minijinja::Error| Error::Report(format!("{problem:#}"));
     let mut templates = Environment::new();
     // The name's ending makes every value escaped as HTML.
     templates
         .add_template("report.html", TEMPLATE)
         .map_err(failed)?;
-    let verdict = verdict::verdict(summary);
     let context = context! {
         style => STYLE,
         hover => HOVER,
+        recipe => run.recipe,
+        ..context
+    };
+    templates
+        .get_template("report.html")
+        .and_then(|template| template.render(context))
+        .map_err(failed)
+}
+
+/// What the page of a finished run shows.
+fn finished(summary: &Summary, run: &RunFolder) -> Result<Value, Error> {
+    let headline = verdict::headline(summary);
+    let seeds = run.trainings.keys().map(|(_, seed)| seed);
+    Ok(context! {
         name => summary.name,
-        headline => verdict.headline,
-        caveat => verdict.caveat,
+        finished => true,
+        headline => headline.headline,
+        evidence => headline.evidence,
+        caution => headline.caution,
+        why => summary.why(),
+        why_word => summary.why_word(),
         facts => facts(summary),
         table => table::table(summary),
         seeds => table::seeds(summary),
-        figures => curves::figures(summary, &run.trainings)?,
+        bands => seeds.collect::<BTreeSet<_>>().len() > 1,
+        figures => curves::figures(Some(summary), &run.trainings)?,
         no_validation => summary.data.validation == 0,
         samples => teacher_softmax::samples(summary),
         no_temperature => no_temperature(summary),
         differences => classes::differences(summary),
         has_teacher => has_teacher(summary),
         command => command(summary),
-        recipe => run.recipe,
-    };
-    templates
-        .get_template("report.html")
-        .and_then(|template| template.render(context))
-        .map_err(failed)
+    })
+}
+
+/// What the page of a run without results shows.
+fn unfinished_page(folder: &Path, run: &RunFolder) -> Result<Value, Error> {
+    let name = run.recipe.parse::<toml::Table>().ok();
+    let name = name.and_then(|recipe| Some(recipe.get("name")?.as_str()?.to_owned()));
+    let folder = folder.file_name().unwrap_or_default().to_string_lossy();
+    let seeds = run.trainings.keys().map(|(_, seed)| seed);
+    Ok(context! {
+        name => name.unwrap_or(folder.into_owned()),
+        finished => false,
+        headline => unfinished::headline(&run.trainings),
+        evidence => unfinished::CAUTION,
+        caution => true,
+        table => unfinished::table(&run.trainings),
+        bands => seeds.collect::<BTreeSet<_>>().len() > 1,
+        figures => curves::figures(None, &run.trainings)?,
+        command => "kd train recipe.toml",
+    })
 }
 
 /// Name and value of what the measurements depend on.
@@ -96,6 +139,9 @@ fn facts(summary: &Summary) -> Vec<(&'static str, String)> {
         ("Device", format!("{}, {threads}", summary.device)),
         ("Version", format!("kd {}", summary.version)),
     ];
+    if let Some(student) = &summary.student {
+        facts.push(("Student's file", student.sentence()));
+    }
     if let Some(cache) = &summary.cache {
         let text = format!(
             "saved {:.1} % of the teacher's work: {} of {} images were answered from it ({})",

@@ -1,7 +1,4 @@
 //! One plot of lines over training, as SVG.
-//!
-//! The colours below are also the light theme: `report.css` finds the dark one's by these values,
-//! so a change here is a change there.
 
 use plotters::coord::Shift;
 use plotters::prelude::*;
@@ -9,29 +6,15 @@ use serde::Serialize;
 
 use crate::error::Error;
 
-use super::downsample::{Line, extent, finite_and_thinned, padded};
-use super::words::{prefixed, significant, without_zeros};
-
-/// Text and axes.
-const INK: RGBColor = RGBColor(0x44, 0x44, 0x44);
-/// Grid lines.
-const GRID: RGBColor = RGBColor(0xE2, 0xE2, 0xE2);
-/// Lines of a plot, told apart by people of every colour vision (Okabe and Ito 2008).
-pub(super) const PALETTE: [RGBColor; 7] = [
-    RGBColor(0x00, 0x72, 0xB2),
-    RGBColor(0xD5, 0x5E, 0x00),
-    RGBColor(0x00, 0x9E, 0x73),
-    RGBColor(0xCC, 0x79, 0xA7),
-    RGBColor(0xE6, 0x9F, 0x00),
-    RGBColor(0x56, 0xB4, 0xE9),
-    RGBColor(0x77, 0x77, 0x77),
-];
+use super::axis::{Frame, Scale, Y_LABELS, value_label, whole_ticks};
+use super::downsample::{Line, finite_and_thinned};
+use super::palette::{GRID, INK};
+use super::words::{prefixed, significant};
 
 /// Twice the size that it is shown at, because plotters rounds to whole units.
 const SIZE: (u32, u32) = (1040, 540);
 const FONT: u32 = 30;
 const FEW_POINTS: usize = 40;
-const Y_LABELS: usize = 6;
 
 /// How a plot is labelled and scaled.
 #[derive(Clone, Debug)]
@@ -42,17 +25,6 @@ pub(super) struct Axes {
     pub scale: Scale,
 }
 
-/// How an axis follows its values.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Scale {
-    /// From the lowest to the highest.
-    Linear,
-    /// From zero, so that noise is not made to look large.
-    FromZero,
-    /// Logarithmic for positive values over more than two decades, otherwise linear.
-    Wide,
-}
-
 /// A plot as the template shows it.
 #[derive(Serialize)]
 pub(super) struct Figure {
@@ -60,6 +32,8 @@ pub(super) struct Figure {
     /// Records that one point stands for, at most.
     bucket: usize,
     legend: Vec<Entry>,
+    /// What lies beyond the axis, in words; none where everything is shown.
+    beyond: Option<String>,
     svg: String,
     #[serde(serialize_with = "as_json")]
     frame: Frame,
@@ -76,15 +50,8 @@ struct Entry {
     name: String,
     color: String,
     dashed: bool,
-}
-
-/// Where the data lie in the image, for the values under the pointer.
-#[derive(Clone, Copy, Serialize)]
-struct Frame {
-    x: (f64, f64),
-    y: (f64, f64),
-    log: bool,
-    pixels: (i32, i32, i32, i32),
+    /// Whether a band around it shows the range of several seeds.
+    band: bool,
 }
 
 /// Draws lines; none when they hold no finite point.
@@ -94,21 +61,8 @@ pub(super) fn figure(
     lines: &[Line],
 ) -> Result<Option<Figure>, Error> {
     let (lines, bucket) = finite_and_thinned(lines);
-    let Some((x, y)) = extent(&lines) else {
+    let Some(mut frame) = Frame::of(&lines, axes.scale) else {
         return Ok(None);
-    };
-    let log = axes.scale == Scale::Wide && y.0 > 0.0 && y.1 > 100.0 * y.0;
-    let mut frame = Frame {
-        x: padded(x, 0.0, 0.5),
-        y: match axes.scale {
-            _ if log => padded((y.0.log10(), y.1.log10()), 0.04, 0.5),
-            Scale::FromZero if y.0 >= 0.0 => (0.0, (y.1 * 1.06).max(1e-3)),
-            // Only zeros: an accuracy or a weight that cannot be below.
-            _ if y == (0.0, 0.0) => (0.0, 1.0),
-            _ => padded(y, 0.06, (y.0.abs() * 0.1).max(1e-3)),
-        },
-        log,
-        pixels: (0, 0, 0, 0),
     };
     let mut svg = String::new();
     {
@@ -121,6 +75,7 @@ pub(super) fn figure(
         title: title.into(),
         bucket,
         legend: legend(&lines),
+        beyond: beyond(&lines, &frame),
         svg,
         frame,
     }))
@@ -174,38 +129,33 @@ fn draw(
         })
         .draw()?;
     for line in lines {
-        draw_line(&mut chart, line, frame.log)?;
+        draw_band(&mut chart, line, &frame)?;
+    }
+    for line in lines {
+        draw_line(&mut chart, line, &frame)?;
     }
     let (across, down) = chart.plotting_area().get_pixel_range();
     Ok((across.start, across.end, down.start, down.end))
 }
 
-/// A value beside its axis, with the decimals that tell it from its neighbours.
-fn value_label(value: f64, frame: Frame) -> String {
-    if frame.log {
-        return significant(10f64.powf(value), 2);
+type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, PlainAxes>;
+
+/// The range of several seeds behind their mean.
+fn draw_band(chart: &mut Chart<'_, '_>, line: &Line, frame: &Frame) -> Drawing<()> {
+    if line.band.len() < 2 {
+        return Ok(());
     }
-    let least_step = (frame.y.1 - frame.y.0) / Y_LABELS as f64;
-    if least_step >= 100.0 {
-        return prefixed(value, "");
-    }
-    // What is left of rounding where the axis passes zero is zero.
-    let value = if value.abs() < 1e-9 * least_step {
-        0.0
-    } else {
-        value
-    };
-    let decimals = (-least_step.log10().floor()).clamp(0.0, 12.0) as usize;
-    without_zeros(&format!("{value:.decimals$}"))
+    let above = line.band.iter().map(|&(x, _, high)| (x, frame.place(high)));
+    let below = line.band.iter().rev();
+    let below = below.map(|&(x, low, _)| (x, frame.place(low)));
+    let around: Vec<_> = above.chain(below).collect();
+    let fill = line.color.mix(0.18).filled();
+    chart.draw_series([Polygon::new(around, fill)])?;
+    Ok(())
 }
 
-fn draw_line(
-    chart: &mut ChartContext<'_, SVGBackend<'_>, PlainAxes>,
-    line: &Line,
-    log: bool,
-) -> Drawing<()> {
-    let place = |&(x, y): &(f64, f64)| (x, if log { y.log10() } else { y });
-    let points = line.points.iter().map(place);
+fn draw_line(chart: &mut Chart<'_, '_>, line: &Line, frame: &Frame) -> Drawing<()> {
+    let points = line.points.iter().map(|&(x, y)| (x, frame.place(y)));
     let style = line.color.mix(0.9).stroke_width(4);
     if line.dashed {
         chart.draw_series(DashedLineSeries::new(points, 14, 10, style))?;
@@ -216,16 +166,36 @@ fn draw_line(
         let dots = points.map(|at| Circle::new(at, 6, line.color.filled()));
         chart.draw_series(dots)?;
     }
+    // Where a line leaves the axis, a mark points to where it went.
+    let outside = line.points.iter().filter(|(_, y)| frame.beyond(*y));
+    let marks = outside.map(|&(x, y)| {
+        let tip = if y > frame.y.1 { -22 } else { 22 };
+        EmptyElement::at((x, frame.place(y)))
+            + Polygon::new(vec![(-13, 0), (13, 0), (0, tip)], line.color.filled())
+    });
+    chart.draw_series(marks)?;
     Ok(())
+}
+
+/// How far values beyond the axis go.
+fn beyond(lines: &[Line], frame: &Frame) -> Option<String> {
+    let outside = lines.iter().flat_map(|line| &line.points);
+    let outside: Vec<f64> = outside.map(|p| p.1).filter(|y| frame.beyond(*y)).collect();
+    let farthest = |of: &dyn Fn(&f64) -> bool, pick: fn(f64, f64) -> f64| {
+        outside.iter().copied().filter(of).reduce(pick)
+    };
+    let high = farthest(&|y| *y > frame.y.1, f64::max).map(|y| ("▲", "up to", y));
+    let low = farthest(&|y| *y < frame.y.0, f64::min).map(|y| ("▼", "down to", y));
+    let parts: Vec<_> = [high, low]
+        .into_iter()
+        .flatten()
+        .map(|(mark, to, y)| format!("{mark} beyond the axis, {to} {}", significant(y, 3)))
+        .collect();
+    (!parts.is_empty()).then(|| parts.join("; "))
 }
 
 type PlainAxes =
     Cartesian2d<plotters::coord::types::RangedCoordf64, plotters::coord::types::RangedCoordf64>;
-
-/// At most one label for each whole number of the axis, and never more than six.
-fn whole_ticks((low, high): (f64, f64)) -> usize {
-    ((high - low).floor() as usize + 1).clamp(1, 6)
-}
 
 fn legend(lines: &[Line]) -> Vec<Entry> {
     let mut entries = Vec::<Entry>::new();
@@ -236,6 +206,7 @@ fn legend(lines: &[Line]) -> Vec<Entry> {
                 name: line.name.clone(),
                 color: format!("#{red:02X}{green:02X}{blue:02X}"),
                 dashed: line.dashed,
+                band: !line.band.is_empty(),
             });
         }
     }
@@ -245,6 +216,7 @@ fn legend(lines: &[Line]) -> Vec<Entry> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::palette::NETWORKS;
 
     fn axes() -> Axes {
         Axes {
@@ -257,9 +229,10 @@ mod tests {
     fn line(points: Vec<(f64, f64)>) -> Line {
         Line {
             name: "distilled".into(),
-            color: PALETTE[0],
+            color: NETWORKS[0],
             dashed: false,
             points,
+            band: Vec::new(),
         }
     }
 
@@ -267,6 +240,37 @@ mod tests {
     fn nothing_finite_draws_nothing() {
         let lines = [line(vec![]), line(vec![(0.0, f64::NAN)])];
         assert!(figure("loss", axes(), &lines).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_spike_is_marked_with_how_far_it_went() {
+        let value = |epoch: u32| {
+            if epoch == 7 {
+                40.0
+            } else {
+                2.0 - 0.05 * f64::from(epoch)
+            }
+        };
+        let points = (0..20).map(|epoch| (f64::from(epoch), value(epoch)));
+        let figure = figure("loss", axes(), &[line(points.collect())])
+            .unwrap()
+            .unwrap();
+        assert_eq!(
+            figure.beyond.as_deref(),
+            Some("▲ beyond the axis, up to 40")
+        );
+        assert_eq!(figure.svg.matches("<polygon").count(), 1);
+    }
+
+    #[test]
+    fn several_seeds_have_a_band() {
+        let mut line = line(vec![(0.0, 1.0), (1.0, 2.0)]);
+        line.band = vec![(0.0, 0.5, 1.5), (1.0, 1.0, 3.0)];
+        let figure = figure("loss", axes(), &[line]).unwrap().unwrap();
+        assert_eq!(figure.svg.matches("<polygon").count(), 1);
+        assert!(figure.legend[0].band && figure.beyond.is_none());
+        // The band is inside the frame.
+        assert!(figure.frame.y.0 < 0.5 && figure.frame.y.1 > 3.0);
     }
 
     #[test]

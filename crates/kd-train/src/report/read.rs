@@ -18,20 +18,26 @@ pub(super) struct History {
 
 /// The three files of a run folder.
 pub(super) struct RunFolder {
-    pub summary: Summary,
+    /// None for a run that is not finished.
+    pub summary: Option<Summary>,
     pub trainings: BTreeMap<(Role, u64), History>,
     pub recipe: String,
 }
 
 pub(super) fn run_folder(folder: &Path) -> Result<RunFolder, Error> {
     let path = folder.join("summary.json");
-    let summary = Summary::read(&text(&path)?).map_err(|problem| Error::Format {
-        path,
-        problem: format!(
-            "not the summary of a run ({problem}); run the recipe again, or read the folder with \
-             the version of kd that wrote it"
-        ),
-    })?;
+    // Written at the end of a run; the other two are there from its beginning.
+    let begun = !path.exists() && folder.join("metrics.jsonl").exists();
+    let summary = match begun {
+        true => None,
+        false => Some(Summary::read(&text(&path)?).map_err(|problem| Error::Format {
+            path,
+            problem: format!(
+                "not the summary of a run ({problem}); run the recipe again, or read the folder with \
+                 the version of kd that wrote it"
+            ),
+        })?),
+    };
     Ok(RunFolder {
         summary,
         trainings: metrics(&folder.join("metrics.jsonl"))?,
@@ -43,8 +49,8 @@ fn text(path: &Path) -> Result<String, Error> {
     std::fs::read_to_string(path).map_err(|source| match source.kind() {
         std::io::ErrorKind::NotFound => Error::Format {
             path: path.into(),
-            problem: "there is no such file; name the folder of a finished run, which holds \
-                      summary.json, metrics.jsonl and recipe.toml (`kd train` makes one)"
+            problem: "there is no such file; name the folder of a run, which holds \
+                      metrics.jsonl, recipe.toml and, when it is finished, summary.json (`kd train` makes one)"
                 .into(),
         },
         _ => Error::Io {

@@ -9,22 +9,22 @@ use super::words::{count, duration, prefixed, spread};
 
 #[derive(Serialize)]
 pub(super) struct Table {
-    columns: Vec<Column>,
-    rows: Vec<Row>,
+    pub columns: Vec<Column>,
+    pub rows: Vec<Row>,
 }
 
 #[derive(Serialize)]
-struct Column {
-    title: String,
-    model: String,
-    seeds: String,
+pub(super) struct Column {
+    pub title: String,
+    pub model: String,
+    pub seeds: String,
 }
 
 #[derive(Serialize)]
-struct Row {
-    name: String,
-    hint: &'static str,
-    cells: Vec<String>,
+pub(super) struct Row {
+    pub name: String,
+    pub hint: &'static str,
+    pub cells: Vec<String>,
 }
 
 /// One line of the table: its name, a hint, and what it says of the measurements of one role.
@@ -34,7 +34,8 @@ type Line = (
     fn(&[&NetworkSummary]) -> Option<String>,
 );
 
-const LINES: [Line; 11] = [
+const LINES: [Line; 12] = [
+    ("Validation", "of the kept weights", validation),
     ("Parameters", "", |a| Some(count(a.first()?.parameters))),
     ("Multiply-accumulates", "one image", |a| {
         Some(prefixed(a.first()?.macs? as f64, ""))
@@ -191,6 +192,20 @@ fn over_seeds(
         }
         None => whole(mean),
     })
+}
+
+/// The first validation score, as the mean over the seeds.
+fn validation(measured: &[&NetworkSummary]) -> Option<String> {
+    let score = measured.iter().find_map(|n| n.validation.as_ref())?;
+    let value = |n: &NetworkSummary| Some(n.validation.as_ref()?.value);
+    let decimals = score.unit.decimals();
+    let unit = format!(" {}", score.unit.symbol());
+    over_seeds(
+        measured,
+        value,
+        |v| format!("{v:.decimals$}"),
+        unit.trim_end(),
+    )
 }
 
 fn kept_epochs(measured: &[&NetworkSummary]) -> Option<String> {

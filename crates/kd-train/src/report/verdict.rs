@@ -1,38 +1,43 @@
 //! The result of a run in plain words.
 
 use crate::Role;
-use crate::summary::{Gain, Summary};
+use crate::stats::{Evidence, Verdict};
+use crate::summary::Summary;
 
-use super::words::{count, signed, spread};
+use super::words::{signed, spread};
 
-/// The first sentence of a report, and what a careful reader should add to it.
-pub(super) struct Verdict {
+/// The first sentence of a report, and what it rests on.
+pub(super) struct Headline {
     pub headline: String,
-    pub caveat: Option<String>,
+    /// What seeds and images show; none where nothing was compared.
+    pub evidence: Option<String>,
+    /// Whether a careful reader should hesitate.
+    pub caution: bool,
 }
 
-pub(super) fn verdict(summary: &Summary) -> Verdict {
-    match &summary.gain {
-        Some(gain) => compared(summary, gain),
-        None => Verdict {
+pub(super) fn headline(summary: &Summary) -> Headline {
+    match summary.verdict() {
+        Some(verdict) => compared(summary, &verdict),
+        None => Headline {
             headline: not_compared(summary),
-            caveat: None,
+            evidence: None,
+            caution: false,
         },
     }
 }
 
-fn compared(summary: &Summary, gain: &Gain) -> Verdict {
-    let rounded = signed(gain.mean);
-    let unit = match gain.unit.difference() {
-        "" => format!("in {}", gain.score),
-        unit => unit.into(),
+fn compared(summary: &Summary, verdict: &Verdict) -> Headline {
+    let mean = signed(verdict.mean);
+    let unit = match (verdict.unit.difference(), summary.scores().first()) {
+        ("", Some(score)) => format!("in {}", score.title),
+        (unit, _) => unit.into(),
     };
-    let change = match rounded.as_str() {
-        "0.00" => "Distillation made no difference to the student".into(),
-        _ if gain.mean > 0.0 => format!("Distillation gained the student {rounded} {unit}"),
+    let change = match verdict.evidence {
+        Evidence::NotShown => format!("Distillation shows no difference: {mean} {unit}"),
+        _ if verdict.mean > 0.0 => format!("Distillation gained the student {mean} {unit}"),
         _ => format!(
             "Distillation cost the student {} {unit}",
-            &rounded['−'.len_utf8()..]
+            mean.trim_start_matches('−')
         ),
     };
     let levels = match (
@@ -42,45 +47,19 @@ fn compared(summary: &Summary, gain: &Gain) -> Verdict {
         (Some(alone), Some(distilled)) => format!(": {alone} alone, {distilled} distilled"),
         _ => String::new(),
     };
-    let seeds = gain.per_seed.len();
-    let over = match gain.std {
-        Some(std) if seeds > 1 => format!(" (mean of {seeds} seeds, ± {std:.2})"),
+    let over = match &summary.gain {
+        Some(gain) if verdict.seeds > 1 => {
+            let std = gain
+                .std
+                .map_or(String::new(), |std| format!(", ± {std:.2}"));
+            format!(" (mean of {} seeds{std})", verdict.seeds)
+        }
         _ => String::new(),
     };
-    Verdict {
+    Headline {
         headline: format!("{change}{over}{levels}."),
-        caveat: caveat(summary, gain),
-    }
-}
-
-fn caveat(summary: &Summary, gain: &Gain) -> Option<String> {
-    match gain.std {
-        Some(std) if gain.mean.abs() <= std => Some(
-            "The difference lies within one standard deviation of the seeds: it may be chance."
-                .into(),
-        ),
-        Some(_) => None,
-        None => Some(single_seed(summary)),
-    }
-}
-
-fn single_seed(summary: &Summary) -> String {
-    let chance = "This is one seed: another could turn out differently";
-    let images = summary.data.test;
-    match top1(summary, &Role::Distilled) {
-        Some(top1) if images > 0 => {
-            // Standard error of a share of independent images, with the four added that keep it
-            // above 0 where none or all are right (Agresti and Coull 1998).
-            let n = images as f64 + 4.0;
-            let share = (top1 / 100.0 * images as f64 + 2.0) / n;
-            let error = 100.0 * (share * (1.0 - share) / n).sqrt();
-            format!(
-                "{chance}, and {} test images measure an accuracy only to about ± {error:.1} \
-                 points. Train with --seeds 3 to know more.",
-                count(images as u64)
-            )
-        }
-        _ => format!("{chance}. Train with --seeds 3 to know more."),
+        evidence: Some(verdict.sentence()),
+        caution: verdict.evidence != Evidence::Shown,
     }
 }
 
@@ -121,11 +100,4 @@ fn shown(summary: &Summary, role: &Role) -> Option<String> {
     let (mean, _) = spread(&summary.first_scores(role))?;
     let score = summary.scores().first()?;
     Some(score.show(mean))
-}
-
-/// The accuracy of a role, where that is what selects.
-fn top1(summary: &Summary, role: &Role) -> Option<f64> {
-    let is_accuracy = summary.scores().first()?.key == "top1";
-    let (mean, _) = spread(&summary.first_scores(role))?;
-    is_accuracy.then_some(mean)
 }

@@ -10,7 +10,7 @@ use super::trained::TrainedNetwork;
 use crate::evaluate::{Predictions, predict};
 use crate::measure::{latency, throughput};
 use crate::summary::{Gain, NetworkSummary};
-use crate::task::{NetworkCost, Task};
+use crate::task::{Evaluated, NetworkCost, Task};
 use crate::{Error, Event, Observer, Role, Source};
 
 /// A measured network with its predictions.
@@ -24,8 +24,10 @@ fn agreement(own: Option<&Predictions>, teacher: Option<&Measured>) -> Option<f6
     Some(own?.agreement(teacher?.predictions.as_ref()?))
 }
 
+/// Measures a network on the test split, but for what is `known` of it there.
 pub(super) fn measure<T: Task>(
     trained: &TrainedNetwork<T::Network>,
+    known: Option<&Evaluated>,
     context: &RunContext<T>,
     test: &dyn Source<Input = T::Input>,
     teacher: Option<&Measured>,
@@ -40,7 +42,10 @@ pub(super) fn measure<T: Task>(
         ..
     } = context;
     let network = &trained.network;
-    let evaluated = task.evaluate(network, test, device);
+    let evaluated = match known {
+        Some(known) => known.clone(),
+        None => task.evaluate(network, test, device),
+    };
     let cost = task.cost(network)?;
     let summary = NetworkSummary {
         role: role.clone(),
@@ -52,6 +57,7 @@ pub(super) fn measure<T: Task>(
         adapter_parameters: trained.adapter_parameters,
         learned_from: trained.learned_from.clone(),
         agreement: agreement(evaluated.predictions.as_ref(), teacher),
+        validation: trained.validation.clone(),
         test: evaluated.scores,
         latency: latency(network, &task.example(1, device)),
         images_per_second: throughput(network, &task.example(recipe.train.batch, device)),
@@ -130,6 +136,7 @@ pub(super) fn measure_ensemble<T: Task>(
         bytes: costs.iter().map(|c| c.bytes).sum(),
         adapter_parameters: 0,
         learned_from: Vec::new(),
+        validation: None,
         test: predictions.scores(),
         agreement: agreement(Some(&predictions), teacher),
         latency: latency(&ensemble, &task.example(1, device)),

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::trained::{TrainedNetwork, checkpoint};
+use super::trained::{TrainedNetwork, checkpoint, validation};
 use super::{RunContext, RunOptions};
 use crate::cache::identity::hex;
 use crate::folder::{Folder, io, write_atomically};
@@ -60,6 +60,7 @@ impl<N> Finished<N> {
             network: trained.student,
             adapter_parameters: trained.adapter_parameters,
             learned_from: student.learns_from.clone(),
+            validation: validation(&records, &student.role, trained.best_epoch),
             training: Some(crate::summary::Training {
                 epochs: trained.epochs,
                 best_epoch: trained.best_epoch,
@@ -72,8 +73,9 @@ impl<N> Finished<N> {
                 images_per_second: trained.images_per_second,
             }),
         });
+        let networks = networks.collect();
         Self {
-            networks: networks.collect(),
+            networks,
             seed,
             records,
         }
@@ -207,6 +209,7 @@ impl Store {
                 network: network.valid(),
                 adapter_parameters: kept.adapter_parameters,
                 learned_from: student.learns_from.clone(),
+                validation: validation(&records, &student.role, kept.training.best_epoch),
                 training: Some(kept.training),
             });
         }

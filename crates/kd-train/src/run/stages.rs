@@ -3,17 +3,20 @@
 
 use burn::module::Module;
 
+use super::teachers::KnownScores;
 use super::trained::{Done, TrainedNetwork};
 use super::{RunContext, RunOptions, caching};
 use crate::folder::Folder;
 use crate::recipe::{STUDENT, TEACHER};
 use crate::summary::CacheSummary;
-use crate::task::Task;
+use crate::task::{Evaluated, Task};
 use crate::{Error, Event, Observer, Recipe, Role};
 
 /// The networks of a run before they are measured.
 pub(super) struct AllTrained<N> {
     pub teacher: Option<TrainedNetwork<N>>,
+    /// The teacher on the test split, where it was measured there before the trainings.
+    pub teacher_test: Option<Evaluated>,
     pub students: Vec<TrainedNetwork<N>>,
     pub cache: Option<CacheSummary>,
 }
@@ -53,11 +56,19 @@ impl<T: Task> RunContext<'_, T> {
     ) -> Result<AllTrained<T::Network>, Error> {
         let recipe = self.recipe;
         self.forecast_cache(options.seeds, observer)?;
-        let teacher = self.teacher(folder, observer)?;
+        let mut teacher = self.teacher(folder, observer)?;
+        let mut known = KnownScores::default();
+        let teacher_test = match &mut teacher {
+            Some(teacher) => self.know_teacher(teacher, &mut known, observer)?,
+            None => None,
+        };
         let mut cache = match &teacher {
             Some(teacher) => self.open_cache(teacher, &options.out, observer)?,
             None => None,
         };
+        if let Some(cache) = &mut cache {
+            folder.opened(cache)?;
+        }
         let mut students = Vec::new();
         for seed in recipe.seed..recipe.seed + options.seeds as u64 {
             let mut done = Done::new();
@@ -65,8 +76,10 @@ impl<T: Task> RunContext<'_, T> {
                 done.insert(TEACHER.into(), teacher.network.clone());
             }
             for plan in recipe.plans() {
+                self.warn_of_teachers(&plan, &mut known, observer);
                 let cache = cache.as_mut().filter(|_| plan.cached);
                 for trained in self.train(&plan, seed, &done, cache, folder, observer)? {
+                    known.note(&trained);
                     if let Role::Stage(name) = &trained.role {
                         done.insert(name.clone(), trained.network.clone());
                     }
@@ -76,6 +89,7 @@ impl<T: Task> RunContext<'_, T> {
         }
         Ok(AllTrained {
             teacher,
+            teacher_test,
             students,
             cache: cache.as_ref().map(caching::summarise),
         })
@@ -100,6 +114,7 @@ impl<T: Task> RunContext<'_, T> {
                 adapter_parameters: 0,
                 learned_from: Vec::new(),
                 training: None,
+                validation: None,
             }));
         }
         let Some(plan) = self.recipe.teacher_plan() else {

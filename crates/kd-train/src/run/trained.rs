@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use crate::Role;
 use crate::folder::Folder;
+use crate::records::Record;
+use crate::{Role, Score};
 
 /// A network that will be measured.
 pub(super) struct TrainedNetwork<N> {
@@ -17,6 +18,8 @@ pub(super) struct TrainedNetwork<N> {
     /// Names of its teachers.
     pub learned_from: Vec<String>,
     pub training: Option<crate::summary::Training>,
+    /// The first validation score of these weights, where it is known.
+    pub validation: Option<Score>,
 }
 
 /// Where the best weights of a training are kept in the run folder.
@@ -31,3 +34,11 @@ pub(super) fn file_name(role: &Role, seed: u64) -> String {
 
 /// The teacher and the finished stages of one seed, by name.
 pub(super) type Done<N> = BTreeMap<String, N>;
+
+/// The first validation score of an epoch, from the records of a training.
+pub(super) fn validation(records: &[Record], role: &Role, epoch: usize) -> Option<Score> {
+    records.iter().find_map(|record| match record {
+        Record::Epoch(e) if e.role == *role && e.epoch == epoch => e.validation.first().cloned(),
+        _ => None,
+    })
+}

@@ -50,6 +50,8 @@ impl<T: Task> RunContext<'_, T> {
         let autodiff = self.device.clone().autodiff();
         // All trainings of a seed start from the same student and see the same samples.
         draw::seed(seed);
+        // For a network whose values burn's own initialisers draw.
+        self.device.seed(seed);
         let students = plan
             .students
             .iter()

@@ -3,16 +3,44 @@
 use serde::Serialize;
 
 use super::results::Results;
-use super::statistics::Spread;
+use crate::stats::Spread;
 
-/// Units of the image; the page scales it.
-const LEFT: f64 = 210.0;
-const WIDTH: f64 = 1000.0;
-const RIGHT: f64 = WIDTH - 30.0;
-const ROW: f64 = 34.0;
+/// Where things are in the image, in units that the page scales.
+#[derive(Clone, Copy)]
+pub(super) struct Layout {
+    width: f64,
+    left: f64,
+    right: f64,
+    row: f64,
+    /// From the top of a row to its dots.
+    dots: f64,
+    /// From the top of a row to the line of its name.
+    name: f64,
+    /// Labels of the axis, at most.
+    ticks: f64,
+}
+
+/// Names stand to the left of their dots.
+pub(super) const WIDE: Layout = Layout {
+    width: 1000.0,
+    left: 210.0,
+    right: 970.0,
+    row: 34.0,
+    dots: 17.0,
+    name: 23.0,
+    ticks: 8.0,
+};
+/// Names stand above their dots: for a phone.
+pub(super) const NARROW: Layout = Layout {
+    width: 400.0,
+    left: 14.0,
+    right: 386.0,
+    row: 58.0,
+    dots: 40.0,
+    name: 20.0,
+    ticks: 5.0,
+};
 const TOP: f64 = 12.0;
-/// Labels of the axis, at most.
-const TICKS: f64 = 8.0;
 
 /// What the template draws.
 #[derive(Serialize)]
@@ -34,6 +62,8 @@ struct Row {
     /// The report of its run, relative to the page; none for the student alone.
     report: Option<String>,
     y: f64,
+    /// Of the line that its name stands on.
+    name_y: f64,
     dots: Vec<Dot>,
     mean: f64,
     /// The 95 % interval of the mean, cut at the frame.
@@ -53,12 +83,15 @@ struct Tick {
     label: String,
 }
 
-/// A plot of test top-1, the student alone first.
-pub(super) fn plot(results: &Results) -> Plot {
+/// A plot of the first test score, the student alone first.
+pub(super) fn plot(results: &Results, layout: Layout) -> Plot {
     let alone = results.alone.as_ref().map(|a| ("student alone", &a.score));
     let variants = results.variants.iter().map(|v| (v.name.as_str(), &v.score));
     let lines: Vec<(&str, &Spread)> = alone.into_iter().chain(variants).collect();
-    let scale = Scale::of(lines.iter().flat_map(|(_, s)| s.values.iter().copied()));
+    let scale = Scale::of(
+        layout,
+        lines.iter().flat_map(|(_, s)| s.values.iter().copied()),
+    );
     let grain = 100.0 / results.data.test.max(1) as f64;
     let rows: Vec<Row> = lines
         .iter()
@@ -68,7 +101,8 @@ pub(super) fn plot(results: &Results) -> Plot {
             Row {
                 name: (*name).into(),
                 report: (!is_alone).then(|| format!("{name}/report.html")),
-                y: TOP + ROW * (at as f64 + 0.5),
+                y: TOP + layout.row * at as f64 + layout.dots,
+                name_y: TOP + layout.row * at as f64 + layout.name,
                 dots: dots(score, &scale),
                 mean: scale.place(score.mean),
                 interval: score.uncertainty(grain).map(|half| {
@@ -81,12 +115,12 @@ pub(super) fn plot(results: &Results) -> Plot {
             }
         })
         .collect();
-    let bottom = TOP + ROW * rows.len() as f64;
+    let bottom = TOP + layout.row * rows.len() as f64;
     Plot {
-        width: WIDTH,
+        width: layout.width,
         height: bottom + 58.0,
-        left: LEFT,
-        right: RIGHT,
+        left: layout.left,
+        right: layout.right,
         bottom,
         ticks: scale.ticks(),
         alone: rows.first().filter(|row| row.is_alone).map(|row| row.mean),
@@ -107,18 +141,20 @@ fn dots(score: &Spread, scale: &Scale) -> Vec<Dot> {
 
 /// From percent to units of the image.
 struct Scale {
+    layout: Layout,
     low: f64,
     high: f64,
 }
 
 impl Scale {
     /// Holds all values, with room beside them.
-    fn of(values: impl Iterator<Item = f64>) -> Self {
+    fn of(layout: Layout, values: impl Iterator<Item = f64>) -> Self {
         let (low, high) = values.fold((f64::MAX, f64::MIN), |(low, high), v| {
             (low.min(v), high.max(v))
         });
         let room = ((high - low) * 0.12).max(0.5);
         Self {
+            layout,
             low: (low - room).max(0.0),
             high: (high + room).min(100.0),
         }
@@ -128,12 +164,13 @@ impl Scale {
     fn place(&self, value: f64) -> f64 {
         let share = (value - self.low) / (self.high - self.low);
         // Tenths of a unit are finer than a screen.
-        ((LEFT + share.clamp(0.0, 1.0) * (RIGHT - LEFT)) * 10.0).round() / 10.0
+        let Layout { left, right, .. } = self.layout;
+        ((left + share.clamp(0.0, 1.0) * (right - left)) * 10.0).round() / 10.0
     }
 
     fn ticks(&self) -> Vec<Tick> {
         let steps = [0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0];
-        let fits = |step: &&f64| (self.high - self.low) / **step <= TICKS;
+        let fits = |step: &&f64| (self.high - self.low) / **step <= self.layout.ticks;
         let step = steps.iter().find(fits).copied().unwrap_or(20.0);
         let first = (self.low / step).ceil() as i64;
         let last = (self.high / step).floor() as i64;
@@ -154,23 +191,26 @@ mod tests {
 
     #[test]
     fn dots_keep_their_order_inside_the_frame() {
-        let scale = Scale::of([80.0, 85.0, 90.0].into_iter());
+        let scale = Scale::of(WIDE, [80.0, 85.0, 90.0].into_iter());
         let places = [80.0, 85.0, 90.0].map(|v| scale.place(v));
-        assert!(LEFT < places[0] && places[0] < places[1] && places[2] < RIGHT);
-        assert_eq!([scale.place(0.0), scale.place(100.0)], [LEFT, RIGHT]);
+        assert!(WIDE.left < places[0] && places[0] < places[1] && places[2] < WIDE.right);
+        assert_eq!(
+            [scale.place(0.0), scale.place(100.0)],
+            [WIDE.left, WIDE.right]
+        );
     }
 
     #[test]
     fn an_axis_has_a_few_round_labels() {
         for (low, high) in [(80.0, 80.0), (85.1, 86.0), (1.0, 99.0)] {
-            let ticks = Scale::of([low, high].into_iter()).ticks();
+            let ticks = Scale::of(WIDE, [low, high].into_iter()).ticks();
             assert!(
                 (2..=9).contains(&ticks.len()),
                 "{low} {high}: {}",
                 ticks.len()
             );
         }
-        let ticks = Scale::of([80.0, 90.0].into_iter()).ticks();
+        let ticks = Scale::of(NARROW, [80.0, 90.0].into_iter()).ticks();
         assert_eq!(ticks[0].label, "80");
     }
 }

@@ -100,6 +100,15 @@ impl Study {
     /// key and the nearest valid one when it is wrong, [`Error::Variant`] when a variant cannot be read.
     pub fn load(path: &Path, overrides: &[String], seeds: Option<usize>) -> Result<Self, Error> {
         let text = std::fs::read_to_string(path).map_err(io("read the study", path))?;
+        if let Ok(table) = text.parse::<Table>()
+            && !table.contains_key("variants")
+            && table.contains_key("student")
+        {
+            return Err(Error::Recipe(format!(
+                "{}: this is a recipe, not a study: run it with `kd train {0}`",
+                path.display()
+            )));
+        }
         let written: Written = toml::from_str(&text).map_err(|e| in_file(path, &text, &e))?;
         let wrong = |problem: &str| Error::Recipe(format!("{}: {problem}", path.display()));
         let folder = path.parent().unwrap_or(Path::new(""));

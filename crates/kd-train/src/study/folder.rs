@@ -117,6 +117,7 @@ pub(super) fn clear(folder: &Path) -> Result<(), Error> {
         "recipe.toml",
         "student.safetensors",
         "report.html",
+        "README.md",
     ] {
         match fs::remove_file(folder.join(file)) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => {

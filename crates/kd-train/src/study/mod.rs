@@ -1,4 +1,4 @@
-//! Studies: variants of a recipe, each with the same seeds, and which differences the seeds show.
+//! Studies: variants of a recipe, each with the same seeds, and which differences are shown.
 //!
 //! ```no_run
 //! use std::path::Path;
@@ -26,10 +26,8 @@ mod folder;
 mod page;
 mod results;
 mod run;
-mod statistics;
 mod words;
 
 pub use file::{Study, Variant};
 pub use results::{NetworkResult, PairedDifference, Results, StudyData, VariantResult};
 pub use run::{Earlier, StudyObserver, Turn, run};
-pub use statistics::{Difference, Spread};

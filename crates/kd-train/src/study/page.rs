@@ -17,7 +17,7 @@ pub(super) fn html(results: &Results) -> Result<String, Error> {
         .add_template("study.html", TEMPLATE)
         .map_err(failed)?;
     let mut sentences = words::sentences(results);
-    let reading = (results.seeds > 1).then(|| sentences.pop()).flatten();
+    let reading = sentences.pop();
     let context = context! {
         style => STYLE,
         name => results.name,
@@ -27,7 +27,12 @@ pub(super) fn html(results: &Results) -> Result<String, Error> {
         columns => words::columns(results),
         rows => words::rows(results),
         reports => results.variants.iter().map(|v| &v.name).collect::<Vec<_>>(),
-        plot => dots::plot(results),
+        plots => [
+            ("wide", dots::plot(results, dots::WIDE)),
+            ("narrow", dots::plot(results, dots::NARROW)),
+        ],
+        score => format!("{} {}", results.score, results.unit.symbol()).trim_end(),
+        has_alone => results.alone.is_some(),
         variants => results.variants,
     };
     templates
@@ -61,14 +66,17 @@ fn facts(results: &Results) -> Vec<(&'static str, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::study::{NetworkResult, PairedDifference, Spread, StudyData, VariantResult};
+    use crate::stats::{Pair, Spread, Verdict};
+    use crate::study::{NetworkResult, PairedDifference, StudyData, VariantResult};
+    use crate::{Better, Unit};
 
-    fn paired(values: &[f64]) -> Option<PairedDifference> {
-        let points = Spread::of(values);
+    fn paired(new: &[f64], old: &[f64]) -> Option<PairedDifference> {
+        let pairs = new.iter().zip(old).map(|(&new, &old)| Pair { new, old });
+        let pairs: Vec<_> = pairs.collect();
+        let points = pairs.iter().map(|pair| pair.new - pair.old);
         Some(PairedDifference {
-            uncertainty: points.uncertainty(0.05),
-            difference: points.difference(0.05),
-            points,
+            points: Spread::of(&points.collect::<Vec<_>>()),
+            verdict: Verdict::of(&pairs, Better::Higher, Unit::Percent, 2000, true)?,
         })
     }
 
@@ -89,6 +97,10 @@ mod tests {
         }
     }
 
+    const ALONE: [f64; 3] = [80.0, 81.0, 82.0];
+    const KD: [f64; 3] = [85.0, 85.5, 86.0];
+    const AT: [f64; 3] = [80.0, 82.0, 82.0];
+
     fn results() -> Results {
         Results {
             name: "a <b>".into(),
@@ -102,22 +114,17 @@ mod tests {
                 test: 2000,
             },
             score: "top-1".into(),
-            unit: crate::Unit::Percent,
+            unit: Unit::Percent,
             seeds: 3,
             planned: 3,
             teacher: None,
             alone: Some(NetworkResult {
                 model: "resnet8".into(),
-                score: Spread::of(&[80.0, 81.0, 82.0]),
+                score: Spread::of(&ALONE),
             }),
             variants: vec![
-                variant("kd", &[85.0, 85.5, 86.0], paired(&[4.0, 4.5, 5.0]), None),
-                variant(
-                    "at",
-                    &[80.0, 82.0, 82.0],
-                    paired(&[0.0, 1.0, 0.0]),
-                    paired(&[-5.0, -3.5, -4.0]),
-                ),
+                variant("kd", &KD, paired(&KD, &ALONE), None),
+                variant("at", &AT, paired(&AT, &ALONE), paired(&AT, &KD)),
             ],
         }
     }
@@ -134,22 +141,37 @@ mod tests {
             "lower (± 1.90)",
             "1 min 15 s",
             "- 2 of 3 variants are finished.",
-            "- Against the student alone at 3 seeds: higher: `kd`; no difference shown: `at`.",
+            "- Against the student alone at 3 seeds: higher: `kd`; not shown: `at`.",
             "- Against `kd`, the first variant, at 3 seeds: lower: `at`.",
-            "2.5 standard deviations at 3 seeds. Of 3 such comparisons",
-            "2000 test images, which tell an accuracy to about ± 0.8 points",
+            "is 2.5 standard deviations from it, at 3 seeds.",
+            "2,000 test images tell two accuracies apart from 2.4 points on, at most",
+            "Of 3 such comparisons",
         ] {
             assert!(text.contains(part), "{part} is not in\n{text}");
         }
     }
 
     #[test]
-    fn one_seed_is_no_comparison() {
+    fn one_seed_shows_what_the_images_tell() {
         let mut results = results();
         results.seeds = 1;
+        results.variants = vec![
+            variant("kd", &KD[..1], paired(&KD[..1], &ALONE[..1]), None),
+            variant(
+                "at",
+                &AT[..1],
+                paired(&AT[..1], &ALONE[..1]),
+                paired(&AT[..1], &KD[..1]),
+            ),
+        ];
         let text = words::markdown(&results);
-        assert!(text.contains("One seed cannot tell"), "{text}");
-        assert!(!text.contains("Against"), "{text}");
+        for part in [
+            "One seed has no interval over seeds: use --seeds 3",
+            "Against the student alone at one seed: higher in this seed: `kd`; not shown: `at`.",
+            "| lower in this seed |",
+        ] {
+            assert!(text.contains(part), "{part} is not in\n{text}");
+        }
     }
 
     #[test]
@@ -161,11 +183,23 @@ mod tests {
         );
         assert!(page.contains("href=\"at/report.html\""), "{page}");
         assert!(page.contains("higher: <code>kd</code>;"), "{page}");
-        // A dot a seed, of the student alone and of two variants.
-        assert_eq!(page.matches("<circle").count(), 9);
+        // A dot a seed, of the student alone and of two variants, once for wide and once for narrow screens.
+        assert_eq!(page.matches("<circle").count(), 2 * 9);
+        assert!(page.contains("dots narrow") && page.contains("dots wide"));
+        // What is wider than the screen says so.
+        assert!(!STYLE.contains("min-width") && STYLE.contains("no-repeat scroll"));
         for outside in ["http://", "https://", "src=", "<script", "NaN"] {
             assert!(!page.contains(outside), "{outside}");
         }
         assert!(page.trim_end().ends_with("</html>"));
+    }
+
+    /// Writes a page to look at: `KD_REPORTS=DIR cargo test -p kd-train study::page -- --ignored`.
+    #[test]
+    #[ignore = "makes a page for people, and checks nothing"]
+    fn page_to_look_at() {
+        let target = std::env::var("KD_REPORTS").unwrap();
+        let page = html(&results()).unwrap();
+        std::fs::write(std::path::Path::new(&target).join("study.html"), page).unwrap();
     }
 }

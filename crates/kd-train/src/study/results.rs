@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::file::{Study, Variant};
-use super::statistics::{Difference, Spread};
 use super::{page, words};
-use crate::summary::{percent, top1};
+use crate::stats::{Spread, Verdict};
+use crate::summary::{pairs, percent, top1, verdict};
 use crate::{Error, NetworkSummary, Role, Summary, Unit};
 
 /// The variants of a study that are finished, and how they compare.
@@ -101,12 +101,10 @@ pub struct VariantResult {
 /// A difference between networks of the same seeds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PairedDifference {
-    /// In the unit of the score; above 0 is better.
+    /// In the unit of the score, a value a seed; above 0 is better.
     pub points: Spread,
-    /// Half the width of the 95 % interval of its mean; none for one seed.
-    pub uncertainty: Option<f64>,
-    /// Whether it is above or below 0 by more than that.
-    pub difference: Difference,
+    /// Whether the seeds and the test images show a difference.
+    pub verdict: Verdict,
 }
 
 /// The students that a run is about: distilled ones, or those trained on labels where none is.
@@ -123,11 +121,7 @@ pub(super) fn students(summary: &Summary) -> impl Iterator<Item = &NetworkSummar
 pub(super) fn compare(study: &Study, finished: &[(&Variant, Summary)]) -> Option<Results> {
     let (_, first) = finished.first()?;
     let kind = first.scores().first()?;
-    let grain = match kind.unit {
-        // An accuracy comes in steps of one image.
-        Unit::Percent => 100.0 / first.data.test.max(1) as f64,
-        _ => 0.0,
-    };
+    let images = first.data.test;
     let alone = of_role(first, Role::Baseline);
     let reference: Vec<_> = students(first).collect();
     let variants = finished
@@ -151,9 +145,9 @@ pub(super) fn compare(study: &Study, finished: &[(&Variant, Summary)]) -> Option
                 model: students.first().map_or(String::new(), |s| s.model.clone()),
                 changes: variant.changes.clone(),
                 score: score(&students),
-                gain: paired(&students, alone, grain),
+                gain: paired(&students, alone, images),
                 above_first: (place > 0)
-                    .then(|| paired(&students, &reference, grain))
+                    .then(|| paired(&students, &reference, images))
                     .flatten(),
                 seconds: seconds.map(|s| Spread::of(&s).mean),
             }
@@ -205,22 +199,13 @@ fn network(networks: &[&NetworkSummary]) -> Option<NetworkResult> {
 fn paired(
     ours: &[&NetworkSummary],
     theirs: &[&NetworkSummary],
-    grain: f64,
+    images: usize,
 ) -> Option<PairedDifference> {
-    let differences: Vec<f64> = ours
-        .iter()
-        .filter_map(|our| {
-            let other = theirs.iter().find(|other| other.seed == our.seed)?;
-            let (new, old) = (our.test.first()?, other.test.first()?);
-            (!std::ptr::eq(*our, *other)).then(|| new.better.gain(new.value, old.value))
-        })
-        .collect();
-    (!differences.is_empty()).then(|| {
-        let points = Spread::of(&differences);
-        PairedDifference {
-            uncertainty: points.uncertainty(grain),
-            difference: points.difference(grain),
-            points,
-        }
+    let better = ours.iter().find_map(|our| our.test.first())?.better;
+    let gains = pairs(ours, theirs).into_iter();
+    let gains: Vec<f64> = gains.map(|pair| better.gain(pair.new, pair.old)).collect();
+    Some(PairedDifference {
+        points: Spread::of(&gains),
+        verdict: verdict(ours, theirs, images)?,
     })
 }

@@ -3,7 +3,8 @@
 use comfy_table::{CellAlignment, Table, presets::ASCII_MARKDOWN};
 
 use super::results::{PairedDifference, Results, VariantResult};
-use super::statistics::{Difference, Spread};
+use crate::report::words::count;
+use crate::stats::{Spread, Verdict};
 
 /// Titles of the columns.
 pub(super) fn columns(results: &Results) -> [String; 7] {
@@ -49,16 +50,15 @@ fn row(variant: &VariantResult) -> [String; 7] {
 fn cells(difference: Option<&PairedDifference>) -> [String; 2] {
     match difference {
         None => ["-".into(), "-".into()],
-        Some(paired) => [paired.points.show_signed(), verdict(paired)],
+        Some(paired) => [paired.points.show_signed(), word(&paired.verdict)],
     }
 }
 
 /// `higher (± 1.6)`.
-fn verdict(paired: &PairedDifference) -> String {
-    let word = paired.difference.word();
-    match paired.uncertainty {
-        None => word.into(),
-        Some(half) => format!("{word} (± {half:.2})"),
+fn word(verdict: &Verdict) -> String {
+    match verdict.seed_interval {
+        None => verdict.word().into(),
+        Some(half) => format!("{} (± {half:.2})", verdict.word()),
     }
 }
 
@@ -108,10 +108,6 @@ pub(super) fn sentences(results: &Results) -> Vec<String> {
             results.score
         ));
     }
-    if results.seeds < 2 {
-        found.push("One seed cannot tell a difference from chance: use --seeds 3 or more.".into());
-        return found;
-    }
     found.extend(about("the student alone", results, |v| v.gain.as_ref()));
     if let Some(first) = results.variants.first() {
         let name = format!("`{}`, the first variant,", first.name);
@@ -121,69 +117,78 @@ pub(super) fn sentences(results: &Results) -> Vec<String> {
     found
 }
 
-/// Which variants are above and below something.
+/// Which variants are above and below something, those that are shown first.
 fn about(
     what: &str,
     results: &Results,
     paired: impl Fn(&VariantResult) -> Option<&PairedDifference>,
 ) -> Option<String> {
-    let of = |wanted: Difference| {
-        let names: Vec<_> = results
-            .variants
-            .iter()
-            .filter(|v| paired(v).is_some_and(|p| p.difference == wanted))
-            .map(|v| format!("`{}`", v.name))
-            .collect();
-        names.join(", ")
+    let mut groups: Vec<(&str, Vec<String>)> = Vec::new();
+    let mut compared: Vec<_> = results
+        .variants
+        .iter()
+        .filter_map(|v| Some((&v.name, &paired(v)?.verdict)))
+        .collect();
+    compared.sort_by_key(|(_, verdict)| (verdict.evidence as u8, verdict.mean <= 0.0));
+    for (name, verdict) in compared {
+        let name = format!("`{name}`");
+        match groups.last_mut() {
+            Some((word, names)) if *word == verdict.word() => names.push(name),
+            _ => groups.push((verdict.word(), vec![name])),
+        }
+    }
+    let parts = groups.iter();
+    let parts: Vec<_> = parts
+        .map(|(word, names)| format!("{word}: {}", names.join(", ")))
+        .collect();
+    let seeds = match results.seeds {
+        1 => "one seed".into(),
+        seeds => format!("{seeds} seeds"),
     };
-    let parts: Vec<_> = [
-        ("higher", of(Difference::Higher)),
-        ("lower", of(Difference::Lower)),
-        ("no difference shown", of(Difference::NotShown)),
-    ]
-    .into_iter()
-    .filter(|(_, names)| !names.is_empty())
-    .map(|(how, names)| format!("{how}: {names}"))
-    .collect();
-    (!parts.is_empty()).then(|| {
-        format!(
-            "Against {what} at {} seeds: {}.",
-            results.seeds,
-            parts.join("; ")
-        )
-    })
+    (!parts.is_empty()).then(|| format!("Against {what} at {seeds}: {}.", parts.join("; ")))
 }
 
 /// How to read the table.
 fn reading(results: &Results) -> String {
+    let verdicts = || {
+        let variants = results.variants.iter();
+        let paired = variants.flat_map(|v| [v.gain.as_ref(), v.above_first.as_ref()]);
+        paired.flatten().map(|paired| &paired.verdict)
+    };
+    let comparisons = verdicts().count();
+    let widest = verdicts().filter_map(|v| v.image_interval);
+    let widest = widest.fold(f64::NAN, f64::max);
     let seeds = results.seeds;
-    // A standard deviation of 1.
-    let unit: Vec<f64> = (0..seeds)
-        .map(|i| if i % 2 == 0 { 1.0 } else { -1.0 })
-        .collect();
-    let unit = Spread::of(&unit);
-    let factor = unit.uncertainty(0.0).unwrap_or(0.0) / unit.std.unwrap_or(1.0);
-    let comparisons = results
-        .variants
-        .iter()
-        .map(|v| usize::from(v.gain.is_some()) + usize::from(v.above_first.is_some()))
-        .sum::<usize>();
-    let test = results.data.test;
-    let share = results
-        .variants
-        .first()
-        .map_or(0.5, |v| v.score.mean / 100.0);
-    let of_images = 100.0 * (share * (1.0 - share) / test.max(1) as f64).sqrt();
-    format!(
-        "± after a mean is the standard deviation over {seeds} seeds; differences are between \
-         networks of the same seed. A difference is called one when the 95 % interval of its mean \
-         (in brackets; Student's t) leaves out 0, which takes {factor:.1} standard deviations at \
-         {seeds} seeds. Of {comparisons} such comparisons, one in twenty is expected to be called a \
-         difference when none is one. \"Not shown\" is not \"none\": more seeds may show it. And all \
-         seeds are measured on the same {test} test images, which tell an accuracy to about \
-         ± {of_images:.1} points (standard error): the intervals do not say what other images would \
-         give, so a difference that is small beside this may be one of these images only."
-    )
+    let mut text = String::from("Differences are between networks of the same seed. ");
+    if seeds > 1 {
+        // A standard deviation of 1.
+        let unit: Vec<f64> = (0..seeds)
+            .map(|i| if i % 2 == 0 { 1.0 } else { -1.0 })
+            .collect();
+        let unit = Spread::of(&unit);
+        let factor = unit.uncertainty(0.0).unwrap_or(0.0) / unit.std.unwrap_or(1.0);
+        text.push_str(&format!(
+            "± after a mean is the standard deviation over {seeds} seeds. In brackets is half the 95 % interval \
+             of the mean difference (Student's t): it leaves out 0 when the mean is {factor:.1} standard \
+             deviations from it, at {seeds} seeds. "
+        ));
+    } else {
+        text.push_str("One seed has no interval over seeds: use --seeds 3 or more. ");
+    }
+    if widest.is_finite() {
+        text.push_str(&format!(
+            "{} test images tell two accuracies apart from {widest:.1} points on, at most (95 %; Agresti and \
+             Caffo 2000). \"Higher\" and \"lower\" are what both find. \"On these images\": the seeds agree, but \
+             on other images the difference may vanish. \"In every seed\": the networks do differ, but the \
+             seeds cannot say by how much others would. ",
+            count(results.data.test as u64)
+        ));
+    }
+    text.push_str(&format!(
+        "\"Not shown\" is not \"none\": more seeds may show it. Of {comparisons} such comparisons, one in twenty \
+         is expected to be called a difference when none is one."
+    ));
+    text
 }
 
 #[cfg(test)]

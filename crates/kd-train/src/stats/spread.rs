@@ -1,4 +1,4 @@
-//! Mean and standard deviation, and what a few seeds can say of a difference.
+//! Mean, standard deviation, and the interval of a mean.
 
 use serde::{Deserialize, Serialize};
 
@@ -57,42 +57,6 @@ impl Spread {
         self.std
             .map(|std| quantile(n - 1) * std.max(grain) / (n as f64).sqrt())
     }
-
-    /// Whether the mean of these differences is above or below 0 by more than its uncertainty.
-    pub fn difference(&self, grain: f64) -> Difference {
-        match self.uncertainty(grain) {
-            None => Difference::Unknown,
-            Some(half) if self.mean > half => Difference::Higher,
-            Some(half) if self.mean < -half => Difference::Lower,
-            Some(_) => Difference::NotShown,
-        }
-    }
-}
-
-/// What seeds say of a difference.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Difference {
-    /// The interval of its mean is above 0.
-    Higher,
-    /// The interval of its mean is below 0.
-    Lower,
-    /// The interval of its mean holds 0.
-    NotShown,
-    /// There is one seed.
-    Unknown,
-}
-
-impl Difference {
-    /// In a cell of a table.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Higher => "higher",
-            Self::Lower => "lower",
-            Self::NotShown => "not shown",
-            Self::Unknown => "one seed",
-        }
-    }
 }
 
 /// The 97.5 % quantile of Student's t.
@@ -124,20 +88,11 @@ mod tests {
     }
 
     #[test]
-    fn three_seeds_show_what_is_larger_than_two_and_a_half_deviations() {
-        // A standard deviation of 1, whose interval is ± 4.303 / √3.
-        let around = |mean: f64| Spread::of(&[mean - 1.0, mean, mean + 1.0]).difference(0.0);
-        assert_eq!(around(2.5), Difference::Higher);
-        assert_eq!(around(2.4), Difference::NotShown);
-        assert_eq!(around(-2.5), Difference::Lower);
-        assert_eq!(Spread::of(&[5.0]).difference(0.0), Difference::Unknown);
-    }
-
-    #[test]
     fn equal_seeds_are_chance_not_certainty() {
         let equal = Spread::of(&[0.5, 0.5, 0.5]);
         assert_eq!(equal.std, Some(0.0));
-        assert_eq!(equal.difference(0.0), Difference::Higher);
-        assert_eq!(equal.difference(0.5), Difference::NotShown);
+        assert_eq!(equal.uncertainty(0.0), Some(0.0));
+        assert_eq!(equal.uncertainty(0.5), Some(4.303 * 0.5 / 3f64.sqrt()));
+        assert_eq!(Spread::of(&[0.5]).uncertainty(0.5), None);
     }
 }
