@@ -58,6 +58,7 @@ fn loss(seed: u64, device: &Device) -> f64 {
         seeds: 1,
         device_name: "flex".into(),
         reuse: false,
+        resume: false,
     };
     let summary = run_task(&task, &recipe, &options, device, &mut Silent).unwrap();
     summary.networks[0].test.get("loss").unwrap()
