@@ -6,6 +6,7 @@ mod bench;
 mod book;
 mod cifar100;
 mod compare;
+mod fuzz;
 mod kd;
 mod outside;
 mod pairs;
@@ -32,6 +33,7 @@ use kd::Kd;
   cargo xtask cifar100 --backend cuda        ResNet-152 -> ShuffleNetV2, the literature's settings
   cargo xtask methods                        methods side by side on the embedded data
   cargo xtask bench step                     images/s of inference, training and distillation steps
+  cargo xtask fuzz --cases 10000             mutated files for every parser
 
 The exit code is that of `kd` (see `kd --help`)."
 )]
@@ -57,6 +59,8 @@ enum Job {
     Book,
     /// Build and run the README's example in a crate outside this workspace.
     Outside,
+    /// Give every parser a million mutated files: none may panic, hang or allocate too much.
+    Fuzz(fuzz::Arguments),
     /// Run every check of .ci/run.
     Ci,
 }
@@ -133,6 +137,7 @@ fn run(job: Job) -> Result<ExitCode> {
         Job::Bench(bench) => bench::run(&bench),
         Job::Book => book::run(),
         Job::Outside => outside::run(),
+        Job::Fuzz(arguments) => fuzz::run(&arguments),
         Job::Ci => {
             let script = kd::repository()?.join(".ci/run");
             let status = std::process::Command::new(&script)
