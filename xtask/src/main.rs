@@ -7,6 +7,7 @@ mod book;
 mod chaos;
 mod cifar100;
 mod compare;
+mod fuzz;
 mod kd;
 mod outside;
 mod pairs;
@@ -33,6 +34,7 @@ use kd::Kd;
   cargo xtask cifar100 --backend cuda        ResNet-152 -> ShuffleNetV2, the literature's settings
   cargo xtask methods                        methods side by side on the embedded data
   cargo xtask bench step                     images/s of inference, training and distillation steps
+  cargo xtask fuzz --cases 10000             mutated files for every parser
 
 The exit code is that of `kd` (see `kd --help`)."
 )]
@@ -60,6 +62,8 @@ enum Job {
     Outside,
     /// Kill runs of seven kinds at random moments; resumed, each must end bit for bit as one that was not killed.
     Chaos(chaos::Arguments),
+    /// Give every parser a million mutated files: none may panic, hang or allocate too much.
+    Fuzz(fuzz::Arguments),
     /// Run every check of .ci/run.
     Ci,
 }
@@ -137,6 +141,7 @@ fn run(job: Job) -> Result<ExitCode> {
         Job::Book => book::run(),
         Job::Outside => outside::run(),
         Job::Chaos(arguments) => chaos::run(&arguments),
+        Job::Fuzz(arguments) => fuzz::run(&arguments),
         Job::Ci => {
             let script = kd::repository()?.join(".ci/run");
             let status = std::process::Command::new(&script)

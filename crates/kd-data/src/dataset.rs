@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use crate::sets::own_statistics;
+use crate::{Error, Normalize};
+
 /// Labelled images of one size, as bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Images {
@@ -66,7 +69,8 @@ impl Images {
         counts
     }
 
-    /// Mean and standard deviation of each channel, in units of 255.
+    /// Mean and standard deviation of each channel, in units of 255. The deviation of a channel with a single
+    /// value is exactly 0.
     pub fn statistics(&self) -> (Vec<f32>, Vec<f32>) {
         let plane = self.height * self.width;
         let mut histograms = vec![[0u64; 256]; self.channels];
@@ -78,6 +82,15 @@ impl Images {
         histograms
             .iter()
             .map(|histogram| {
+                if let [value] = histogram
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, count)| **count > 0)
+                    .map(|(value, _)| value)
+                    .collect::<Vec<_>>()[..]
+                {
+                    return ((value as f64 / 255.0) as f32, 0.0);
+                }
                 let total = histogram.iter().sum::<u64>().max(1) as f64;
                 let moment = |f: &dyn Fn(f64) -> f64| {
                     let weighted = |(v, &n): (usize, &u64)| f(v as f64 / 255.0) * n as f64;
@@ -115,6 +128,18 @@ pub struct Dataset {
     pub source: String,
 }
 
+impl Dataset {
+    /// Mean and standard deviation of each channel that this set would be normalised with by `normalize`,
+    /// whatever it is normalised with.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when they are for another number of channels, or a channel has a deviation of 0.
+    pub fn statistics(&self, normalize: &Normalize) -> Result<(Vec<f32>, Vec<f32>), Error> {
+        let own = own_statistics(&self.name, &self.train);
+        normalize.resolve(self.test.channels, own)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -130,6 +155,12 @@ mod tests {
             coarse: None,
         };
         assert_eq!(images.statistics(), (vec![0.5, 0.2], vec![0.5, 0.0]));
+        let grey = Images {
+            pixels: vec![77; 12],
+            labels: vec![0; 3],
+            ..Images::empty(1, 2, 2)
+        };
+        assert_eq!(grey.statistics(), (vec![77.0 / 255.0], vec![0.0]));
         assert_eq!(images.image(1), [255, 0, 51, 51]);
         assert_eq!(images.counts(3), [1, 1, 0]);
     }

@@ -53,5 +53,5 @@ pub use epoch::{Epoch, measure_throughput};
 pub use error::Error;
 pub use loader::{Batch, Loader, LoaderConfig};
 pub use normalize::Normalize;
-pub use sets::{NAMES, Progress, SetInfo, load, load_test};
+pub use sets::{NAMES, Progress, SetInfo, load, load_test, survey};
 pub use split::{Splits, split, stratified_order};

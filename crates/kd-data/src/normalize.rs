@@ -32,7 +32,11 @@ struct Given {
 }
 
 impl Normalize {
-    pub(crate) fn validate(&self) -> Result<(), Error> {
+    /// Checks given numbers.
+    ///
+    /// # Errors
+    /// [`Error::Config`] that says what is wrong.
+    pub fn validate(&self) -> Result<(), Error> {
         if let Self::Given { mean, std } = self {
             let shown = || format!("{{ mean = {mean:?}, std = {std:?} }}");
             if mean.len() != std.len() || mean.is_empty() {
@@ -50,14 +54,28 @@ impl Normalize {
     }
 
     /// Mean and standard deviation for images of so many channels, `dataset` being the set's own.
-    pub(crate) fn resolve(
+    ///
+    /// # Errors
+    /// [`Error::Config`] when they are for another number of channels, or a deviation of the set's own is 0.
+    pub fn resolve(
         &self,
         channels: usize,
         dataset: (Vec<f32>, Vec<f32>),
     ) -> Result<(Vec<f32>, Vec<f32>), Error> {
         self.validate()?;
         let (mean, std) = match self {
-            Self::Dataset => dataset,
+            Self::Dataset => {
+                if let Some(channel) = dataset.1.iter().position(|std| *std <= 0.0) {
+                    let expected = format!(
+                        "channel {channel} has the same value ({}) in every pixel of the training images, so its \
+                         standard deviation is 0 and nothing can be divided by it; give {{ mean = [..], std = [..] }} \
+                         or \"imagenet\", or other images",
+                        dataset.0[channel]
+                    );
+                    return Err(Error::config("normalize", "\"dataset\"", expected));
+                }
+                dataset
+            }
             Self::Imagenet => (vec![0.485, 0.456, 0.406], vec![0.229, 0.224, 0.225]),
             Self::Given { mean, std } => (mean.clone(), std.clone()),
         };

@@ -26,16 +26,6 @@ pub enum Error {
         /// What would be right.
         expected: String,
     },
-    /// A file of weights has an extension that says nothing about its format.
-    #[error(
-        "{}: weights are read from `.safetensors`, `.pth`, `.pt` and `.th` files; rename the file \
-         if it is one of these",
-        path.display()
-    )]
-    Extension {
-        /// The file.
-        path: PathBuf,
-    },
     /// A file of weights could not be opened.
     #[error("cannot read weights from {}: {source}", path.display())]
     Open {
@@ -44,7 +34,25 @@ pub enum Error {
         /// Why.
         source: std::io::Error,
     },
-    /// A file of weights is damaged or is not what its extension says.
+    /// Mean or standard deviation of the channels do not suit a network.
+    #[error("mean {mean:?} and std {std:?}: {expected}")]
+    Statistics {
+        /// The means given.
+        mean: Vec<f32>,
+        /// The standard deviations given.
+        std: Vec<f32>,
+        /// What would be right.
+        expected: String,
+    },
+    /// In the place of a file of weights lies something else, such as a pointer of Git LFS.
+    #[error("{} {found}", path.display())]
+    StandIn {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        found: kd_files::StandIn,
+    },
+    /// A file of weights is damaged, or in no format that is read.
     #[error(
         "{} is not a readable weights file: {problem}. It may be cut off or damaged: compare its \
          size with the original and copy it again",
@@ -55,6 +63,51 @@ pub enum Error {
         path: PathBuf,
         /// What the reader found.
         problem: String,
+    },
+    /// A file holds several networks that may be meant.
+    #[error(
+        "{} holds several networks, behind {}: say which one is meant, by `weights_prefix` beside `weights` in a \
+         recipe, or by `--prefix` of `kd convert`",
+        path.display(),
+        listed(prefixes)
+    )]
+    SeveralNetworks {
+        /// The file.
+        path: PathBuf,
+        /// What stands before the names of each; empty for one at the top.
+        prefixes: Vec<String>,
+    },
+    /// A file has no keys behind the prefix that was asked for.
+    #[error(
+        "{} has no tensor behind the prefix `{prefix}`; its names begin with {}",
+        path.display(),
+        listed(there)
+    )]
+    Prefix {
+        /// The file.
+        path: PathBuf,
+        /// What was asked for.
+        prefix: String,
+        /// The first names of its keys.
+        there: Vec<String>,
+    },
+    /// A tensor of a file holds NaN or infinity.
+    #[error(
+        "{}: `{tensor}` holds {count} values of {of} that are not finite, the first is {value}: the training that \
+         wrote it diverged, or the file is damaged; use an earlier checkpoint",
+        path.display()
+    )]
+    NotFinite {
+        /// The file.
+        path: PathBuf,
+        /// The tensor, by its name in the file.
+        tensor: String,
+        /// The first of the values.
+        value: f32,
+        /// How many there are.
+        count: usize,
+        /// How many values the tensor has.
+        of: usize,
     },
     /// The weights in a file do not fit the network.
     #[error(transparent)]
@@ -96,4 +149,15 @@ fn did_you_mean(nearest: &[&str]) -> String {
                 .join(", ")
         )
     }
+}
+
+/// Prefixes for people: without their last dot, and the empty one in words.
+fn listed(prefixes: &[String]) -> String {
+    let listed = prefixes
+        .iter()
+        .map(|prefix| match prefix.trim_end_matches('.') {
+            "" => "`` (at the top)".to_owned(),
+            name => format!("`{name}`"),
+        });
+    listed.collect::<Vec<_>>().join(", ")
 }

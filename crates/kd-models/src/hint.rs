@@ -7,7 +7,13 @@ use crate::network::Network;
 use crate::registry;
 
 /// Names what the file fits: this network with other counts, or another network.
-pub(crate) fn of(network: &Network, keys: &[Key], found: &Shapes) -> Option<String> {
+/// `stands_before` was taken off the names.
+pub(crate) fn of(
+    network: &Network,
+    keys: &[Key],
+    found: &Shapes,
+    stands_before: &str,
+) -> Option<String> {
     let config = network.config();
     let channels = config.channels().ok()?;
     let fitting = fits(keys, found);
@@ -28,15 +34,50 @@ pub(crate) fn of(network: &Network, keys: &[Key], found: &Shapes) -> Option<Stri
         });
     }
     let device = network.device().unwrap_or_default();
-    registry::models().iter().find_map(|info| {
-        let other = NetworkConfig::new(info.name, config.classes, channels);
-        let network = Network::lazy(&other, &device).ok()?;
-        let counts = fits(&network.keys(), found)?;
-        Some(format!(
-            "these look like weights of `{}` for {} classes",
-            info.name, counts.classes
-        ))
-    })
+    let known: Vec<(&str, Vec<Key>)> = registry::models()
+        .iter()
+        .filter_map(|info| {
+            let other = NetworkConfig::new(info.name, config.classes, channels);
+            Some((info.name, Network::lazy(&other, &device).ok()?.keys()))
+        })
+        .collect();
+    let fitting = groups(found).into_iter().filter_map(|(prefix, found)| {
+        let (name, counts) = known
+            .iter()
+            .find_map(|(name, keys)| Some((name, fits(keys, &found)?)))?;
+        let place = match prefix.trim_end_matches('.') {
+            "" => String::new(),
+            prefix => format!(" behind the prefix `{stands_before}{prefix}`"),
+        };
+        Some(format!("`{name}` for {} classes{place}", counts.classes))
+    });
+    let fitting: Vec<String> = fitting.collect();
+    (!fitting.is_empty())
+        .then(|| format!("these look like weights of {}", fitting.join(", and of ")))
+}
+
+/// The names by which references call the stem.
+const STEMS: [&str; 3] = ["conv1.weight", "conv1.0.weight", "block0.0.weight"];
+
+/// The keys behind each prefix that a stem has, without it; all keys come first.
+fn groups(found: &Shapes) -> Vec<(String, Shapes)> {
+    let prefixes = found.keys().flat_map(|key| {
+        let of = |stem: &&str| key.strip_suffix(*stem);
+        let prefix = STEMS.iter().find_map(of);
+        prefix.filter(|prefix| prefix.ends_with('.'))
+    });
+    let behind = |prefix: &str| -> Shapes {
+        let keys = found.iter();
+        keys.filter_map(|(key, shape)| Some((key.strip_prefix(prefix)?.to_owned(), shape.clone())))
+            .collect()
+    };
+    // A block has a stem's name too, but few keys.
+    const FEWEST: usize = 12;
+    let inner = prefixes.map(|prefix| (prefix.to_owned(), behind(prefix)));
+    let inner = inner.filter(|(_, keys)| keys.len() >= FEWEST);
+    std::iter::once((String::new(), found.clone()))
+        .chain(inner)
+        .collect()
 }
 
 /// Class and channel count of a file.
@@ -50,12 +91,7 @@ fn fits(keys: &[Key], found: &Shapes) -> Option<Counts> {
     let classifier = keys.iter().find(|key| key.shape.len() == 2)?;
     let bias = classifier.name.replace(".weight", ".bias");
     // The stem is the convolution that the reference calls `conv1`, or VGG's first.
-    let stem = keys.iter().find(|key| {
-        matches!(
-            key.name.as_str(),
-            "conv1.weight" | "conv1.0.weight" | "block0.0.weight"
-        )
-    })?;
+    let stem = keys.iter().find(|key| STEMS.contains(&key.name.as_str()))?;
     let classes = *found.get(&classifier.name)?.first()?;
     let channels = *found.get(&stem.name)?.get(1)?;
     let same = |key: &Key| {

@@ -10,6 +10,7 @@ use crate::config::NetworkConfig;
 use crate::families::ImageNetwork;
 use crate::keys::{self, Key};
 use crate::registry;
+use crate::standardise::Standardise;
 
 /// A registered network.
 ///
@@ -28,6 +29,9 @@ pub struct Network {
     pub(crate) head: Option<Head>,
     #[module(skip)]
     pub(crate) config: NetworkConfig,
+    /// What images are changed into before the first layer sees them.
+    #[module(skip)]
+    pub(crate) input: Option<Standardise>,
 }
 
 impl Network {
@@ -55,7 +59,23 @@ impl Network {
                 model: info.name.into(),
                 ..config.clone()
             },
+            input: None,
         })
+    }
+
+    /// The same network for images that were normalised with the statistics `given`, where it was trained with
+    /// images that were normalised with `own`: each forward pass changes them first. Both are mean and
+    /// standard deviation of each channel, in units of 255. It is not saved with the weights.
+    ///
+    /// # Errors
+    /// [`Error::Statistics`] when they are not for the channels of this network.
+    pub fn for_statistics(
+        self,
+        given: (&[f32], &[f32]),
+        own: (&[f32], &[f32]),
+    ) -> Result<Self, Error> {
+        let input = Some(Standardise::new(given, own, self.config.channels()?)?);
+        Ok(Self { input, ..self })
     }
 
     /// What this network was built from, with the canonical name.
@@ -114,6 +134,10 @@ impl Backbone for Network {
     type Input = Tensor<4>;
 
     fn forward(&self, input: Tensor<4>, taps: &Taps) -> Output {
+        let input = match &self.input {
+            Some(standardise) => standardise.apply(input),
+            None => input,
+        };
         let Some(head) = &self.head else {
             return self.family.forward(input, taps);
         };

@@ -5,26 +5,20 @@ use std::path::Path;
 
 use burn::module::Module;
 use burn::store::burn_pack::Tensor as Stored;
-use burn::store::pytorch_reader::PytorchReader;
 use burn::store::{
     BurnToPyTorchAdapter, FloatCastAdapter, ModuleAdapter, ModuleContext, ModuleSnapshot,
-    ModuleStore, PyTorchToBurnAdapter, SafetensorsStore, bridge,
+    PyTorchToBurnAdapter, SafetensorsStore,
 };
 use burn::tensor::Device;
 
 use crate::Error;
 use crate::config::NetworkConfig;
-use crate::head;
-use crate::hint;
+use crate::finite::{NotFinite, not_finite};
+use crate::keys::Key;
 use crate::mismatch::{Mismatch, Shapes};
 use crate::network::Network;
-
-/// Keys under which training scripts put a state dict.
-const WRAPPERS: [&str; 3] = ["state_dict.", "model.", "net."];
-/// What `DataParallel` puts before every key.
-const PARALLEL: &str = "module.";
-/// PyTorch counts batches per normalisation layer; nothing here reads the count.
-const COUNTER: &str = "num_batches_tracked";
+use crate::prefix::{self, Place};
+use crate::{head, hint, state_dict};
 
 impl Network {
     /// Builds a network and fills it from a file; nothing is drawn. See [`Network::load`].
@@ -38,39 +32,54 @@ impl Network {
     ) -> Result<Self, Error> {
         // An entry of the header that changes the network itself, such as the widths of a pruned one, is
         // to be read before this line; one that adds to it, as a head does, while it is filled.
-        Self::lazy(config, device)?.fill(path.as_ref())
+        Self::lazy(config, device)?.fill(path.as_ref(), None)
+    }
+
+    /// As [`Network::from_file`], with the tensors whose names in the file begin with `prefix`, such as
+    /// `teacher` or `model_ema.module`. An empty prefix means those that stand at the top.
+    ///
+    /// # Errors
+    /// As [`Network::from_file`], and [`Error::Prefix`].
+    pub fn from_file_behind(
+        config: &NetworkConfig,
+        path: impl AsRef<Path>,
+        prefix: &str,
+        device: &Device,
+    ) -> Result<Self, Error> {
+        Self::lazy(config, device)?.fill(path.as_ref(), Some(prefix))
     }
 
     /// Replaces every parameter and running statistic by those of a file.
     ///
-    /// Files: `.safetensors`, and PyTorch's `.pth`, `.pt` and `.th` in any format it has written
-    /// (a pickle is parsed, never executed). The state dict may lie at the top or under
-    /// `state_dict`, `model` or `net`; a prefix `module.` is dropped, `num_batches_tracked`
-    /// ignored. Otherwise every key must be used and none be missing. A head that the file names is taken, with
-    /// its own keys; without one the network has its own classifier. Values are converted
-    /// to the device's float type. Clones of this network keep what they have.
+    /// Files: safetensors, and PyTorch's (`.pth`, `.pt`, `.th`) in any format it has written
+    /// (a pickle is parsed, never executed). The content says which, not the name. Whatever stands before the
+    /// network's own names is taken off (`state_dict`, `module`, `_orig_mod`, in any order and number), and
+    /// what a training script keeps beside them is left alone. The counters `num_batches_tracked` and
+    /// `n_averaged` are ignored. Otherwise every key must be used and none be missing. A head that the file
+    /// names is taken, with its own keys; without one the network has its own classifier. Values are converted
+    /// to the device's float type and must be finite. Clones of this network keep what they have.
     ///
     /// # Errors
-    /// [`Error::Extension`], [`Error::Open`], [`Error::Format`], [`Error::Mismatch`], [`Error::Head`].
+    /// [`Error::Open`], [`Error::StandIn`], [`Error::Format`], [`Error::SeveralNetworks`],
+    /// [`Error::Mismatch`], [`Error::Head`], [`Error::NotFinite`].
     pub fn load(self, path: impl AsRef<Path>) -> Result<Self, Error> {
         // A validation copy has running statistics of its own; clones share theirs.
         let trains = self.device().is_some_and(|device| device.is_autodiff());
         let own = self.valid();
         let own = if trains { own.train() } else { own };
-        own.fill(path.as_ref())
+        own.fill(path.as_ref(), None)
     }
 
-    fn fill(mut self, path: &Path) -> Result<Self, Error> {
-        let mut stored = read(path)?;
+    fn fill(mut self, path: &Path, prefix: Option<&str>) -> Result<Self, Error> {
+        let mut stored = state_dict::read(path)?;
         self.head = head::of_file(path, &stored, &self.device().unwrap_or_default())?;
-        let shapes: Shapes = stored
-            .iter()
-            .map(|(name, tensor)| (name.clone(), tensor.shape.iter().copied().collect()))
-            .collect();
         let keys = self.keys();
+        let stands_before = choose(path, &mut stored, &keys, prefix)?;
+        let mut stored = without(stored, &stands_before);
+        let shapes = shapes(&stored);
         let model = &self.config.model;
         if let Some(mut mismatch) = Mismatch::between(path.to_owned(), model, &keys, &shapes) {
-            mismatch.hint = hint::of(&self, &keys, &shapes);
+            mismatch.hint = hint::of(&self, &keys, &shapes, &stands_before);
             return Err(Box::new(mismatch).into());
         }
 
@@ -91,6 +100,23 @@ impl Network {
             return Err(Error::Format {
                 path: path.to_owned(),
                 problem: problems.join("; "),
+            });
+        }
+        if let Some(NotFinite {
+            path: place,
+            value,
+            count,
+            of,
+        }) = not_finite(&self)
+        {
+            let named = keys.iter().find(|key| key.path == place);
+            let tensor = named.map_or(place.as_str(), |key| key.name.as_str());
+            return Err(Error::NotFinite {
+                path: path.to_owned(),
+                tensor: format!("{stands_before}{tensor}"),
+                value,
+                count,
+                of,
             });
         }
         if let Some(head) = &self.head {
@@ -174,68 +200,51 @@ impl ModuleAdapter for Rename {
     }
 }
 
-/// The state dict of a file; values are read later.
-fn read(path: &Path) -> Result<BTreeMap<String, Stored>, Error> {
-    let extension = path
-        .extension()
-        .map(|extension| extension.to_string_lossy().to_lowercase());
-    let format = |problem: String| Error::Format {
-        path: path.to_owned(),
-        problem,
-    };
-    let open = || {
-        std::fs::File::open(path).map_err(|source| Error::Open {
-            path: path.to_owned(),
-            source,
-        })
-    };
-    let tensors: BTreeMap<String, Stored> = match extension.as_deref() {
-        Some("safetensors") => {
-            open()?;
-            SafetensorsStore::from_file(path)
-                .get_all_tensors()
-                .map_err(|e| format(e.to_string()))?
-                .clone()
-        }
-        Some("pth" | "pt" | "th") => {
-            open()?;
-            PytorchReader::new(path)
-                .map_err(|e| format(e.to_string()))?
-                .into_tensors()
-                .into_iter()
-                .map(|(name, tensor)| (name, bridge::from_pytorch(tensor)))
-                .collect()
-        }
-        _ => {
-            return Err(Error::Extension {
-                path: path.to_owned(),
-            });
-        }
-    };
-    let tensors = unwrap(tensors);
-    if tensors.is_empty() {
-        return Err(format("it holds no tensors".into()));
-    }
-    Ok(tensors)
+fn shapes(stored: &BTreeMap<String, Stored>) -> Shapes {
+    let shape = |tensor: &Stored| tensor.shape.iter().copied().collect();
+    let each = stored.iter();
+    each.map(|(name, tensor)| (name.clone(), shape(tensor)))
+        .collect()
 }
 
-/// The state dict within a checkpoint.
-fn unwrap(mut tensors: BTreeMap<String, Stored>) -> BTreeMap<String, Stored> {
-    if let Some(wrapper) = WRAPPERS
-        .iter()
-        .find(|wrapper| tensors.keys().any(|key| key.starts_with(**wrapper)))
-    {
-        tensors = stripped(tensors, wrapper);
+/// What stands before the network's names in a file; `stored` keeps only what a `prefix` that a user named
+/// stands before.
+fn choose(
+    path: &Path,
+    stored: &mut BTreeMap<String, Stored>,
+    keys: &[Key],
+    prefix: Option<&str>,
+) -> Result<String, Error> {
+    if let Some(prefix) = prefix {
+        let found = shapes(stored);
+        let Some(chosen) = prefix::chosen(&found, keys, prefix) else {
+            return Err(Error::Prefix {
+                path: path.to_owned(),
+                prefix: prefix.to_owned(),
+                there: prefix::tops(&found),
+            });
+        };
+        stored.retain(|name, _| chosen.contains(name));
     }
-    if tensors.keys().all(|key| key.starts_with(PARALLEL)) {
-        tensors = stripped(tensors, PARALLEL);
+    match prefix::find(&shapes(stored), keys) {
+        Place::Behind(found) => {
+            // What the user named is taken off even where the names behind it are another network's.
+            let named = prefix.map(prefix::with_dot).unwrap_or_default();
+            Ok(if found.starts_with(&named) {
+                found
+            } else {
+                named
+            })
+        }
+        Place::Several(prefixes) => Err(Error::SeveralNetworks {
+            path: path.to_owned(),
+            prefixes,
+        }),
     }
-    tensors.retain(|key, _| !key.ends_with(COUNTER));
-    tensors
 }
 
 /// Keys that start with `prefix`, without it.
-fn stripped(tensors: BTreeMap<String, Stored>, prefix: &str) -> BTreeMap<String, Stored> {
+fn without(tensors: BTreeMap<String, Stored>, prefix: &str) -> BTreeMap<String, Stored> {
     tensors
         .into_iter()
         .filter_map(|(key, tensor)| Some((key.strip_prefix(prefix)?.to_owned(), tensor)))

@@ -7,7 +7,7 @@ use std::path::Path;
 use burn::module::Module;
 use burn::tensor::{Device, Distribution, Tensor, TensorData};
 use kd_core::Taps;
-use kd_models::{Backbone, Error, Network, NetworkConfig};
+use kd_models::{Backbone, Error, Network, NetworkConfig, WeightsHeader};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 fn config(model: &str) -> NetworkConfig {
@@ -207,17 +207,20 @@ fn files_that_cannot_be_read_are_told_apart() {
     assert!(message.contains("nowhere.pth"), "{message}");
 
     std::fs::write(at("w.onnx"), b"x").unwrap();
-    let message = error(&config("resnet8"), &at("w.onnx"));
-    assert!(
-        message.contains("`.safetensors`, `.pth`, `.pt` and `.th`"),
-        "{message}"
-    );
+    std::fs::write(at("text.pt"), b"hello, these are no weights").unwrap();
+    for name in ["w.onnx", "text.pt"] {
+        let message = error(&config("resnet8"), &at(name));
+        assert!(
+            message.contains("neither safetensors nor a file of PyTorch"),
+            "{message}"
+        );
+    }
 
     network("resnet8")
         .save(at("whole.safetensors"), &[])
         .unwrap();
     let bytes = std::fs::read(at("whole.safetensors")).unwrap();
-    for (name, length) in [("half", bytes.len() / 2), ("header", 100), ("empty", 0)] {
+    for (name, length) in [("half", bytes.len() / 2), ("header", 100)] {
         let path = at(&format!("{name}.safetensors"));
         std::fs::write(&path, &bytes[..length]).unwrap();
         let message = error(&config("resnet8"), &path);
@@ -226,16 +229,187 @@ fn files_that_cannot_be_read_are_told_apart() {
             "{name}: {message}"
         );
     }
-    // A safetensors file under PyTorch's extension, and text.
-    std::fs::write(at("disguised.pth"), &bytes).unwrap();
-    std::fs::write(at("text.pt"), b"hello, these are no weights").unwrap();
-    for name in ["disguised.pth", "text.pt"] {
-        let message = error(&config("resnet8"), &at(name));
-        assert!(
-            message.contains("not a readable weights file"),
-            "{name}: {message}"
-        );
+}
+
+#[test]
+fn the_content_says_the_format_and_not_the_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let plain = folder.path().join("w.safetensors");
+    let original = network("resnet8");
+    original.save(&plain, &[]).unwrap();
+    for name in ["w.pth", "w.pt", "w.bin", "w"] {
+        let path = folder.path().join(name);
+        std::fs::copy(&plain, &path).unwrap();
+        let loaded = Network::from_file(&config("resnet8"), &path, &Device::flex()).unwrap();
+        assert_eq!(logits(&original), logits(&loaded), "{name}");
     }
+    // The reverse: a pickle, of no tensors, under the other name.
+    let path = folder.path().join("pickle.safetensors");
+    std::fs::write(&path, b"\x80\x02}q\x00.").unwrap();
+    let message = error(&config("resnet8"), &path);
+    assert!(message.contains("it holds no tensors"), "{message}");
+}
+
+#[test]
+fn what_lies_in_the_place_of_weights_is_called_by_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 99\n";
+    for (content, part) in [
+        ("", "is empty"),
+        (pointer, "is a Git LFS pointer to 99 bytes"),
+        ("<!DOCTYPE html><html></html>", "is a web page"),
+    ] {
+        for name in ["w.pth", "w.safetensors"] {
+            let path = folder.path().join(name);
+            std::fs::write(&path, content).unwrap();
+            let message = error(&config("resnet8"), &path);
+            assert!(message.contains(part), "{message}");
+            assert!(message.contains(name), "{message}");
+        }
+    }
+}
+
+#[test]
+fn values_that_are_not_finite_are_refused_with_file_and_tensor() {
+    let folder = tempfile::tempdir().unwrap();
+    let plain = folder.path().join("plain.safetensors");
+    network("resnet8").save(&plain, &[]).unwrap();
+    let key = "layer2.0.bn1.running_var";
+    for (value, shown) in [(f32::NAN, "NaN"), (f32::INFINITY, "inf")] {
+        let mut bytes = std::fs::read(&plain).unwrap();
+        let file = SafeTensors::deserialize(&bytes).unwrap();
+        let at = file.tensor(key).unwrap().data().as_ptr() as usize - bytes.as_ptr() as usize;
+        bytes[at + 4..at + 8].copy_from_slice(&value.to_le_bytes());
+        let path = folder.path().join("diverged.safetensors");
+        std::fs::write(&path, bytes).unwrap();
+        let message = error(&config("resnet8"), &path);
+        for part in ["diverged.safetensors", key, "1 values of 32", shown] {
+            assert!(message.contains(part), "{message}, without {part}");
+        }
+        let again = network("resnet8").load(&path).unwrap_err();
+        assert!(matches!(again, Error::NotFinite { .. }), "{again}");
+    }
+}
+
+#[test]
+fn a_file_with_several_networks_says_which_and_how_to_choose() {
+    let folder = tempfile::tempdir().unwrap();
+    let parts = ["student", "teacher"].map(|name| {
+        let path = folder.path().join(name);
+        let part = network("resnet8");
+        part.save(&path, &[]).unwrap();
+        (name, part, std::fs::read(path).unwrap())
+    });
+    let files = parts.each_ref().map(|(name, _, bytes)| {
+        let file = SafeTensors::deserialize(bytes).unwrap();
+        (*name, file)
+    });
+    let tensors = files.iter().flat_map(|(part, file)| {
+        let named = file.iter();
+        named.map(move |(name, view)| (format!("model.{part}.module.{name}"), view))
+    });
+    let path = folder.path().join("both.safetensors");
+    safetensors::serialize_to_file(tensors.collect::<Vec<_>>(), None, &path).unwrap();
+
+    let message = error(&config("resnet8"), &path);
+    for part in [
+        "several networks",
+        "`model.student.module`, `model.teacher.module`",
+        "`weights_prefix`",
+        "`--prefix`",
+    ] {
+        assert!(message.contains(part), "{message}, without {part}");
+    }
+    let device = Device::flex();
+    for (name, original, _) in &parts {
+        // With or without what stands behind it.
+        for prefix in [format!("model.{name}"), format!("model.{name}.module.")] {
+            let loaded =
+                Network::from_file_behind(&config("resnet8"), &path, &prefix, &device).unwrap();
+            assert_eq!(logits(original), logits(&loaded), "{prefix}");
+        }
+    }
+    let wrong = Network::from_file_behind(&config("resnet8"), &path, "pupil", &device);
+    let message = wrong.unwrap_err().to_string();
+    assert!(
+        message.contains("`pupil`; its names begin with `model`"),
+        "{message}"
+    );
+    // Of another network: which ones these are.
+    let message = error(&config("vgg8"), &path);
+    assert!(
+        message.contains("`resnet8` for 10 classes behind the prefix `model.student.module`"),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_header_says_what_weights_were_trained_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("w.safetensors");
+    let mut header = WeightsHeader::default();
+    header.model = Some("resnet8".into());
+    header.classes = Some(10);
+    header.size = Some(32);
+    header.mean = Some(vec![0.5, 0.25, 0.1]);
+    header.std = Some(vec![0.2, 0.3, 0.4]);
+    header.class_names = Some(vec!["a \"b\"".into(), "ü".into()]);
+    header.data = Some("cifar10".into());
+    network("resnet8").save(&path, &header.entries()).unwrap();
+    assert_eq!(WeightsHeader::read(&path).unwrap(), header);
+
+    network("resnet8").save(&path, &[]).unwrap();
+    assert_eq!(
+        WeightsHeader::read(&path).unwrap(),
+        WeightsHeader::default()
+    );
+    let pickle = folder.path().join("w.pth");
+    std::fs::write(&pickle, b"\x80\x02}q\x00.").unwrap();
+    assert_eq!(
+        WeightsHeader::read(&pickle).unwrap(),
+        WeightsHeader::default()
+    );
+    let wrong = [("mean".into(), "half".into())];
+    network("resnet8").save(&path, &wrong).unwrap();
+    let message = WeightsHeader::read(&path).unwrap_err().to_string();
+    assert!(
+        message.contains("header's `mean` cannot be read"),
+        "{message}"
+    );
+    // A header of no bytes, with the brace of one behind it.
+    std::fs::write(&pickle, b"\0\0\0\0\0\0\0\0{}").unwrap();
+    assert_eq!(
+        WeightsHeader::read(&pickle).unwrap(),
+        WeightsHeader::default()
+    );
+    assert!(WeightsHeader::read(folder.path().join("no")).is_err());
+}
+
+#[test]
+fn a_network_for_other_statistics_answers_as_on_its_own() {
+    let device = Device::flex();
+    let original = network("resnet8").valid();
+    let (given, own) = (
+        ([0.5_f32, 0.4, 0.3], [0.2_f32, 0.25, 0.5]),
+        ([0.485_f32, 0.456, 0.406], [0.229_f32, 0.224, 0.225]),
+    );
+    let pixels = kd_goldens::uniform("pixels", 2 * 3 * 32 * 32);
+    let images = |(mean, std): ([f32; 3], [f32; 3])| {
+        let value = |(i, p): (usize, &f64)| (*p as f32 - mean[i / 1024 % 3]) / std[i / 1024 % 3];
+        let values: Vec<f32> = pixels.iter().enumerate().map(value).collect();
+        Tensor::<4>::from_data(TensorData::new(values, [2, 3, 32, 32]), &device)
+    };
+    let wanted = original.forward(images(own), &Taps::none()).logits;
+    let changed = original
+        .clone()
+        .for_statistics((&given.0, &given.1), (&own.0, &own.1))
+        .unwrap()
+        .valid();
+    let found = changed.forward(images(given), &Taps::none()).logits;
+    let off: f32 = (found - wanted).abs().max().into_scalar();
+    assert!(off < 1e-4, "{off}");
+    let message = original.for_statistics((&[0.5], &[0.5]), (&own.0, &own.1));
+    assert!(matches!(message.unwrap_err(), Error::Statistics { .. }));
 }
 
 #[test]
@@ -288,7 +462,16 @@ fn checkpoints_of_training_scripts_are_unwrapped() {
     let wrapped = folder.path().join("wrapped.safetensors");
     let original = network("resnet8");
     original.save(&plain, &[]).unwrap();
-    for prefix in ["state_dict.", "model.module.", "net."] {
+    for prefix in [
+        "state_dict.",
+        "model.module.",
+        "net.",
+        "_orig_mod.module.",
+        "module._orig_mod.",
+        "state_dict.model.",
+        "model_ema.",
+        "anything.at.all.",
+    ] {
         let name = |key: &str| format!("{prefix}{key}");
         rewrite(&plain, &wrapped, Dtype::F32, name, |v| {
             v.to_le_bytes().to_vec()
@@ -296,6 +479,26 @@ fn checkpoints_of_training_scripts_are_unwrapped() {
         let loaded = Network::from_file(&config("resnet8"), &wrapped, &Device::flex()).unwrap();
         assert_eq!(logits(&original), logits(&loaded), "{prefix}");
     }
+}
+
+#[test]
+fn averaged_weights_are_read_without_their_counter() {
+    let folder = tempfile::tempdir().unwrap();
+    let plain = folder.path().join("plain.safetensors");
+    let averaged = folder.path().join("averaged.safetensors");
+    let original = network("resnet8");
+    original.save(&plain, &[]).unwrap();
+    let bytes = std::fs::read(&plain).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let five = 5_i64.to_le_bytes();
+    let counter = TensorView::new(Dtype::I64, vec![], &five).unwrap();
+    let tensors = file
+        .iter()
+        .map(|(name, view)| (format!("module.{name}"), view))
+        .chain([("n_averaged".into(), counter)]);
+    safetensors::serialize_to_file(tensors, None, &averaged).unwrap();
+    let loaded = Network::from_file(&config("resnet8"), &averaged, &Device::flex()).unwrap();
+    assert_eq!(logits(&original), logits(&loaded));
 }
 
 #[test]

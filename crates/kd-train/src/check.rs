@@ -32,16 +32,26 @@ pub fn check<T: TaskSpec>(recipe: &Recipe, task: &T, device: &Device) -> Result<
     let stages = recipe.stages.iter();
     let stages = stages.map(|(name, stage)| (format!("stages.{name}"), stage));
     let stages = stages.chain([(STUDENT.into(), &recipe.student)]);
-    let stages = stages.map(|(name, stage)| (name, &stage.model, &stage.weights));
-    let teacher = recipe.teacher.iter();
-    let teacher = teacher.map(|t| (TEACHER.into(), &t.model, &t.weights));
-    for (name, model, weights) in stages.chain(teacher) {
+    let wrong_model =
+        |name: &str, problem: Error| Error::Recipe(format!("{name}.model: {problem}"));
+    let wrong_weights =
+        |name: &str, problem: Error| Error::Recipe(format!("{name}.weights: {problem}"));
+    for (name, stage) in stages {
         check
-            .show(model)
-            .map_err(|problem| Error::Recipe(format!("{name}.model: {problem}")))?;
-        if let Some(path) = weights {
-            task.load(model, path, device)
-                .map_err(|problem| Error::Recipe(format!("{name}.weights: {problem}")))?;
+            .show(&stage.model)
+            .map_err(|e| wrong_model(&name, e))?;
+        if let Some(path) = &stage.weights {
+            task.load_behind(&stage.model, path, stage.weights_prefix.as_deref(), device)
+                .map_err(|e| wrong_weights(&name, e))?;
+        }
+    }
+    if let Some(teacher) = &recipe.teacher {
+        check
+            .show(&teacher.model)
+            .map_err(|e| wrong_model(TEACHER, e))?;
+        if let Some(path) = &teacher.weights {
+            task.load_teacher(teacher, path, device)
+                .map_err(|e| wrong_weights(TEACHER, e))?;
         }
     }
     for plan in &recipe.plans() {

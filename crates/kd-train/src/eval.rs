@@ -6,7 +6,7 @@ use burn::tensor::Device;
 use kd_data::DataConfig;
 use kd_models::Network;
 
-use crate::task::{ImageClassification, Task, TaskSpec};
+use crate::task::{DataShape, ImageClassification, Task, TaskSpec};
 use crate::{Error, Observer, Recipe, Scores};
 
 /// What `kd eval` measures.
@@ -87,8 +87,10 @@ pub fn evaluate(
     device: &Device,
     observer: &mut dyn Observer,
 ) -> Result<EvalResult, Error> {
+    // A wrong network is told before minutes are spent on reading images.
+    let shape = DataShape::surveyed(&options.data)?;
+    let network = shape.load(&options.model, &options.weights, device)?;
     let task = ImageClassification::<Network>::load_test(&options.data, observer)?;
-    let network = task.load(&options.model, &options.weights, device)?;
     let test = task.test(options.batch)?;
     let scores = task.evaluate(&network, test.as_ref(), device).scores;
     let data = task.summary();

@@ -1,6 +1,7 @@
 //! What a run asks of a kind of problem: where batches come from, which networks solve it, and how they
 //! are scored.
 
+mod doubts;
 pub(crate) mod images;
 mod module_file;
 
@@ -9,11 +10,13 @@ use std::path::Path;
 
 use burn::tensor::Device;
 use kd_core::{Objective, ObjectiveConfig, Output};
+use kd_data::Normalize;
 use kd_models::{Backbone, Input};
 use serde_json::Value;
 
 use crate::cache::DataPart;
 use crate::evaluate::{Predictions, predict};
+use crate::recipe::TeacherSpec;
 use crate::{Error, Scores, Source};
 
 pub use crate::summary::DataSummary;
@@ -50,6 +53,44 @@ pub trait TaskSpec {
     /// When there is no such network, or the file does not fit it.
     fn load(&self, model: &str, path: &Path, device: &Device) -> Result<Self::Network, Error> {
         module_file::load(self.build(model, device)?, path)
+    }
+
+    /// As [`TaskSpec::load`], with the tensors whose names in the file begin with `prefix`, where there is one.
+    ///
+    /// # Errors
+    /// As [`TaskSpec::load`]; and for a prefix, unless the task can choose.
+    fn load_behind(
+        &self,
+        model: &str,
+        path: &Path,
+        prefix: Option<&str>,
+        device: &Device,
+    ) -> Result<Self::Network, Error> {
+        match prefix {
+            None => self.load(model, path, device),
+            Some(_) => Err(Error::Recipe(
+                "weights_prefix: this task reads files of one network; leave it out".into(),
+            )),
+        }
+    }
+
+    /// The recipe's teacher with the weights of a file. It reads what the students read, so one with a
+    /// `normalize` of its own changes that first.
+    ///
+    /// # Errors
+    /// As [`TaskSpec::load_behind`]; and for a teacher with `normalize`, unless the task can do that.
+    fn load_teacher(
+        &self,
+        spec: &TeacherSpec,
+        path: &Path,
+        device: &Device,
+    ) -> Result<Self::Network, Error> {
+        if spec.normalize.is_some() {
+            return Err(Error::Recipe(
+                "teacher.normalize: this task has no statistics of images; leave it out".into(),
+            ));
+        }
+        self.load_behind(&spec.model, path, spec.weights_prefix.as_deref(), device)
     }
 
     /// Writes the weights of a network, with entries for the header of the file.
@@ -137,6 +178,17 @@ pub trait Task: TaskSpec {
     /// What a teacher's outputs depend on beside its weights, by name.
     fn cache_parts(&self) -> Vec<DataPart> {
         vec![("data", self.dependencies().to_string())]
+    }
+
+    /// What a file of weights was trained for, where that is not what this task uses it for: a sentence each,
+    /// told before training. `normalize` is that of the network, where it has its own. `{table}` in a sentence
+    /// stands for the recipe's table that has the key `normalize` of this network.
+    ///
+    /// # Errors
+    /// When the file says it in a way that cannot be read.
+    fn doubts(&self, path: &Path, normalize: Option<&Normalize>) -> Result<Vec<String>, Error> {
+        let _ = (path, normalize);
+        Ok(Vec::new())
     }
 
     /// The scores of a network on a split, and its predictions where it classifies rows.

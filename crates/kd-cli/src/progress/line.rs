@@ -17,6 +17,7 @@ pub fn data(progress: &Progress) -> String {
             format!("downloading {file}: {}{of}", bytes(*received))
         }
         Progress::Reading(what) => format!("reading {what}"),
+        Progress::Note(text) => text.clone(),
         Progress::Verifying(file) => format!("comparing the checksum of {file}"),
     }
 }

@@ -188,7 +188,7 @@ fn damaged_files_are_refused_with_place_and_cure() {
                 "500 in the official",
             ],
         ),
-        (&[], vec!["no training images"]),
+        (&[], vec!["train.bin: is empty"]),
     ] {
         let dir = cifar100_folder();
         fs::write(dir.path().join("train.bin"), bytes).unwrap();
@@ -409,5 +409,25 @@ fn real_cifar_is_read() {
         // Published to four digits, the last of which is up to 2 off.
         let off = (measured - published).abs();
         assert!(off < 2.5e-4, "{measured} {published}");
+    }
+}
+
+#[test]
+fn what_lies_in_the_place_of_a_file_is_called_by_its_name() {
+    let pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n";
+    for (content, part) in [
+        (b"".as_slice(), "is empty"),
+        (b"<html><body>404", "is a web page"),
+        (pointer, "is a Git LFS pointer to 9 bytes"),
+    ] {
+        let dir = cifar100_folder();
+        fs::write(dir.path().join("test.bin"), content).unwrap();
+        let message = error("cifar100", dir.path());
+        assert!(message.contains(&format!("test.bin: {part}")), "{message}");
+
+        let dir = TempDir::new().unwrap();
+        fs::write(dir.path().join("cifar-100-binary.tar.gz"), content).unwrap();
+        let message = error("cifar100", dir.path());
+        assert!(message.contains(&format!("tar.gz: {part}")), "{message}");
     }
 }

@@ -2,72 +2,129 @@
 
 use std::path::{Path, PathBuf};
 
-use image::imageops::FilterType;
 use rayon::prelude::*;
 
+use super::listing::{Part, list, stray};
 use super::source::FilesHash;
-use super::{Parts, Progress, Raw};
+use super::spelling::{key, near};
+use super::{Parts, Progress, Raw, SetInfo, picture};
 use crate::{DataConfig, Error, Images, Normalize};
 
-/// Extensions that are decoded.
-const PICTURES: [&str; 3] = ["png", "jpg", "jpeg"];
-/// Images that would be left out unnoticed.
-const FOREIGN: [&str; 8] = ["webp", "bmp", "gif", "tif", "tiff", "avif", "heic", "ppm"];
+/// Folders of test images, the first one that is there.
+const TEST: [&str; 2] = ["test", "val"];
+/// How many names a note spells out.
+const SHOWN: usize = 5;
+
+/// Where the parts of a folder are.
+struct Places {
+    root: PathBuf,
+    train: Option<PathBuf>,
+    test: PathBuf,
+}
+
+impl Places {
+    fn find(config: &DataConfig, parts: Parts) -> Result<Self, Error> {
+        let root = config.dir();
+        let folder = |name: &str| Some(root.join(name)).filter(|path| path.is_dir());
+        let train = folder("train");
+        let test = TEST.into_iter().find_map(folder);
+        match test {
+            Some(test) if train.is_some() || parts == Parts::Test => Ok(Self { root, train, test }),
+            _ => Err(missing(&root)),
+        }
+    }
+
+    /// The folder whose subfolders name the classes, so that both parts agree.
+    fn names(&self) -> &Path {
+        self.train.as_ref().unwrap_or(&self.test)
+    }
+}
 
 pub(super) fn read(
     config: &DataConfig,
     parts: Parts,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Raw, Error> {
-    let root = config.dir();
+    let places = Places::find(config, parts)?;
     let size = config.size.unwrap_or(32);
-    let train_folder = root.join("train");
-    let test_folder = ["test", "val"]
-        .map(|name| root.join(name))
-        .into_iter()
-        .find(|p| p.is_dir());
-    let (Some(test_folder), true) = (test_folder, train_folder.is_dir() || parts == Parts::Test)
-    else {
-        return Err(missing(&root));
-    };
-    // Labels follow from the training folder where there is one, so that both parts agree.
-    let class_folder = if train_folder.is_dir() {
-        &train_folder
-    } else {
-        &test_folder
-    };
-    let classes = subfolders(class_folder)?;
+    let naming = list(places.names())?;
+    let classes = naming.names();
     if classes.is_empty() {
         let problem = "there are no class folders in it; one folder a class is wanted";
-        return Err(Error::format(class_folder, problem));
+        return Err(Error::format(places.names(), problem));
     }
+    let test = match places.train {
+        Some(_) => list(&places.test)?,
+        None => naming.clone(),
+    };
+    let labels = labels(&naming, &test)?;
+    let mut left_out = around(&places)?;
     let mut hash = FilesHash::default();
     let needs_train = parts == Parts::All || config.normalize == Normalize::Dataset;
-    let train = match needs_train {
-        true if train_folder.is_dir() => {
-            read_part(&train_folder, &classes, size, &mut hash, progress)?
+    let train = match (needs_train, &places.train) {
+        (false, _) => Images::empty(3, size, size),
+        (true, Some(_)) => {
+            let own: Vec<usize> = (0..classes.len()).collect();
+            let mut reader = Reader {
+                size,
+                hash: &mut hash,
+                left_out: &mut left_out,
+                progress,
+            };
+            let (images, counts) = reader.part(&naming, &own)?;
+            if let Some(empty) = counts.iter().position(|&count| count == 0) {
+                let problem = "there are no images (PNG, JPEG) in it; each class needs at least one to train on";
+                return Err(Error::format(&naming.classes[empty].path, problem));
+            }
+            images
         }
-        true => {
+        (true, None) => {
             return Err(Error::config(
                 "normalize",
                 "\"dataset\"",
                 format!(
                     "the mean and deviation are those of the training images, and there is no {}; \
                      give {{ mean = [..], std = [..] }} or \"imagenet\"",
-                    train_folder.display()
+                    places.root.join("train").display()
                 ),
             ));
         }
-        false => Images::empty(3, size, size),
     };
-    let test = read_part(&test_folder, &classes, size, &mut hash, progress)?;
+    let mut reader = Reader {
+        size,
+        hash: &mut hash,
+        left_out: &mut left_out,
+        progress,
+    };
+    let (test_images, _) = reader.part(&test, &labels)?;
+    if test_images.is_empty() {
+        let problem = "there are no images (PNG, JPEG) in its class folders; at least one is needed to test with";
+        return Err(Error::format(&test.folder, problem));
+    }
+    if !left_out.is_empty() {
+        progress(Progress::Note(note(&places.root, &left_out)));
+    }
     Ok(Raw {
         classes,
         coarse_classes: Vec::new(),
         train,
-        test,
+        test: test_images,
         sha256: hash.finish(),
-        source: root.display().to_string(),
+        source: places.root.display().to_string(),
+    })
+}
+
+/// What the names of folders and files tell, before any image is read.
+pub(super) fn survey(config: &DataConfig) -> Result<SetInfo, Error> {
+    let places = Places::find(config, Parts::Test)?;
+    let naming = list(places.names())?;
+    let files = naming.classes.iter().map(|class| class.files.len());
+    Ok(SetInfo {
+        name: "folder",
+        classes: naming.classes.len(),
+        channels: 3,
+        size: config.size.unwrap_or(32),
+        train: places.train.as_ref().map_or(0, |_| files.sum()),
     })
 }
 
@@ -86,113 +143,110 @@ fn missing(root: &Path) -> Error {
     }
 }
 
-/// Entries of a folder that are not hidden, in name order.
-fn entries(folder: &Path) -> Result<Vec<(String, PathBuf)>, Error> {
-    let mut entries = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(Error::io("listing", folder))? {
-        let path = entry.map_err(Error::io("listing", folder))?.path();
-        let name = path
+/// The label of each class of the test part, by the names of the training part.
+fn labels(naming: &Part, test: &Part) -> Result<Vec<usize>, Error> {
+    let label = |class: &super::listing::Class| {
+        let wanted = key(&class.name);
+        let known = naming.classes.iter().position(|c| key(&c.name) == wanted);
+        known.ok_or_else(|| {
+            let names = naming.names();
+            let hint = near(&class.name, &names).map_or(String::new(), |name| {
+                format!("; is it `{name}`? Then rename the folder")
+            });
+            let problem = format!(
+                "no such class in the training folder, which has `{}`{hint}",
+                names.join("`, `")
+            );
+            Error::format(&class.path, problem)
+        })
+    };
+    test.classes.iter().map(label).collect()
+}
+
+/// What lies beside the folders that are read. An image there would be left out, which is an error.
+fn around(places: &Places) -> Result<Vec<PathBuf>, Error> {
+    let read = [places.train.as_ref(), Some(&places.test)];
+    let mut beside = Vec::new();
+    for (_, path) in super::listing::entries(&places.root)? {
+        if !read.contains(&Some(&path)) {
+            if path.is_file() {
+                stray(&path)?;
+            }
+            beside.push(path);
+        }
+    }
+    Ok(beside)
+}
+
+/// Names what was not read.
+fn note(root: &Path, left_out: &[PathBuf]) -> String {
+    let name = |path: &PathBuf| {
+        path.strip_prefix(root)
+            .unwrap_or(path)
+            .display()
+            .to_string()
+    };
+    let shown: Vec<String> = left_out.iter().take(SHOWN).map(name).collect();
+    let more = match left_out.len() - shown.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!(
+        "{}: not read, because hidden, no image, or not in train or the test folder: {}{more}",
+        root.display(),
+        shown.join(", ")
+    )
+}
+
+/// Reads the parts one after the other.
+struct Reader<'a> {
+    size: usize,
+    hash: &'a mut FilesHash,
+    left_out: &'a mut Vec<PathBuf>,
+    progress: &'a mut dyn FnMut(Progress),
+}
+
+impl Reader<'_> {
+    /// Images of every class of one part in name order, with the number of each. `labels` are those of the
+    /// part's classes.
+    fn part(&mut self, part: &Part, labels: &[usize]) -> Result<(Images, Vec<usize>), Error> {
+        let size = self.size;
+        let part_name = part
+            .folder
             .file_name()
             .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
-        if !name.starts_with('.') {
-            entries.push((name, path));
-        }
-    }
-    entries.sort();
-    Ok(entries)
-}
-
-fn subfolders(folder: &Path) -> Result<Vec<String>, Error> {
-    let entries = entries(folder)?.into_iter();
-    Ok(entries
-        .filter(|(_, path)| path.is_dir())
-        .map(|(name, _)| name)
-        .collect())
-}
-
-/// Images of every class of one part, in name order.
-fn read_part(
-    folder: &Path,
-    classes: &[String],
-    size: usize,
-    hash: &mut FilesHash,
-    progress: &mut dyn FnMut(Progress),
-) -> Result<Images, Error> {
-    for name in subfolders(folder)? {
-        if !classes.contains(&name) {
-            let known = classes.join("`, `");
-            let problem = format!("no such class in the training folder, which has `{known}`");
-            return Err(Error::format(folder.join(name), problem));
-        }
-    }
-    let part = folder.file_name().unwrap_or_default().to_string_lossy();
-    let mut images = Images::empty(3, size, size);
-    for (label, class) in classes.iter().enumerate() {
-        let class_folder = folder.join(class);
-        progress(Progress::Reading(class_folder.display().to_string()));
-        let files = if class_folder.is_dir() {
-            self::images(&class_folder)?
-        } else {
-            Vec::new()
-        };
-        if files.is_empty() {
-            let problem = "there are no images (.png, .jpg) in it; each class needs at least one";
-            return Err(Error::format(class_folder, problem));
-        }
-        let decode = |(name, path): &(String, PathBuf)| {
-            let bytes = std::fs::read(path).map_err(Error::io("reading", path))?;
-            let planes = decode(&bytes, size).map_err(|error| {
-                let problem = format!("not a PNG or JPEG that can be read: {error}");
-                Error::format(path, problem)
-            })?;
-            Ok((format!("{part}/{class}/{name}"), bytes, planes))
-        };
-        // A few at a time: the encoded files need not all be in memory.
-        for files in files.chunks(256) {
-            let decoded: Vec<_> = files.par_iter().map(decode).collect::<Result<_, Error>>()?;
-            for (name, bytes, planes) in decoded {
-                hash.add(&name, &bytes);
-                images.pixels.extend(planes);
-                images.labels.push(label as u32);
+            .to_string_lossy();
+        let mut images = Images::empty(3, size, size);
+        let mut counts = Vec::new();
+        self.left_out.extend(part.left_out.iter().cloned());
+        // By label, as training and test images have always been ordered.
+        let mut order: Vec<_> = part.classes.iter().zip(labels).collect();
+        order.sort_by_key(|(_, label)| **label);
+        for (class, &label) in order {
+            (self.progress)(Progress::Reading(class.path.display().to_string()));
+            let read = |(name, path): &(String, PathBuf)| {
+                let found = picture::read(path, size)?;
+                let name = format!("{part_name}/{}/{name}", class.name);
+                Ok((name, path.clone(), found))
+            };
+            let before = images.len();
+            // A few at a time: the encoded files need not all be in memory.
+            for files in class.files.chunks(256) {
+                let read: Vec<_> = files.par_iter().map(read).collect::<Result<_, Error>>()?;
+                for (name, path, found) in read {
+                    let Some(picture) = found else {
+                        self.left_out.push(path);
+                        continue;
+                    };
+                    self.hash.add(&name, &picture.bytes);
+                    images.pixels.extend(picture.planes);
+                    images.labels.push(label as u32);
+                }
             }
+            counts.push(images.len() - before);
         }
+        Ok((images, counts))
     }
-    Ok(images)
-}
-
-fn images(folder: &Path) -> Result<Vec<(String, PathBuf)>, Error> {
-    let mut files = entries(folder)?;
-    for (_, path) in &files {
-        if FOREIGN.contains(&extension(path).as_str()) {
-            let problem = "only PNG and JPEG are read; convert it or take it out";
-            return Err(Error::format(path, problem));
-        }
-    }
-    files.retain(|(_, path)| PICTURES.contains(&extension(path).as_str()) && path.is_file());
-    Ok(files)
-}
-
-fn extension(path: &Path) -> String {
-    path.extension()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .to_lowercase()
-}
-
-/// Decodes to RGB planes of `size × size`, whatever the aspect was.
-fn decode(bytes: &[u8], size: usize) -> Result<Vec<u8>, image::ImageError> {
-    let image = image::load_from_memory(bytes)?.to_rgb8();
-    let side = size as u32;
-    let image = if image.dimensions() == (side, side) {
-        image
-    } else {
-        image::imageops::resize(&image, side, side, FilterType::Triangle)
-    };
-    let interleaved = image.as_raw();
-    let channel = |c: usize| interleaved.iter().skip(c).step_by(3).copied();
-    Ok((0..3).flat_map(channel).collect())
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::names::{FASHION_MNIST, MNIST};
-use super::source::{FilesHash, ungzip};
+use super::source::{FilesHash, refuse_stand_in, ungzip};
 use super::{Parts, Progress, Raw};
 use crate::{DataConfig, Error, Images};
 
@@ -41,6 +41,7 @@ pub(super) fn read(
             for path in paths {
                 progress(Progress::Reading(path.display().to_string()));
                 let bytes = std::fs::read(&path).map_err(Error::io("reading", &path))?;
+                refuse_stand_in(&path, &bytes)?;
                 files.push((path, bytes));
             }
             return decode(files, classes, folder.display().to_string());

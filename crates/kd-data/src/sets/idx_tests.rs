@@ -170,3 +170,20 @@ fn the_embedded_sample_is_balanced() {
         "{mean:?} {std:?}"
     );
 }
+
+#[test]
+fn what_lies_in_the_place_of_a_file_is_called_by_its_name() {
+    for (content, part) in [
+        (b"".as_slice(), "is empty"),
+        (b"<html><body>404", "is a web page"),
+    ] {
+        let dir = TempDir::new().unwrap();
+        complete(dir.path());
+        write(dir.path(), "train-images-idx3-ubyte", content);
+        let message = error("mnist", dir.path());
+        assert!(
+            message.contains(&format!("train-images-idx3-ubyte: {part}")),
+            "{message}"
+        );
+    }
+}

@@ -31,7 +31,7 @@ const fn set(
     }
 }
 
-/// An image folder is not here: its sizes are the user's.
+/// An image folder is not here: [`survey`](crate::survey) counts it.
 const SETS: [SetInfo; 5] = [
     set("cifar10", 10, [3, 32], 50_000),
     set("cifar100", 100, [3, 32], 50_000),

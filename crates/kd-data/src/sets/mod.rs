@@ -3,14 +3,18 @@
 mod cifar;
 mod cifar_decode;
 mod cifar_layout;
+mod complete;
 mod embedded;
 mod folder;
 mod idx;
 mod info;
+mod listing;
 mod names;
 mod pickle;
 mod pickle_machine;
+mod picture;
 mod source;
+mod spelling;
 
 use std::sync::Arc;
 
@@ -44,6 +48,8 @@ pub enum Progress {
     Reading(String),
     /// A file's checksum is being compared.
     Verifying(String),
+    /// Something that the user should know, such as which files were not read.
+    Note(String),
 }
 
 /// Which parts of a set are read.
@@ -86,6 +92,18 @@ pub fn load_test(
     read(config, Parts::Test, progress)
 }
 
+/// Sizes of a set before its images are read. Those of an image folder are counted by the names in it.
+///
+/// # Errors
+/// As [`load`].
+pub fn survey(config: &DataConfig) -> Result<SetInfo, Error> {
+    config.validate()?;
+    match SetInfo::find(&config.name) {
+        Some(set) => Ok(set),
+        None => folder::survey(config),
+    }
+}
+
 fn read(
     config: &DataConfig,
     parts: Parts,
@@ -99,10 +117,7 @@ fn read(
         "fashion_mnist_small" => embedded::read(parts)?,
         name => idx::read(name, config, parts, progress)?,
     };
-    let own = match literature(&config.name) {
-        Some((mean, std)) => (mean.to_vec(), std.to_vec()),
-        None => raw.train.statistics(),
-    };
+    let own = own_statistics(&config.name, &raw.train);
     let (mean, std) = config.normalize.resolve(raw.test.channels, own)?;
     let train = match parts {
         Parts::All => raw.train,
@@ -119,6 +134,14 @@ fn read(
         sha256: raw.sha256,
         source: raw.source,
     })
+}
+
+/// Mean and standard deviation of a set: the literature's, or those of its training images.
+pub(crate) fn own_statistics(name: &str, train: &Images) -> (Vec<f32>, Vec<f32>) {
+    match literature(name) {
+        Some((mean, std)) => (mean.to_vec(), std.to_vec()),
+        None => train.statistics(),
+    }
 }
 
 /// Mean and standard deviation as the literature uses them.

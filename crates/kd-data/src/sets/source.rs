@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufReader, Read, Seek};
 use std::path::{Path, PathBuf};
 
 use flate2::read::GzDecoder;
@@ -61,6 +61,14 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// Refuses what lies in the place of a binary file, such as a pointer of Git LFS.
+pub(super) fn refuse_stand_in(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    match kd_files::stand_in(bytes) {
+        Some(found) => Err(Error::format(path, found.to_string())),
+        None => Ok(()),
+    }
+}
+
 /// Reads those of the files `names` that a folder holds.
 pub(super) fn read_folder(
     folder: &Path,
@@ -73,6 +81,10 @@ pub(super) fn read_folder(
         if path.is_file() {
             progress(Progress::Reading(path.display().to_string()));
             let bytes = std::fs::read(&path).map_err(Error::io("reading", &path))?;
+            // Class names are text.
+            if !name.ends_with(".txt") {
+                refuse_stand_in(&path, &bytes)?;
+            }
             entries.insert((*name).to_string(), bytes);
         }
     }
@@ -108,7 +120,14 @@ pub(super) fn read_archive(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Files, Error> {
     progress(Progress::Reading(path.display().to_string()));
-    let file = File::open(path).map_err(Error::io("opening", path))?;
+    let mut file = File::open(path).map_err(Error::io("opening", path))?;
+    let mut start = Vec::new();
+    file.by_ref()
+        .take(kd_files::START as u64)
+        .read_to_end(&mut start)
+        .and_then(|_| file.rewind())
+        .map_err(Error::io("reading", path))?;
+    refuse_stand_in(path, &start)?;
     let mut hashing = Hashing {
         inner: BufReader::with_capacity(1 << 16, file),
         hash: Sha256::new(),

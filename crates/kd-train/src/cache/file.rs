@@ -207,6 +207,9 @@ fn read_header(bytes: &[u8], identity: &Identity) -> Result<(usize, usize), Stri
         Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
     };
     if !bytes.starts_with(MAGIC) {
+        if let Some(found) = kd_files::stand_in(bytes) {
+            return Err(found.to_string());
+        }
         return Err("is not a teacher cache: set another teacher.cache.path".into());
     }
     let cut_off = || format!("is cut off within its header: {CURE}");

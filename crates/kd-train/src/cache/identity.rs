@@ -1,5 +1,6 @@
 //! What a cache's answers follow from.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use burn::module::{Module, ModuleVisitor, Param};
@@ -112,15 +113,32 @@ impl Identity {
     /// What is another in the header of a file; empty when nothing is.
     pub(super) fn differences(&self, text: &str) -> Vec<String> {
         let ours = self.text();
-        let mut theirs = text.lines();
-        ours.lines()
-            .filter_map(|line| {
-                let their = theirs.next().unwrap_or_default();
-                let (name, our) = line.split_once(" = ")?;
-                let value = their.split_once(" = ").map_or(their, |(_, value)| value);
-                (line != their).then(|| format!("{name} is {value} there and {our} in this run"))
+        let parts = |text: &str| -> BTreeMap<String, String> {
+            let parts = text.lines().filter_map(|line| line.split_once(" = "));
+            parts
+                .map(|(name, value)| (name.into(), value.into()))
+                .collect()
+        };
+        let (own, theirs) = (parts(&ours), parts(text));
+        let names: BTreeSet<&String> = own.keys().chain(theirs.keys()).collect();
+        let value = |parts: &BTreeMap<String, String>, name: &String| {
+            parts
+                .get(name)
+                .map_or("not given", String::as_str)
+                .to_owned()
+        };
+        let mut differences: Vec<String> = names
+            .into_iter()
+            .filter(|name| own.get(*name) != theirs.get(*name))
+            .map(|name| {
+                let (their, our) = (value(&theirs, name), value(&own, name));
+                format!("{name} is {their} there and {our} in this run")
             })
-            .collect()
+            .collect();
+        if differences.is_empty() && ours != text {
+            differences.push("its header is in another form".into());
+        }
+        differences
     }
 }
 

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use kd_core::ObjectiveConfig;
-use kd_data::DataConfig;
+use kd_data::{DataConfig, Normalize};
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
@@ -67,6 +67,12 @@ pub struct TeacherSpec {
     /// Trained weights, relative to the recipe. Without them the teacher is trained first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weights: Option<PathBuf>,
+    /// What stands before the names of this network in a file of several, such as `teacher`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights_prefix: Option<String>,
+    /// Mean and standard deviation that its weights were trained with; those of `[data]` when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub normalize: Option<Normalize>,
     /// How it is trained; the student's `[train]` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub train: Option<TrainConfig>,
@@ -123,6 +129,8 @@ impl TeacherSpec {
         Self {
             model: model.into(),
             weights: None,
+            weights_prefix: None,
+            normalize: None,
             train: None,
             cache: None,
         }
@@ -283,6 +291,7 @@ impl Recipe {
         if let Some(cache) = self.teacher.as_ref().and_then(|t| t.cache.as_ref()) {
             cache.validate()?;
         }
+        self.validate_weights()?;
         self.validate_student()?;
         self.validate_patience()?;
         self.validate_graph()
@@ -298,6 +307,38 @@ impl Recipe {
                 "name = {name:?}: the run folder is called by it, so it must not be empty, start with a dot, hold \
                  a slash, or be `finished` or `teacher-cache`"
             )),
+        }
+    }
+
+    /// What is said of weights needs weights.
+    fn validate_weights(&self) -> Result<(), String> {
+        let stages = self.stages.iter();
+        let stages = stages.map(|(name, stage)| (format!("stages.{name}"), stage));
+        for (table, stage) in stages.chain([(STUDENT.into(), &self.student)]) {
+            if stage.weights.is_none() && stage.weights_prefix.is_some() {
+                return Err(format!(
+                    "{table}.weights_prefix says where in {table}.weights the network is, and there are no weights: \
+                     give them, or leave it out"
+                ));
+            }
+        }
+        let Some(teacher) = &self.teacher else {
+            return Ok(());
+        };
+        if let Some(normalize) = &teacher.normalize {
+            let problem = |e: kd_data::Error| e.to_string().replacen("data.", "teacher.", 1);
+            normalize.validate().map_err(problem)?;
+        }
+        let given = [
+            ("weights_prefix", teacher.weights_prefix.is_some()),
+            ("normalize", teacher.normalize.is_some()),
+        ];
+        match given.into_iter().find(|(_, given)| *given) {
+            Some((key, _)) if teacher.weights.is_none() => Err(format!(
+                "teacher.{key} is for a teacher with weights; one that is trained first learns from the images \
+                 of [data]: give teacher.weights, or leave it out"
+            )),
+            _ => Ok(()),
         }
     }
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use kd_core::{Combine, ObjectiveConfig};
+use kd_data::Normalize;
 
 use super::{Recipe, STUDENT, StageSpec, TEACHER, TeacherSpec, TrainConfig};
 use crate::Role;
@@ -51,7 +52,12 @@ pub enum Start {
     /// Drawn from the seed.
     Fresh,
     /// Read from a file.
-    File(PathBuf),
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What stands before the network's names in it, where the recipe says so.
+        prefix: Option<String>,
+    },
     /// Those of a finished stage, by its name.
     Stage(String),
 }
@@ -171,6 +177,12 @@ impl Recipe {
         }
     }
 
+    /// The statistics that a teacher has of its own, by its name.
+    pub(crate) fn normalize_of(&self, name: &str) -> Option<&Normalize> {
+        let teacher = self.teacher.as_ref().filter(|_| name == TEACHER)?;
+        teacher.normalize.as_ref()
+    }
+
     /// The network's name in the registry, of a teacher by its name.
     pub fn model_of(&self, name: &str) -> Option<&str> {
         match (name, &self.teacher) {
@@ -184,7 +196,10 @@ impl Recipe {
 fn students(role: Role, stage: &StageSpec, teachers: &[String]) -> Vec<StudentPlan> {
     let start = match (&stage.start, &stage.weights) {
         (Some(name), _) => Start::Stage(name.clone()),
-        (None, Some(path)) => Start::File(path.clone()),
+        (None, Some(path)) => Start::File {
+            path: path.clone(),
+            prefix: stage.weights_prefix.clone(),
+        },
         (None, None) => Start::Fresh,
     };
     let peer: fn(String) -> Role = match role {

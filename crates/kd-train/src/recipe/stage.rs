@@ -15,9 +15,12 @@ use super::TrainConfig;
 pub struct StageSpec {
     /// Name in the registry (`kd models` lists them).
     pub model: String,
-    /// Weights to start from: `.safetensors`, `.pth`, `.pt` or `.th`; relative to the recipe.
+    /// Weights to start from: safetensors, or a file of PyTorch; relative to the recipe.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weights: Option<PathBuf>,
+    /// What stands before the names of this network in a file of several, such as `student`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights_prefix: Option<String>,
     /// An earlier stage whose weights it starts from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start: Option<String>,
@@ -48,6 +51,7 @@ impl StageSpec {
         Self {
             model: model.into(),
             weights: None,
+            weights_prefix: None,
             start: None,
             teachers: None,
             peers: Vec::new(),

@@ -75,12 +75,17 @@ impl<T: Task> RunContext<'_, T> {
         let Some(config) = self.cache_config() else {
             return Ok(None);
         };
+        let mut parts = self.task.cache_parts();
+        if let Some(normalize) = self.recipe.normalize_of(TEACHER) {
+            let spelled = serde_json::json!(normalize).to_string();
+            parts.push(("teacher.normalize", spelled));
+        }
         let identity = Identity::new(
             config,
             &teacher.network,
             &self.task.name(&teacher.network, &teacher.model),
             self.task.example(2, self.device),
-            self.task.cache_parts(),
+            parts,
             self.task.views(),
         )?;
         let path = match (config.place, &config.path) {

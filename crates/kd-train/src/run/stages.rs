@@ -55,6 +55,7 @@ impl<T: Task> RunContext<'_, T> {
         observer: &mut dyn Observer,
     ) -> Result<AllTrained<T::Network>, Error> {
         let recipe = self.recipe;
+        self.tell_doubts(observer)?;
         self.forecast_cache(options.seeds, observer)?;
         let mut teacher = self.teacher(folder, observer)?;
         let mut known = KnownScores::default();
@@ -95,6 +96,29 @@ impl<T: Task> RunContext<'_, T> {
         })
     }
 
+    /// Says what weights were trained for, where that is not what this run uses them for.
+    fn tell_doubts(&self, observer: &mut dyn Observer) -> Result<(), Error> {
+        let recipe = self.recipe;
+        let stages = recipe.stages.iter();
+        let stages = stages.map(|(name, stage)| (format!("stages.{name}"), &stage.weights));
+        let stages = stages.chain([(STUDENT.into(), &recipe.student.weights)]);
+        let teacher = recipe.teacher.iter().map(|t| (TEACHER.into(), &t.weights));
+        for (table, weights) in teacher.chain(stages) {
+            let Some(path) = weights else { continue };
+            let normalize = recipe.normalize_of(&table);
+            for doubt in self.task.doubts(path, normalize)? {
+                // Only a teacher has statistics of its own.
+                let key = if table == TEACHER { TEACHER } else { "data" };
+                let doubt = doubt.replace("{table}", key);
+                let path = path.display();
+                observer.event(Event::Note(&format!(
+                    "warning: {table}.weights = {path}: {doubt}"
+                )));
+            }
+        }
+        Ok(())
+    }
+
     /// The recipe's teacher: loaded, or trained on labels.
     fn teacher(
         &self,
@@ -105,7 +129,7 @@ impl<T: Task> RunContext<'_, T> {
             return Ok(None);
         };
         if let Some(path) = &spec.weights {
-            let network = self.task.load(&spec.model, path, self.device)?;
+            let network = self.task.load_teacher(spec, path, self.device)?;
             return Ok(Some(TrainedNetwork {
                 role: Role::Teacher,
                 seed: None,

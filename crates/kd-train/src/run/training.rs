@@ -57,7 +57,11 @@ impl<T: Task> RunContext<'_, T> {
             .iter()
             .map(|student| match &student.start {
                 Start::Fresh => self.task.build(&student.model, &autodiff),
-                Start::File(path) => self.task.load(&student.model, path, &autodiff),
+                Start::File { path, prefix } => {
+                    let prefix = prefix.as_deref();
+                    self.task
+                        .load_behind(&student.model, path, prefix, &autodiff)
+                }
                 // A validation copy has running statistics of its own.
                 Start::Stage(name) => Ok(done[name].valid().train()),
             })
@@ -113,7 +117,7 @@ impl<T: Task> RunContext<'_, T> {
             let start = match student.start {
                 // The seed says it.
                 Start::Fresh => "drawn from the seed".into(),
-                Start::File(_) | Start::Stage(_) => identity::hash(&network.valid()),
+                Start::File { .. } | Start::Stage(_) => identity::hash(&network.valid()),
             };
             json!({"model": self.task.name(network, &student.model), "start": start})
         });
@@ -121,7 +125,12 @@ impl<T: Task> RunContext<'_, T> {
         let teachers = plan.teachers.iter().zip(&job.teachers);
         let teachers = teachers.map(|(name, network)| {
             let model = self.recipe.model_of(name).unwrap_or(name);
-            json!({"model": self.task.name(network, model), "weights": identity::hash(*network)})
+            let mut input =
+                json!({"model": self.task.name(network, model), "weights": identity::hash(*network)});
+            if let Some(normalize) = self.recipe.normalize_of(name) {
+                input["normalize"] = json!(normalize);
+            }
+            input
         });
         let teachers: Vec<Value> = teachers.collect();
         let kernels =

@@ -56,10 +56,11 @@ fn three() -> usize {
 
 /// Tables that stand for one choice, whose keys depend on it: a variant's takes the place of the
 /// recipe's, where the keys of other tables replace those of the same name; `*` is any name.
-const CHOICES: [&str; 10] = [
+const CHOICES: [&str; 11] = [
     "objective",
     "data.augment",
     "data.normalize",
+    "teacher.normalize",
     "train.optimizer",
     "train.lr.shape",
     "teacher.train.optimizer",

@@ -6,12 +6,15 @@ use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor};
 use kd_core::{Objective, ObjectiveConfig, Output};
-use kd_data::{Augment, DataConfig, Dataset, Images, Loader, LoaderConfig, Splits};
+use kd_data::{
+    Augment, DataConfig, Dataset, Images, Loader, LoaderConfig, Normalize, Progress, Splits,
+};
 use kd_models::{Backbone, Network, NetworkConfig};
 use serde_json::{Value, json};
 
-use super::{NetworkCost, Shown, Task, TaskSpec, TrainSource, module_file};
+use super::{NetworkCost, Shown, Task, TaskSpec, TrainSource, doubts, module_file};
 use crate::cache::DataPart;
+use crate::recipe::TeacherSpec;
 use crate::summary::DataSummary;
 use crate::{Error, Event, Observer, Recipe, Source};
 
@@ -31,15 +34,24 @@ pub struct DataShape {
 }
 
 impl DataShape {
-    /// What is known of a recipe's data before they are read; none for images of the user's own.
+    /// What is known of a recipe's data before they are read; none where they are not there.
     pub fn known(recipe: &Recipe) -> Option<Self> {
         let data = &recipe.data;
-        let set = kd_data::SetInfo::find(&data.name)?;
+        // What is wrong with the data is told by whoever reads them.
+        Self::surveyed(data).ok()
+    }
+
+    /// As [`DataShape::known`], of data without a recipe. An image folder is counted by the names in it.
+    ///
+    /// # Errors
+    /// When the data are not there or their configuration is wrong.
+    pub fn surveyed(data: &DataConfig) -> Result<Self, Error> {
+        let set = kd_data::survey(data)?;
         let train = match data.train_limit {
             Some(limit) => limit.min(set.train),
             None => set.train - (set.train as f64 * data.validation).round() as usize,
         };
-        Some(Self {
+        Ok(Self {
             classes: set.classes,
             channels: set.channels,
             height: set.size,
@@ -84,6 +96,39 @@ pub trait ImageNetwork: Backbone<Input = Tensor<4>> {
         module_file::load(Self::build(model, data, device)?, path)
     }
 
+    /// As [`TaskSpec::load_behind`].
+    ///
+    /// # Errors
+    /// As [`TaskSpec::load_behind`].
+    fn load_behind(
+        model: &str,
+        data: &DataShape,
+        path: &Path,
+        prefix: Option<&str>,
+        device: &Device,
+    ) -> Result<Self, Error> {
+        match prefix {
+            None => Self::load(model, data, path, device),
+            Some(_) => Err(Error::Recipe(
+                "weights_prefix: this network is read from files of its own; leave it out".into(),
+            )),
+        }
+    }
+
+    /// The same network for images that were normalised with the mean and standard deviation `given`, where it
+    /// was trained with `own`, as a recipe's `teacher.normalize` says.
+    ///
+    /// # Errors
+    /// Unless the network can do that.
+    fn for_statistics(self, given: (&[f32], &[f32]), own: (&[f32], &[f32])) -> Result<Self, Error> {
+        let _ = (given, own);
+        Err(Error::Recipe(
+            "teacher.normalize: this network takes images as the students do; implement \
+             `ImageNetwork::for_statistics`, or leave it out"
+                .into(),
+        ))
+    }
+
     /// As [`TaskSpec::save`].
     ///
     /// # Errors
@@ -114,6 +159,24 @@ impl ImageNetwork for Network {
 
     fn load(model: &str, data: &DataShape, path: &Path, device: &Device) -> Result<Self, Error> {
         Ok(Self::from_file(&data.network(model), path, device)?)
+    }
+
+    fn load_behind(
+        model: &str,
+        data: &DataShape,
+        path: &Path,
+        prefix: Option<&str>,
+        device: &Device,
+    ) -> Result<Self, Error> {
+        let config = data.network(model);
+        Ok(match prefix {
+            Some(prefix) => Self::from_file_behind(&config, path, prefix, device)?,
+            None => Self::from_file(&config, path, device)?,
+        })
+    }
+
+    fn for_statistics(self, given: (&[f32], &[f32]), own: (&[f32], &[f32])) -> Result<Self, Error> {
+        Ok(Network::for_statistics(self, given, own)?)
     }
 
     fn save(&self, path: &Path, metadata: &[(&str, String)]) -> Result<(), Error> {
@@ -163,6 +226,46 @@ impl TaskSpec for DataShape {
     fn load(&self, model: &str, path: &Path, device: &Device) -> Result<Network, Error> {
         ImageNetwork::load(model, self, path, device)
     }
+
+    fn load_behind(
+        &self,
+        model: &str,
+        path: &Path,
+        prefix: Option<&str>,
+        device: &Device,
+    ) -> Result<Network, Error> {
+        ImageNetwork::load_behind(model, self, path, prefix, device)
+    }
+
+    /// Without the data there are no statistics to change from: the weights are read, and what the recipe gives
+    /// is checked.
+    fn load_teacher(
+        &self,
+        spec: &TeacherSpec,
+        path: &Path,
+        device: &Device,
+    ) -> Result<Network, Error> {
+        if let Some(normalize) = &spec.normalize {
+            let any = (vec![0.5; self.channels], vec![0.5; self.channels]);
+            normalize
+                .resolve(self.channels, any)
+                .map_err(of_the_teacher)?;
+        }
+        self.load_behind(&spec.model, path, spec.weights_prefix.as_deref(), device)
+    }
+}
+
+/// A mistake in a normalisation, as one of the recipe's `[teacher]`.
+fn of_the_teacher(problem: kd_data::Error) -> Error {
+    Error::Recipe(problem.to_string().replacen("data.", "teacher.", 1))
+}
+
+/// Passes on what happens to the data.
+fn tell(progress: Progress, observer: &mut dyn Observer) {
+    match progress {
+        Progress::Note(text) => observer.event(Event::Note(&text)),
+        progress => observer.event(Event::Data(progress)),
+    }
 }
 
 /// What [`ImageClassification::with_losses`] takes.
@@ -192,7 +295,7 @@ impl<N: ImageNetwork> ImageClassification<N> {
     /// # Errors
     /// When they are not there, are damaged, or cannot be split as the configuration says.
     pub fn load(data: &DataConfig, observer: &mut dyn Observer) -> Result<Self, Error> {
-        let dataset = kd_data::load(data, &mut |p| observer.event(Event::Data(p)))?;
+        let dataset = kd_data::load(data, &mut |p| tell(p, observer))?;
         Self::new(data, dataset)
     }
 
@@ -201,7 +304,7 @@ impl<N: ImageNetwork> ImageClassification<N> {
     /// # Errors
     /// As [`ImageClassification::load`].
     pub fn load_test(data: &DataConfig, observer: &mut dyn Observer) -> Result<Self, Error> {
-        let dataset = kd_data::load_test(data, &mut |p| observer.event(Event::Data(p)))?;
+        let dataset = kd_data::load_test(data, &mut |p| tell(p, observer))?;
         Self::new(data, dataset)
     }
 
@@ -288,8 +391,35 @@ impl<N: ImageNetwork> TaskSpec for ImageClassification<N> {
         N::load(model, &self.shape, path, device)
     }
 
+    fn load_behind(
+        &self,
+        model: &str,
+        path: &Path,
+        prefix: Option<&str>,
+        device: &Device,
+    ) -> Result<N, Error> {
+        N::load_behind(model, &self.shape, path, prefix, device)
+    }
+
+    fn load_teacher(&self, spec: &TeacherSpec, path: &Path, device: &Device) -> Result<N, Error> {
+        let teacher =
+            self.load_behind(&spec.model, path, spec.weights_prefix.as_deref(), device)?;
+        let Some(normalize) = &spec.normalize else {
+            return Ok(teacher);
+        };
+        let Dataset { mean, std, .. } = &self.dataset;
+        let own = self.dataset.statistics(normalize);
+        let (own_mean, own_std) = own.map_err(of_the_teacher)?;
+        teacher.for_statistics((mean, std), (&own_mean, &own_std))
+    }
+
     fn save(&self, network: &N, path: &Path, metadata: &[(&str, String)]) -> Result<(), Error> {
-        network.save(path, metadata)
+        let header = doubts::header(&self.dataset, self.shape.height).entries();
+        let own = header
+            .iter()
+            .map(|(key, value)| (key.as_str(), value.clone()));
+        let all: Vec<(&str, String)> = own.chain(metadata.iter().cloned()).collect();
+        network.save(path, &all)
     }
 
     fn name(&self, network: &N, model: &str) -> String {
@@ -398,6 +528,16 @@ impl<N: ImageNetwork> Task for ImageClassification<N> {
             std,
             self.data.augment,
         )
+    }
+
+    fn doubts(&self, path: &Path, normalize: Option<&Normalize>) -> Result<Vec<String>, Error> {
+        let header = kd_models::WeightsHeader::read(path)?;
+        let mut here = doubts::header(&self.dataset, self.shape.height);
+        if let Some(normalize) = normalize {
+            let (mean, std) = self.dataset.statistics(normalize).map_err(of_the_teacher)?;
+            (here.mean, here.std) = (Some(mean), Some(std));
+        }
+        Ok(doubts::between(&header, &here))
     }
 
     fn show(&self, row: usize) -> Result<Shown, Error> {

@@ -1,5 +1,6 @@
 //! What any module can do without knowing itself: weights as safetensors, and its parameters counted.
 
+use std::io::Read;
 use std::path::Path;
 
 use burn::module::Module;
@@ -7,6 +8,7 @@ use burn::store::{ModuleSnapshot, SafetensorsStore};
 
 use super::NetworkCost;
 use crate::Error;
+use crate::folder::io;
 use crate::gradients::trainable_parameters;
 
 /// Writes the weights of a module under a temporary name first.
@@ -35,6 +37,16 @@ pub(super) fn load<M: Module>(mut module: M, path: &Path) -> Result<M, Error> {
         path: path.into(),
         problem: format!("these weights do not fit the network: {problem}"),
     };
+    let mut start = Vec::new();
+    std::fs::File::open(path)
+        .and_then(|file| file.take(kd_files::START as u64).read_to_end(&mut start))
+        .map_err(io("read the weights", path))?;
+    if let Some(found) = kd_files::stand_in(&start) {
+        return Err(Error::Format {
+            path: path.into(),
+            problem: found.to_string(),
+        });
+    }
     let mut store = SafetensorsStore::from_file(path).skip_enum_variants(true);
     let result = module
         .load_from(&mut store)
@@ -52,6 +64,13 @@ pub(super) fn load<M: Module>(mut module: M, path: &Path) -> Result<M, Error> {
                 .collect::<Vec<_>>()
                 .join("; "),
         ));
+    }
+    if let Some(wrong) = kd_models::not_finite(&module) {
+        return Err(failed(format!(
+            "`{}` holds {} values that are not finite, the first is {}: the training that wrote it diverged, or \
+             the file is damaged; use an earlier checkpoint",
+            wrong.path, wrong.count, wrong.value
+        )));
     }
     Ok(module)
 }

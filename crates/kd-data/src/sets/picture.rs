@@ -1,0 +1,190 @@
+//! One image file: what it is by its content, and its pixels.
+
+use std::fs::File;
+use std::io::{Cursor, Read};
+use std::path::Path;
+
+use image::imageops::FilterType;
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader};
+
+use super::complete::{jpeg_is_complete, png_is_complete};
+use crate::Error;
+
+/// Endings that promise an image, with those of formats that are not read.
+const PROMISED: [&str; 37] = [
+    "png", "apng", "jpg", "jpeg", "jpe", "jfif", "jif", "jfi", "webp", "bmp", "dib", "gif", "tif",
+    "tiff", "avif", "heic", "heif", "jxl", "jp2", "j2k", "ppm", "pgm", "pbm", "pnm", "ico", "tga",
+    "dds", "exr", "hdr", "qoi", "svg", "psd", "dng", "cr2", "nef", "arw", "raw",
+];
+
+/// What a file is by its first bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Png,
+    Jpeg,
+    /// An image in a format that is not read.
+    Foreign(&'static str),
+    /// Promised by its name, and none by its content.
+    Promised,
+    /// No image.
+    Other,
+}
+
+/// An image as it was in its file, and as the networks see it.
+pub(super) struct Picture {
+    pub bytes: Vec<u8>,
+    /// `[3, size, size]`.
+    pub planes: Vec<u8>,
+}
+
+/// Reads an image; none for a file that is no image and does not promise to be one.
+///
+/// # Errors
+/// For an image that cannot be read: another format, damaged, cut off.
+pub(super) fn read(path: &Path, size: usize) -> Result<Option<Picture>, Error> {
+    let wrong = |problem: String| Error::format(path, problem);
+    let (mut file, start) = open(path)?;
+    let kind = kind(path, &start)?;
+    if kind == Kind::Other {
+        return Ok(None);
+    }
+    let mut bytes = start;
+    file.read_to_end(&mut bytes)
+        .map_err(Error::io("reading", path))?;
+    let planes = match kind {
+        Kind::Png => decode(&bytes, ImageFormat::Png, size),
+        Kind::Jpeg => decode(&bytes, ImageFormat::Jpeg, size),
+        Kind::Foreign(format) => Err(format!(
+            "an image of the format {format}, and only PNG and JPEG are read; convert it or take it out"
+        )),
+        Kind::Promised | Kind::Other => {
+            Err("not a PNG or JPEG, by its content; replace it or take it out".into())
+        }
+    };
+    let planes = planes.map_err(wrong)?;
+    Ok(Some(Picture { bytes, planes }))
+}
+
+/// What a file is, without reading all of it.
+pub(super) fn kind_of_file(path: &Path) -> Result<Kind, Error> {
+    let (_, start) = open(path)?;
+    kind(path, &start)
+}
+
+fn open(path: &Path) -> Result<(File, Vec<u8>), Error> {
+    let mut file = File::open(path).map_err(Error::io("opening", path))?;
+    let mut start = Vec::new();
+    file.by_ref()
+        .take(kd_files::START as u64)
+        .read_to_end(&mut start)
+        .map_err(Error::io("reading", path))?;
+    Ok((file, start))
+}
+
+fn kind(path: &Path, start: &[u8]) -> Result<Kind, Error> {
+    let ending = path.extension().unwrap_or_default().to_string_lossy();
+    let promised = PROMISED.contains(&ending.to_lowercase().as_str());
+    if let Some(found) = kd_files::stand_in(start) {
+        let pointer = matches!(
+            found,
+            kd_files::StandIn::LfsPointer(_) | kd_files::StandIn::AnnexPointer
+        );
+        return match promised || pointer {
+            true => Err(Error::format(path, found.to_string())),
+            false => Ok(Kind::Other),
+        };
+    }
+    Ok(match signature(start) {
+        Kind::Other if promised => Kind::Promised,
+        // Two letters are too few to tell a bitmap from a text.
+        Kind::Foreign("BMP" | "PNM") if !promised => Kind::Other,
+        kind => kind,
+    })
+}
+
+/// The format that a file's first bytes name.
+fn signature(start: &[u8]) -> Kind {
+    let foreign: [(&[u8], &str); 14] = [
+        (b"GIF8", "GIF"),
+        (b"II*\0", "TIFF"),
+        (b"MM\0*", "TIFF"),
+        (b"II+\0", "BigTIFF"),
+        (b"BM", "BMP"),
+        (b"qoif", "QOI"),
+        (b"8BPS", "Photoshop"),
+        (b"\xff\x0a", "JPEG XL"),
+        (b"\0\0\0\x0cJXL ", "JPEG XL"),
+        (b"\0\0\0\x0cjP  ", "JPEG 2000"),
+        (b"\0\0\x01\0", "ICO"),
+        (b"v/1\x01", "OpenEXR"),
+        (b"#?RADIANCE", "Radiance HDR"),
+        (b"DDS ", "DDS"),
+    ];
+    if start.starts_with(b"\x89PNG\r\n\x1a\n") {
+        Kind::Png
+    } else if start.starts_with(&[0xff, 0xd8, 0xff]) {
+        Kind::Jpeg
+    } else if start.starts_with(b"RIFF") && start.get(8..12) == Some(b"WEBP") {
+        Kind::Foreign("WebP")
+    } else if start.get(4..8) == Some(b"ftyp") {
+        match start.get(8..12) {
+            Some(b"avif" | b"avis") => Kind::Foreign("AVIF"),
+            Some(b"heic" | b"heix" | b"hevc" | b"heim" | b"heis" | b"mif1" | b"msf1") => {
+                Kind::Foreign("HEIF")
+            }
+            _ => Kind::Other,
+        }
+    } else if matches!(start, [b'P', b'1'..=b'7', b' ' | b'\n' | b'\r' | b'\t', ..]) {
+        Kind::Foreign("PNM")
+    } else {
+        let known = foreign.iter().find(|(mark, _)| start.starts_with(mark));
+        known.map_or(Kind::Other, |(_, format)| Kind::Foreign(format))
+    }
+}
+
+/// Decodes to RGB planes of `size × size`, whatever the aspect was, the way up that the EXIF orientation says.
+pub(super) fn decode(bytes: &[u8], format: ImageFormat, size: usize) -> Result<Vec<u8>, String> {
+    let (name, complete, densest) = match format {
+        ImageFormat::Png => ("PNG", png_is_complete(bytes), PNG_DENSEST),
+        _ => ("JPEG", jpeg_is_complete(bytes), JPEG_DENSEST),
+    };
+    if !complete {
+        return Err(format!(
+            "this {name} is cut off: its end is missing; copy or download it again"
+        ));
+    }
+    let unreadable = |e: image::ImageError| {
+        format!("a {name} that cannot be read ({e}); replace it or take it out")
+    };
+    let reader = ImageReader::with_format(Cursor::new(bytes), format);
+    let mut decoder = reader.into_decoder().map_err(unreadable)?;
+    let (width, height) = decoder.dimensions();
+    let pixels = u64::from(width) * u64::from(height);
+    if pixels > densest * bytes.len() as u64 {
+        return Err(format!(
+            "this {name} says that it has {width}x{height} pixels, which cannot be in {} bytes; replace it or take it \
+             out",
+            bytes.len()
+        ));
+    }
+    let orientation = decoder.orientation().map_err(unreadable)?;
+    let mut image = DynamicImage::from_decoder(decoder).map_err(unreadable)?;
+    image.apply_orientation(orientation);
+    let image = image.into_rgb8();
+    let side = size as u32;
+    let image = if image.dimensions() == (side, side) {
+        image
+    } else {
+        image::imageops::resize(&image, side, side, FilterType::Triangle)
+    };
+    let interleaved = image.as_raw();
+    let channel = |c: usize| interleaved.iter().skip(c).step_by(3).copied();
+    Ok((0..3).flat_map(channel).collect())
+}
+
+/// Pixels that a byte of a PNG can hold at most: deflate makes up to 1,032 bytes of one, and a byte is up to
+/// eight pixels. Nothing is allocated for more.
+const PNG_DENSEST: u64 = 8 * 1032;
+/// Pixels that a byte of a JPEG can hold at most: a block of 64 pixels has at least one bit, and chroma blocks that
+/// cover up to 16 of them have more.
+const JPEG_DENSEST: u64 = 8 * 64;
