@@ -83,15 +83,7 @@ impl Kd {
 
     /// Builds `kd`; its path.
     fn build(&self) -> Result<PathBuf> {
-        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        // `cargo run` describes this package in the environment. Build scripts that watch these
-        // names would run again, and their crates be compiled again, after every plain build.
-        for (name, _) in std::env::vars_os() {
-            let text = name.to_string_lossy();
-            if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
-                cargo.env_remove(&name);
-            }
-        }
+        let mut cargo = cargo();
         cargo
             .current_dir(&self.root)
             .args(["build", "--package", "kd-cli"]);
@@ -131,6 +123,20 @@ impl Kd {
         command.args(&self.arguments).current_dir(&self.folder);
         start(command)
     }
+}
+
+/// Cargo, in an environment like that of a plain call.
+pub fn cargo() -> Command {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    // `cargo run` describes this package in the environment. Build scripts that watch these
+    // names would run again, and their crates be compiled again, after every plain build.
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            cargo.env_remove(&name);
+        }
+    }
+    cargo
 }
 
 #[cfg(unix)]
