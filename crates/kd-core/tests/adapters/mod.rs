@@ -251,8 +251,13 @@ fn gradients_are_slopes() {
     ]
     .map(|name| format!(r#"{{ "term": "{name}" }}"#))
     .into_iter()
-    .chain(FORMS.map(String::from))
-    {
+    // Which vector is the nearest can change along the step.
+    .chain(
+        FORMS
+            .map(String::from)
+            .into_iter()
+            .filter(|form| !form.contains("nearest_of")),
+    ) {
         draw::seed(3);
         let dry_runs = (dry(student_shapes, 1), dry(teacher_shapes, 2));
         let objective = of_form(&name)

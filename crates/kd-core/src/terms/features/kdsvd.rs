@@ -372,9 +372,10 @@ mod tests {
             Tensor::<4>::from_floats([[[[first, 0.0]], [[0.0, second]]]], &device)
         };
         let (student, teacher) = (map(3.0, 2.0), map(1.0, 2.0));
-        let two = |map: &Tensor<4>| [map.clone(), map.clone()];
+        let two = |map: &Tensor<4>, next: Tensor<4>| [map.clone(), next];
         let value = |nearest_of| -> f32 {
-            kdsvd_exact(two(&student), two(&teacher), nearest_of)
+            let next = || map(5.0, 1.0);
+            kdsvd_exact(two(&student, next()), two(&teacher, next()), nearest_of)
                 .unwrap()
                 .into_scalar()
         };
