@@ -1,6 +1,6 @@
 //! `cargo xtask chaos`: runs that are killed at random moments, and must end as if nothing had happened.
 
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Args;
@@ -19,9 +19,7 @@ pub struct Arguments {
 
 /// Builds `kd` and starts the test that kills it.
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
-    kd::forget_package(&mut cargo);
-    let status = cargo
+    let status = kd::cargo()
         .args(["test", "--package", "kd-cli", "--test", "chaos", "--"])
         .args(["--ignored", "--nocapture"])
         .env("KD_CHAOS_RUNS", arguments.runs.to_string())

@@ -90,8 +90,7 @@ impl Kd {
 
     /// Builds `kd`; its path.
     fn build(&self) -> Result<PathBuf> {
-        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        forget_package(&mut cargo);
+        let mut cargo = cargo();
         cargo
             .current_dir(&self.root)
             .args(["build", "--package", "kd-cli"]);
@@ -133,6 +132,20 @@ impl Kd {
     }
 }
 
+/// Cargo, in an environment like that of a plain call.
+pub fn cargo() -> Command {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    // `cargo run` describes this package in the environment. Build scripts that watch these
+    // names would run again, and their crates be compiled again, after every plain build.
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            cargo.env_remove(&name);
+        }
+    }
+    cargo
+}
+
 #[cfg(unix)]
 fn start(mut command: Command) -> Result<ExitCode> {
     use std::os::unix::process::CommandExt;
@@ -142,17 +155,6 @@ fn start(mut command: Command) -> Result<ExitCode> {
 #[cfg(not(unix))]
 fn start(mut command: Command) -> Result<ExitCode> {
     Ok(exit_code(command.status().context("start kd")?))
-}
-
-/// Takes what `cargo run` says of this package out of the environment of another cargo. Build scripts that
-/// watch these names would run again, and their crates be compiled again, after every plain build.
-pub fn forget_package(cargo: &mut Command) {
-    for (name, _) in std::env::vars_os() {
-        let text = name.to_string_lossy();
-        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
-            cargo.env_remove(&name);
-        }
-    }
 }
 
 /// The exit code of a child, 1 when a signal ended it.

@@ -8,6 +8,7 @@ mod chaos;
 mod cifar100;
 mod compare;
 mod fuzz;
+mod goldens;
 mod kd;
 mod outside;
 mod pairs;
@@ -33,6 +34,7 @@ use kd::Kd;
   cargo xtask cifar100 --small --study       the same with and without RKD, over two seeds
   cargo xtask cifar100 --backend cuda        ResNet-152 -> ShuffleNetV2, the literature's settings
   cargo xtask methods                        methods side by side on the embedded data
+  cargo xtask goldens                        losses and networks beside reference values
   cargo xtask bench step                     images/s of inference, training and distillation steps
   cargo xtask fuzz --cases 10000             mutated files for every parser
 
@@ -56,6 +58,8 @@ enum Job {
     /// Measure a part of the toolkit.
     #[command(subcommand)]
     Bench(bench::Bench),
+    /// Compare losses, networks and training with every golden file of a folder: a line a file, with cases met.
+    Goldens(goldens::Arguments),
     /// Write the methods catalogue into docs/, and build the book where mdbook is installed.
     Book,
     /// Build and run the README's example in a crate outside this workspace.
@@ -138,6 +142,7 @@ fn run(job: Job) -> Result<ExitCode> {
         }
         Job::Pairs(arguments) => pairs::run(&arguments),
         Job::Bench(bench) => bench::run(&bench),
+        Job::Goldens(arguments) => goldens::run(&arguments),
         Job::Book => book::run(),
         Job::Outside => outside::run(),
         Job::Chaos(arguments) => chaos::run(&arguments),

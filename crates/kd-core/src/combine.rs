@@ -115,7 +115,8 @@ impl Combine {
         let [batch, _] = teachers[0].logits.dims();
         match self.rule {
             CombineRule::Average => {
-                Tensor::full([teachers.len(), batch], -count.ln(), &labels.device())
+                let options = (&labels.device(), teachers[0].logits.dtype());
+                Tensor::full([teachers.len(), batch], -count.ln(), options)
             }
             CombineRule::Confidence => {
                 let cross_entropy = teachers

@@ -40,6 +40,9 @@ parts! {
     Maps: "maps";
     /// The same maps before the activation.
     MapsPreact: "maps before the activation";
+    /// The map whose average over positions the classifier reads, `[batch, channels, height, width]`: the last of the
+    /// maps, or what a layer after it makes of it.
+    Pooled: "map before pooling";
     /// Token sequences: the embedding, then one a layer, `[batch, tokens, width]`.
     Tokens: "tokens";
     /// Attention probabilities, one a layer, `[batch, heads, tokens, tokens]`.

@@ -48,6 +48,14 @@ pub enum Varying {
         /// Factor at each milestone.
         factor: f64,
     },
+    /// `values[k]`, `k` the number of milestones that lie before the epoch: any steps, such as none at all in
+    /// the first epoch with `values = [0.0, 50.0]` and `milestones = [1]`.
+    Piecewise {
+        /// Value up to the first milestone, then one for each milestone.
+        values: Vec<f64>,
+        /// Epochs after which the value changes, in ascending order.
+        milestones: Vec<usize>,
+    },
 }
 
 impl Schedule {
@@ -71,6 +79,12 @@ impl Schedule {
             }) => {
                 let passed = milestones.iter().filter(|&&m| step.epoch > m).count();
                 value * factor.powi(passed as i32)
+            }
+            Self::Varying(Varying::Piecewise { values, milestones }) => {
+                let passed = milestones.iter().filter(|&&m| step.epoch > m).count();
+                // As many as `validate` asks for; a schedule that was not validated keeps its last.
+                let value = values.get(passed).or(values.last());
+                value.copied().unwrap_or(0.0)
             }
         }
     }
@@ -101,12 +115,16 @@ impl Schedule {
     }
 
     fn refuse(&self, key: &str, expected: &str, fits: fn(f64) -> bool) -> Result<(), Error> {
+        self.check_steps(key)?;
         let numbers = match self {
             Self::Constant(value) => vec![("", *value)],
             Self::Varying(Varying::LinearWarmup { to, .. }) => vec![(".to", *to)],
             Self::Varying(Varying::Cosine { from, to }) => vec![(".from", *from), (".to", *to)],
             Self::Varying(Varying::Step { value, factor, .. }) => {
                 vec![(".value", *value), (".factor", *factor)]
+            }
+            Self::Varying(Varying::Piecewise { values, .. }) => {
+                values.iter().map(|value| (".values", *value)).collect()
             }
         };
         match numbers
@@ -120,6 +138,38 @@ impl Schedule {
                 expected: expected.into(),
             }),
         }
+    }
+}
+
+impl Schedule {
+    /// Refuses a piecewise schedule whose values and milestones do not go together.
+    fn check_steps(&self, key: &str) -> Result<(), Error> {
+        let Self::Varying(Varying::Piecewise { values, milestones }) = self else {
+            return Ok(());
+        };
+        let refuse = |part: &str, value: String, expected: String| {
+            Err(Error::Config {
+                key: format!("{key}.{part}"),
+                value,
+                expected,
+            })
+        };
+        let wanted = milestones.len() + 1;
+        if values.len() != wanted {
+            return refuse(
+                "values",
+                format!("{values:?}"),
+                format!("must hold {wanted} numbers: one before the milestones and one after each"),
+            );
+        }
+        if !milestones.is_sorted() {
+            return refuse(
+                "milestones",
+                format!("{milestones:?}"),
+                "must be in ascending order".into(),
+            );
+        }
+        Ok(())
     }
 }
 
@@ -198,12 +248,33 @@ mod tests {
     }
 
     #[test]
+    fn pieces_begin_after_their_milestones() {
+        let pieces = |values: &[f64], milestones: &[usize]| {
+            Schedule::Varying(Varying::Piecewise {
+                values: values.to_vec(),
+                milestones: milestones.to_vec(),
+            })
+        };
+        let s = pieces(&[0.0, 50.0, 5.0], &[1, 8]);
+        assert_eq!([at(&s, 1), at(&s, 2), at(&s, 9)], [0.0, 50.0, 5.0]);
+        assert_eq!(s.validate_not_negative("weight"), Ok(()));
+        let message = |s: Schedule| s.validate("weight").unwrap_err().to_string();
+        assert_eq!(
+            message(pieces(&[1.0], &[3])),
+            "weight.values = [1.0]: must hold 2 numbers: one before the milestones and one after each"
+        );
+        assert!(message(pieces(&[1.0, 2.0, 3.0], &[5, 3])).starts_with("weight.milestones"));
+        assert!(message(pieces(&[1.0, f64::INFINITY], &[5])).starts_with("weight.values"));
+    }
+
+    #[test]
     fn number_and_table_are_read_and_written_alike() {
         for text in [
             "4.0",
             r#"{"schedule":"linear_warmup","to":0.9,"epochs":20}"#,
             r#"{"schedule":"cosine","from":1.0,"to":0.0}"#,
             r#"{"schedule":"step","value":1.0,"milestones":[2,4],"factor":0.5}"#,
+            r#"{"schedule":"piecewise","values":[0.0,50.0],"milestones":[1]}"#,
         ] {
             let schedule: Schedule = serde_json::from_str(text).unwrap();
             assert_eq!(serde_json::to_string(&schedule).unwrap(), text);

@@ -81,6 +81,33 @@ fn the_hint_reaches_a_teacher_of_any_size() {
 }
 
 #[test]
+fn the_hint_is_as_far_from_the_last_map_in_both_networks() {
+    let levels = |count: usize| {
+        let mut network = output(1, 3);
+        for level in 0..count {
+            let map = Tensor::<4>::zeros([1, 2 + level, 4, 4], &device());
+            network.push(Part::Maps, &map, &Taps::all());
+        }
+        network
+    };
+    let taps = |level: usize, student: usize, teacher: usize| {
+        let term = FitNetConfig { level }.init(&levels(student), Some(&levels(teacher)), &device());
+        let taps = term.unwrap().taps();
+        let of = |taps: Taps| taps.get(Part::Maps).clone();
+        [of(taps.student), of(taps.teacher)]
+    };
+    // The last map of a student of two stages meets that of a teacher of four.
+    assert_eq!(taps(2, 3, 5), [2, 4].map(Levels::one));
+    assert_eq!(taps(2, 4, 4), [2, 2].map(Levels::one));
+    assert_eq!(taps(3, 5, 4), [3, 2].map(Levels::one));
+    let nothing = FitNetConfig { level: 0 }.init(&levels(5), Some(&levels(4)), &device());
+    assert_eq!(
+        nothing.unwrap_err().to_string(),
+        "level = 0: the levels of the student that the teacher has too are 1 to 4, counted from the last"
+    );
+}
+
+#[test]
 fn the_adapter_counts_what_the_dry_run_showed() {
     let (student, teacher) = (with_map(1, [4, 8, 8]), with_map(1, [6, 8, 8]));
     let objective = ObjectiveConfig::default()
@@ -145,7 +172,7 @@ fn networks_that_cannot_be_compared_are_refused_at_the_start() {
         .unwrap_err();
     assert_eq!(
         message.to_string(),
-        "level = 3: the student has levels 0 to 2"
+        "level = 3: the levels of the student that the teacher has too are 0 to 2, counted from the last"
     );
 }
 
@@ -258,6 +285,7 @@ fn values_of_the_methods_own_code() {
             alpha,
             beta,
             temperature: 4.0,
+            ..DkdConfig::default()
         };
         dkd(student.clone(), teacher.clone(), labels.clone(), &config)
     };
@@ -300,10 +328,11 @@ fn the_catalogue_shows_the_literatures_defaults() {
         [
             "cross_entropy 1 smoothing=0.0",
             "kd 0.9 temperature=4.0",
-            "dkd 1 alpha=1.0 beta=8.0 temperature=4.0",
+            "dkd 1 alpha=1.0 beta=8.0 temperature=4.0 standardize=false",
             "lskd 9 temperature=2.0",
-            "mlkd 0.9 temperatures=[2.0,3.0,4.0,5.0,6.0] mask=\"none\"",
-            "ctkd 0.9 start=1.0 range=20.0 reversal=1.0 ramp=10",
+            "mlkd 0.45 temperatures=[2.0,3.0,4.0,5.0,6.0] sample=3.0 batch=1.0 class=1.0 standardize=false \
+             mask=\"none\"",
+            "ctkd 0.9 start=1.0 range=20.0 reversal=1.0 ramp=10 standardize=false",
             "wsld 2.5 temperature=2.0",
             "dist 1 beta=1.0 gamma=1.0 temperature=1.0",
             "reverse_kl 1 temperature=1.0",
@@ -312,7 +341,7 @@ fn the_catalogue_shows_the_literatures_defaults() {
             "squared_logits 1 ",
             "bce 1 temperature=1.0",
             "ofakd 1 levels=[] gamma=1.0 temperature=1.0",
-            "byot 1 levels=[] alpha=0.3 hint=0.03 temperature=3.0",
+            "byot 1 levels=[] alpha=0.3 hint=0.03 temperature=3.0 form=\"authors\"",
             "fitnet 100 level=2",
             "at 1000 levels=[] scaling=\"mean\"",
             "nst 50 levels=[]",
@@ -320,16 +349,16 @@ fn the_catalogue_shows_the_literatures_defaults() {
             "ab 1 levels=[] margin=1.0",
             "ft 200 rate=0.5 form=\"attention\" reconstruction=0.005 paraphraser_epochs=0",
             "fsp 50 levels=[]",
-            "kdsvd 1 levels=[]",
+            "kdsvd 1 levels=[] exact=false nearest_of=1",
             "ofd 0.001 levels=[]",
             "reviewkd 1 levels=[]",
             "cwd 50 levels=[] temperature=4.0",
             "pkd 6 levels=[]",
-            "mgd 0.00002 levels=[] mask=0.65 seed=0",
+            "mgd 0.00002 levels=[] masked=\"positions\" mask=0.65 seed=0",
             "ickd 2.5 ",
             "simkd 1 ",
             "camkd 50 ",
-            "srrl 1 feature=1.0 regression=1.0",
+            "srrl 1 feature=1.0 regression=1.0 connect=\"embedding\"",
             "sp 3000 ",
             "pkt 30000 ",
             "rkd 1 distance=25.0 angle=50.0",

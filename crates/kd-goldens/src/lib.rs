@@ -1,7 +1,8 @@
 //! Reading golden files: their folder, the formula tensors they are written with, comparisons.
 //!
 //! A golden file holds results only. Inputs and weights follow from a key by [`uniform`] and
-//! [`parameter`], so a file stays small and every implementation makes the same numbers.
+//! [`parameter`], so a file stays small and every implementation makes the same numbers. A [`Report`] says
+//! which cases are met.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -9,6 +10,10 @@ use std::path::{Path, PathBuf};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use serde_json::Value;
+
+mod report;
+
+pub use report::{Comparison, REPORT, Report};
 
 /// The folder of golden files: `KD_GOLDENS` when set, else `tests/goldens` of the repository.
 pub fn folder() -> PathBuf {

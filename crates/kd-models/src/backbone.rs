@@ -6,6 +6,7 @@ use burn::tensor::Tensor;
 use kd_core::{Classifier, Head, Output, Part, Taps};
 
 use crate::fused::classify;
+use crate::layers::global_average;
 use crate::{Error, Input};
 
 /// A network that shows its inside.
@@ -78,8 +79,10 @@ impl<'a> Recorder<'a> {
         }
     }
 
-    /// Ends with what the classifier reads, says and is.
-    pub fn finish(mut self, embedding: Tensor<2>, layer: &Linear) -> Output {
+    /// Ends with the map whose average the classifier reads, and with what it reads, says and is.
+    pub fn finish(mut self, map: Tensor<4>, layer: &Linear) -> Output {
+        self.output.push(Part::Pooled, &map, self.taps);
+        let embedding = global_average(map);
         self.output.logits = classify(layer, embedding.clone());
         self.output.push(Part::Embedding, &embedding, self.taps);
         self.output

@@ -10,7 +10,7 @@ use kd_kernels::layers::BatchNorm;
 use crate::architecture::{Architecture, Named};
 use crate::backbone::{Backbone, Recorder};
 use crate::fused::{conv_bn, conv_bn_relu};
-use crate::layers::{Conv, ConvInit, global_average, linear_normal};
+use crate::layers::{Conv, ConvInit, linear_normal};
 use crate::macs::MacCounter;
 use crate::residual;
 
@@ -96,8 +96,7 @@ impl Backbone for MobileNetV2 {
             }
         }
         let x = conv_bn_relu(&self.conv2.0, &self.conv2.1, x);
-        let embedding = global_average(x);
-        recorder.finish(embedding, &self.classifier[0])
+        recorder.finish(x, &self.classifier[0])
     }
 }
 

@@ -10,7 +10,7 @@ use kd_kernels::layers::BatchNorm;
 use crate::architecture::{Architecture, Named};
 use crate::backbone::{Backbone, Recorder};
 use crate::fused::{conv_bn, conv_bn_relu};
-use crate::layers::{Conv, ConvInit, global_average, linear};
+use crate::layers::{Conv, ConvInit, linear};
 use crate::macs::MacCounter;
 use crate::residual::{self, ResidualBlock};
 
@@ -139,8 +139,7 @@ impl Backbone for ResNet {
         let stem = conv_bn_relu(&self.conv1, &self.bn1, input);
         let mut recorder = Recorder::new(taps, &stem);
         let last = residual::run(self.stages(), stem, &mut recorder);
-        let embedding = global_average(last);
-        recorder.finish(embedding, &self.linear)
+        recorder.finish(last, &self.linear)
     }
 }
 

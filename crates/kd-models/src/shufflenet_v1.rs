@@ -12,7 +12,7 @@ use kd_kernels::layers::BatchNorm;
 use crate::architecture::{Architecture, Named};
 use crate::backbone::{Backbone, Recorder};
 use crate::fused::{conv_bn, conv_bn_relu};
-use crate::layers::{Conv, ConvInit, global_average, linear, shuffle_channels};
+use crate::layers::{Conv, ConvInit, linear, shuffle_channels};
 use crate::macs::MacCounter;
 use crate::residual::{self, ResidualBlock};
 
@@ -109,8 +109,7 @@ impl Backbone for ShuffleNetV1 {
         let stem = conv_bn_relu(&self.conv1, &self.bn1, input);
         let mut recorder = Recorder::new(taps, &stem);
         let last = residual::run(self.stages(), stem, &mut recorder);
-        let embedding = global_average(last);
-        recorder.finish(embedding, &self.linear)
+        recorder.finish(last, &self.linear)
     }
 }
 

@@ -12,7 +12,7 @@ use kd_kernels::{channels, interleave};
 use crate::architecture::{Architecture, Named};
 use crate::backbone::{Backbone, Recorder};
 use crate::fused::{conv_bn, conv_bn_relu};
-use crate::layers::{Conv, ConvInit, global_average, linear};
+use crate::layers::{Conv, ConvInit, linear};
 use crate::macs::MacCounter;
 
 const INIT: ConvInit = ConvInit::Default;
@@ -172,8 +172,7 @@ impl Backbone for ShuffleNetV2 {
             x = map;
         }
         let x = conv_bn_relu(&self.conv2, &self.bn2, x);
-        let embedding = global_average(x);
-        recorder.finish(embedding, &self.linear)
+        recorder.finish(x, &self.linear)
     }
 }
 

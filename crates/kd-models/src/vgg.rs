@@ -13,7 +13,7 @@ use kd_kernels::layers::BatchNorm;
 use crate::architecture::{Architecture, Named};
 use crate::backbone::{Backbone, Recorder};
 use crate::fused::conv_bn;
-use crate::layers::{Conv, ConvInit, global_average, linear_normal};
+use crate::layers::{Conv, ConvInit, linear_normal};
 use crate::macs::MacCounter;
 
 const WIDTHS: [usize; 5] = [64, 128, 256, 512, 512];
@@ -124,8 +124,7 @@ impl Backbone for Vgg {
             recorder.stage(&map, preact);
             x = map;
         }
-        let embedding = global_average(x);
-        recorder.finish(embedding, &self.classifier)
+        recorder.finish(x, &self.classifier)
     }
 }
 

@@ -12,7 +12,7 @@ use kd_kernels::layers::BatchNorm;
 use crate::architecture::{Architecture, Named};
 use crate::backbone::{Backbone, Recorder};
 use crate::fused::{conv, conv_bn_relu};
-use crate::layers::{Conv, ConvInit, global_average, linear};
+use crate::layers::{Conv, ConvInit, linear};
 use crate::macs::MacCounter;
 use crate::residual;
 
@@ -146,8 +146,7 @@ impl Backbone for WideResNet {
         }
         let (active, normalised) = normalise(&self.bn1, x, recorder.wants_preact());
         recorder.preact(normalised);
-        let embedding = global_average(active);
-        recorder.finish(embedding, &self.fc)
+        recorder.finish(active, &self.fc)
     }
 }
 

@@ -2,12 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use kd_core::{ObjectiveConfig, Step, Taps};
-use kd_goldens::{assert_close, read, uniform};
+use kd_goldens::{Comparison, Report, read, uniform};
 use kd_models::{Backbone, Network, NetworkConfig};
 use kd_train::{Learner, TrainConfig};
 use serde_json::{Value, json};
@@ -45,21 +43,18 @@ fn objective(method: &str) -> Option<Value> {
 #[test]
 fn training_follows_the_reference() {
     let golden = read("training.json");
-    let methods = golden["methods"].as_object().unwrap();
-    let unknown: Vec<_> = methods.keys().filter(|m| objective(m).is_none()).collect();
-    assert!(unknown.is_empty(), "no objective for {unknown:?}");
     let salt = golden["salt"].as_str().unwrap();
-    let mut failures = Vec::new();
-    for (method, golden) in methods {
-        if let Some(objective) = objective(method) {
-            let objective = serde_json::from_value(objective).unwrap();
-            let run = AssertUnwindSafe(|| follow(salt, method, &objective, golden));
-            if catch_unwind(run).is_err() {
-                failures.push(method);
+    let mut report = Report::new("training.json", &[]);
+    for (method, golden) in golden["methods"].as_object().unwrap() {
+        report.case(method, |found| match objective(method) {
+            Some(objective) => {
+                let objective = serde_json::from_value(objective).unwrap();
+                follow(salt, &objective, golden, found);
             }
-        }
+            None => found.fail("no objective here is known by this name"),
+        });
     }
-    assert!(failures.is_empty(), "these differ: {failures:?}");
+    report.finish();
 }
 
 fn network(model: &str, prefix: &str, device: &Device) -> Network {
@@ -86,7 +81,7 @@ fn numbers(value: &Value) -> Vec<f64> {
     list.iter().map(|v| v.as_f64().unwrap()).collect()
 }
 
-fn follow(salt: &str, method: &str, objective: &ObjectiveConfig, golden: &Value) {
+fn follow(salt: &str, objective: &ObjectiveConfig, golden: &Value, found: &mut Comparison) {
     let plain = Device::flex();
     let autodiff = plain.clone().autodiff();
     let teacher = network("resnet20", &format!("{salt}teacher/"), &plain).valid();
@@ -113,14 +108,14 @@ fn follow(salt: &str, method: &str, objective: &ObjectiveConfig, golden: &Value)
             index: k,
         };
         let values = learner.step(Some(&teacher), batch, &at, 0.05).unwrap();
-        let what = format!("{method}, step {k}");
-        assert_close(&what, values.loss, want, tolerances[k], 0.0);
+        let what = format!("step {k}");
+        found.close(&what, values.loss, want, tolerances[k], 0.0);
     }
     let logits = learner.student().forward(probe, &Taps::none()).logits;
     let data: Vec<f64> = logits.into_data().iter::<f64>().collect();
     let mean = data.iter().map(|v| v.abs()).sum::<f64>() / data.len() as f64;
-    assert_close(
-        &format!("{method}, mean |logit| after training"),
+    found.close(
+        "mean |logit| after training",
         mean,
         golden["eval_logits_abs_mean"].as_f64().unwrap(),
         golden["eval_tolerance"].as_f64().unwrap(),

@@ -56,7 +56,7 @@ pub(super) fn linear(widths: [usize; 2], device: &Device) -> Linear {
 
 /// PyTorch's default for a convolution: uniform within `1 / sqrt(fan in)`, fan in being the product of
 /// all sides after the first. Drawn now, so that one seed gives one adapter.
-fn drawn(shape: [usize; 4], device: &Device) -> Param<Tensor<4>> {
+pub(super) fn drawn(shape: [usize; 4], device: &Device) -> Param<Tensor<4>> {
     let fan_in: usize = shape[1..].iter().product();
     let weight = draw::uniform(shape, 1.0 / (fan_in as f64).sqrt(), device);
     weight.val();
@@ -78,7 +78,7 @@ enum Projection {
 }
 
 impl Connector {
-    /// The strided, transposed or 1×1 convolution that fits two maps' sizes best.
+    /// The strided, transposed, unpadded or 1×1 convolution that fits two maps' sizes best.
     pub fn new(
         [_, student, height, width]: [usize; 4],
         [_, teacher, target_height, target_width]: [usize; 4],
@@ -95,6 +95,14 @@ impl Connector {
             conv.weight = drawn([student, teacher, 4, 4], device);
             conv.bias = Some(Initializer::Zeros.init([teacher], device));
             Projection::Transposed(conv)
+        } else if let Some(kernel) = valid_kernel([height, width], [target_height, target_width]) {
+            let mut conv = Conv2dConfig::new(channels, kernel)
+                .with_padding(PaddingConfig2d::Valid)
+                .with_initializer(Initializer::Zeros)
+                .init(device);
+            conv.weight = drawn([teacher, student, kernel[0], kernel[1]], device);
+            conv.bias = Some(Initializer::Zeros.init([teacher], device));
+            Projection::Conv(conv)
         } else {
             Projection::Conv(convolution(channels, 1, 1, true, device))
         };
@@ -152,6 +160,13 @@ impl Connector {
         };
         Ok(self.norm.forward_then(resize(map, size), None, relu))
     }
+}
+
+/// The kernel of an unpadded convolution that takes a larger map to the smaller one's size. None where sizes are
+/// equal or one side is smaller, and from twice the size on, where the kernel would be a large part of the map.
+fn valid_kernel(from: [usize; 2], to: [usize; 2]) -> Option<[usize; 2]> {
+    let fits = |axis: usize| to[axis] <= from[axis] && from[axis] < 2 * to[axis];
+    (from != to && fits(0) && fits(1)).then(|| [0, 1].map(|axis| 1 + from[axis] - to[axis]))
 }
 
 /// Levels of two networks, each with a 1×1 convolution where their channels differ.

@@ -15,30 +15,51 @@ use crate::{Classifier, Error, Levels, Output, Part, Taps};
 /// Share of the teacher's largest entry by which its embedding may differ from the average of its last map.
 const ROUNDING: f64 = 1e-2;
 
-/// The classifier of a teacher, of which a dry run kept everything, when what it reads is the average of the last map.
-///
-/// # Errors
-/// [`Error::MissingTap`] for what the teacher does not show, and [`Error::Shape`] when its classifier reads
-/// something else.
-pub(super) fn classifier_of_last_map(
-    loss: &'static str,
-    teacher: &Output,
-) -> Result<Classifier, Error> {
-    let map = teacher.map(teacher.levels(Part::Maps).saturating_sub(1))?;
-    let embedding = teacher.embedding()?;
-    let classifier = teacher.classifier()?;
-    classifier.forward(embedding.clone())?;
-    if !alike(average(map), embedding) {
-        return Err(Error::Shape {
-            loss,
-            problem:
-                "the teacher's classifier does not read the average of its last map: another layer \
-                      stands in between, so that no projected map could be given to it; choose \
-                      another teacher or srrl, which compares what the classifier reads"
-                    .into(),
-        });
+/// The map whose average a teacher's classifier reads, and that classifier.
+pub(super) struct Pooled {
+    /// Where the map stands: [`Part::Pooled`], or the last of the maps in a network that does not show it.
+    pub part: Part,
+    pub level: usize,
+    pub classifier: Classifier,
+}
+
+impl Pooled {
+    /// Of a teacher of which a dry run kept everything.
+    ///
+    /// # Errors
+    /// [`Error::MissingTap`] for what the teacher does not show, and [`Error::Shape`] when its classifier reads
+    /// something else than the average of that map.
+    pub fn of(loss: &'static str, teacher: &Output) -> Result<Self, Error> {
+        let (part, level) = match teacher.levels(Part::Pooled) {
+            0 => (Part::Maps, teacher.levels(Part::Maps).saturating_sub(1)),
+            _ => (Part::Pooled, 0),
+        };
+        let map: Tensor<4> = teacher.get(part, level)?;
+        check::not_empty(loss, &map.dims())?;
+        let embedding = teacher.embedding()?;
+        let classifier = teacher.classifier()?;
+        classifier.forward(embedding.clone())?;
+        if !alike(average(map), embedding) {
+            return Err(Error::Shape {
+                loss,
+                problem: format!(
+                    "the teacher's classifier does not read the average of its {}: another layer \
+                     stands in between, so that no projected map could be given to it; let the network show \
+                     the map that it averages (`Part::Pooled`), choose another teacher, or srrl, which compares \
+                     what the classifier reads",
+                    match part {
+                        Part::Pooled => "map before pooling",
+                        _ => "last map",
+                    }
+                ),
+            });
+        }
+        Ok(Self {
+            part,
+            level,
+            classifier,
+        })
     }
-    Ok(classifier)
 }
 
 /// Whether two embeddings are the same up to rounding.

@@ -64,6 +64,25 @@ pub(super) fn pair_levels(
     Ok(pairs)
 }
 
+/// A level of the student, listed under the key `level`, with its counterpart in the teacher: both are as far from
+/// the last.
+pub(super) fn pair_level(
+    loss: &'static str,
+    level: usize,
+    student: &Output,
+    teacher: &Output,
+) -> Result<LevelPair, Error> {
+    match pair_levels(loss, &[level], student, teacher) {
+        Ok(pairs) => Ok(pairs[0]),
+        Err(Error::Config { expected, .. }) => Err(Error::Config {
+            key: "level".into(),
+            value: level.to_string(),
+            expected,
+        }),
+        Err(other) => Err(other),
+    }
+}
+
 /// As [`pair_levels`], for networks that show their maps before the activation too.
 pub(super) fn pair_preact_levels(
     loss: &'static str,

@@ -125,11 +125,34 @@ pub(crate) fn networks() -> [(Shown, Shown); 3] {
     ]
 }
 
+/// Forms of methods beside those of their defaults.
+const FORMS: [&str; 9] = [
+    r#"{ "term": "dkd", "standardize": true }"#,
+    r#"{ "term": "mlkd", "standardize": true }"#,
+    r#"{ "term": "ctkd", "standardize": true }"#,
+    r#"{ "term": "byot", "form": "paper" }"#,
+    r#"{ "term": "ft", "form": "paper" }"#,
+    r#"{ "term": "kdsvd", "exact": true }"#,
+    r#"{ "term": "kdsvd", "exact": true, "nearest_of": 4 }"#,
+    r#"{ "term": "mgd", "masked": "channels" }"#,
+    r#"{ "term": "srrl", "connect": "map" }"#,
+];
+
 fn configured(name: &str) -> ObjectiveConfig {
-    serde_json::from_value::<ObjectiveConfig>(serde_json::json!({ "x": { "term": name } }))
-        .unwrap()
-        .with_samples(9)
-        .unwrap()
+    of_form(&format!(r#"{{ "term": "{name}" }}"#))
+}
+
+fn of_form(form: &str) -> ObjectiveConfig {
+    let text = format!(r#"{{ "x": {form} }}"#);
+    let config: ObjectiveConfig = serde_json::from_str(&text).unwrap();
+    config.with_samples(9).unwrap()
+}
+
+/// Every method with its defaults, and the other forms.
+fn every_form() -> Vec<String> {
+    let defaults = methods().into_iter();
+    let defaults = defaults.map(|method| format!(r#"{{ "term": "{}" }}"#, method.name));
+    defaults.chain(FORMS.map(String::from)).collect()
 }
 
 pub(crate) fn batch<'a>(
@@ -147,29 +170,29 @@ pub(crate) fn batch<'a>(
 
 #[test]
 fn every_term_runs_between_networks_of_any_shapes() {
-    for method in methods() {
+    for form in every_form() {
         for (student, teacher) in networks() {
             draw::seed(3);
-            let objective = configured(method.name)
+            let objective = of_form(&form)
                 .init(&dry(&student, 1), Some(&dry(&teacher, 2)), &device())
-                .unwrap_or_else(|e| panic!("{}: {e}", method.name));
+                .unwrap_or_else(|e| panic!("{form}: {e}"));
             let (student, leaves) = shown(&student, BATCH, 1);
             let (teacher, taught) = shown(&teacher, BATCH, 2);
             let targets = Targets::labels(classes_of(&[0, 2, 1, 1]));
             let evaluation = objective
                 .forward(&batch(&student, &teacher, &targets), &STEP)
-                .unwrap_or_else(|e| panic!("{}: {e}", method.name));
+                .unwrap_or_else(|e| panic!("{form}: {e}"));
             let gradients = evaluation.total.backward();
             let value: f32 = evaluation.total.into_scalar();
-            assert!(value.is_finite(), "{}: {value}", method.name);
+            assert!(value.is_finite(), "{form}: {value}");
             let reached = leaves.values().filter_map(|leaf| leaf.grad(&gradients));
             let sizes: Vec<f32> = reached.map(|g| g.abs().max().into_scalar()).collect();
-            assert!(!sizes.is_empty(), "{}", method.name);
-            assert!(sizes.iter().all(|g| g.is_finite()), "{}", method.name);
-            assert!(sizes.iter().any(|g| *g > 0.0), "{}", method.name);
+            assert!(!sizes.is_empty(), "{form}");
+            assert!(sizes.iter().all(|g| g.is_finite()), "{form}");
+            assert!(sizes.iter().any(|g| *g > 0.0), "{form}");
             for (name, leaf) in taught {
                 let gradient = leaf.grad(&gradients);
-                assert!(gradient.is_none(), "{}: {name} of the teacher", method.name);
+                assert!(gradient.is_none(), "{form}: {name} of the teacher");
             }
         }
     }
@@ -178,8 +201,8 @@ fn every_term_runs_between_networks_of_any_shapes() {
 #[test]
 fn a_term_asks_for_what_it_reads_and_no_more() {
     let (student, teacher) = &networks()[1];
-    for method in methods() {
-        let objective = configured(method.name)
+    for form in every_form() {
+        let objective = of_form(&form)
             .init(&dry(student, 1), Some(&dry(teacher, 2)), &device())
             .unwrap();
         let taps = objective.taps();
@@ -194,7 +217,7 @@ fn a_term_asks_for_what_it_reads_and_no_more() {
         let (student, teacher) = (kept(student, &taps.student), kept(teacher, &taps.teacher));
         let targets = Targets::labels(classes_of(&[0, 2, 1, 1]));
         let found = objective.forward(&batch(&student, &teacher, &targets), &STEP);
-        assert!(found.is_ok(), "{}: {:?}", method.name, found.err());
+        assert!(found.is_ok(), "{form}: {:?}", found.err());
     }
 }
 
@@ -225,10 +248,19 @@ fn gradients_are_slopes() {
         "simkd",
         "camkd",
         "srrl",
-    ] {
+    ]
+    .map(|name| format!(r#"{{ "term": "{name}" }}"#))
+    .into_iter()
+    // Which vector is the nearest can change along the step.
+    .chain(
+        FORMS
+            .map(String::from)
+            .into_iter()
+            .filter(|form| !form.contains("nearest_of")),
+    ) {
         draw::seed(3);
         let dry_runs = (dry(student_shapes, 1), dry(teacher_shapes, 2));
-        let objective = configured(name)
+        let objective = of_form(&name)
             .init(&dry_runs.0, Some(&dry_runs.1), &device())
             .unwrap();
         let (student, leaves) = shown(student_shapes, BATCH, 1);

@@ -65,6 +65,7 @@ fn a_regression_weighs_what_the_classifier_sees() {
     let config = SrrlConfig {
         feature: 2.0,
         regression: 0.5,
+        ..SrrlConfig::default()
     };
     let loss = srrl(
         student.clone(),
@@ -111,6 +112,7 @@ fn a_classifier_that_does_not_fit_is_refused() {
         let config = SrrlConfig {
             feature,
             regression,
+            ..SrrlConfig::default()
         };
         let message = TermConfig::from(config)
             .init(

@@ -1,6 +1,8 @@
 //! What holds for contrastive distillation and its memory.
 
-use burn::module::Module;
+use std::collections::BTreeMap;
+
+use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Int, Tensor};
 use kd_core::terms::crd::{CrdConfig, crd};
@@ -273,4 +275,98 @@ fn what_is_missing_is_said() {
         "objective.far.samples = 6: the training split has 7 images; leave the key out"
     );
     assert!(few.with_samples(6).is_ok());
+}
+
+/// Parameters and buffers of a term by their paths.
+#[derive(Default)]
+struct Held {
+    path: Vec<String>,
+    found: BTreeMap<String, Vec<f32>>,
+}
+
+impl ModuleVisitor for Held {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let values = param.val().into_data().iter().collect();
+        self.found.insert(self.path.join("."), values);
+    }
+
+    fn enter_module(&mut self, name: &str, _: &str) {
+        self.path.push(name.into());
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.path.pop();
+    }
+}
+
+/// What trains and what the golden values check are one loss: the term's first batch is that of the function.
+#[test]
+fn a_training_step_is_the_function() {
+    draw::seed(8);
+    let (indices, negatives) = ([4, 0, 2], [1, 3, 5, 3]);
+    let (mine, theirs) = (wave(12, 0.1), wave(15, 0.7));
+    let (student, teacher) = (output(&mine, 4), output(&theirs, 5));
+    let term = config().init(&student, Some(&teacher), &device()).unwrap();
+    let mut held = Held::default();
+    term.visit(&mut held);
+    let value = |path: &str, shape: [usize; 2]| leaf::<2>(&held.found[path], shape);
+
+    let pair = Pair {
+        student: &student,
+        teacher: Some(&teacher),
+        targets: &classes_of(&[0, 1, 2]).into(),
+        indices: Some(&indices),
+    };
+    let trained = term.forward_with_negatives(&pair, &negatives).unwrap();
+    let gradients = trained.backward();
+    let of_term: Tensor<2> = student.embedding().unwrap().grad(&gradients).unwrap();
+
+    let embedding: Tensor<2> = leaf(&mine, [3, 4]);
+    let layer = |x: Tensor<2>, name: &str, width: usize| {
+        let weight = value(&format!("{name}.weight"), [width, 3]);
+        x.matmul(weight) + value(&format!("{name}.bias"), [1, 3])
+    };
+    let embeddings = [
+        layer(embedding.clone(), "of_student", 4),
+        layer(leaf(&theirs, [3, 5]), "of_teacher", 5),
+    ];
+    let banks = ["student", "teacher"].map(|side| value(&format!("memory.{side}"), [SAMPLES, 3]));
+    let rows: Vec<i64> = indices.iter().map(|&i| i as i64).collect();
+    let shared: Vec<i64> = (0..3).flat_map(|_| negatives.map(|n| n as i64)).collect();
+    let plain = crd(
+        embeddings,
+        banks,
+        Tensor::from_ints(rows.as_slice(), &device()),
+        Tensor::<1, Int>::from_ints(shared.as_slice(), &device()).reshape([3, 4]),
+        config().temperature,
+    )
+    .unwrap();
+    let gradients = plain.backward();
+    let of_function = embedding.grad(&gradients).unwrap();
+    let (trained, plain): (f32, f32) = (trained.into_scalar(), plain.into_scalar());
+    assert!(close(trained, plain), "{trained} {plain}");
+    let off: f32 = (of_term - of_function.clone()).abs().max().into_scalar();
+    let largest: f32 = of_function.abs().max().into_scalar();
+    assert!(largest > 0.0 && off <= 1e-4 * largest, "{off} of {largest}");
+}
+
+#[test]
+fn negatives_from_outside_must_be_samples() {
+    let (student, teacher) = (output(&wave(8, 0.1), 4), output(&wave(10, 0.2), 5));
+    let term = config().init(&student, Some(&teacher), &device()).unwrap();
+    let pair = Pair {
+        student: &student,
+        teacher: Some(&teacher),
+        targets: &classes_of(&[0, 1]).into(),
+        indices: Some(&[0, 1]),
+    };
+    let message = |negatives: &[usize]| {
+        let problem = term.forward_with_negatives(&pair, negatives);
+        problem.unwrap_err().to_string()
+    };
+    assert_eq!(message(&[]), "crd: there are no negatives");
+    assert_eq!(
+        message(&[2, SAMPLES]),
+        "crd: negative 6 of a training set of samples = 6"
+    );
 }

@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
-use kd_core::terms::byot::{ByotConfig, byot};
+use kd_core::terms::byot::{ByotConfig, ByotForm, byot};
 use kd_core::{Output, Pair, Part, Step, Taps, Term, TermConfig, draw};
 
 use crate::{classes_of, device, leaf};
@@ -54,6 +54,7 @@ fn the_three_parts_are_those_of_the_paper() {
         alpha: 0.25,
         hint: 0.1,
         temperature: 2.0,
+        form: ByotForm::Paper,
         ..ByotConfig::default()
     };
     let found = byot(

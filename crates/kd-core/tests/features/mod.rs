@@ -2,7 +2,7 @@
 
 use burn::tensor::{Int, Tensor, TensorData};
 use kd_core::terms::ab::ab;
-use kd_core::terms::byot::{ByotConfig, byot};
+use kd_core::terms::byot::{ByotConfig, ByotForm, byot};
 use kd_core::terms::camkd::camkd;
 use kd_core::terms::cosine_hidden::cosine_hidden;
 use kd_core::terms::cwd::cwd;
@@ -78,7 +78,18 @@ const TABLE: &[Row] = &[
     row("simkd", simkd, 1e15, true),
     row("camkd", one_teacher, 1e15, true),
     row("srrl", read_alike, 1e15, true),
-    row("byot", exit_features, 1e15, true),
+    row(
+        "byot",
+        |s, t| exit_features(s, t, ByotForm::Authors),
+        1e15,
+        true,
+    ),
+    row(
+        "byot",
+        |s, t| exit_features(s, t, ByotForm::Paper),
+        1e15,
+        true,
+    ),
     row(
         "cosine_hidden",
         |s, t| cosine_hidden(tokens(s), tokens(t)),
@@ -102,13 +113,16 @@ fn tokens(map: Tensor<4>) -> Tensor<3> {
     map.flatten(2, 3)
 }
 
-/// An exit whose logits are the deepest classifier's, without labels.
-fn exit_features(features: Tensor<4>, last: Tensor<4>) -> Result<Tensor<1>, Error> {
+/// An exit whose logits are the deepest classifier's.
+fn exit_features(features: Tensor<4>, last: Tensor<4>, form: ByotForm) -> Result<Tensor<1>, Error> {
     let [batch, ..] = features.dims();
-    let logits = Tensor::zeros([batch, 3], (&device(), features.dtype()));
+    // So sure of the label that neither part of logits is left.
+    let sure = TensorData::new([1e3_f32, 0.0, 0.0].repeat(batch), [batch, 3]);
+    let logits = Tensor::from_data(sure, (&device(), features.dtype()));
     let labels = Tensor::<1, Int>::zeros([batch], &device());
     let config = ByotConfig {
         alpha: 1.0,
+        form,
         ..ByotConfig::default()
     };
     byot([logits.clone(), logits], [features, last], labels, &config)

@@ -15,6 +15,10 @@ fn value(student: &[f32], teacher: &[f32], temperatures: &[f64], mask: MlkdMask)
     let config = MlkdConfig {
         temperatures: temperatures.to_vec(),
         mask,
+        sample: 1.0,
+        batch: 1.0,
+        class: 1.0,
+        ..MlkdConfig::default()
     };
     let shape = [student.len() / 2, 2];
     mlkd(leaf(student, shape), leaf(teacher, shape), &config)

@@ -3,7 +3,7 @@
 use burn::tensor::{Int, Tensor};
 use kd_core::Error;
 use kd_core::terms::bce::bce;
-use kd_core::terms::byot::{ByotConfig, byot};
+use kd_core::terms::byot::{ByotConfig, ByotForm, byot};
 use kd_core::terms::ctkd::ctkd;
 use kd_core::terms::dist::{DistConfig, dist};
 use kd_core::terms::dkd::{DkdConfig, dkd};
@@ -122,6 +122,14 @@ const TABLE: &[(&str, Loss, Least)] = &[
     (
         "byot, without labels",
         |s, t, y, temp| self_taught(s, t, y, 1.0, temp),
+        Least::Flat,
+    ),
+    (
+        "byot, as the paper, without labels",
+        |s, t, y, temp| {
+            let paper = self_teaching(1.0, temp, ByotForm::Paper);
+            self_taught_by(s, t, y, &paper)
+        },
         Least::Zero,
     ),
 ];
@@ -134,14 +142,28 @@ fn self_taught(
     alpha: f64,
     temperature: f64,
 ) -> Result<Tensor<1>, Error> {
-    let [batch, _] = exit.dims();
-    let map = Tensor::ones([batch, 1, 1, 1], (&exit.device(), exit.dtype()));
-    let config = ByotConfig {
+    let config = self_teaching(alpha, temperature, ByotForm::Authors);
+    self_taught_by(exit, deepest, labels, &config)
+}
+
+fn self_teaching(alpha: f64, temperature: f64, form: ByotForm) -> ByotConfig {
+    ByotConfig {
         alpha,
         temperature,
+        form,
         ..ByotConfig::default()
-    };
-    byot([exit, deepest], [map.clone(), map], labels, &config)
+    }
+}
+
+fn self_taught_by(
+    exit: Tensor<2>,
+    deepest: Tensor<2>,
+    labels: Tensor<1, Int>,
+    config: &ByotConfig,
+) -> Result<Tensor<1>, Error> {
+    let [batch, _] = exit.dims();
+    let map = Tensor::ones([batch, 1, 1, 1], (&exit.device(), exit.dtype()));
+    byot([exit, deepest], [map.clone(), map], labels, config)
 }
 
 fn masked(mask: MlkdMask) -> MlkdConfig {

@@ -78,14 +78,8 @@ impl Trial {
         }
     }
 
-    /// What a loss reads that these networks do not have: those for transformers tokens, SimKD and CA-MKD a
-    /// teacher whose classifier could be given the student's map.
+    /// What a loss reads that these networks do not have: those for transformers tokens.
     fn lacks(&self, name: &str) -> Option<String> {
-        if ["simkd", "camkd"].contains(&name) && self.learner(json!({ name: {} })).is_err() {
-            let reason = "reads the teacher's last map with its classifier, and here another layer of \
-                          the teacher stands in between";
-            return Some(reason.into());
-        }
         let method = methods().into_iter().find(|m| m.name == name)?;
         let outputs = [&self.seen, &self.shown];
         let nobody_has = |part: &&Part| outputs.iter().all(|output| output.levels(**part) == 0);

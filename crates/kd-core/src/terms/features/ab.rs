@@ -7,12 +7,12 @@
 //!
 //! in the unit of a squared map: a unit that is on its teacher's side by more than the margin costs
 //! nothing, whatever its size. Over levels the term adds `2^(i − n + 1)` times the loss of level `i` of
-//! `n`, counted from 0. The student's map is brought to the teacher's channels and size as in
-//! [`fitnet`](crate::terms::fitnet), with batch normalisation and without an activation.
+//! `n`, counted from 0. A map of the student that has the teacher's channels and size is compared as it is; others
+//! are brought to them as in [`fitnet`](crate::terms::fitnet), with batch normalisation and without an activation.
 //!
 //! At a student that equals its teacher the loss is 0 only where no unit is within the margin.
 //!
-//! The factor 3/1000 and the sum are the reference code's, which trains with this loss alone for 30
+//! The factor 3/1000 and the sum are the reference code's (RepDistiller), which trains with this loss alone for 30
 //! epochs and without it afterwards. `weight = { schedule = "step", value = 1.0, milestones = [30], factor
 //! = 0.0 }` does the same beside the other terms.
 //!
@@ -35,7 +35,7 @@ pub(in crate::terms) const ABOUT: About = About {
     formula: "Σ_levels 2^(i−n+1) · 3/1000 · mean_b Σ_chw( (s+m)² [t ≤ 0, s > −m] + (s−m)² [t > 0, s ≤ m] )",
     source: "Heo, Lee, Yun, Choi, AAAI 2019",
     needs: "feature maps of both networks before the activation, of any channels and sizes; owns an \
-            adapter a level",
+            adapter a level whose shapes differ",
     when: "At the start of a training, to give the student the teacher's on/off pattern: schedule its \
            weight to 0 after some epochs.",
     teacher: true,
@@ -101,7 +101,8 @@ impl AbConfig {
             .map(|[of_student, of_teacher]| {
                 let student = student.map_preact(*of_student)?.dims();
                 let teacher = teacher.map_preact(*of_teacher)?.dims();
-                Ok(Connector::new(student, teacher, device))
+                let differ = student[1..] != teacher[1..];
+                Ok(differ.then(|| Connector::new(student, teacher, device)))
             })
             .collect::<Result<_, Error>>()?;
         Ok(Ab {
@@ -112,12 +113,13 @@ impl AbConfig {
     }
 }
 
-/// The weighted sum of [`ab`] over levels of the two networks, with an adapter each.
+/// The weighted sum of [`ab`] over levels of the two networks, with an adapter where their shapes differ.
 #[derive(Module, Debug)]
 pub struct Ab {
     #[module(skip)]
     levels: Vec<LevelPair>,
-    connectors: Vec<Connector>,
+    /// None where the shapes are equal.
+    connectors: Vec<Option<Connector>>,
     margin: f64,
 }
 
@@ -139,7 +141,10 @@ impl Ab {
             let target = teacher.map_preact(*of_teacher)?;
             let [_, _, height, width] = target.dims();
             let map = pair.student.map_preact(*of_student)?;
-            let map = connector.forward_to("ab", map, [height, width], false)?;
+            let map = match connector {
+                Some(connector) => connector.forward_to("ab", map, [height, width], false)?,
+                None => map,
+            };
             let share = 0.5_f64.powi((self.levels.len() - 1 - i) as i32);
             Ok(ab(map, target, self.margin)? * share)
         });

@@ -12,12 +12,13 @@
 //! map.
 //!
 //! As in the authors' code the weights have a gradient, so that a projection also learns to be classified
-//! rightly. That code leaves this loss out in the first epoch, and enlarges a small map bilinearly.
+//! rightly. That code leaves this loss out in the first epoch: `weight = { schedule = "piecewise", values = [0.0,
+//! 50.0], milestones = [1] }`. It enlarges a small map bilinearly.
 //!
 //! The other half of the method weighs logits: `combine = { rule = "confidence" }` beside `kd` (see
 //! [`Combine`](crate::Combine)). With `K` teachers that code divides it by `K` too, so its weight 1 is `1/K` here.
 //!
-//! A teacher's classifier must read the average of its last map, as for [`simkd`](crate::terms::simkd).
+//! A teacher's map is the one whose average its classifier reads, as for [`simkd`](crate::terms::simkd).
 //!
 //! Source: H. Zhang, D. Chen, C. Wang, "Confidence-Aware Multi-Teacher Knowledge Distillation", ICASSP 2022.
 
@@ -27,7 +28,7 @@ use burn::tensor::{Device, Int, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::terms::adapter::Connector;
-use crate::terms::head::classifier_of_last_map;
+use crate::terms::head::Pooled;
 use crate::terms::maps::average;
 use crate::terms::{About, check};
 use crate::{Error, Levels, Output, Pair, PairTaps, Part, Step, Taps};
@@ -80,20 +81,31 @@ pub fn camkd(
         let apart = (projected - teacher.detach()).square();
         distances.push(apart.flatten::<2>(1, 3).mean_dim(1).squeeze_dim::<1>(1));
     }
+    let weights = confidence(said, labels)?;
+    Ok((weights * Tensor::stack::<2>(distances, 0)).mean())
+}
+
+/// How much each teacher counts for each sample, `[teachers, batch]`, from what their classifiers say of the
+/// projected maps, `[batch, classes]` each, and labels `[batch]`. Weights of a sample sum to 1.
+///
+/// # Errors
+/// [`Error::NoTeacher`] when there is none, [`Error::Shape`] when labels are not one a row.
+pub fn confidence(said: Vec<Tensor<2>>, labels: &Tensor<1, Int>) -> Result<Tensor<2>, Error> {
+    let count = said.len();
     let mut surprises = Vec::with_capacity(count);
     for logits in said {
         check::labels_fit("camkd", &logits, labels)?;
         let logs = log_softmax(logits, 1).gather(1, labels.clone().unsqueeze_dim(1));
         surprises.push(-logs.squeeze_dim::<1>(1));
     }
-    // [teachers, batch]
-    let distances = Tensor::stack::<2>(distances, 0);
-    if count == 1 {
-        return Ok(distances.mean());
+    if count == 0 {
+        return Err(Error::NoTeacher);
     }
-    let doubt = softmax(Tensor::stack::<2>(surprises, 0), 0);
-    let weights = (-doubt + 1.0) / (count as f64 - 1.0);
-    Ok((weights * distances).mean())
+    let surprises = Tensor::stack::<2>(surprises, 0);
+    if count == 1 {
+        return Ok(surprises.ones_like());
+    }
+    Ok((-softmax(surprises, 0) + 1.0) / (count as f64 - 1.0))
 }
 
 /// Parameters of [`CaMkd`]: none.
@@ -121,10 +133,9 @@ impl CaMkdConfig {
         let (mut levels, mut connectors) = (Vec::new(), Vec::new());
         for teacher in members(teacher.ok_or(Error::NoTeacher)?) {
             check::same_classes("camkd", student, teacher)?;
-            classifier_of_last_map("camkd", teacher)?;
-            let level = teacher.levels(Part::Maps) - 1;
-            let [_, wide, ..] = teacher.map(level)?.dims();
-            levels.push(level);
+            let Pooled { part, level, .. } = Pooled::of("camkd", teacher)?;
+            let [_, wide, ..] = teacher.get::<Tensor<4>>(part, level)?.dims();
+            levels.push((part, level));
             connectors.push(Connector::pointwise([narrow, wide], device));
         }
         Ok(CaMkd {
@@ -139,19 +150,22 @@ impl CaMkdConfig {
 #[derive(Module, Debug)]
 pub struct CaMkd {
     level: usize,
-    /// The last level of each teacher.
+    /// The map of each teacher.
     #[module(skip)]
-    levels: Vec<usize>,
+    levels: Vec<(Part, usize)>,
     connectors: Vec<Connector>,
 }
 
 impl CaMkd {
-    /// The last map of every network, and the teachers' classifiers.
+    /// The student's last map, every teacher's before pooling, and the teachers' classifiers.
     pub fn taps(&self) -> PairTaps {
+        let classifier = Taps::part(Part::Classifier);
+        let levels = self.levels.iter();
         PairTaps {
             student: Taps::levels(Part::Maps, Levels::one(self.level)),
-            teacher: Taps::part(Part::Classifier)
-                .with(Part::Maps, self.levels.iter().copied().collect()),
+            teacher: levels.fold(classifier, |taps, (part, level)| {
+                taps.with(*part, Levels::one(*level))
+            }),
         }
     }
 
@@ -161,6 +175,23 @@ impl CaMkd {
     /// [`Error::NoTeacher`], [`Error::MissingTap`], and [`Error::Shape`] when a map does not have the channels of the
     /// dry run or there is another number of teachers.
     pub fn forward(&self, pair: &Pair, _step: &Step) -> Result<Tensor<1>, Error> {
+        let Read {
+            projected,
+            maps,
+            said,
+        } = self.read(pair)?;
+        camkd(projected, maps, said, pair.labels())
+    }
+
+    /// How much each teacher counts for each sample, `[teachers, batch]`: see [`confidence`].
+    ///
+    /// # Errors
+    /// As [`CaMkd::forward`].
+    pub fn weights(&self, pair: &Pair) -> Result<Tensor<2>, Error> {
+        confidence(self.read(pair)?.said, pair.labels())
+    }
+
+    fn read(&self, pair: &Pair) -> Result<Read, Error> {
         let teachers = members(pair.teacher()?);
         if teachers.len() != self.connectors.len() {
             return Err(Error::Shape {
@@ -173,19 +204,28 @@ impl CaMkd {
             });
         }
         let own = pair.student.map(self.level)?;
-        let (mut projected, mut maps, mut said) = (Vec::new(), Vec::new(), Vec::new());
+        let mut read = Read::default();
         let levels = self.levels.iter().zip(&self.connectors);
-        for (teacher, (level, connector)) in teachers.iter().zip(levels) {
-            let map = teacher.map(*level)?;
+        for (teacher, ((part, level), connector)) in teachers.iter().zip(levels) {
+            let map: Tensor<4> = teacher.get(*part, *level)?;
             let [_, _, height, width] = map.dims();
             let features = connector.forward_to("camkd", own.clone(), [height, width], true)?;
             let classifier = teacher.classifier()?.detach();
-            said.push(classifier.forward(average(features.clone()))?);
-            projected.push(features);
-            maps.push(map);
+            let embedding = average(features.clone());
+            read.said.push(classifier.forward(embedding)?);
+            read.projected.push(features);
+            read.maps.push(map);
         }
-        camkd(projected, maps, said, pair.labels())
+        Ok(read)
     }
+}
+
+/// What a batch shows, teacher by teacher.
+#[derive(Default)]
+struct Read {
+    projected: Vec<Tensor<4>>,
+    maps: Vec<Tensor<4>>,
+    said: Vec<Tensor<2>>,
 }
 
 /// The teachers of a combined one, or the only one.

@@ -12,7 +12,15 @@
 //! | of the teacher's size | 1×1 convolution |
 //! | twice as high and wide | 3×3 convolution, stride 2, padding 1 |
 //! | half as high and wide | 4×4 transposed convolution, stride 2, padding 1 |
+//! | larger, by less than twice | convolution without padding, of `1 + h_s − h_t` × `1 + w_s − w_t` |
 //! | anything else | 1×1 convolution; a side that is too long is averaged down (adaptive pooling), then a side that is too short is repeated (nearest neighbour) |
+//!
+//! The first four are those of the usual reference code (mdistiller, RepDistiller). It takes the fourth for larger
+//! maps of any size too, where its kernel is a large part of the map, and has nothing for other smaller ones.
+//!
+//! `level` is a level of the student, and the teacher's is as far from its last, as for all other terms: a student
+//! of three stages meets the last map of a teacher of four. Where both have as many
+//! levels, the default is level 2 of both, which is the literature's hint.
 //!
 //! Channels and sizes are read from a dry run. The adapter's parameters train together with the
 //! student in one stage; the paper trains the hint first, as a stage of its own.
@@ -26,13 +34,14 @@ use kd_kernels::squared_distance;
 use serde::{Deserialize, Serialize};
 
 use crate::terms::adapter::Connector;
+use crate::terms::maps::{LevelPair, pair_level, taps};
 use crate::terms::{About, check};
-use crate::{Error, Levels, Output, Pair, PairTaps, Part, Step, Taps};
+use crate::{Error, Output, Pair, PairTaps, Part, Step};
 
 pub(in crate::terms) const ABOUT: About = About {
     name: "fitnet",
     title: "FitNet hint",
-    formula: "mean( (ReLU(BatchNorm(r(f_s))) − f_t)² ),  r: 1×1, strided or transposed convolution",
+    formula: "mean( (ReLU(BatchNorm(r(f_s))) − f_t)² ),  r: 1×1, strided, transposed or unpadded convolution",
     source: "Romero, Ballas, Kahou, Chassang, Gatta, Bengio, ICLR 2015",
     needs: "one feature map of both networks; owns an adapter",
     when: "When the student is much thinner or deeper than the teacher and should learn its \
@@ -56,7 +65,7 @@ pub fn fitnet(hint: Tensor<4>, target: Tensor<4>) -> Result<Tensor<1>, Error> {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct FitNetConfig {
-    /// Level of the map in both networks: 0 is the stem, then one per stage.
+    /// Level of the student's maps: 0 is the stem, then one per stage. The teacher's is as far from its last.
     pub level: usize,
 }
 
@@ -79,30 +88,12 @@ impl FitNetConfig {
         device: &Device,
     ) -> Result<FitNet, Error> {
         let teacher = teacher.ok_or(Error::NoTeacher)?;
-        for (network, output) in [("student", student), ("teacher", teacher)] {
-            self.check_level(network, output.levels(Part::Maps))?;
-        }
-        let student = student.map(self.level)?.dims();
-        let teacher = teacher.map(self.level)?.dims();
-        check::not_empty("fitnet", &student)?;
-        check::not_empty("fitnet", &teacher)?;
+        let level = pair_level("fitnet", self.level, student, teacher)?;
+        let student = student.map(level[0])?.dims();
+        let teacher = teacher.map(level[1])?.dims();
         Ok(FitNet {
-            level: self.level,
+            level,
             adapter: Connector::new(student, teacher, device),
-        })
-    }
-
-    fn check_level(&self, network: &str, levels: usize) -> Result<(), Error> {
-        if self.level < levels {
-            return Ok(());
-        }
-        Err(Error::Config {
-            key: "level".into(),
-            value: self.level.to_string(),
-            expected: match levels {
-                0 => format!("the {network} has no feature maps"),
-                _ => format!("the {network} has levels 0 to {}", levels - 1),
-            },
         })
     }
 }
@@ -110,18 +101,15 @@ impl FitNetConfig {
 /// The [`fitnet`] loss of one map, with the adapter that brings the student to the teacher's shape.
 #[derive(Module, Debug)]
 pub struct FitNet {
-    level: usize,
+    #[module(skip)]
+    level: LevelPair,
     adapter: Connector,
 }
 
 impl FitNet {
     /// The map of one level of both networks.
     pub fn taps(&self) -> PairTaps {
-        let taps = Taps::levels(Part::Maps, Levels::one(self.level));
-        PairTaps {
-            student: taps.clone(),
-            teacher: taps,
-        }
+        taps(&[self.level])
     }
 
     /// The loss of one batch, `[1]`.
@@ -130,8 +118,8 @@ impl FitNet {
     /// [`Error::NoTeacher`], [`Error::MissingTap`], and [`Error::Shape`] when the maps do not have
     /// the channels of the dry run.
     pub fn forward(&self, pair: &Pair, _step: &Step) -> Result<Tensor<1>, Error> {
-        let target = pair.teacher()?.map(self.level)?;
-        let hint = pair.student.map(self.level)?;
+        let target = pair.teacher()?.map(self.level[1])?;
+        let hint = pair.student.map(self.level[0])?;
         let [_, _, height, width] = target.dims();
         let size = [height, width];
         let adapted = self.adapter.forward_to("fitnet", hint, size, true)?;

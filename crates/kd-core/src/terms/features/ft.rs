@@ -6,14 +6,17 @@
 //! down. With `a` the mean of `F²` over channels, as a vector over positions of length 1:
 //!
 //! - `form = "attention"`: `L = mean over batch and positions of |a_s − a_t|`. This is what the
-//!   reference code computes and what the usual weight of 200 belongs to;
+//!   usual reference code (RepDistiller) computes and what the usual weight of 200 belongs to. Its translator has
+//!   batch normalisation, and its paraphraser learns by the mean of `(decoder(F_t) − f_t)²`;
 //! - `form = "paper"`: the same with the whole factor, flattened and divided by its norm, in the
-//!   place of `a`.
+//!   place of `a`. It is the authors' own code too: no batch normalisation, and a paraphraser that learns by the
+//!   mean of `|decoder(F_t) − f_t|`. Their weight β is 500: `weight = 500.0`.
 //!
-//! To it the term adds `reconstruction · mean of (decoder(F_t) − f_t)²`, which trains the paraphraser. Only
+//! To it the term adds `reconstruction` times the paraphraser's own loss. Only
 //! the reconstruction reaches the paraphraser, and only the transfer reaches the translator and the
-//! student, so that neither can make the other's task easier. At the usual weight the default of
-//! `reconstruction` makes it count once. It has the unit of a squared map; the transfer has none.
+//! student, so that neither can make the other's task easier. At the weight of 200 the default of
+//! `reconstruction` makes it count once (at 500 it is 0.002). It has the unit of a map, or of a squared one; the
+//! transfer has none.
 //!
 //! The paper trains the paraphraser first and leaves it as it is from then on: with
 //! `paraphraser_epochs = N` the first `N` epochs of the run have the reconstruction alone, without a
@@ -43,12 +46,13 @@ pub(in crate::terms) const ABOUT: About = About {
     name: "ft",
     title: "Factor transfer",
     formula: "mean |a_s − a_t| + reconstruction · mean( (decoder(F_t) − f_t)² ),  \
-              a = mean_c(F²) / ‖mean_c(F²)‖",
+              a = mean_c(F²) / ‖mean_c(F²)‖;  paper: a = F / ‖F‖, mean |decoder(F_t) − f_t|",
     source: "Kim, Park, Kwak, NeurIPS 2018",
     needs: "the last feature map of both networks, of any channels and sizes; owns a paraphraser of \
             the teacher's map and a translator of the student's",
     when: "When the teacher's map is wide and redundant, and a student's adapter should not have to \
-           meet every channel of it. Combine with kd.",
+           meet every channel of it. Combine with kd. The weight is that of the attention form; the authors' \
+           own, `paper`, has 500.",
     teacher: true,
     weight: 200.0,
     reads: &[Part::Maps],
@@ -61,10 +65,10 @@ const SLOPE: f64 = 0.1;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FtForm {
-    /// Where they are active, as the reference code does.
+    /// Where they are active, as the usual reference code does.
     #[default]
     Attention,
-    /// All of their numbers, as the paper writes.
+    /// All of their numbers, as the paper writes and the authors' code does.
     Paper,
 }
 
@@ -93,7 +97,7 @@ pub fn ft(student: Tensor<4>, teacher: Tensor<4>, form: FtForm) -> Result<Tensor
 pub struct FtConfig {
     /// Channels of a factor, as a share of the teacher's channels, above 0.
     pub rate: f64,
-    /// `"attention"` as the reference code, or `"paper"`.
+    /// `"attention"` as the usual reference code, or `"paper"` as the authors' own.
     pub form: FtForm,
     /// Weight of the paraphraser's own loss beside the transfer, at least 0.
     pub reconstruction: f64,
@@ -142,7 +146,8 @@ impl FtConfig {
         let [_, wide, ..] = teacher.map(level[1])?.dims();
         let factor = ((wide as f64 * self.rate) as usize).max(1);
         let plain = |from, to| Layer::new([from, to], false, device);
-        let normed = |from, to| Layer::new([from, to], true, device);
+        let normed = self.form == FtForm::Attention;
+        let normed = |from, to| Layer::new([from, to], normed, device);
         Ok(Ft {
             level,
             config: self.clone(),
@@ -201,7 +206,11 @@ impl Ft {
         let transfer = |factor| ft(through(&self.translator, student), factor, self.config.form);
         let reconstruction = |factor| {
             let again = through(&self.decoder, factor);
-            squared_distance(again, teacher).mean() * self.config.reconstruction
+            let apart = match self.config.form {
+                FtForm::Attention => squared_distance(again, teacher).mean(),
+                FtForm::Paper => (again - teacher).abs().mean(),
+            };
+            apart * self.config.reconstruction
         };
         match self.config.paraphraser_epochs {
             0 => Ok(transfer(factor.clone())? + reconstruction(factor)),

@@ -2,12 +2,24 @@
 //!
 //! The student's map `[batch, channels, height, width]`, with the teacher's channels (a 1×1 convolution
 //! where they differ; of two sizes the larger is averaged down), loses a random share `mask` of its
-//! positions. A generator of two 3×3 convolutions with a ReLU between them fills in `g`:
+//! positions, or of its channels with `masked = "channels"`. A generator of two 3×3 convolutions with a ReLU
+//! between them fills in `g`:
 //!
 //! `L = Σ_levels mean over the batch of Σ_chw (g − t)²`, in the unit of a squared map.
 //!
+//! The authors have two forms of it. The defaults are that of detection: positions of every level, `mask = 0.65`,
+//! at a weight of 2e-5. That of classification masks channels of the last map alone; for a network of three stages:
+//!
+//! ```toml
+//! [objective.mgd]
+//! weight = 7e-5
+//! masked = "channels"
+//! mask = 0.15
+//! levels = [3]
+//! ```
+//!
 //! The generator trains beside the student. Masks are drawn by a generator that is seeded by `seed` and the
-//! step, so that a resumed run repeats them.
+//! step, so that a resumed run repeats them; [`Mgd::forward_masked`] takes them from outside.
 //!
 //! Source: Z. Yang, Z. Li, M. Shao, D. Shi, Z. Yuan, C. Yuan, "Masked Generative Distillation", ECCV 2022.
 
@@ -31,8 +43,9 @@ pub(in crate::terms) const ABOUT: About = About {
     formula: "Σ_levels mean_b Σ_chw (g(masked f_s) − f_t)²",
     source: "Yang, Li, Shao, Shi, Yuan, Yuan, ECCV 2022",
     needs: "feature maps of both networks, of any channels and sizes; owns a generator a level",
-    when: "Detection and segmentation. For classification the authors mask 0.15 of the channels instead of the \
-           positions, at a weight of 7e-5. Its sums are large: keep the weight near the default.",
+    when: "Detection and segmentation, by the defaults. For classification the authors mask channels of the last map: \
+           masked = \"channels\", mask = 0.15, levels = [the last], weight = 7e-5. Its sums are large: keep the weight \
+           near these.",
     teacher: true,
     weight: 2e-5,
     reads: &[Part::Maps],
@@ -51,6 +64,17 @@ pub fn mgd(generated: Tensor<4>, teacher: Tensor<4>) -> Result<Tensor<1>, Error>
     Ok(mean * (channels * height * width) as f64)
 }
 
+/// What of a map is masked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MgdMasked {
+    /// Positions, in all channels: the form of detection.
+    #[default]
+    Positions,
+    /// Channels, at all positions: the form of classification.
+    Channels,
+}
+
 /// Parameters of [`Mgd`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -58,7 +82,9 @@ pub struct MgdConfig {
     /// Levels of the student's maps: 0 is the stem, then one per stage. The teacher's are as far
     /// from its last. Empty: all that both networks have after their stems.
     pub levels: Vec<usize>,
-    /// Share of the positions that are masked, at least 0 and below 1.
+    /// `"positions"` or `"channels"`.
+    pub masked: MgdMasked,
+    /// Share of them that is masked, at least 0 and below 1.
     pub mask: f64,
     /// Seed of the masks.
     pub seed: u64,
@@ -68,6 +94,7 @@ impl Default for MgdConfig {
     fn default() -> Self {
         Self {
             levels: Vec::new(),
+            masked: MgdMasked::Positions,
             mask: 0.65,
             seed: 0,
         }
@@ -137,30 +164,74 @@ impl Mgd {
     pub fn forward(&self, pair: &Pair, step: &Step) -> Result<Tensor<1>, Error> {
         let seed = self.config.seed.rotate_left(32) ^ step.index as u64;
         let mut draws = StdRng::seed_from_u64(seed);
+        self.with_masks(pair, |_, map| Ok(self.kept(map, &mut draws)))
+    }
+
+    /// As [`Mgd::forward`], with masks from outside: for every level 1 where the map is kept and 0 where it is
+    /// masked, `[batch, 1, height, width]` of positions or `[batch, channels, 1, 1]` of channels. Height and width
+    /// are those of the smaller of the two networks' maps.
+    ///
+    /// # Errors
+    /// As [`Mgd::forward`], and [`Error::Shape`] for masks of another number or shape.
+    pub fn forward_masked(&self, pair: &Pair, kept: &[Tensor<4>]) -> Result<Tensor<1>, Error> {
+        let count = self.generators.len();
+        let refuse = |problem: String| Error::Shape {
+            loss: "mgd",
+            problem,
+        };
+        if kept.len() != count {
+            return Err(refuse(format!("{} masks for {count} levels", kept.len())));
+        }
+        self.with_masks(pair, |level, map| {
+            let mask = kept[level].clone();
+            if mask.dims() != self.mask_shape(map) {
+                return Err(refuse(format!(
+                    "a mask of shape {:?} for a map of shape {:?}; it must be {:?}",
+                    mask.dims(),
+                    map.dims(),
+                    self.mask_shape(map)
+                )));
+            }
+            Ok(mask)
+        })
+    }
+
+    fn with_masks(
+        &self,
+        pair: &Pair,
+        mut mask: impl FnMut(usize, &Tensor<4>) -> Result<Tensor<4>, Error>,
+    ) -> Result<Tensor<1>, Error> {
         let levels = self.maps.maps("mgd", pair)?.into_iter();
-        let losses = levels
-            .zip(&self.generators)
-            .map(|([student, teacher], generator)| {
-                let [student, teacher] = at_one_size(student, teacher);
-                let kept = self.kept(student.dims(), &student.device(), &mut draws);
-                let filled = conv_relu(&generator.first, masked(student, kept));
-                mgd(conv(&generator.second, filled), teacher)
-            });
+        let levels = levels.zip(&self.generators).enumerate();
+        let losses = levels.map(|(level, ([student, teacher], generator))| {
+            let [student, teacher] = at_one_size(student, teacher);
+            let kept = mask(level, &student)?;
+            let filled = conv_relu(&generator.first, masked(student, kept));
+            mgd(conv(&generator.second, filled), teacher)
+        });
         sum(&pair.student.logits.device(), losses)
     }
 
-    /// 1 at positions that are kept and 0 at those that are masked, `[batch, height, width, 1]`.
-    fn kept(&self, shape: [usize; 4], device: &Device, draws: &mut StdRng) -> Tensor<4> {
-        let [batch, _, height, width] = shape;
-        let kept: Vec<f32> = (0..batch * height * width)
+    fn mask_shape(&self, map: &Tensor<4>) -> [usize; 4] {
+        let [batch, channels, height, width] = map.dims();
+        match self.config.masked {
+            MgdMasked::Positions => [batch, 1, height, width],
+            MgdMasked::Channels => [batch, channels, 1, 1],
+        }
+    }
+
+    /// 1 for what is kept of a map and 0 for what is masked.
+    fn kept(&self, map: &Tensor<4>, draws: &mut StdRng) -> Tensor<4> {
+        let shape = self.mask_shape(map);
+        let kept: Vec<f32> = (0..shape.iter().product())
             .map(|_| f32::from(u8::from(!draws.random_bool(self.config.mask))))
             .collect();
-        Tensor::from_data(TensorData::new(kept, [batch, height, width, 1]), device)
+        Tensor::from_data(TensorData::new(kept, shape), (&map.device(), map.dtype()))
     }
 }
 
-/// A map with nothing at the masked positions. Channels last, as maps lie in memory, it is one run over it.
+/// A map with nothing where it is masked. Channels last, as maps lie in memory, it is one run over it.
 fn masked(map: Tensor<4>, kept: Tensor<4>) -> Tensor<4> {
-    let pixels = map.permute([0, 2, 3, 1]) * kept;
-    pixels.permute([0, 3, 1, 2])
+    let [pixels, kept] = [map, kept].map(|tensor| tensor.permute([0, 2, 3, 1]));
+    (pixels * kept).permute([0, 3, 1, 2])
 }

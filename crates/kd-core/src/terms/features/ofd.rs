@@ -15,7 +15,11 @@
 //! out of a batch normalisation, [`margins`] has it from the layer's parameters, as the authors do. The
 //! term knows no layers: it measures the mean on the teacher's maps as they pass, as a moving average over
 //! about a hundred batches that is kept with the term (a buffer, not trained). A channel that was never
-//! negative has margin 0, which nothing reads.
+//! negative has margin 0, which nothing reads. What is measured is the mean that the authors' formula assumes a
+//! Gaussian for, so that the two agree as far as responses are one. Who has the layers gives their margins to
+//! [`Ofd::forward_with_margins`], which is the authors' loss to the last digit.
+//!
+//! The authors' code divides by 1000 for CIFAR-100, which is the default weight here.
 //!
 //! Source: B. Heo, J. Kim, S. Yun, H. Park, N. Kwak, J. Y. Choi, "A Comprehensive Overhaul of Feature
 //! Distillation", ICCV 2019.
@@ -155,21 +159,44 @@ impl Ofd {
     /// [`Error::NoTeacher`], [`Error::MissingTap`], and [`Error::Shape`] when a map does not have the
     /// channels of the dry run.
     pub fn forward(&self, pair: &Pair, _step: &Step) -> Result<Tensor<1>, Error> {
-        let teacher = pair.teacher()?;
-        let levels = self
-            .levels
-            .iter()
-            .zip(&self.connectors)
-            .zip(&self.responses);
-        let losses = levels
-            .enumerate()
-            .map(|(i, (([s, t], connector), responses))| {
-                let map = connector.forward("ofd", pair.student.map_preact(*s)?)?;
-                let target = teacher.map_preact(*t)?;
-                let margin = margin_of(responses, &target)?;
-                let share = 0.5_f64.powi((self.levels.len() - 1 - i) as i32);
-                Ok(ofd(map, target, margin)? * share)
+        self.over_levels(pair, |level, target| {
+            margin_of(&self.responses[level], target)
+        })
+    }
+
+    /// As [`Ofd::forward`], with the margin `[channels]` of every level from outside, such as those of
+    /// [`margins`]. Nothing is measured.
+    ///
+    /// # Errors
+    /// As [`Ofd::forward`], and [`Error::Shape`] when there is not one margin a level and channel.
+    pub fn forward_with_margins(
+        &self,
+        pair: &Pair,
+        margins: &[Tensor<1>],
+    ) -> Result<Tensor<1>, Error> {
+        if margins.len() != self.levels.len() {
+            return Err(Error::Shape {
+                loss: "ofd",
+                problem: format!("{} margins for {} levels", margins.len(), self.levels.len()),
             });
+        }
+        self.over_levels(pair, |level, _| Ok(margins[level].clone()))
+    }
+
+    fn over_levels(
+        &self,
+        pair: &Pair,
+        margin: impl Fn(usize, &Tensor<4>) -> Result<Tensor<1>, Error>,
+    ) -> Result<Tensor<1>, Error> {
+        let teacher = pair.teacher()?;
+        let levels = self.levels.iter().zip(&self.connectors).enumerate();
+        let losses = levels.map(|(i, ([s, t], connector))| {
+            let map = connector.forward("ofd", pair.student.map_preact(*s)?)?;
+            let target = teacher.map_preact(*t)?;
+            let margin = margin(i, &target)?;
+            let share = 0.5_f64.powi((self.levels.len() - 1 - i) as i32);
+            Ok(ofd(map, target, margin)? * share)
+        });
         sum(&pair.student.logits.device(), losses)
     }
 }

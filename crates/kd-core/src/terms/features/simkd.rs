@@ -3,7 +3,7 @@
 //!
 //! A projector (1×1, 3×3 and 1×1 convolutions with half of the teacher's channels in between, each with
 //! batch normalisation and a ReLU) turns the student's last map into `F_s`, with the teacher's channels.
-//! Of two sizes the larger is averaged down. With the teacher's last map `F_t`:
+//! Of two sizes the larger is averaged down. With the teacher's last map before pooling `F_t`:
 //!
 //! `L = mean over every element of (F_s − F_t)²`, in the unit of a squared map.
 //!
@@ -18,9 +18,10 @@
 //!
 //! The teacher must be finished: networks that learn from each other are refused.
 //!
-//! The teacher's classifier must read the average of its last map, as that of a ResNet, VGG or
-//! ShuffleNetV1 does. In Wide ResNet, MobileNetV2 and ShuffleNetV2 a layer stands in between: a dry run
-//! shows it, and they are refused as teachers.
+//! The teacher's map is the one whose average its classifier reads ([`Part::Pooled`]): that of the last stage in a
+//! ResNet, VGG or ShuffleNetV1, and in a Wide ResNet, MobileNetV2 and ShuffleNetV2 what the last normalisation or
+//! convolution makes of it. A network of one's own that shows no such map is read at its last one. A dry run compares
+//! the average with the embedding, and a teacher where another layer stands in between is refused.
 //!
 //! Source: D. Chen, J.-P. Mei, H. Zhang, C. Wang, Y. Feng, C. Chen, "Knowledge Distillation with the Reused
 //! Teacher Classifier", CVPR 2022.
@@ -31,18 +32,18 @@ use kd_kernels::squared_distance;
 use serde::{Deserialize, Serialize};
 
 use crate::terms::bottleneck::Bottleneck;
-use crate::terms::head::classifier_of_last_map;
-use crate::terms::maps::{LevelPair, at_one_size, last_levels, taps};
+use crate::terms::head::Pooled;
+use crate::terms::maps::at_one_size;
 use crate::terms::{About, Head, HeadConfig, check};
-use crate::{Error, Output, Pair, PairTaps, Part, Step};
+use crate::{Error, Levels, Output, Pair, PairTaps, Part, Step, Taps};
 
 pub(in crate::terms) const ABOUT: About = About {
     name: "simkd",
     title: "Reused teacher classifier (SimKD)",
     formula: "mean( (F_s − F_t)² ),  F_s: the student's last map through a projector",
     source: "Chen, Mei, Zhang, Wang, Feng, Chen, CVPR 2022",
-    needs: "the last feature map of both networks, of any channels and sizes, and the teacher's classifier; owns \
-            a projector",
+    needs: "the last feature map of both networks, of the teacher the one that is averaged for its classifier, of any \
+            channels and sizes, and that classifier; owns a projector",
     when: "When the student may be larger by the projector: it is evaluated and saved with it and the teacher's \
            classifier, in the place of its own. Alone, as in the paper, or beside other terms, which read its \
            own classifier.",
@@ -82,19 +83,23 @@ impl SimKdConfig {
     ) -> Result<SimKd, Error> {
         let teacher = teacher.ok_or(Error::NoTeacher)?;
         check::same_classes("simkd", student, teacher)?;
-        let level = last_levels("simkd", student, teacher)?;
-        let [_, wide, height, width] = teacher.map(level[1])?.dims();
-        let [_, narrow, ..] = student.map(level[0])?.dims();
-        let classifier = classifier_of_last_map("simkd", teacher)?;
+        let level = student.levels(Part::Maps).saturating_sub(1);
+        let [_, narrow, ..] = student.map(level)?.dims();
+        let Pooled {
+            part,
+            level: taught,
+            classifier,
+        } = Pooled::of("simkd", teacher)?;
+        let [_, wide, height, width] = teacher.get::<Tensor<4>>(part, taught)?.dims();
         let config = HeadConfig {
-            level: level[0],
+            level,
             size: [height, width],
             channels: [narrow, (wide / 2).max(1), wide],
             classes: classifier.weight.dims()[1],
         };
         let projector = Bottleneck::new(config.channels, 0, device);
         Ok(SimKd {
-            level,
+            taught: (part, taught),
             head: Head::new(config, projector, classifier, device),
         })
     }
@@ -103,15 +108,20 @@ impl SimKdConfig {
 /// The [`simkd`] loss of the two networks' last maps, with the student's projector.
 #[derive(Module, Debug)]
 pub struct SimKd {
+    /// The teacher's map.
     #[module(skip)]
-    level: LevelPair,
+    taught: (Part, usize),
     head: Head,
 }
 
 impl SimKd {
-    /// The last map of both networks.
+    /// The student's last map, and the teacher's before pooling.
     pub fn taps(&self) -> PairTaps {
-        taps(&[self.level])
+        let (part, level) = self.taught;
+        PairTaps {
+            student: self.head.taps(),
+            teacher: Taps::levels(part, Levels::one(level)),
+        }
     }
 
     /// The loss of one batch, `[1]`.
@@ -121,7 +131,8 @@ impl SimKd {
     /// dry run.
     pub fn forward(&self, pair: &Pair, _step: &Step) -> Result<Tensor<1>, Error> {
         let projected = self.head.project(pair.student)?;
-        let teacher = pair.teacher()?.map(self.level[1])?;
+        let (part, level) = self.taught;
+        let teacher = pair.teacher()?.get(part, level)?;
         let [projected, teacher] = at_one_size(projected, teacher);
         simkd(projected, teacher)
     }

@@ -2,27 +2,37 @@
 //!
 //! There is no other network: the student is its own teacher. Every stage before the last gets an exit: a
 //! bottleneck of convolutions that brings its map to the channels and the size of the last map, giving
-//! `F_i`, the average over positions, and a linear classifier, giving logits `z_i`. With the last map
+//! `F_i`, and a linear classifier of its average over positions, giving logits `z_i`. With the last map
 //! `F`, the student's own logits `z`, `p = softmax(· / T)`, and no gradient to `F` and `z`:
 //!
-//! `L = Σ_i (1 − α) · CE(z_i, y) + α · T² · KL(p(z) ‖ p(z_i)) + λ · mean ‖F_i − F‖²`,
+//! - `form = "authors"`, what the authors' code computes and its published results stand for:
 //!
-//! whose last part sums squares over channels, and averages them over the batch and positions. The first
-//! two parts are in nats, the third has the unit of a squared map. The deepest classifier
+//!   `L = Σ_i (1 − α) · CE(z_i, y) + α · CE(z_i / T, p(z)) + λ · ‖avg F_i − avg F‖`,
+//!
+//!   with the cross-entropy of two distributions, without `T²`, and the plain distance of the averaged maps of
+//!   the whole batch at once, so that λ depends on the batch's size;
+//! - `form = "paper"`, what the paper writes:
+//!
+//!   `L = Σ_i (1 − α) · CE(z_i, y) + α · T² · KL(p(z) ‖ p(z_i)) + λ · mean ‖F_i − F‖²`,
+//!
+//!   whose last part sums squares over channels, and averages them over the batch and positions. Here λ has
+//!   another scale, and may need to be found anew.
+//!
+//! The first two parts are in nats, the third has the unit of a map, or of a squared one. The deepest classifier
 //! itself learns from the labels by a term `cross_entropy` beside this one. Exits train together with the
 //! student and are no part of it afterwards.
 //!
 //! The bottleneck is a 1×1 convolution to a quarter of the last map's channels, a 3×3 convolution of
 //! stride 2 for every halving of the size (one of stride 1 where there is none), and a 1×1 convolution,
-//! each with batch normalisation and a ReLU. Defaults are those of published code, where α is 0.3, λ 0.03
-//! and T 3. That code takes the plain distance of averaged maps, of the whole batch at once, where the paper
-//! writes the squared one of maps, and leaves out T²; so its λ has another scale, and may need to be found anew.
+//! each with batch normalisation and a ReLU. Defaults are those of the authors' code, where α is 0.3, λ 0.03
+//! and T 3.
 //!
 //! Source: L. Zhang, J. Song, A. Gao, J. Chen, C. Bao, K. Ma, "Be Your Own Teacher: Improve the
 //! Performance of Convolutional Neural Networks via Self Distillation", ICCV 2019.
 
 use burn::module::Module;
 use burn::nn::Linear;
+use burn::tensor::activation::{log_softmax, softmax};
 use burn::tensor::{Device, Int, Tensor};
 use serde::{Deserialize, Serialize};
 
@@ -31,13 +41,15 @@ use crate::terms::bottleneck::Bottleneck;
 use crate::terms::cross_entropy::cross_entropy;
 use crate::terms::kd::kd;
 use crate::terms::maps::{average, sum};
+use crate::terms::unit::{norm, widened};
 use crate::terms::{About, check};
 use crate::{Error, Output, Pair, PairTaps, Part, Step, Taps};
 
 pub(in crate::terms) const ABOUT: About = About {
     name: "byot",
     title: "Be your own teacher",
-    formula: "Σ_exits (1 − α) · CE(z_i, y) + α · T² · KL(p ‖ p_i) + λ · mean_b,hw Σ_c (F_i − F)²",
+    formula: "Σ_exits (1 − α) · CE(z_i, y) + α · CE(z_i / T, p) + λ · ‖avg F_i − avg F‖;  paper: α · T² · KL(p ‖ p_i) \
+              and λ · mean_b,hw Σ_c (F_i − F)²",
     source: "Zhang, Song, Gao, Chen, Bao, Ma, ICCV 2019",
     needs: "feature maps and logits of the student, labels; no teacher; owns an exit a stage but the last",
     when: "There is no teacher, or none that is better. Combine with cross_entropy, which trains the network's own \
@@ -46,6 +58,17 @@ pub(in crate::terms) const ABOUT: About = About {
     weight: 1.0,
     reads: &[Part::Maps],
 };
+
+/// What of the published method is computed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ByotForm {
+    /// The authors' code.
+    #[default]
+    Authors,
+    /// The formula of the paper.
+    Paper,
+}
 
 /// What one exit learns: from its logits and the deepest classifier's, both `[batch, classes]`, its
 /// features and the last map, both `[batch, channels, height, width]`, and class indices `[batch]`.
@@ -66,12 +89,37 @@ pub fn byot(
     check::same_shape("byot", &features, &last)?;
     check::labels_fit("byot", &exit, &labels)?;
     config.check()?;
-    let [_, channels, ..] = features.dims();
-    // The mean first: a sum over many channels leaves the range of half precision.
-    let hint = (features - last.detach()).square().mean() * (config.hint * channels as f64);
+    let last = last.detach();
     let labelled = cross_entropy(exit.clone(), labels, 0.0)? * (1.0 - config.alpha);
-    let taught = kd(exit, deepest, config.temperature)? * config.alpha;
-    Ok(labelled + taught + hint)
+    let (taught, hint) = match config.form {
+        ByotForm::Authors => (
+            soft_cross_entropy(exit, deepest, config.temperature),
+            length(average(features) - average(last)),
+        ),
+        ByotForm::Paper => {
+            let [_, channels, ..] = features.dims();
+            // The mean first: a sum over many channels leaves the range of half precision.
+            let hint = (features - last).square().mean() * channels as f64;
+            (kd(exit, deepest, config.temperature)?, hint)
+        }
+    };
+    Ok(labelled + taught * config.alpha + hint * config.hint)
+}
+
+/// Cross-entropy `[1]` of logits with the softmax of `teacher`, both `[batch, classes]`, at a temperature.
+fn soft_cross_entropy(student: Tensor<2>, teacher: Tensor<2>, temperature: f64) -> Tensor<1> {
+    let p = softmax(teacher.detach() / temperature, 1);
+    (p * log_softmax(student / temperature, 1))
+        .sum_dim(1)
+        .mean()
+        .neg()
+}
+
+/// Euclidean norm of all numbers, `[1]`; where it is 0 it passes no gradient on.
+fn length(values: Tensor<2>) -> Tensor<1> {
+    let [batch, width] = values.dims();
+    let (dtype, row) = (values.dtype(), values.reshape([1, batch * width]));
+    norm(widened(row)).reshape([1]).cast(dtype)
 }
 
 /// Parameters of [`Byot`].
@@ -87,6 +135,8 @@ pub struct ByotConfig {
     pub hint: f64,
     /// Temperature of the softmaxes, above 0.
     pub temperature: f64,
+    /// `"authors"` as their code, or `"paper"`.
+    pub form: ByotForm,
 }
 
 impl Default for ByotConfig {
@@ -96,6 +146,7 @@ impl Default for ByotConfig {
             alpha: 0.3,
             hint: 0.03,
             temperature: 3.0,
+            form: ByotForm::Authors,
         }
     }
 }

@@ -9,6 +9,9 @@
 //! `reversal` over the first `ramp` epochs along half a cosine: easy first, then harder. `ρ` starts at 1. This
 //! is the authors' global form, with one temperature for all samples.
 //!
+//! With `standardize = true` the logits of both networks are standardised first
+//! ([`standardize`](crate::terms::lskd::standardize)): `CTKD + LSKD` of the literature.
+//!
 //! Source: Z. Li, X. Li, L. Yang, B. Zhao, R. Song, L. Luo, J. Li, J. Yang, "Curriculum Temperature for
 //! Knowledge Distillation", AAAI 2023.
 
@@ -17,6 +20,7 @@ use burn::tensor::activation::{log_softmax, sigmoid};
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
+use crate::terms::lskd::standardize;
 use crate::terms::{About, check};
 use crate::{Error, Output, Pair, PairTaps, Step};
 
@@ -67,6 +71,8 @@ pub struct CtkdConfig {
     pub reversal: f64,
     /// Epochs over which the factor rises to it.
     pub ramp: usize,
+    /// Whether the logits are standardised first.
+    pub standardize: bool,
 }
 
 impl Default for CtkdConfig {
@@ -76,6 +82,7 @@ impl Default for CtkdConfig {
             range: 20.0,
             reversal: 1.0,
             ramp: 10,
+            standardize: false,
         }
     }
 }
@@ -96,6 +103,9 @@ impl CtkdConfig {
         check::positive("start", self.start)?;
         check::positive("range", self.range)?;
         check::not_negative("reversal", self.reversal)?;
+        if self.standardize {
+            standardize(student.logits.clone())?;
+        }
         Ok(Ctkd {
             config: self.clone(),
             rho: Param::from_tensor(Tensor::ones([1], device)),
@@ -124,8 +134,14 @@ impl Ctkd {
     pub fn forward(&self, pair: &Pair, step: &Step) -> Result<Tensor<1>, Error> {
         let rho = reversed(self.rho.val(), self.factor(step));
         let temperature = sigmoid(rho) * self.config.range + self.config.start;
-        let teacher = pair.teacher()?.logits.clone();
-        ctkd(pair.student.logits.clone(), teacher, temperature)
+        let logits = [pair.student, pair.teacher()?].map(|network| network.logits.clone());
+        let [student, teacher] = if self.config.standardize {
+            let [student, teacher] = logits;
+            [standardize(student)?, standardize(teacher)?]
+        } else {
+            logits
+        };
+        ctkd(student, teacher, temperature)
     }
 
     /// Factor of the reversed gradient at a step.

@@ -10,6 +10,10 @@
 //! so the divergence is that of [`kd`](crate::terms::kd) and finite for every finite logit. With two
 //! classes `q` has one entry and its term is 0.
 //!
+//! With `standardize = true` the logits of both networks are standardised first
+//! ([`standardize`](crate::terms::lskd::standardize)): `DKD + LSKD` of the literature, whose code has `T = 2` and
+//! multiplies α and β by 9.
+//!
 //! Source: B. Zhao, Q. Cui, R. Song, Y. Qiu, J. Liang, "Decoupled Knowledge Distillation",
 //! CVPR 2022. The paper raises the weight linearly over the first 20 epochs: in a recipe,
 //! `weight = { schedule = "linear_warmup", to = 1.0, epochs = 20 }`.
@@ -19,6 +23,7 @@ use burn::tensor::{Bool, Device, Int, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::terms::kd::divergence;
+use crate::terms::lskd::standardize;
 use crate::terms::unit::widened;
 use crate::terms::{About, check};
 use crate::{Error, Output, Pair, PairTaps, Step};
@@ -51,6 +56,8 @@ pub struct DkdConfig {
     pub beta: f64,
     /// Temperature of both softmaxes, above 0.
     pub temperature: f64,
+    /// Whether the logits are standardised first.
+    pub standardize: bool,
 }
 
 impl Default for DkdConfig {
@@ -59,6 +66,7 @@ impl Default for DkdConfig {
             alpha: 1.0,
             beta: 8.0,
             temperature: 4.0,
+            standardize: false,
         }
     }
 }
@@ -70,7 +78,7 @@ impl Default for DkdConfig {
 ///
 /// # Errors
 /// [`Error::Shape`] when the shapes do not fit or the batch is empty; [`Error::Config`] when
-/// `temperature` is not above 0 or a weight is below 0.
+/// `temperature` is not above 0 or a weight is below 0. To be standardised, logits need at least two classes.
 pub fn dkd(
     student: Tensor<2>,
     teacher: Tensor<2>,
@@ -81,8 +89,15 @@ pub fn dkd(
     check::labels_fit("dkd", &student, &labels)?;
     config.validate()?;
     let dtype = student.dtype();
-    let student = Split::new(widened(student) / config.temperature, &labels);
-    let teacher = Split::new(widened(teacher) / config.temperature, &labels);
+    let split = |logits: Tensor<2>| -> Result<Split, Error> {
+        let logits = if config.standardize {
+            standardize(widened(logits))?
+        } else {
+            widened(logits)
+        };
+        Ok(Split::new(logits / config.temperature, &labels))
+    };
+    let (student, teacher) = (split(student)?, split(teacher)?);
     let target = divergence(student.target_or_rest, teacher.target_or_rest) * config.alpha;
     let rest = divergence(student.rest, teacher.rest) * config.beta;
     Ok(((target + rest) * (config.temperature * config.temperature)).cast(dtype))
@@ -140,6 +155,9 @@ impl DkdConfig {
     ) -> Result<Dkd, Error> {
         self.validate()?;
         check::same_classes("dkd", student, teacher.ok_or(Error::NoTeacher)?)?;
+        if self.standardize {
+            standardize(student.logits.clone())?;
+        }
         Ok(Dkd {
             config: self.clone(),
         })

@@ -9,7 +9,8 @@
 //!
 //! Gradients flow through the student's mean and standard deviation. A row of equal logits has no standard deviation:
 //! it becomes zeros, and gets no gradient. [`standardize`] can be put before any other loss of
-//! logits.
+//! logits: [`dkd`](crate::terms::dkd), [`ctkd`](crate::terms::ctkd) and [`mlkd`](crate::terms::mlkd) have a key
+//! `standardize` for it.
 //!
 //! Source: S. Sun, W. Ren, J. Li, R. Wang, X. Cao, "Logit Standardization in Knowledge
 //! Distillation", CVPR 2024.
@@ -31,7 +32,8 @@ pub(in crate::terms) const ABOUT: About = About {
     source: "Sun, Ren, Li, Wang, Cao, CVPR 2024",
     needs: "logits of both networks, over the same classes, at least two",
     when: "Instead of kd, when the student cannot reach the size of the teacher's logits: only \
-           their pattern is asked for. The paper puts cross_entropy at 0.1 beside it.",
+           their pattern is asked for. The paper puts cross_entropy at 0.1 beside it. The key \
+           `standardize` of dkd, ctkd and mlkd does the same for these.",
     teacher: true,
     weight: 9.0,
     reads: &[],

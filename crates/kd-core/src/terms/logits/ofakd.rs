@@ -2,8 +2,7 @@
 //! from the teacher's.
 //!
 //! Where the families of two networks differ, their features cannot be compared, but their predictions can. An
-//! exit at each level of the student (1×1 convolution to the channels of its last map, batch normalisation,
-//! ReLU, average over positions, linear layer) gives logits, and so does the student itself. For each of them
+//! exit at each level of the student gives logits, and so does the student itself. For each of them
 //! `[batch, classes]`, with `p = softmax(z / T)` and `y` 1 at the label and 0 elsewhere:
 //!
 //! `L = − mean over the batch of Σ_c ( (p_t[c] + y[c])^γ − y[c] ) · log p_s[c]`, in nats,
@@ -11,21 +10,30 @@
 //! summed over the exits and the student. With `γ = 1` it is the cross-entropy with the teacher; a larger `γ`
 //! leans towards the label where the teacher is sure of it. It is smallest at its targets, where it is not 0.
 //!
-//! The authors' exits are stacks of separable convolutions, or blocks of a transformer. No feature of the
-//! teacher is needed.
+//! Exits are the authors' for a convolutional student. At the last level it is a 1×1 convolution; at a level that is
+//! `k` before it, `k` separable convolutions (twice: 3×3 of each channel by itself, 1×1, batch normalisation, ReLU),
+//! each of which halves the map and doubles the channels. The last layer has as many channels as the wider of the
+//! two networks' embeddings; an average over positions and a linear layer follow. Of a transformer, whose exits are
+//! blocks of its own in the authors' code, the maps are read the same way.
+//!
+//! No feature of the teacher is needed beside the width of its embedding. The authors choose γ for a
+//! pair, from 1 to 1.5.
 //!
 //! Source: Z. Hao, J. Guo, K. Han, Y. Tang, H. Hu, Y. Wang, C. Xu, "One-for-All: Bridge the Gap Between
 //! Heterogeneous Architectures in Knowledge Distillation", NeurIPS 2023.
 
 use burn::module::Module;
 use burn::nn::Linear;
+use burn::nn::conv::Conv2d;
 use burn::tensor::activation::{log_softmax, softmax};
 use burn::tensor::{Device, Int, Tensor};
-use kd_kernels::global_average;
+use kd_kernels::layers::conv;
+use kd_kernels::{average_pool, global_average};
 use serde::{Deserialize, Serialize};
 
-use crate::terms::adapter::{Connector, linear};
+use crate::terms::adapter::{built_for, convolution, linear};
 use crate::terms::maps::sum;
+use crate::terms::separable::Separable;
 use crate::terms::{About, check};
 use crate::{Error, Output, Pair, PairTaps, Part, Step, Taps};
 
@@ -34,7 +42,7 @@ pub(in crate::terms) const ABOUT: About = About {
     title: "One-for-all distillation",
     formula: "− Σ_exits mean_b Σ_c ( (p_t + y)^γ − y ) · log p_exit,  y one-hot",
     source: "Hao, Guo, Han, Tang, Hu, Wang, Xu, NeurIPS 2023",
-    needs: "feature maps of the student, logits of both networks, labels; owns an exit a level",
+    needs: "feature maps of the student, logits and embedding of both networks, labels; owns an exit a level",
     when: "Teacher and student of different families, a transformer and a convolutional network for one.",
     teacher: true,
     weight: 1.0,
@@ -94,11 +102,12 @@ impl Default for OfaKdConfig {
 }
 
 impl OfaKdConfig {
-    /// Builds the term and its exits from a dry run of both networks; the student's kept its maps.
+    /// Builds the term and its exits from a dry run of both networks that kept the student's maps and both
+    /// embeddings.
     ///
     /// # Errors
     /// [`Error::NoTeacher`], [`Error::Config`] for a value out of range or a level that the student
-    /// lacks, [`Error::MissingTap`] when the dry run did not keep its map, and [`Error::Shape`] when the
+    /// lacks, [`Error::MissingTap`] for what a dry run did not keep, and [`Error::Shape`] when the
     /// class counts differ.
     pub fn init(
         &self,
@@ -106,7 +115,8 @@ impl OfaKdConfig {
         teacher: Option<&Output>,
         device: &Device,
     ) -> Result<OfaKd, Error> {
-        check::same_classes("ofakd", student, teacher.ok_or(Error::NoTeacher)?)?;
+        let teacher = teacher.ok_or(Error::NoTeacher)?;
+        check::same_classes("ofakd", student, teacher)?;
         check::positive("gamma", self.gamma)?;
         check::positive("temperature", self.temperature)?;
         let count = student.levels(Part::Maps);
@@ -125,15 +135,20 @@ impl OfaKdConfig {
             });
         }
         let [_, classes] = student.logits.dims();
-        let [_, last, ..] = student.map(count.saturating_sub(1))?.dims();
+        let teachers = match teacher.members.as_slice() {
+            [] => std::slice::from_ref(teacher),
+            members => members,
+        };
+        let mut width = student.embedding()?.dims()[1];
+        for teacher in teachers {
+            width = width.max(teacher.embedding()?.dims()[1]);
+        }
         let exits = levels
             .iter()
             .map(|level| {
                 let [_, channels, ..] = student.map(*level)?.dims();
-                Ok(Exit {
-                    connector: Connector::pointwise([channels, last], device),
-                    classifier: linear([last, classes], device),
-                })
+                let before = count - 1 - level;
+                Ok(Exit::new([channels, width, classes], before, device))
             })
             .collect::<Result<_, Error>>()?;
         Ok(OfaKd {
@@ -156,12 +171,47 @@ pub struct OfaKd {
 
 #[derive(Module, Debug)]
 struct Exit {
-    connector: Connector,
+    channels: usize,
+    halvings: Vec<Separable>,
+    /// Where there is no halving.
+    widening: Option<Conv2d>,
     classifier: Linear,
 }
 
+impl Exit {
+    /// From a map's channels to a width and classes, at a level that has `before` others after it.
+    fn new([channels, width, classes]: [usize; 3], before: usize, device: &Device) -> Self {
+        let halving = |i: usize| {
+            let from = channels << i;
+            let to = if i + 1 == before { width } else { 2 * from };
+            Separable::new([from, to], device)
+        };
+        Self {
+            channels,
+            halvings: (0..before).map(halving).collect(),
+            widening: (before == 0).then(|| convolution([channels, width], 1, 1, true, device)),
+            classifier: linear([width, classes], device),
+        }
+    }
+
+    /// Logits `[batch, classes]`.
+    fn forward(&self, map: Tensor<4>) -> Result<Tensor<2>, Error> {
+        built_for("ofakd", "student", self.channels, &map.dims())?;
+        let map = self
+            .halvings
+            .iter()
+            .fold(map, |map, layer| layer.forward(map));
+        // The average of a 1×1 convolution is that of the average, of fewer positions.
+        let map = match &self.widening {
+            Some(widening) => conv(widening, average_pool(map, [1, 1])),
+            None => map,
+        };
+        Ok(self.classifier.forward(global_average(map)))
+    }
+}
+
 impl OfaKd {
-    /// The student's maps.
+    /// The student's maps. Embeddings are read in the dry run alone.
     pub fn taps(&self) -> PairTaps {
         PairTaps {
             student: Taps::levels(Part::Maps, self.levels.iter().copied().collect()),
@@ -182,11 +232,11 @@ impl OfaKd {
             let labels = pair.labels().clone();
             ofakd(logits, teacher.clone(), labels, gamma, temperature)
         };
-        let exits = self.levels.iter().zip(&self.exits).map(|(level, exit)| {
-            let map = pair.student.map(*level)?;
-            let map = exit.connector.forward_relu("ofakd", map)?;
-            loss(exit.classifier.forward(global_average(map)))
-        });
+        let exits = self
+            .levels
+            .iter()
+            .zip(&self.exits)
+            .map(|(level, exit)| loss(exit.forward(pair.student.map(*level)?)?));
         let own = loss(pair.student.logits.clone());
         sum(&teacher.device(), exits.chain([own]))
     }

@@ -248,13 +248,31 @@ impl Crd {
     /// [`Error::NoTeacher`], [`Error::NoIndices`], [`Error::MissingTap`], and [`Error::Shape`] when an
     /// embedding does not have the width of the dry run or an index is not below `samples`.
     pub fn forward(&self, pair: &Pair, step: &Step) -> Result<Tensor<1>, Error> {
+        let seed = self.config.seed.rotate_left(32) ^ step.index as u64;
+        let mut generator = StdRng::seed_from_u64(seed);
+        let samples = self.config.samples as i64;
+        let drawn = (0..self.config.negatives).map(|_| generator.random_range(0..samples));
+        let drawn: Vec<usize> = drawn.map(|row| row as usize).collect();
+        self.forward_with_negatives(pair, &drawn)
+    }
+
+    /// As [`Crd::forward`], with the negatives of the batch from outside: places of samples in the training set.
+    ///
+    /// # Errors
+    /// As [`Crd::forward`], and [`Error::Shape`] when there is none or one is not below `samples`.
+    pub fn forward_with_negatives(
+        &self,
+        pair: &Pair,
+        negatives: &[usize],
+    ) -> Result<Tensor<1>, Error> {
         let student = pair.student.embedding()?;
         let teacher = pair.teacher()?.embedding()?.detach();
         check::same_batch("crd", &student, &teacher)?;
         built_for("crd", "student", self.widths[0], &student.dims())?;
         built_for("crd", "teacher", self.widths[1], &teacher.dims())?;
         let index = self.own(pair.indices()?, &student)?;
-        let negatives = self.negatives(step, &student);
+        let noise = Noise::new(negatives.len(), self.config.samples);
+        let negatives = self.others(negatives, &student)?;
         let student = unit(self.of_student.forward(student));
         let teacher = unit(self.of_teacher.forward(teacher));
 
@@ -268,7 +286,6 @@ impl Crd {
             classes: known.classes.clone().select(0, negatives.clone()),
             rows: negatives,
         };
-        let noise = Noise::new(self.config.negatives, self.config.samples);
         let [of_student, of_teacher] = known.banks.clone();
         let sides = [(&student, of_teacher), (&teacher, of_student)];
         let mut side = 0;
@@ -318,13 +335,23 @@ impl Crd {
         })
     }
 
-    /// The batch's negatives, the same for a step whenever it is asked for.
-    fn negatives(&self, step: &Step, like: &Tensor<2>) -> Tensor<1, Int> {
-        let seed = self.config.seed.rotate_left(32) ^ step.index as u64;
-        let mut generator = StdRng::seed_from_u64(seed);
-        let samples = self.config.samples as i64;
-        let drawn = (0..self.config.negatives).map(|_| generator.random_range(0..samples));
-        integers(drawn.collect(), like)
+    /// The negatives' rows in the banks, on the plain device.
+    fn others(&self, negatives: &[usize], like: &Tensor<2>) -> Result<Tensor<1, Int>, Error> {
+        let samples = self.config.samples;
+        let problem = match negatives.iter().find(|&&row| row >= samples) {
+            None if negatives.is_empty() => "there are no negatives".to_owned(),
+            None => {
+                return Ok(integers(
+                    negatives.iter().map(|&i| i as i64).collect(),
+                    like,
+                ));
+            }
+            Some(row) => format!("negative {row} of a training set of samples = {samples}"),
+        };
+        Err(Error::Shape {
+            loss: "crd",
+            problem,
+        })
     }
 }
 
