@@ -1,6 +1,6 @@
 //! `cargo xtask fuzz`: mutated files for every parser.
 
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Args;
@@ -18,8 +18,7 @@ pub struct Arguments {
 
 /// Builds the fuzzer and hands over to it.
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(cargo)
+    let status = kd::cargo()
         .current_dir(kd::repository()?)
         .args(["run", "--quiet", "--package", "kd-fuzz", "--"])
         .args(&arguments.options)

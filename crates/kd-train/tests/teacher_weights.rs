@@ -72,6 +72,7 @@ impl Scratch {
     ) -> Result<Summary, Error> {
         let options = RunOptions {
             reuse: false,
+            resume: false,
             out: self.path(name),
             seeds: 1,
             device_name: "flex".into(),

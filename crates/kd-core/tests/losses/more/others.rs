@@ -20,7 +20,7 @@ pub fn camkd(case: &Case) -> Result<Answer, Error> {
     let members: Vec<Output> = (0..)
         .zip(case.tensors::<4>("teacher"))
         .map(|(k, map)| {
-            let mut teacher = network(&[map.clone()]);
+            let mut teacher = network(std::slice::from_ref(&map));
             let weight = case.tensor(&format!("weight{k}"));
             let bias = case.tensor(&format!("bias{k}"));
             classify(&mut teacher, average(map), weight, bias);
