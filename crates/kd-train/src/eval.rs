@@ -87,6 +87,8 @@ pub fn evaluate(
     device: &Device,
     observer: &mut dyn Observer,
 ) -> Result<EvalResult, Error> {
+    // Before all images are read.
+    kd_models::find(&options.model)?;
     let task = ImageClassification::<Network>::load_test(&options.data, observer)?;
     let network = task.load(&options.model, &options.weights, device)?;
     let test = task.test(options.batch)?;

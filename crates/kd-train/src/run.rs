@@ -63,6 +63,7 @@ pub fn run(
     observer: &mut dyn Observer,
 ) -> Result<Summary, Error> {
     in_folder(recipe, options, |folder| {
+        crate::check::names(recipe)?;
         let known = DataShape::known(recipe);
         // Before data are fetched, where they are known.
         if let Some(shape) = &known {
