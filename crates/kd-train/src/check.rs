@@ -16,6 +16,29 @@ pub(crate) fn dry_run<T: TaskSpec>(task: &T, network: &T::Network, device: &Devi
     network.forward(task.example(2, device), &Taps::all())
 }
 
+/// Whether the registry has every network of a recipe: known before any image is read, also where nothing
+/// else is.
+///
+/// # Errors
+/// [`Error::Recipe`] with the key and the nearest name.
+pub(crate) fn names(recipe: &Recipe) -> Result<(), Error> {
+    let stages = recipe.stages.iter();
+    let stages = stages.map(|(name, stage)| (format!("stages.{name}"), stage));
+    let stages = stages.chain([(STUDENT.into(), &recipe.student)]);
+    let of_stages = stages.flat_map(|(table, stage)| {
+        let peers = stage.peers.iter();
+        let peers = peers.map(|peer| (format!("{table}.peers"), peer));
+        let own = (format!("{table}.model"), &stage.model);
+        peers.chain([own]).collect::<Vec<_>>()
+    });
+    let teacher = recipe.teacher.iter();
+    let teacher = teacher.map(|t| (format!("{TEACHER}.model"), &t.model));
+    for (key, model) in of_stages.chain(teacher) {
+        kd_models::find(model).map_err(|problem| Error::Recipe(format!("{key}: {problem}")))?;
+    }
+    Ok(())
+}
+
 /// Builds every network and objective of a recipe once, without its data, and asks whether the
 /// teacher's cache can serve all that it will be asked for.
 ///

@@ -98,6 +98,7 @@ pub fn run(
     observer: &mut dyn Observer,
 ) -> Result<Summary, Error> {
     in_folder(recipe, options, observer, |folder, observer| {
+        crate::check::names(recipe)?;
         let known = DataShape::known(recipe);
         // Before data are fetched, where they are known.
         if let Some(shape) = &known {

@@ -549,6 +549,20 @@ fn a_mistake_costs_no_folder() {
     let error = start(&["student.model=resnet9"], &out, &mut Silent).unwrap_err();
     assert!(error.to_string().contains("resnet9"), "{error}");
     assert!(!out.exists());
+    // Before any image is read: there are none here.
+    let elsewhere = ["data.name=folder", "data.dir=nowhere", "data.size=32"];
+    for wrong in [
+        "student.model=resnet9",
+        "student.peers=[\"resnet9\"]",
+        "teacher.model=resnet9",
+    ] {
+        let overrides = [&elsewhere[..], &[wrong]].concat();
+        let error = start(&overrides, &out, &mut Silent)
+            .unwrap_err()
+            .to_string();
+        let key = wrong.split_once('=').unwrap().0;
+        assert!(error.contains(key) && error.contains("resnet9"), "{error}");
+    }
 
     // What the user had there stays, a recipe of the same name too.
     let mine = folder.path().join("mine");

@@ -60,7 +60,7 @@ impl Frame {
 }
 
 /// Points of a line below which it has no spikes.
-const FEW: usize = 10;
+const FEW: usize = 5;
 /// A spike is so many times as far from the other values as they are from each other.
 const FAR: f64 = 4.0;
 
@@ -163,6 +163,9 @@ mod tests {
         assert!(frame.y.1 < 4.0, "{:?}", frame.y);
         assert!(frame.beyond(40.0) && !frame.beyond(2.0));
         assert_eq!(frame.place(40.0), frame.y.1);
+        // The first epoch of a short training, whose running statistics are not yet any.
+        let short = over_epochs([150.0, 3.0, 1.0, 0.8, 0.7].into_iter());
+        assert!(Frame::of(&[short], Scale::Linear).unwrap().y.1 < 10.0);
         // A spike downwards, and the same beside a line without one.
         let down = over_epochs((0..20).map(|e| -loss(e)));
         assert!(Frame::of(&[down], Scale::Wide).unwrap().y.0 > -4.0);

@@ -76,8 +76,9 @@ impl Verdict {
     fn beside_images(&self) -> String {
         self.image_interval.map_or(String::new(), |half| {
             format!(
-                "; {} test images tell a difference to about ± {half:.1}",
-                count(self.images as u64)
+                "; {} test images tell a difference from {} on",
+                count(self.images as u64),
+                self.show(half).trim_start_matches('+')
             )
         })
     }
