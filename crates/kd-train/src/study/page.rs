@@ -122,6 +122,7 @@ mod tests {
                 model: "resnet8".into(),
                 score: Spread::of(&ALONE),
             }),
+            why: Vec::new(),
             variants: vec![
                 variant("kd", &KD, paired(&KD, &ALONE), None),
                 variant("at", &AT, paired(&AT, &ALONE), paired(&AT, &KD)),
@@ -149,6 +150,15 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part} is not in\n{text}");
         }
+    }
+
+    #[test]
+    fn a_bad_teacher_is_named() {
+        let mut results = results();
+        results.why = vec!["the teacher has 11.00 % test top-1".into()];
+        let line = "Why: the teacher has 11.00 % test top-1.";
+        assert!(words::markdown(&results).contains(&format!("- {line}\n")));
+        assert!(html(&results).unwrap().contains(line));
     }
 
     #[test]

@@ -35,6 +35,9 @@ pub struct Results {
     pub teacher: Option<NetworkResult>,
     /// The first variant's student alone.
     pub alone: Option<NetworkResult>,
+    /// Why distillations may have failed, where the first variant's teachers tell ([`Summary::why`]).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub why: Vec<String>,
     /// The finished variants, in the order of the file.
     pub variants: Vec<VariantResult>,
 }
@@ -169,6 +172,7 @@ pub(super) fn compare(study: &Study, finished: &[(&Variant, Summary)]) -> Option
         planned: study.variants.len(),
         teacher: network(&of_role(first, Role::Teacher)),
         alone: network(&alone),
+        why: first.why(),
         variants: variants.collect(),
     })
 }

@@ -108,6 +108,7 @@ pub(super) fn sentences(results: &Results) -> Vec<String> {
             results.score
         ));
     }
+    found.extend(results.why.iter().map(|reason| format!("Why: {reason}.")));
     found.extend(about("the student alone", results, |v| v.gain.as_ref()));
     if let Some(first) = results.variants.first() {
         let name = format!("`{}`, the first variant,", first.name);
