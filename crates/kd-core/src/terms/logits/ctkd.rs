@@ -10,7 +10,7 @@
 //! is the authors' global form, with one temperature for all samples.
 //!
 //! With `standardize = true` the logits of both networks are standardised first
-//! ([`standardize`](crate::terms::lskd::standardize)): `CTKD + LSKD` of the literature.
+//! ([`standardize`]): `CTKD + LSKD` of the literature.
 //!
 //! Source: Z. Li, X. Li, L. Yang, B. Zhao, R. Song, L. Luo, J. Li, J. Yang, "Curriculum Temperature for
 //! Knowledge Distillation", AAAI 2023.

@@ -11,7 +11,7 @@
 //! classes `q` has one entry and its term is 0.
 //!
 //! With `standardize = true` the logits of both networks are standardised first
-//! ([`standardize`](crate::terms::lskd::standardize)): `DKD + LSKD` of the literature, whose code has `T = 2` and
+//! ([`standardize`]): `DKD + LSKD` of the literature, whose code has `T = 2` and
 //! multiplies α and β by 9.
 //!
 //! Source: B. Zhao, Q. Cui, R. Song, Y. Qiu, J. Liang, "Decoupled Knowledge Distillation",

@@ -9,7 +9,7 @@
 //! - `class` times: `Σ_cd (M_s[c, d] − M_t[c, d])² / classes`, `M = pᵀ p` `[classes, classes]`.
 //!
 //! With `standardize = true` the logits of the first part, and only these, are standardised
-//! ([`standardize`](crate::terms::lskd::standardize)), as in the code of "Logit Standardization".
+//! ([`standardize`]), as in the code of "Logit Standardization".
 //!
 //! # What the published code computes
 //!
