@@ -35,6 +35,8 @@ pub(crate) struct Folder {
     path: PathBuf,
     metrics: Metrics,
     progress: Progress,
+    /// Trainings of the run so far: those noted after them are what an interrupted run did.
+    trainings: usize,
     /// Whether an interrupted run left it.
     goes_on: bool,
 }
@@ -91,6 +93,7 @@ impl Folder {
             path: path.into(),
             metrics,
             progress,
+            trainings: 0,
             goes_on: false,
         };
         let taken = |problem: &str| Error::Taken {
@@ -158,9 +161,16 @@ impl Folder {
         self.goes_on
     }
 
-    /// What the run has done.
-    pub(crate) fn progress(&self) -> &Progress {
-        &self.progress
+    /// What an interrupted run noted of the training that comes next, if it had finished it.
+    pub(crate) fn had_finished(&mut self, training: &str) -> Option<FinishedTraining> {
+        let next = self.progress.finished.get(self.trainings);
+        let done = next.filter(|done| done.training == training).cloned();
+        match &done {
+            Some(_) => self.trainings += 1,
+            // What it did from here on was something else.
+            None => self.progress.finished.truncate(self.trainings),
+        }
+        done
     }
 
     /// Notes what the teacher cache holds before the run asks it, or takes what it held before an interrupted run
@@ -181,6 +191,7 @@ impl Folder {
     /// Notes that a training is finished.
     pub(crate) fn finished(&mut self, training: FinishedTraining) -> Result<(), Error> {
         self.progress.finished.push(training);
+        self.trainings += 1;
         self.progress.write(&self.path)
     }
 

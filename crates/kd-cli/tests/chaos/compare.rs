@@ -61,11 +61,19 @@ fn contents(path: &Path) -> Vec<String> {
             .map(timeless)
             .collect(),
         Some("json") => vec![timeless(std::str::from_utf8(&bytes).unwrap())],
-        _ => String::from_utf8(bytes)
-            .unwrap()
-            .lines()
-            .map(str::to_owned)
-            .collect(),
+        _ => {
+            let text = String::from_utf8(bytes).unwrap();
+            text.lines().map(without_last_cell).collect()
+        }
+    }
+}
+
+/// A row of a table of Markdown without its last cell, which is a time.
+fn without_last_cell(line: &str) -> String {
+    let cells: Vec<&str> = line.split('|').collect();
+    match cells.len() {
+        0..3 => line.into(),
+        count => cells[..count - 2].join("|"),
     }
 }
 

@@ -48,12 +48,6 @@ impl Progress {
         }
     }
 
-    /// What it notes of a training, if that is finished.
-    pub fn of(&self, training: &str) -> Option<&FinishedTraining> {
-        let mut latest = self.finished.iter().rev();
-        latest.find(|done| done.training == training)
-    }
-
     /// Reads the one of a run folder; none where there is none.
     pub fn read(folder: &Path) -> Result<Option<Self>, Error> {
         let path = folder.join(FILE);

@@ -11,6 +11,8 @@ pub(super) struct Continuation {
     /// Follows from all that its result depends on.
     pub training: String,
     pub states: StateFiles,
+    /// What an interrupted run noted when it had finished it.
+    pub done: Option<FinishedTraining>,
     /// The state that an interrupted run left, with the records before it.
     pub left: Option<(TrainingState, Vec<Record>)>,
 }
@@ -24,11 +26,14 @@ impl Continuation {
         observer: &mut dyn Observer,
     ) -> Self {
         let mut this = Self {
+            done: folder.had_finished(&training),
             training,
             states,
             left: None,
         };
-        this.left = this.find(folder, observer);
+        if this.done.is_none() {
+            this.left = this.find(folder, observer);
+        }
         this
     }
 
@@ -61,10 +66,12 @@ impl Continuation {
 
     /// Notes that the training is finished, and removes what it would go on from.
     pub fn finish(&self, folder: &mut Folder, cache: Option<&TeacherCache>) -> Result<(), Error> {
-        folder.finished(FinishedTraining {
-            training: self.training.clone(),
-            cache: cache.map(TeacherCache::state),
-        })?;
+        if self.done.is_none() {
+            folder.finished(FinishedTraining {
+                training: self.training.clone(),
+                cache: cache.map(TeacherCache::state),
+            })?;
+        }
         self.states.remove();
         Ok(())
     }

@@ -79,20 +79,16 @@ impl<T: Task> RunContext<'_, T> {
         let inputs = self.inputs(&job, cache.is_some());
         let states = StateFiles::new(folder.state(&file_name(plan.role(), seed)));
         let mut here = Continuation::read(Store::name(&inputs)?, states, folder, observer);
-        let before = folder.progress().of(&here.training).cloned();
         let mut cache = cache;
         if here.left.is_none() {
-            let own = before.is_some();
+            let own = here.done.is_some();
             if let Some(finished) = self.store.find(&inputs, own, plan, seed, self, observer)? {
                 let networks = finished.replay(self.task, folder)?;
-                match before {
-                    None => here.finish(folder, cache.as_deref())?,
-                    Some(done) => {
-                        if let (Some(cache), Some(then)) = (cache, done.cache) {
-                            cache.restore(then);
-                        }
-                    }
+                let then = here.done.as_ref().and_then(|done| done.cache);
+                if let (Some(cache), Some(then)) = (&mut cache, then) {
+                    cache.restore(then);
                 }
+                here.finish(folder, cache.as_deref())?;
                 return Ok(networks);
             }
         }
