@@ -1,10 +1,6 @@
 //! `cargo xtask outside`: what the README tells a user of the crates, tried in a crate of its own.
 
-use std::{
-    fs,
-    path::Path,
-    process::{Command, ExitCode},
-};
+use std::{fs, path::Path, process::ExitCode};
 
 use anyhow::{Context, Result};
 
@@ -54,8 +50,7 @@ fn make(folder: &Path, root: &Path, manifest: &str, example: &str) -> Result<()>
 }
 
 fn start(folder: &Path) -> Result<ExitCode> {
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
-    let status = cargo
+    let status = kd::cargo()
         .args(["run", "--quiet"])
         .current_dir(folder)
         .status()

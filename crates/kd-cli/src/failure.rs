@@ -80,7 +80,6 @@ fn code_of_run(error: &Error) -> u8 {
         Error::Data(error) => code_of_data(error),
         Error::Models(error) => code_of_models(error),
         Error::Io { what, source, .. } => code_of_file(what, source),
-        Error::NotFinite { .. } | Error::Report(_) => FAILED,
         Error::Variant { source, .. } => code_of_run(source),
         _ => FAILED,
     }

@@ -16,7 +16,7 @@ use crate::recipe::{differences, resolved, without_free_keys};
 use crate::records::Record;
 use crate::{Error, Recipe, fault};
 
-pub(crate) const METRICS: &str = "metrics.jsonl";
+const METRICS: &str = "metrics.jsonl";
 const RECIPE: &str = "recipe.toml";
 /// Where best weights and states are.
 const CHECKPOINTS: &str = "checkpoints";
