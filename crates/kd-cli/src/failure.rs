@@ -79,7 +79,7 @@ fn code_of_run(error: &Error) -> u8 {
         Error::Recipe(_) | Error::Taken { .. } | Error::Format { .. } | Error::Core(_) => BAD_INPUT,
         Error::Data(error) => code_of_data(error),
         Error::Models(error) => code_of_models(error),
-        Error::Io { what, source, .. } => code_of_file(what, source),
+        Error::Io { what, .. } => code_of_file(what),
         Error::Variant { source, .. } => code_of_run(source),
         _ => FAILED,
     }
@@ -87,7 +87,7 @@ fn code_of_run(error: &Error) -> u8 {
 
 fn code_of_data(error: &kd_data::Error) -> u8 {
     match error {
-        kd_data::Error::Io { what, source, .. } => code_of_file(what, source),
+        kd_data::Error::Io { what, .. } => code_of_file(what),
         _ => BAD_INPUT,
     }
 }
@@ -100,10 +100,11 @@ fn code_of_models(error: &kd_models::Error) -> u8 {
 }
 
 /// A file that cannot be read is the user's to name; a place that cannot be written is the machine's.
-fn code_of_file(what: &str, source: &io::Error) -> u8 {
-    match what.starts_with("read") || what.starts_with("open") {
-        true if !no_room(source) => BAD_INPUT,
-        _ => FAILED,
+fn code_of_file(what: &str) -> u8 {
+    if what.starts_with("read") || what.starts_with("open") {
+        BAD_INPUT
+    } else {
+        FAILED
     }
 }
 

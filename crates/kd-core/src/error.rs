@@ -2,6 +2,7 @@
 
 /// An error of this crate.
 #[derive(Debug, thiserror::Error, PartialEq)]
+#[non_exhaustive]
 pub enum Error {
     /// A term needs a part of a network that the forward pass did not keep.
     #[error("the network's output has no {what}")]

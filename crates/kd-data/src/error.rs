@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 /// An error of this crate.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// A key of the recipe's `[data]` is wrong.
     #[error("data.{key} = {value}: {expected}")]

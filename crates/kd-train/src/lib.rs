@@ -60,6 +60,8 @@ pub use role::{Role, UnknownRole};
 pub use run::{Left, RunOptions, left_in, run, run_task};
 pub use score::{Better, Score, Scores, Unit};
 pub use source::{Batch, Source};
+#[doc(hidden)]
+pub use state::fuzzing;
 pub use state::{LearnerState, TrainingState};
 pub use step::{Examples, TeacherFn};
 pub use summary::{

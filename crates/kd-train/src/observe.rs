@@ -6,6 +6,7 @@ use crate::summary::NetworkSummary;
 
 /// Something happened.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum Event<'a> {
     /// Data are downloaded or read.
     Data(kd_data::Progress),
@@ -44,7 +45,7 @@ pub trait Observer {
     /// Called for every event, in order.
     fn event(&mut self, event: Event<'_>);
 
-    /// CacheStats after every step; `true` ends the run with [`Error::Stopped`](crate::Error::Stopped).
+    /// Asked after every step; `true` ends the run with [`Error::Stopped`](crate::Error::Stopped).
     fn stop(&self) -> bool {
         false
     }

@@ -9,6 +9,7 @@ use crate::{Role, Score};
 /// One line of `metrics.jsonl`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Record {
     /// An optimiser step.
     Step(StepRecord),

@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// Which network of a run is trained or measured. As text: `teacher`, `alone`, `distilled`, `ensemble`,
 /// or `stage:NAME`, `peer-alone:NAME`, `peer:NAME`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum Role {
     /// The teacher, frozen during distillation (or trained first when it has no weights).
     Teacher,

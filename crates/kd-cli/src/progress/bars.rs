@@ -79,6 +79,7 @@ impl Bars {
             }
             Event::Measured(role) => self.say(&line::measured(role)),
             Event::Note(text) => self.say(text),
+            _ => {}
         }
     }
 

@@ -19,6 +19,7 @@ pub fn data(progress: &Progress) -> String {
         Progress::Reading(what) => format!("reading {what}"),
         Progress::Note(text) => text.clone(),
         Progress::Verifying(file) => format!("comparing the checksum of {file}"),
+        _ => "preparing the data".into(),
     }
 }
 

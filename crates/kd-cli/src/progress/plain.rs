@@ -58,9 +58,9 @@ impl Plain {
                 )
             }
             Event::Epoch(record) => line::epoch(record, self.epochs),
-            Event::Measuring { .. } => return None,
             Event::Measured(role) => line::measured(role),
             Event::Note(text) => (*text).into(),
+            _ => return None,
         };
         self.last = Some(Instant::now());
         Some(text)

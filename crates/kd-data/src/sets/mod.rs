@@ -34,6 +34,7 @@ pub const NAMES: &[&str] = &[
 
 /// What [`load`] is doing, for a progress bar.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Progress {
     /// A file is being fetched.
     Download {

@@ -78,6 +78,7 @@ pub(super) fn cifar_pickle() -> Target {
         name: "cifar_pickle",
         run,
         seeds: vec![
+            Seed::inside(files::cifar_pickle(), files::cifar_pixels),
             Seed::plain(include_bytes!(
                 "../../../kd-data/tests/fixtures/protocol2.pickle"
             )),

@@ -57,7 +57,7 @@ impl Seed {
     }
 }
 
-/// Every parser. That of checkpoints belongs here too, as soon as there are checkpoints.
+/// Every parser.
 pub fn targets() -> Vec<Target> {
     vec![
         data::archive(),
@@ -72,6 +72,7 @@ pub fn targets() -> Vec<Target> {
         runs::teacher_cache(),
         runs::metrics(),
         runs::summary(),
+        runs::state(),
     ]
 }
 

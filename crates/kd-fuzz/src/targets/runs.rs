@@ -8,7 +8,7 @@ use burn::tensor::{Device, Tensor};
 use kd_models::{Network, NetworkConfig};
 use kd_train::cache::{CacheConfig, Identity, TeacherCache};
 use kd_train::study::Study;
-use kd_train::{Recipe, Record, Summary, report};
+use kd_train::{Recipe, Record, Summary, fuzzing, report};
 use sha2::{Digest, Sha256};
 
 use super::{Seed, Target, text};
@@ -158,6 +158,31 @@ pub(super) fn teacher_cache() -> Target {
         seeds: vec![Seed::inside(seed(), checksums)],
         words: &[b"kdcache\n", b" = ", b"classes = 3", b"teacher = "],
         allowance: 4 << 20,
+        multiple: 64,
+    }
+}
+
+pub(super) fn state() -> Target {
+    fn run(_: &Scratch, bytes: &[u8]) -> Result<(), String> {
+        fuzzing::read_state(bytes)
+    }
+    Target {
+        name: "state",
+        run,
+        seeds: vec![Seed::inside(fuzzing::state(), fuzzing::with_checksum)],
+        words: &[
+            b"kdstate\n",
+            b"\x65place",
+            b"\x68students",
+            b"\x67network",
+            b"\xf6",
+            b"\xff",
+            b"\x9f",
+            b"\xbf",
+            b"\x9b\0\0\0\xff\xff\xff\xff\xff",
+            b"\x5a\x7f\xff\xff\xff",
+        ],
+        allowance: 1 << 20,
         multiple: 64,
     }
 }

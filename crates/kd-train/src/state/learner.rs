@@ -33,7 +33,6 @@ struct AverageState {
     updates: i32,
 }
 
-#[cfg(test)]
 impl LearnerState {
     /// A state of these bytes, whatever they say.
     pub(super) fn of_bytes(trainee: ByteBuf) -> Self {

@@ -16,6 +16,7 @@ use serde_bytes::ByteBuf;
 use crate::records::CacheStats;
 use crate::{Error, Scores};
 
+pub use self::file::fuzzing;
 pub(crate) use self::file::{Saved, StateFiles};
 pub use self::learner::LearnerState;
 pub(crate) use self::learner::{module_bytes, with_bytes};
