@@ -10,7 +10,7 @@ use crate::{Scratch, files};
 
 /// Deflate makes at most 1,032 bytes of one, and a growing buffer is twice as large as what it holds and is copied.
 const DEFLATE: u64 = 4 * 1032;
-const ROOM: u64 = 2 << 20;
+const ROOM: u64 = 512 << 10;
 
 fn read(name: &str, dir: PathBuf) -> Result<(), String> {
     let config = DataConfig {
@@ -110,7 +110,7 @@ pub(super) fn cifar_pickle() -> Target {
         ],
         allowance: ROOM,
         // A node of the parser for every byte, which is an opcode.
-        multiple: 400,
+        multiple: 64,
     }
 }
 
@@ -183,7 +183,7 @@ pub(super) fn image() -> Target {
             b"GIF8",
             b"ftypavif",
         ],
-        allowance: 16 << 20,
+        allowance: 8 << 20,
         // A byte of a PNG is up to 8,256 pixels, which are decoded and then made RGB.
         multiple: 8256 * 12,
     }

@@ -36,8 +36,8 @@ pub(super) fn recipe() -> Target {
         run,
         seeds: vec![Seed::plain(RECIPE)],
         words: RECIPE_WORDS,
-        allowance: 4 << 20,
-        multiple: 1000,
+        allowance: 512 << 10,
+        multiple: 100,
     }
 }
 
@@ -82,9 +82,9 @@ pub(super) fn study() -> Target {
             b".",
             b"*",
         ],
-        allowance: 4 << 20,
+        allowance: 512 << 10,
         // A line makes a variant, which is a whole recipe.
-        multiple: 20_000,
+        multiple: 5_000,
     }
 }
 
@@ -157,8 +157,8 @@ pub(super) fn teacher_cache() -> Target {
         run,
         seeds: vec![Seed::inside(seed(), checksums)],
         words: &[b"kdcache\n", b" = ", b"classes = 3", b"teacher = "],
-        allowance: 4 << 20,
-        multiple: 64,
+        allowance: 64 << 10,
+        multiple: 16,
     }
 }
 
@@ -182,8 +182,8 @@ pub(super) fn state() -> Target {
             b"\x9b\0\0\0\xff\xff\xff\xff\xff",
             b"\x5a\x7f\xff\xff\xff",
         ],
-        allowance: 1 << 20,
-        multiple: 64,
+        allowance: 256 << 10,
+        multiple: 16,
     }
 }
 
@@ -223,8 +223,8 @@ pub(super) fn metrics() -> Target {
             b"\"kind\":",
             b"1e300",
         ],
-        allowance: 32 << 20,
-        multiple: 4000,
+        allowance: 2 << 20,
+        multiple: 400,
     }
 }
 
@@ -252,7 +252,7 @@ pub(super) fn summary() -> Target {
             b"1e300",
             b"\"value\":",
         ],
-        allowance: 32 << 20,
-        multiple: 4000,
+        allowance: 2 << 20,
+        multiple: 400,
     }
 }
