@@ -55,8 +55,10 @@ mod resnet_cifar;
 mod shufflenet_v1;
 mod shufflenet_v2;
 mod standardise;
+mod spelling;
 mod state_dict;
 mod vgg;
+mod vit;
 mod weights;
 mod wrn;
 
@@ -72,3 +74,4 @@ pub use mismatch::{Mismatch, WrongShape};
 pub use network::Network;
 pub use registry::{ModelInfo, find, models};
 pub use standardise::Standardise;
+pub use vit::{Origin, PositionResize, VitConfig, VitDropout, VitPooling, layer_norm};

@@ -6,6 +6,7 @@ use burn::tensor::Device;
 
 use crate::Error;
 use crate::architecture::Named;
+use crate::config::NetworkConfig;
 use crate::families::{self, Design, ImageNetwork};
 
 /// A registered network.
@@ -59,6 +60,20 @@ pub fn find(name: &str) -> Result<&'static ModelInfo, Error> {
         })
 }
 
+/// Builds a network of any design, registered or not.
+///
+/// # Errors
+/// [`Error::Config`].
+pub(crate) fn build(
+    design: &Design,
+    config: &NetworkConfig,
+    device: &Device,
+) -> Result<ImageNetwork, Error> {
+    config.check()?;
+    let images = (config.image_size()?, config.model.as_str());
+    design.build(config.channels()?, config.classes, images, device)
+}
+
 fn normalise(name: &str) -> String {
     name.to_lowercase().replace('-', "_")
 }
@@ -86,9 +101,16 @@ impl ModelInfo {
         std::iter::once(self.name).chain(self.aliases.iter().copied())
     }
 
-    /// Builds the network; parameters are drawn when they are first used.
-    pub(crate) fn build(&self, channels: usize, classes: usize, device: &Device) -> ImageNetwork {
-        self.design.build(channels, classes, device)
+    /// Builds the network of a configuration; parameters are drawn when they are first used.
+    ///
+    /// # Errors
+    /// [`Error::Config`].
+    pub(crate) fn build(
+        &self,
+        config: &NetworkConfig,
+        device: &Device,
+    ) -> Result<ImageNetwork, Error> {
+        build(&self.design, config, device)
     }
 }
 
