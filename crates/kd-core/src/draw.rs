@@ -1,4 +1,4 @@
-//! Initial values of parameters and what dropout keeps, the same on every device.
+//! Initial values of parameters, the same on every device.
 //!
 //! A device draws with a generator of its own, so one seed would give a different network on a GPU
 //! than on a CPU. Here values are drawn on the host, by a generator that each thread has.
@@ -7,8 +7,8 @@ use std::cell::RefCell;
 
 use burn::module::{Param, ParamId};
 use burn::tensor::{Device, Distribution, Tensor, TensorData};
+use rand::SeedableRng;
 use rand::rngs::StdRng;
-use rand::{RngExt, SeedableRng};
 
 thread_local! {
     static GENERATOR: RefCell<StdRng> = RefCell::new(StdRng::seed_from_u64(0));
@@ -29,20 +29,6 @@ pub fn normal<const D: usize>(shape: [usize; D], std: f64, device: &Device) -> P
 /// A parameter with uniform values in `[-bound, bound)`, drawn when it is first used.
 pub fn uniform<const D: usize>(shape: [usize; D], bound: f64, device: &Device) -> Param<Tensor<D>> {
     parameter(shape, Distribution::Uniform(-bound, bound), device)
-}
-
-/// Factors of dropout with this `share`: 0 with that probability, and `1 / (1 − share)` otherwise. Drawn now, on the
-/// host, so that a seed gives the same ones on every device.
-pub fn kept<const D: usize>(shape: [usize; D], share: f64, device: &Device) -> Tensor<D> {
-    let keep = 1.0 - share;
-    let factor = (1.0 / keep) as f32;
-    let count = shape.iter().product();
-    let values: Vec<f32> = GENERATOR.with_borrow_mut(|generator| {
-        let draws = std::iter::repeat_with(|| generator.random_bool(keep));
-        let factors = draws.map(|kept| if kept { factor } else { 0.0 });
-        factors.take(count).collect()
-    });
-    Tensor::from_data(TensorData::new(values, shape), device)
 }
 
 fn parameter<const D: usize>(

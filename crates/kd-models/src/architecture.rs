@@ -46,6 +46,12 @@ pub(crate) trait Architecture: Backbone<Input = Tensor<4>> {
     /// The names of the family, in the order of a list for people.
     const MODELS: &'static [Named<Self::Config>];
 
+    /// Height and width of the images that a network is made for.
+    fn image_size(config: &Self::Config) -> usize {
+        let _ = config;
+        32
+    }
+
     /// Builds a network with the initialisation of its reference; parameters are drawn when they
     /// are first used.
     fn new(config: &Self::Config, channels: usize, classes: usize, device: &Device) -> Self;

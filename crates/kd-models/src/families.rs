@@ -38,6 +38,13 @@ macro_rules! families {
         }
 
         impl Design {
+            /// See [`Architecture::image_size`].
+            pub fn image_size(&self) -> usize {
+                match self {
+                    $(Self::$network(config) => <$network as Architecture>::image_size(config),)+
+                }
+            }
+
             /// See [`Architecture::for_images`]; parameters are drawn when they are first used.
             pub fn build(
                 &self,

@@ -86,10 +86,7 @@ impl Mismatch {
     pub(crate) fn is_only_without<'a>(&self, keys: impl Iterator<Item = &'a Key>) -> bool {
         let keys: BTreeSet<&str> = keys.map(|key| key.name.as_str()).collect();
         let missing: BTreeSet<&str> = self.missing.iter().map(String::as_str).collect();
-        !keys.is_empty()
-            && missing == keys
-            && self.unexpected.is_empty()
-            && self.shapes.is_empty()
+        !keys.is_empty() && missing == keys && self.unexpected.is_empty() && self.shapes.is_empty()
     }
 }
 

@@ -10,6 +10,7 @@ use crate::families::{Design, ImageNetwork};
 use crate::keys::{self, Key};
 use crate::registry;
 use crate::standardise::Standardise;
+use crate::vit::VitDesign;
 use crate::{Error, Origin, VitConfig};
 
 /// A registered network.
@@ -76,7 +77,11 @@ impl Network {
     /// # Errors
     /// [`Error::Config`] for a shape that cannot be, or images that its patches do not fill, [`Error::Share`].
     pub fn vit(shape: &VitConfig, config: &NetworkConfig, device: &Device) -> Result<Self, Error> {
-        let family = registry::build(&Design::Vit(*shape), config, device)?;
+        let design = Design::Vit(VitDesign {
+            shape: *shape,
+            image_size: config.image_size()?,
+        });
+        let family = registry::build(&design, config, device)?;
         let network = Self::of(family, config.clone());
         network.draw();
         Ok(network)

@@ -46,7 +46,9 @@ pub(crate) fn most(found: &Shapes, keys: &[Key]) -> usize {
 /// Prefixes behind which at least half of a network's names are.
 fn likely(found: &Shapes, keys: &[Key]) -> Vec<String> {
     let half = keys.len().div_ceil(2).max(1);
-    let most = counts(found, keys).into_iter().filter(|(_, count)| *count >= half);
+    let most = counts(found, keys)
+        .into_iter()
+        .filter(|(_, count)| *count >= half);
     most.map(|(prefix, _)| prefix.to_owned()).collect()
 }
 

@@ -20,6 +20,8 @@ pub struct ModelInfo {
     pub family: &'static str,
     /// Where the family was published.
     pub reference: &'static str,
+    /// Height and width of the images that it is made for; it takes others, too.
+    pub image_size: usize,
     design: Design,
 }
 
@@ -35,6 +37,7 @@ impl From<Named<Design>> for ModelInfo {
             aliases: named.aliases,
             family: named.family,
             reference: named.reference,
+            image_size: named.config.image_size(),
             design: named.config,
         }
     }

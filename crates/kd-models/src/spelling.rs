@@ -114,7 +114,10 @@ pub(crate) fn take(
 fn joined(pieces: Vec<Stored>) -> Stored {
     let first = &pieces[0];
     let mut shape: Vec<usize> = first.shape.iter().copied().collect();
-    shape[0] = pieces.iter().filter_map(|piece| piece.shape.iter().next()).sum();
+    shape[0] = pieces
+        .iter()
+        .filter_map(|piece| piece.shape.iter().next())
+        .sum();
     let (name, dtype) = (first.name.clone(), first.dtype);
     let length = pieces.iter().map(Stored::byte_len).sum();
     Stored::deferred(name, dtype, Shape::from(shape), None, length, move || {

@@ -1,7 +1,7 @@
 //! Attention of several heads.
 
 use burn::module::Module;
-use burn::nn::Linear;
+use burn::nn::{Dropout, Linear};
 use burn::tensor::activation::softmax;
 use burn::tensor::module::attention;
 use burn::tensor::ops::AttentionModuleOptions;
@@ -10,7 +10,7 @@ use kd_core::{Output, Part, Taps};
 
 use super::block::{linear, rows};
 use super::config::VitConfig;
-use super::dropping::{dropout, drops};
+use super::dropping::{dropout, is_active};
 
 /// `proj(softmax(q·kᵀ / √d) · v)` for queries, keys and values of `d` numbers a head, all three by one layer
 /// (Vaswani et al., NeurIPS 2017).
@@ -21,9 +21,8 @@ pub(super) struct Attention {
     pub proj: Linear,
     #[module(skip)]
     heads: usize,
-    /// Share of probabilities that training drops.
-    #[module(skip)]
-    dropped: f64,
+    /// Of probabilities.
+    dropout: Dropout,
 }
 
 impl Attention {
@@ -32,7 +31,7 @@ impl Attention {
             qkv: linear(config.width, 3 * config.width, device),
             proj: linear(config.width, config.width, device),
             heads: config.heads,
-            dropped: config.dropout.attention,
+            dropout: dropout(config.dropout.attention),
         }
     }
 
@@ -58,16 +57,23 @@ impl Attention {
         let [query, key, value] = parts;
         let level = output.levels(Part::Attentions);
         let shown = taps.wants(Part::Attentions, level) || taps.wants(Part::Scores, level);
-        if !shown && !drops(&query, self.dropped) {
+        if !shown && !is_active(&self.dropout, &query.device()) {
             output.skip(Part::Scores);
             output.skip(Part::Attentions);
-            return attention(query, key, value, None, None, AttentionModuleOptions::default());
+            return attention(
+                query,
+                key,
+                value,
+                None,
+                None,
+                AttentionModuleOptions::default(),
+            );
         }
         let scale = 1.0 / (query.dims()[3] as f64).sqrt();
         let scores = query.matmul(key.transpose()) * scale;
         output.push(Part::Scores, &scores, taps);
         let probabilities = softmax(scores, 3);
         output.push(Part::Attentions, &probabilities, taps);
-        dropout(probabilities, self.dropped).matmul(value)
+        self.dropout.forward(probabilities).matmul(value)
     }
 }

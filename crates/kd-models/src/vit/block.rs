@@ -1,7 +1,7 @@
 //! A block: attention and perceptron, each behind its layer normalisation.
 
 use burn::module::{Initializer, Module, Param};
-use burn::nn::Linear;
+use burn::nn::{Dropout, Linear};
 use burn::tensor::activation::gelu;
 use burn::tensor::{Device, Tensor};
 use kd_core::{Output, Taps};
@@ -67,12 +67,10 @@ pub(super) struct Block {
     norm2: Norm,
     pub mlp: Perceptron,
     ls2: Option<LayerScale>,
-    /// Share of elements that training drops.
-    #[module(skip)]
-    dropped: f64,
-    /// Share of samples that training lets pass a branch.
-    #[module(skip)]
-    path: f64,
+    /// Of elements.
+    dropout: Dropout,
+    /// Of a sample's branches.
+    path: Dropout,
 }
 
 impl Block {
@@ -89,8 +87,8 @@ impl Block {
                 fc2: linear(config.hidden, config.width, device),
             },
             ls2: LayerScale::new(config, device),
-            dropped: config.dropout.hidden,
-            path: config.dropout.path * number as f64 / last as f64,
+            dropout: dropout(config.dropout.hidden),
+            path: dropout(config.dropout.path * number as f64 / last as f64),
         }
     }
 
@@ -103,11 +101,11 @@ impl Block {
         taps: &Taps,
     ) -> Tensor<3> {
         let mixed = self.norm1.forward(x.clone(), epsilon);
-        let mixed = dropout(self.attn.forward(mixed, output, taps), self.dropped);
-        let x = x + drop_path(scaled(mixed, &self.ls1), self.path);
+        let mixed = self.dropout.forward(self.attn.forward(mixed, output, taps));
+        let x = x + drop_path(scaled(mixed, &self.ls1), &self.path);
         let inner = rows(&self.mlp.fc1, self.norm2.forward(x.clone(), epsilon));
-        let inner = dropout(gelu(inner), self.dropped);
-        let inner = dropout(rows(&self.mlp.fc2, inner), self.dropped);
-        x + drop_path(scaled(inner, &self.ls2), self.path)
+        let inner = self.dropout.forward(gelu(inner));
+        let inner = self.dropout.forward(rows(&self.mlp.fc2, inner));
+        x + drop_path(scaled(inner, &self.ls2), &self.path)
     }
 }

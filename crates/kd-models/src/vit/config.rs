@@ -25,6 +25,14 @@ pub struct VitConfig {
     pub dropout: VitDropout,
 }
 
+/// A shape, and the images that it was made for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct VitDesign {
+    pub shape: VitConfig,
+    /// Height and width in pixels.
+    pub image_size: usize,
+}
+
 /// What the classifier of a vision transformer reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -134,7 +142,10 @@ impl VitConfig {
             return Err(Error::Config {
                 key: "heads",
                 value: self.heads,
-                expected: format!("heads share the width, {}: give one of its divisors", self.width),
+                expected: format!(
+                    "heads share the width, {}: give one of its divisors",
+                    self.width
+                ),
             });
         }
         if self.distilled && self.pooling != VitPooling::Token {
@@ -174,15 +185,25 @@ mod tests {
         assert_eq!(good.grid(32, "v").unwrap(), 4);
         let says = |config: VitConfig, size| config.grid(size, "v").unwrap_err().to_string();
         let of = |size| says(good, size);
-        assert!(of(30).starts_with("size = 30: `v` cuts images"), "{}", of(30));
+        assert!(
+            of(30).starts_with("size = 30: `v` cuts images"),
+            "{}",
+            of(30)
+        );
         assert!(of(30).ends_with("such as 32"), "{}", of(30));
         assert!(of(0).ends_with("such as 8"), "{}", of(0));
         let wrong = [
             (VitConfig { patch: 0, ..good }, "patch = 0"),
             (VitConfig { depth: 0, ..good }, "depth = 0"),
-            (VitConfig { heads: 5, ..good }, "heads = 5: heads share the width, 48"),
             (
-                VitConfig { pooling: VitPooling::Mean, ..good.distilled() },
+                VitConfig { heads: 5, ..good },
+                "heads = 5: heads share the width, 48",
+            ),
+            (
+                VitConfig {
+                    pooling: VitPooling::Mean,
+                    ..good.distilled()
+                },
                 "distilled = 1",
             ),
         ];
@@ -190,7 +211,10 @@ mod tests {
             assert!(says(config, 32).starts_with(start), "{}", says(config, 32));
         }
         for share in [1.0, -0.1, f64::NAN] {
-            let dropout = VitDropout { path: share, ..VitDropout::default() };
+            let dropout = VitDropout {
+                path: share,
+                ..VitDropout::default()
+            };
             let message = says(VitConfig { dropout, ..good }, 32);
             assert!(message.starts_with("dropout.path = "), "{message}");
         }

@@ -11,7 +11,7 @@
 //! | `config` | The shape, its checks, and how often training drops what. |
 //! | `names` | The registered names. |
 //! | `network` | The module, its forward pass and its parts. |
-//! | `block`, `attention`, `norm`, `dropping` | What a block is made of. |
+//! | `patches`, `block`, `attention`, `norm`, `dropping` | What it is made of. |
 //! | `positions` | Positions of another size, resized in three ways. |
 //! | `origin`, `tables` | The names of timm, Hugging Face and torchvision, and what else differs between them. |
 
@@ -23,6 +23,7 @@ mod names;
 mod network;
 mod norm;
 mod origin;
+mod patches;
 mod positions;
 mod tables;
 
@@ -31,4 +32,5 @@ pub use norm::layer_norm;
 pub use origin::Origin;
 pub use positions::PositionResize;
 
+pub(crate) use config::VitDesign;
 pub(crate) use network::Vit;

@@ -1,17 +1,17 @@
 //! The module of a vision transformer.
 
 use burn::module::{Module, Param};
-use burn::nn::Linear;
-use burn::nn::conv::{Conv2d, Conv2dConfig};
+use burn::nn::{Dropout, Linear};
 use burn::tensor::{Device, Tensor, TensorData};
 use kd_core::{Output, Part, Taps, draw};
 
 use super::block::{Block, DEVIATION, linear};
-use super::config::{VitConfig, VitPooling};
+use super::config::{VitConfig, VitDesign, VitPooling};
 use super::dropping::dropout;
 use super::names::NAMES;
 use super::norm::Norm;
 use super::origin::Origin;
+use super::patches::PatchEmbedding;
 use super::tables;
 use crate::Error;
 use crate::architecture::{Architecture, Named};
@@ -19,29 +19,6 @@ use crate::backbone::{Backbone, shown};
 use crate::fused::classify;
 use crate::macs::MacCounter;
 use crate::spelling::Spelling;
-
-/// Patches along a side of an image of 224 pixels, in patches of 16.
-const GRID: usize = 14;
-
-/// The layer that makes tokens of patches.
-#[derive(Module, Debug)]
-struct PatchEmbedding {
-    proj: Conv2d,
-}
-
-impl PatchEmbedding {
-    /// As PyTorch draws a convolution: uniform within `1 / sqrt(fan in)`.
-    fn new(patch: usize, channels: [usize; 2], device: &Device) -> Self {
-        let [inputs, width] = channels;
-        let mut proj = Conv2dConfig::new(channels, [patch; 2])
-            .with_stride([patch; 2])
-            .init(device);
-        let bound = 1.0 / ((inputs * patch * patch) as f64).sqrt();
-        proj.weight = draw::uniform([width, inputs, patch, patch], bound, device);
-        proj.bias = Some(draw::uniform([width], bound, device));
-        Self { proj }
-    }
-}
 
 /// A vision transformer.
 ///
@@ -63,6 +40,8 @@ pub(crate) struct Vit {
     norm: Norm,
     head: Linear,
     head_dist: Option<Linear>,
+    /// Of tokens with their positions.
+    dropout: Dropout,
     #[module(skip)]
     config: VitConfig,
     /// Patches along a side, as many as there are positions.
@@ -95,6 +74,7 @@ impl Vit {
             norm: Norm::new(width, device),
             head: head(),
             head_dist: config.distilled.then(head),
+            dropout: dropout(config.dropout.hidden),
             config: *config,
             grid,
             origin: Origin::default(),
@@ -112,7 +92,7 @@ impl Vit {
         let grid = [tall, wide];
         let (resize, own) = (self.origin.resize(), [self.grid; 2]);
         let positions = resize.apply(self.pos_embed.val(), self.config.leading(), own, grid);
-        let tokens = dropout(tokens + positions, self.config.dropout.hidden);
+        let tokens = self.dropout.forward(tokens + positions);
         (tokens, grid)
     }
 
@@ -212,23 +192,34 @@ impl Backbone for Vit {
 }
 
 impl Architecture for Vit {
-    type Config = VitConfig;
+    type Config = VitDesign;
 
     const MODELS: &'static [Named<Self::Config>] = NAMES;
 
-    fn new(config: &VitConfig, channels: usize, classes: usize, device: &Device) -> Self {
-        Self::on_grid(config, channels, classes, GRID, device)
+    fn image_size(config: &VitDesign) -> usize {
+        config.image_size
+    }
+
+    fn new(config: &VitDesign, channels: usize, classes: usize, device: &Device) -> Self {
+        let VitDesign { shape, image_size } = config;
+        Self::on_grid(shape, channels, classes, image_size / shape.patch, device)
     }
 
     fn for_images(
-        config: &VitConfig,
+        config: &VitDesign,
         channels: usize,
         classes: usize,
         (size, model): (usize, &str),
         device: &Device,
     ) -> Result<Self, Error> {
-        let grid = config.grid(size, model)?;
-        Ok(Self::on_grid(config, channels, classes, grid, device))
+        let grid = config.shape.grid(size, model)?;
+        Ok(Self::on_grid(
+            &config.shape,
+            channels,
+            classes,
+            grid,
+            device,
+        ))
     }
 
     fn count(&self, macs: &mut MacCounter) {

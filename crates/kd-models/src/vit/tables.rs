@@ -33,7 +33,10 @@ const HUGGING_FACE_AROUND: Names = &[
     ("cls_token", &["embeddings.cls_token"]),
     ("dist_token", &["embeddings.distillation_token"]),
     ("pos_embed", &["embeddings.position_embeddings"]),
-    ("patch_embed.proj.", &["embeddings.patch_embeddings.projection."]),
+    (
+        "patch_embed.proj.",
+        &["embeddings.patch_embeddings.projection."],
+    ),
     ("norm.", &["layernorm."]),
 ];
 const HUGGING_FACE_HEADS: Names = &[("head.", &["classifier."])];
@@ -77,7 +80,11 @@ const HUGGING_FACE_MEMORY: Table = Table {
         ("norm1.", &["layernorm_before."]),
         (
             "attn.qkv.",
-            &["attention.q_proj.", "attention.k_proj.", "attention.v_proj."],
+            &[
+                "attention.q_proj.",
+                "attention.k_proj.",
+                "attention.v_proj.",
+            ],
         ),
         ("attn.proj.", &["attention.o_proj."]),
         ("norm2.", &["layernorm_after."]),
@@ -191,7 +198,12 @@ fn translated(names: Names, name: &str) -> Option<Vec<String>> {
     let (rest, starts) = names
         .iter()
         .find_map(|(start, others)| Some((name.strip_prefix(start)?, others)))?;
-    Some(starts.iter().map(|start| format!("{start}{rest}")).collect())
+    Some(
+        starts
+            .iter()
+            .map(|start| format!("{start}{rest}"))
+            .collect(),
+    )
 }
 
 fn behind(start: &str, names: Vec<String>) -> Vec<String> {
