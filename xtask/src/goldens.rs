@@ -15,7 +15,7 @@ use serde::Deserialize;
 use crate::kd;
 
 /// The golden files that a test reads: file, crate, and name of the test in the crate's `tests/goldens.rs`.
-const READERS: [(&str, &str, &str); 4] = [
+const READERS: [(&str, &str, &str); 6] = [
     (
         "losses.json",
         "kd-core",
@@ -35,6 +35,16 @@ const READERS: [(&str, &str, &str); 4] = [
         "training.json",
         "kd-train",
         "training_follows_the_reference",
+    ),
+    (
+        "transformers.json",
+        "kd-models",
+        "transformers::transformers_compute_what_their_references_do",
+    ),
+    (
+        "transformers_more.json",
+        "kd-models",
+        "transformers::transformers_and_their_pieces_compute_what_their_references_do",
     ),
 ];
 

@@ -36,6 +36,9 @@ parts! {
     Embedding: "embedding";
     /// The layer that gives the logits: a [`Classifier`].
     Classifier: "classifier";
+    /// Logits of each classifier of a network that has several, `[rows, classes]`: of a distilled DeiT those of the class
+    /// token and of the distillation token.
+    Heads: "logits of each head";
     /// Feature maps after the activation: the stem, then one a stage, `[batch, channels, height, width]`.
     Maps: "maps";
     /// The same maps before the activation.

@@ -2,10 +2,13 @@
 
 use std::fmt::Debug;
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Tensor, TensorData};
 
+use crate::Error;
 use crate::backbone::Backbone;
 use crate::macs::MacCounter;
+use crate::spelling::Spelling;
+use crate::vit::Origin;
 
 /// A registered name of a family.
 #[derive(Clone, Copy, Debug)]
@@ -43,9 +46,30 @@ pub(crate) trait Architecture: Backbone<Input = Tensor<4>> {
     /// The names of the family, in the order of a list for people.
     const MODELS: &'static [Named<Self::Config>];
 
+    /// Height and width of the images that a network is made for.
+    fn image_size(config: &Self::Config) -> usize {
+        let _ = config;
+        32
+    }
+
     /// Builds a network with the initialisation of its reference; parameters are drawn when they
     /// are first used.
     fn new(config: &Self::Config, channels: usize, classes: usize, device: &Device) -> Self;
+
+    /// The same for images of a height and width, for a `model` of this name; most families take any size.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a size that the network cannot be built for.
+    fn for_images(
+        config: &Self::Config,
+        channels: usize,
+        classes: usize,
+        (size, model): (usize, &str),
+        device: &Device,
+    ) -> Result<Self, Error> {
+        let _ = (size, model);
+        Ok(Self::new(config, channels, classes, device))
+    }
 
     /// Follows the forward pass of one image and counts its multiply-accumulates.
     fn count(&self, macs: &mut MacCounter);
@@ -54,5 +78,34 @@ pub(crate) trait Architecture: Backbone<Input = Tensor<4>> {
     /// may change, the last part stays.
     fn pytorch_key(&self, path: &str) -> String {
         path.to_owned()
+    }
+
+    /// The names of other programs for the state dict `own`, the reference's first; none where all programs have the
+    /// reference's.
+    fn spellings(&self, own: &[String]) -> Vec<Spelling> {
+        let _ = own;
+        Vec::new()
+    }
+
+    /// The program that the weights are from, where more than the names depends on it.
+    fn origin(&self) -> Option<Origin> {
+        None
+    }
+
+    /// Says which program the weights are from.
+    fn set_origin(&mut self, origin: Origin) {
+        let _ = origin;
+    }
+
+    /// A tensor of a file that has another shape than the network's, made to fit; none where it cannot be.
+    fn refit(&self, name: &str, values: &TensorData, device: &Device) -> Option<TensorData> {
+        let _ = (name, values, device);
+        None
+    }
+
+    /// How the names of the classifiers begin in the reference's state dict; none for a family whose files always
+    /// have a classifier.
+    fn classifiers(&self) -> &'static [&'static str] {
+        &[]
     }
 }

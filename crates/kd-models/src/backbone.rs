@@ -91,7 +91,8 @@ impl<'a> Recorder<'a> {
     }
 }
 
-fn shown(layer: &Linear) -> Classifier {
+/// A layer as an output shows it.
+pub(crate) fn shown(layer: &Linear) -> Classifier {
     let weight = layer.weight.val();
     let [_, classes] = weight.dims();
     let bias = match &layer.bias {

@@ -2,10 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::Error;
-
-/// Height and width of an image where nothing else is said.
-const IMAGE_SIZE: usize = 32;
+use crate::{Error, registry};
 
 /// Which network to build, and for what.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,13 +56,13 @@ impl InputSpec {
 }
 
 impl NetworkConfig {
-    /// A configuration for images of 32×32; it is checked when the network is built.
+    /// A configuration for images of the size that the network is made for
+    /// ([`ModelInfo::image_size`](crate::ModelInfo::image_size)); it is checked when the network is built.
     pub fn new(model: impl Into<String>, classes: usize, channels: usize) -> Self {
-        let input = InputSpec::Image {
-            channels,
-            size: IMAGE_SIZE,
-        };
-        Self::for_input(model, classes, input)
+        let model = model.into();
+        // An unknown name is told when the network is built.
+        let size = registry::find(&model).map_or(32, |m| m.image_size);
+        Self::for_input(model, classes, InputSpec::Image { channels, size })
     }
 
     /// A configuration; it is checked when the network is built.

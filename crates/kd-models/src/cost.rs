@@ -17,7 +17,7 @@ use crate::network::Network;
 pub struct Cost {
     /// Trainable parameters.
     pub parameters: u64,
-    /// Multiply-accumulates of convolutions and linear layers for one image.
+    /// Multiply-accumulates of convolutions, linear layers and the products of attention for one image.
     pub macs: u64,
     /// Size of the file that [`Network::save`] writes at f32, without further metadata.
     pub bytes: u64,

@@ -26,6 +26,14 @@ pub enum Error {
         /// What would be right.
         expected: String,
     },
+    /// A share of what training drops is none.
+    #[error("{key} = {value}: a share of at least 0 and below 1")]
+    Share {
+        /// The key.
+        key: &'static str,
+        /// The value given.
+        value: f64,
+    },
     /// A file of weights could not be opened.
     #[error("cannot read weights from {}: {source}", path.display())]
     Open {

@@ -1,12 +1,15 @@
 //! The families of image networks, a line each.
 
 use burn::module::Module;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Tensor, TensorData};
 use kd_core::{Output, Taps};
 
+use crate::Error;
 use crate::architecture::{Architecture, Named};
 use crate::backbone::Backbone;
 use crate::macs::MacCounter;
+use crate::spelling::Spelling;
+use crate::vit::Origin;
 
 macro_rules! families {
     ($($file:ident: $network:ident;)+) => {
@@ -35,13 +38,28 @@ macro_rules! families {
         }
 
         impl Design {
-            /// Builds the network; parameters are drawn when they are first used.
-            pub fn build(&self, channels: usize, classes: usize, device: &Device) -> ImageNetwork {
+            /// See [`Architecture::image_size`].
+            pub fn image_size(&self) -> usize {
                 match self {
-                    $(Self::$network(config) => ImageNetwork::$network(
-                        <$network as Architecture>::new(config, channels, classes, device),
-                    ),)+
+                    $(Self::$network(config) => <$network as Architecture>::image_size(config),)+
                 }
+            }
+
+            /// See [`Architecture::for_images`]; parameters are drawn when they are first used.
+            pub fn build(
+                &self,
+                channels: usize,
+                classes: usize,
+                images: (usize, &str),
+                device: &Device,
+            ) -> Result<ImageNetwork, Error> {
+                Ok(match self {
+                    $(Self::$network(config) => ImageNetwork::$network(
+                        <$network as Architecture>::for_images(
+                            config, channels, classes, images, device,
+                        )?,
+                    ),)+
+                })
             }
         }
 
@@ -69,6 +87,46 @@ macro_rules! families {
                     $(Self::$network(network) => network.pytorch_key(path),)+
                 }
             }
+
+            /// See [`Architecture::spellings`].
+            pub fn spellings(&self, own: &[String]) -> Vec<Spelling> {
+                match self {
+                    $(Self::$network(network) => network.spellings(own),)+
+                }
+            }
+
+            /// See [`Architecture::origin`].
+            pub fn origin(&self) -> Option<Origin> {
+                match self {
+                    $(Self::$network(network) => network.origin(),)+
+                }
+            }
+
+            /// See [`Architecture::set_origin`].
+            pub fn set_origin(&mut self, origin: Origin) {
+                match self {
+                    $(Self::$network(network) => network.set_origin(origin),)+
+                }
+            }
+
+            /// See [`Architecture::refit`].
+            pub fn refit(
+                &self,
+                name: &str,
+                values: &TensorData,
+                device: &Device,
+            ) -> Option<TensorData> {
+                match self {
+                    $(Self::$network(network) => network.refit(name, values, device),)+
+                }
+            }
+
+            /// See [`Architecture::classifiers`].
+            pub fn classifiers(&self) -> &'static [&'static str] {
+                match self {
+                    $(Self::$network(network) => network.classifiers(),)+
+                }
+            }
         }
 
         #[cfg(test)]
@@ -92,4 +150,5 @@ families! {
     mobilenet_v2: MobileNetV2;
     shufflenet_v1: ShuffleNetV1;
     shufflenet_v2: ShuffleNetV2;
+    vit: Vit;
 }

@@ -4,7 +4,7 @@ use burn::nn::conv::Conv2d;
 use burn::nn::{Linear, PaddingConfig2d};
 
 /// Follows an image's height and width through a network's layers, as its forward pass does, and
-/// adds up the multiply-accumulates of convolutions and linear layers.
+/// adds up the multiply-accumulates of convolutions, linear layers and the products of attention.
 #[derive(Debug)]
 pub(crate) struct MacCounter {
     macs: u64,
@@ -52,6 +52,18 @@ impl MacCounter {
     /// A linear layer on a pooled vector.
     pub fn linear(&mut self, linear: &Linear) -> &mut Self {
         self.macs += linear.weight.lazy_shape().iter().product::<usize>() as u64;
+        self
+    }
+
+    /// A linear layer on so many rows.
+    pub fn rows(&mut self, linear: &Linear, rows: usize) -> &mut Self {
+        self.macs += (rows * linear.weight.lazy_shape().iter().product::<usize>()) as u64;
+        self
+    }
+
+    /// A product of two matrices, `[rows, inner]` and `[inner, columns]`.
+    pub fn product(&mut self, [rows, inner, columns]: [usize; 3]) -> &mut Self {
+        self.macs += (rows * inner * columns) as u64;
         self
     }
 

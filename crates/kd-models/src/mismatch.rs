@@ -81,6 +81,15 @@ impl Mismatch {
     }
 }
 
+impl Mismatch {
+    /// Whether nothing is wrong but that a file is without these keys.
+    pub(crate) fn is_only_without<'a>(&self, keys: impl Iterator<Item = &'a Key>) -> bool {
+        let keys: BTreeSet<&str> = keys.map(|key| key.name.as_str()).collect();
+        let missing: BTreeSet<&str> = self.missing.iter().map(String::as_str).collect();
+        !keys.is_empty() && missing == keys && self.unexpected.is_empty() && self.shapes.is_empty()
+    }
+}
+
 impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(

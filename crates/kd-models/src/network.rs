@@ -4,18 +4,20 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor};
 use kd_core::{Head, Output, Taps};
 
-use crate::Error;
 use crate::backbone::Backbone;
 use crate::config::NetworkConfig;
-use crate::families::ImageNetwork;
+use crate::families::{Design, ImageNetwork};
 use crate::keys::{self, Key};
 use crate::registry;
 use crate::standardise::Standardise;
+use crate::vit::VitDesign;
+use crate::{Error, Origin, VitConfig};
 
 /// A registered network.
 ///
 /// Input is `[batch, channels, height, width]`; any size that survives the strides will do, since
-/// the last pooling is global (which at 32×32 is what the references compute).
+/// the last pooling is global (which at 32×32 is what the references compute). A vision transformer is built for a size;
+/// for images of another it resizes its positions, and leaves out what does not fill a patch.
 ///
 /// Cloning shares the running statistics of batch normalisation with the original; a copy of
 /// its own comes from [`Module::valid`] or from [`Network::load`].
@@ -43,7 +45,7 @@ impl Network {
     /// [`Error::UnknownModel`], [`Error::Config`].
     pub fn new(config: &NetworkConfig, device: &Device) -> Result<Self, Error> {
         let network = Self::lazy(config, device)?;
-        network.family.visit(&mut Draw);
+        network.draw();
         Ok(network)
     }
 
@@ -51,16 +53,43 @@ impl Network {
     /// are loaded.
     pub(crate) fn lazy(config: &NetworkConfig, device: &Device) -> Result<Self, Error> {
         let info = registry::find(&config.model)?;
-        config.check()?;
-        Ok(Self {
-            family: info.build(config.channels()?, config.classes, device),
+        let config = NetworkConfig {
+            model: info.name.into(),
+            ..config.clone()
+        };
+        let family = info.build(&config, device)?;
+        Ok(Self::of(family, config))
+    }
+
+    fn of(family: ImageNetwork, config: NetworkConfig) -> Self {
+        Self {
+            family,
             head: None,
-            config: NetworkConfig {
-                model: info.name.into(),
-                ..config.clone()
-            },
+            config,
             input: None,
-        })
+        }
+    }
+
+    /// Builds a vision transformer of any shape, such as that of a file with weights, which
+    /// [`Network::load`] then reads. `config.model` is what messages call it. Parameters are drawn as
+    /// [`Network::new`] draws them.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a shape that cannot be, or images that its patches do not fill, [`Error::Share`].
+    pub fn vit(shape: &VitConfig, config: &NetworkConfig, device: &Device) -> Result<Self, Error> {
+        let design = Design::Vit(VitDesign {
+            shape: *shape,
+            image_size: config.image_size()?,
+        });
+        let family = registry::build(&design, config, device)?;
+        let network = Self::of(family, config.clone());
+        network.draw();
+        Ok(network)
+    }
+
+    /// Draws what is not drawn yet.
+    pub(crate) fn draw(&self) {
+        self.family.visit(&mut Draw);
     }
 
     /// The same network for images that were normalised with the statistics `given`, where it was trained with
@@ -81,6 +110,12 @@ impl Network {
     /// What this network was built from, with the canonical name.
     pub fn config(&self) -> &NetworkConfig {
         &self.config
+    }
+
+    /// The program that the weights of a vision transformer are from; none for other networks. The names in the file
+    /// that was loaded say it, and it is saved with the weights.
+    pub fn origin(&self) -> Option<Origin> {
+        self.family.origin()
     }
 
     /// Where the parameters are.

@@ -38,8 +38,22 @@ pub(crate) fn find(found: &Shapes, keys: &[Key]) -> Place {
     }
 }
 
+/// How many of a network's names stand behind the prefix that has most of them.
+pub(crate) fn most(found: &Shapes, keys: &[Key]) -> usize {
+    counts(found, keys).into_values().max().unwrap_or(0)
+}
+
 /// Prefixes behind which at least half of a network's names are.
 fn likely(found: &Shapes, keys: &[Key]) -> Vec<String> {
+    let half = keys.len().div_ceil(2).max(1);
+    let most = counts(found, keys)
+        .into_iter()
+        .filter(|(_, count)| *count >= half);
+    most.map(|(prefix, _)| prefix.to_owned()).collect()
+}
+
+/// How many of a network's names stand behind each prefix.
+fn counts<'a>(found: &'a Shapes, keys: &[Key]) -> BTreeMap<&'a str, usize> {
     let names: BTreeSet<&str> = keys.iter().map(|key| key.name.as_str()).collect();
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for key in found.keys() {
@@ -50,9 +64,7 @@ fn likely(found: &Shapes, keys: &[Key]) -> Vec<String> {
             }
         }
     }
-    let half = keys.len().div_ceil(2).max(1);
-    let most = counts.into_iter().filter(|(_, count)| *count >= half);
-    most.map(|(prefix, _)| prefix.to_owned()).collect()
+    counts
 }
 
 /// Keys behind a prefix, without it, and without those behind a longer one of `others`: a second network

@@ -6,6 +6,7 @@ use burn::tensor::Device;
 
 use crate::Error;
 use crate::architecture::Named;
+use crate::config::NetworkConfig;
 use crate::families::{self, Design, ImageNetwork};
 
 /// A registered network.
@@ -19,6 +20,8 @@ pub struct ModelInfo {
     pub family: &'static str,
     /// Where the family was published.
     pub reference: &'static str,
+    /// Height and width of the images that it is made for; it takes others, too.
+    pub image_size: usize,
     design: Design,
 }
 
@@ -34,6 +37,7 @@ impl From<Named<Design>> for ModelInfo {
             aliases: named.aliases,
             family: named.family,
             reference: named.reference,
+            image_size: named.config.image_size(),
             design: named.config,
         }
     }
@@ -57,6 +61,20 @@ pub fn find(name: &str) -> Result<&'static ModelInfo, Error> {
             name: name.to_owned(),
             nearest: nearest(&wanted),
         })
+}
+
+/// Builds a network of any design, registered or not.
+///
+/// # Errors
+/// [`Error::Config`].
+pub(crate) fn build(
+    design: &Design,
+    config: &NetworkConfig,
+    device: &Device,
+) -> Result<ImageNetwork, Error> {
+    config.check()?;
+    let images = (config.image_size()?, config.model.as_str());
+    design.build(config.channels()?, config.classes, images, device)
 }
 
 fn normalise(name: &str) -> String {
@@ -86,9 +104,16 @@ impl ModelInfo {
         std::iter::once(self.name).chain(self.aliases.iter().copied())
     }
 
-    /// Builds the network; parameters are drawn when they are first used.
-    pub(crate) fn build(&self, channels: usize, classes: usize, device: &Device) -> ImageNetwork {
-        self.design.build(channels, classes, device)
+    /// Builds the network of a configuration; parameters are drawn when they are first used.
+    ///
+    /// # Errors
+    /// [`Error::Config`].
+    pub(crate) fn build(
+        &self,
+        config: &NetworkConfig,
+        device: &Device,
+    ) -> Result<ImageNetwork, Error> {
+        build(&self.design, config, device)
     }
 }
 

@@ -11,14 +11,14 @@ use burn::store::{
 };
 use burn::tensor::Device;
 
-use crate::Error;
 use crate::config::NetworkConfig;
 use crate::finite::{NotFinite, not_finite};
+use crate::fit::{NO_CLASSIFIER, ORIGIN, Part, origin};
 use crate::keys::Key;
 use crate::mismatch::{Mismatch, Shapes};
 use crate::network::Network;
 use crate::prefix::{self, Place};
-use crate::{head, hint, state_dict};
+use crate::{Error, Origin, head, hint, spelling, state_dict};
 
 impl Network {
     /// Builds a network and fills it from a file; nothing is drawn. See [`Network::load`].
@@ -32,7 +32,23 @@ impl Network {
     ) -> Result<Self, Error> {
         // An entry of the header that changes the network itself, such as the widths of a pruned one, is
         // to be read before this line; one that adds to it, as a head does, while it is filled.
-        Self::lazy(config, device)?.fill(path.as_ref(), None)
+        Self::lazy(config, device)?.fill(path.as_ref(), None, Part::Whole)
+    }
+
+    /// As [`Network::from_file`], but for the classifier, which is drawn: for weights that were trained without labels
+    /// or for other classes. A classifier that the file has is left alone.
+    ///
+    /// # Errors
+    /// As [`Network::from_file`].
+    pub fn from_backbone_file(
+        config: &NetworkConfig,
+        path: impl AsRef<Path>,
+        device: &Device,
+    ) -> Result<Self, Error> {
+        let network = Self::lazy(config, device)?;
+        let network = network.fill(path.as_ref(), None, Part::WithoutClassifier)?;
+        network.draw();
+        Ok(network)
     }
 
     /// As [`Network::from_file`], with the tensors whose names in the file begin with `prefix`, such as
@@ -46,7 +62,7 @@ impl Network {
         prefix: &str,
         device: &Device,
     ) -> Result<Self, Error> {
-        Self::lazy(config, device)?.fill(path.as_ref(), Some(prefix))
+        Self::lazy(config, device)?.fill(path.as_ref(), Some(prefix), Part::Whole)
     }
 
     /// Replaces every parameter and running statistic by those of a file.
@@ -56,7 +72,8 @@ impl Network {
     /// network's own names is taken off (`state_dict`, `module`, `_orig_mod`, in any order and number), and
     /// what a training script keeps beside them is left alone. The counters `num_batches_tracked` and
     /// `n_averaged` are ignored. Otherwise every key must be used and none be missing. A head that the file
-    /// names is taken, with its own keys; without one the network has its own classifier. Values are converted
+    /// names is taken, with its own keys; without one the network has its own classifier. A vision transformer
+    /// understands the names of timm, Hugging Face and torchvision, and resizes its positions. Values are converted
     /// to the device's float type and must be finite. Clones of this network keep what they have.
     ///
     /// # Errors
@@ -67,36 +84,51 @@ impl Network {
         let trains = self.device().is_some_and(|device| device.is_autodiff());
         let own = self.valid();
         let own = if trains { own.train() } else { own };
-        own.fill(path.as_ref(), None)
+        own.fill(path.as_ref(), None, Part::Whole)
     }
 
-    fn fill(mut self, path: &Path, prefix: Option<&str>) -> Result<Self, Error> {
+    fn fill(mut self, path: &Path, prefix: Option<&str>, part: Part) -> Result<Self, Error> {
         let mut stored = state_dict::read(path)?;
         self.head = head::of_file(path, &stored, &self.device().unwrap_or_default())?;
-        let keys = self.keys();
+        let own = self.keys();
+        let classifiers = self.classifiers(&own);
+        let is_classifier = |path: &str| classifiers.iter().any(|start| path.starts_with(start));
+        let spelling = self.spelling(&shapes(&stored), &own);
+        let mut keys = match &spelling {
+            Some(spelling) => spelling.keys(&own),
+            None => own,
+        };
         let stands_before = choose(path, &mut stored, &keys, prefix)?;
         let mut stored = without(stored, &stands_before);
+        if let Some(spelling) = &spelling {
+            stored.retain(|name, _| !spelling.ignores(name));
+            self.family.set_origin(origin(path, spelling.origin)?);
+        }
+        if part == Part::WithoutClassifier {
+            for key in keys.extract_if(.., |key| is_classifier(&key.path)) {
+                stored.remove(&key.name);
+            }
+        }
+        self.refit(path, &keys, &mut stored)?;
         let shapes = shapes(&stored);
         let model = &self.config.model;
         if let Some(mut mismatch) = Mismatch::between(path.to_owned(), model, &keys, &shapes) {
-            mismatch.hint = hint::of(&self, &keys, &shapes, &stands_before);
+            let lacks = keys.iter().filter(|key| is_classifier(&key.path));
+            mismatch.hint = match mismatch.is_only_without(lacks) {
+                true => Some(NO_CLASSIFIER.into()),
+                false => hint::of(&self, &keys, &shapes, &stands_before),
+            };
             return Err(Box::new(mismatch).into());
         }
 
-        let tensors = keys
-            .iter()
-            .filter_map(|key| {
-                let mut tensor = stored.remove(&key.name)?;
-                tensor.name.clone_from(&key.path);
-                Some(tensor)
-            })
-            .collect();
+        let tensors = spelling::take(path, stored, &keys)?;
         let float = self.device().unwrap_or_default().settings().float_dtype;
         let adapter = PyTorchToBurnAdapter.chain(FloatCastAdapter::to(float.into()));
         let result = self.apply(tensors, None, Some(Box::new(adapter)), true);
         // Names and shapes fit by now: what is left are values that could not be read.
         let problems: Vec<String> = result.errors.iter().map(ToString::to_string).collect();
-        if !problems.is_empty() || !result.missing.is_empty() {
+        let missing = result.missing.iter().any(|(path, _)| !is_classifier(path));
+        if !problems.is_empty() || missing {
             return Err(Error::Format {
                 path: path.to_owned(),
                 problem: problems.join("; "),
@@ -166,6 +198,9 @@ impl Network {
         entries.insert("format".into(), "pt".into());
         if let Some(head) = &self.head {
             entries.insert(head::ENTRY.into(), head::spelled(head));
+        }
+        if let Some(origin) = self.origin().filter(|origin| *origin != Origin::default()) {
+            entries.insert(ORIGIN.into(), serde_json::json!(origin).to_string());
         }
         entries
     }

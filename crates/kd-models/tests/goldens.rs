@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
 
+mod transformers;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -14,7 +16,7 @@ use safetensors::SafeTensors;
 use serde_json::Value;
 
 /// Networks for larger images, which the registry does not have.
-const DOCUMENTED: [(&str, &str); 13] = [
+const DOCUMENTED: [(&str, &str); 12] = [
     ("resnet18", NOT_HERE),
     ("resnet34", NOT_HERE),
     ("resnet50", NOT_HERE),
@@ -27,7 +29,6 @@ const DOCUMENTED: [(&str, &str); 13] = [
     ("vgg16_bn", NOT_HERE),
     ("vgg16", NOT_HERE),
     ("efficientnet_b0", NOT_HERE),
-    ("vit_b_16", NOT_HERE),
 ];
 
 const NOT_HERE: &str = "torchvision's network for larger images, which the registry does not have";
@@ -50,6 +51,9 @@ fn networks_compute_what_their_references_do() {
                 let path = folder.path().join(format!("{name}.safetensors"));
                 compare(salt, name, case, &path, found);
                 std::fs::remove_file(&path).unwrap();
+            }
+            "torchvision" if name == "vit_b_16" => {
+                transformers::network(salt, &format!("torchvision.{name}"), case, found);
             }
             "torchvision" => found.fail("no network here has this name"),
             other => panic!("unknown source {other}"),

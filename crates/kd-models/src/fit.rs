@@ -1,0 +1,95 @@
+//! What in a file is made to fit a network: names, positions, a classifier that is left out.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use burn::store::burn_pack::Tensor as Stored;
+use burn::tensor::TensorData;
+
+use crate::keys::Key;
+use crate::mismatch::Shapes;
+use crate::network::Network;
+use crate::spelling::{self, Spelling};
+use crate::{Error, Origin, header};
+
+/// The entry of a header that says whose weights a vision transformer has: our files have the names of timm,
+/// whosever the weights are.
+pub(crate) const ORIGIN: &str = "weights_origin";
+
+/// What stands before every path of the family's module.
+const FAMILY: &str = "family.";
+
+pub(crate) const NO_CLASSIFIER: &str = "these are weights without a classifier: `Network::from_backbone_file` reads them and draws \
+                             one, which has to be trained";
+
+/// How much of a network a file is to fill.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    Whole,
+    WithoutClassifier,
+}
+
+/// Whose weights are in a file with these names.
+pub(crate) fn origin(path: &Path, names: Origin) -> Result<Origin, Error> {
+    match names {
+        Origin::Timm => Ok(header::entry(path, ORIGIN)?.unwrap_or_default()),
+        other => Ok(other),
+    }
+}
+
+impl Network {
+    /// The names that a file follows; none for a family whose names are everywhere the same.
+    pub(crate) fn spelling(&self, found: &Shapes, own: &[Key]) -> Option<Spelling> {
+        let names: Vec<String> = own.iter().map(|key| key.name.clone()).collect();
+        spelling::of_file(found, self.family.spellings(&names), own)
+    }
+
+    /// How the paths of the classifiers begin: those that the family names, else the last linear layer's.
+    pub(crate) fn classifiers(&self, keys: &[Key]) -> Vec<String> {
+        let named = self.family.classifiers().iter();
+        let named: Vec<String> = named.map(|name| format!("{FAMILY}{name}")).collect();
+        if !named.is_empty() {
+            return named;
+        }
+        let of_family = |key: &&Key| key.path.starts_with(FAMILY) && key.shape.len() == 2;
+        let last = keys.iter().rfind(of_family);
+        let module = last.and_then(|key| key.path.rsplit_once('.'));
+        module
+            .map(|(module, _)| format!("{module}."))
+            .into_iter()
+            .collect()
+    }
+
+    /// Makes tensors of another shape fit, where the family knows how.
+    pub(crate) fn refit(
+        &self,
+        path: &Path,
+        keys: &[Key],
+        stored: &mut BTreeMap<String, Stored>,
+    ) -> Result<(), Error> {
+        let device = self.device().unwrap_or_default();
+        for key in keys {
+            let Some(tensor) = stored.get_mut(&key.name) else {
+                continue;
+            };
+            let shape: Vec<usize> = tensor.shape.iter().copied().collect();
+            let Some(place) = key.path.strip_prefix(FAMILY) else {
+                continue;
+            };
+            if shape == key.shape || !tensor.dtype.is_float() {
+                continue;
+            }
+            let bytes = tensor.to_bytes().map_err(|e| Error::Format {
+                path: path.to_owned(),
+                problem: e.to_string(),
+            })?;
+            let values = TensorData::from_bytes(bytes, shape, tensor.dtype);
+            if let Some(fitting) = self.family.refit(place, &values, &device) {
+                let (name, dtype) = (tensor.name.clone(), fitting.dtype());
+                let shape = fitting.shape().clone();
+                *tensor = Stored::new(name, dtype, shape, None, fitting.into_bytes());
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,79 @@
+//! Attention of several heads.
+
+use burn::module::Module;
+use burn::nn::{Dropout, Linear};
+use burn::tensor::activation::softmax;
+use burn::tensor::module::attention;
+use burn::tensor::ops::AttentionModuleOptions;
+use burn::tensor::{Device, Tensor};
+use kd_core::{Output, Part, Taps};
+
+use super::block::{linear, rows};
+use super::config::VitConfig;
+use super::dropping::{dropout, is_active};
+
+/// `proj(softmax(q·kᵀ / √d) · v)` for queries, keys and values of `d` numbers a head, all three by one layer
+/// (Vaswani et al., NeurIPS 2017).
+#[derive(Module, Debug)]
+pub(super) struct Attention {
+    /// Rows of queries, then of keys, then of values.
+    pub qkv: Linear,
+    pub proj: Linear,
+    #[module(skip)]
+    heads: usize,
+    /// Of probabilities.
+    dropout: Dropout,
+}
+
+impl Attention {
+    pub fn new(config: &VitConfig, device: &Device) -> Self {
+        Self {
+            qkv: linear(config.width, 3 * config.width, device),
+            proj: linear(config.width, config.width, device),
+            heads: config.heads,
+            dropout: dropout(config.dropout.attention),
+        }
+    }
+
+    /// Tokens `[batch, tokens, width]`; what `taps` asks of this layer goes into the output.
+    pub fn forward(&self, x: Tensor<3>, output: &mut Output, taps: &Taps) -> Tensor<3> {
+        let [batch, tokens, width] = x.dims();
+        let each = width / self.heads;
+        let all = rows(&self.qkv, x).reshape([batch, tokens, 3 * self.heads, each]);
+        let all = all.swap_dims(1, 2);
+        let [query, key, value] =
+            [0, 1, 2].map(|i| all.clone().narrow(1, i * self.heads, self.heads));
+        output.push(Part::Queries, &query, taps);
+        output.push(Part::Keys, &key, taps);
+        output.push(Part::Values, &value, taps);
+        let mixed = self.mix([query, key, value], output, taps);
+        let mixed = mixed.swap_dims(1, 2).reshape([batch, tokens, width]);
+        rows(&self.proj, mixed)
+    }
+
+    /// The values `[batch, heads, tokens, d]`, mixed. The fused operation has neither scores nor probabilities, and
+    /// no dropout.
+    fn mix(&self, parts: [Tensor<4>; 3], output: &mut Output, taps: &Taps) -> Tensor<4> {
+        let [query, key, value] = parts;
+        let level = output.levels(Part::Attentions);
+        let shown = taps.wants(Part::Attentions, level) || taps.wants(Part::Scores, level);
+        if !shown && !is_active(&self.dropout, &query.device()) {
+            output.skip(Part::Scores);
+            output.skip(Part::Attentions);
+            return attention(
+                query,
+                key,
+                value,
+                None,
+                None,
+                AttentionModuleOptions::default(),
+            );
+        }
+        let scale = 1.0 / (query.dims()[3] as f64).sqrt();
+        let scores = query.matmul(key.transpose()) * scale;
+        output.push(Part::Scores, &scores, taps);
+        let probabilities = softmax(scores, 3);
+        output.push(Part::Attentions, &probabilities, taps);
+        self.dropout.forward(probabilities).matmul(value)
+    }
+}

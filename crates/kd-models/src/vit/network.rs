@@ -1,0 +1,294 @@
+//! The module of a vision transformer.
+
+use burn::module::{Module, Param};
+use burn::nn::{Dropout, Linear};
+use burn::tensor::{Device, Tensor, TensorData};
+use kd_core::{Output, Part, Taps, draw};
+
+use super::block::{Block, DEVIATION, linear};
+use super::config::{VitConfig, VitDesign, VitPooling};
+use super::dropping::dropout;
+use super::names::NAMES;
+use super::norm::Norm;
+use super::origin::Origin;
+use super::patches::PatchEmbedding;
+use super::tables;
+use crate::Error;
+use crate::architecture::{Architecture, Named};
+use crate::backbone::{Backbone, shown};
+use crate::fused::classify;
+use crate::macs::MacCounter;
+use crate::spelling::Spelling;
+
+/// A vision transformer.
+///
+/// Levels of tokens, `[batch, tokens, width]`: with their positions, then after each block, all before the last layer
+/// normalisation. Levels of maps: the same without class and distillation token, as a grid
+/// `[batch, width, height, width]`; there is no activation, so the maps before it are these maps. Attentions, scores,
+/// queries, keys and values: one level a block. The map before pooling is the embedding, as a map of one pixel.
+///
+/// A distilled network has two classifiers. Its logits are the mean of both, its embedding that of the two vectors that
+/// they read, and [`Part::Heads`] shows the logits of each. No single layer gives its logits, so it shows no
+/// [`Part::Classifier`].
+#[derive(Module, Debug)]
+pub(crate) struct Vit {
+    cls_token: Param<Tensor<3>>,
+    dist_token: Option<Param<Tensor<3>>>,
+    pos_embed: Param<Tensor<3>>,
+    patch_embed: PatchEmbedding,
+    blocks: Vec<Block>,
+    norm: Norm,
+    head: Linear,
+    head_dist: Option<Linear>,
+    /// Of tokens with their positions.
+    dropout: Dropout,
+    #[module(skip)]
+    config: VitConfig,
+    /// Patches along a side, as many as there are positions.
+    #[module(skip)]
+    grid: usize,
+    #[module(skip)]
+    origin: Origin,
+}
+
+impl Vit {
+    fn on_grid(
+        config: &VitConfig,
+        channels: usize,
+        classes: usize,
+        grid: usize,
+        device: &Device,
+    ) -> Self {
+        let width = config.width;
+        let positions = config.leading() + grid * grid;
+        let token = |std: f64| draw::normal([1, 1, width], std, device);
+        let head = || linear(config.embedding(), classes, device);
+        Self {
+            cls_token: token(1e-6),
+            dist_token: config.distilled.then(|| token(DEVIATION)),
+            pos_embed: draw::normal([1, positions, width], DEVIATION, device),
+            patch_embed: PatchEmbedding::new(config.patch, [channels, width], device),
+            blocks: (0..config.depth)
+                .map(|number| Block::new(config, number, device))
+                .collect(),
+            norm: Norm::new(width, device),
+            head: head(),
+            head_dist: config.distilled.then(head),
+            dropout: dropout(config.dropout.hidden),
+            config: *config,
+            grid,
+            origin: Origin::default(),
+        }
+    }
+
+    /// Tokens `[batch, tokens, width]` with their positions, and the patches along both sides.
+    fn embed(&self, images: Tensor<4>) -> (Tensor<3>, [usize; 2]) {
+        let patches = self.patch_embed.proj.forward(images);
+        let [batch, width, tall, wide] = patches.dims();
+        let patches = patches.reshape([batch, width, tall * wide]).swap_dims(1, 2);
+        let leading = std::iter::once(&self.cls_token).chain(&self.dist_token);
+        let leading = leading.map(|token| token.val().expand([batch, 1, width]));
+        let tokens = Tensor::cat(leading.chain([patches]).collect(), 1);
+        let grid = [tall, wide];
+        let (resize, own) = (self.origin.resize(), [self.grid; 2]);
+        let positions = resize.apply(self.pos_embed.val(), self.config.leading(), own, grid);
+        let tokens = self.dropout.forward(tokens + positions);
+        (tokens, grid)
+    }
+
+    fn epsilon(&self) -> f64 {
+        self.origin.epsilon(self.config.layer_scale.is_some())
+    }
+
+    /// Adds a level of tokens, and of maps.
+    fn level(&self, output: &mut Output, tokens: &Tensor<3>, grid: [usize; 2], taps: &Taps) {
+        let [batch, _, width] = tokens.dims();
+        let map = || {
+            let patches = self.patches(tokens, grid);
+            let map = patches.swap_dims(1, 2);
+            map.reshape([batch, width, grid[0], grid[1]])
+        };
+        output.push(Part::Tokens, tokens, taps);
+        output.push_with(Part::Maps, taps, map);
+        output.push_with(Part::MapsPreact, taps, map);
+    }
+
+    fn patches(&self, tokens: &Tensor<3>, grid: [usize; 2]) -> Tensor<3> {
+        let leading = self.config.leading();
+        tokens.clone().narrow(1, leading, grid[0] * grid[1])
+    }
+
+    /// What the classifiers read, `[batch, width]` for each.
+    fn pooled(&self, tokens: &Tensor<3>, grid: [usize; 2]) -> Vec<Tensor<2>> {
+        let normed = |x: Tensor<3>| self.norm.forward(x, self.epsilon());
+        let mean = |x: Tensor<3>| x.mean_dim(1);
+        match self.config.pooling {
+            // Each token is normalised by itself, so the others need not be.
+            VitPooling::Token => {
+                let count = self.config.leading();
+                let read = normed(tokens.clone().narrow(1, 0, count));
+                let each = (0..count).map(|at| read.clone().narrow(1, at, 1).squeeze_dim(1));
+                each.collect()
+            }
+            VitPooling::Mean => {
+                vec![normed(mean(self.patches(tokens, grid))).squeeze_dim(1)]
+            }
+            VitPooling::TokenAndMean => {
+                let tokens = normed(tokens.clone());
+                let mean = mean(self.patches(&tokens, grid)).squeeze_dim(1);
+                let token = tokens.narrow(1, 0, 1).squeeze_dim(1);
+                vec![Tensor::cat(vec![token, mean], 1)]
+            }
+        }
+    }
+
+    fn finish(&self, mut output: Output, pooled: Vec<Tensor<2>>, taps: &Taps) -> Output {
+        let heads = std::iter::once(&self.head).chain(&self.head_dist);
+        let logits: Vec<Tensor<2>> = heads
+            .zip(&pooled)
+            .map(|(head, read)| classify(head, read.clone()))
+            .collect();
+        if self.config.distilled {
+            for logits in &logits {
+                output.push(Part::Heads, logits, taps);
+            }
+        } else {
+            output.push_with(Part::Classifier, taps, || shown(&self.head));
+        }
+        output.logits = mean(logits);
+        let embedding = mean(pooled);
+        output.push(Part::Embedding, &embedding, taps);
+        output.push_with(Part::Pooled, taps, || {
+            let [batch, width] = embedding.dims();
+            embedding.clone().reshape([batch, width, 1, 1])
+        });
+        output
+    }
+}
+
+/// The mean of one tensor or two.
+fn mean(tensors: Vec<Tensor<2>>) -> Tensor<2> {
+    let count = tensors.len() as f64;
+    let sum = tensors.into_iter().reduce(|sum, next| sum + next);
+    let sum = sum.expect("there is a classifier");
+    if count == 1.0 { sum } else { sum / count }
+}
+
+impl Backbone for Vit {
+    type Input = Tensor<4>;
+
+    fn forward(&self, input: Tensor<4>, taps: &Taps) -> Output {
+        // The logits are known last; an empty tensor holds their place.
+        let mut output = Output::new(Tensor::empty([0, 0], &input.device()));
+        let (mut tokens, grid) = self.embed(input);
+        self.level(&mut output, &tokens, grid, taps);
+        for block in &self.blocks {
+            tokens = block.forward(tokens, self.epsilon(), &mut output, taps);
+            self.level(&mut output, &tokens, grid, taps);
+        }
+        let pooled = self.pooled(&tokens, grid);
+        self.finish(output, pooled, taps)
+    }
+}
+
+impl Architecture for Vit {
+    type Config = VitDesign;
+
+    const MODELS: &'static [Named<Self::Config>] = NAMES;
+
+    fn image_size(config: &VitDesign) -> usize {
+        config.image_size
+    }
+
+    fn new(config: &VitDesign, channels: usize, classes: usize, device: &Device) -> Self {
+        let VitDesign { shape, image_size } = config;
+        Self::on_grid(shape, channels, classes, image_size / shape.patch, device)
+    }
+
+    fn for_images(
+        config: &VitDesign,
+        channels: usize,
+        classes: usize,
+        (size, model): (usize, &str),
+        device: &Device,
+    ) -> Result<Self, Error> {
+        let grid = config.shape.grid(size, model)?;
+        Ok(Self::on_grid(
+            &config.shape,
+            channels,
+            classes,
+            grid,
+            device,
+        ))
+    }
+
+    fn count(&self, macs: &mut MacCounter) {
+        macs.conv(&self.patch_embed.proj);
+        let [tall, wide] = macs.size();
+        let tokens = self.config.leading() + tall * wide;
+        for block in &self.blocks {
+            for layer in [
+                &block.attn.qkv,
+                &block.attn.proj,
+                &block.mlp.fc1,
+                &block.mlp.fc2,
+            ] {
+                macs.rows(layer, tokens);
+            }
+            // Queries with keys, and probabilities with values.
+            macs.product([tokens, self.config.width, tokens]);
+            macs.product([tokens, tokens, self.config.width]);
+        }
+        for head in std::iter::once(&self.head).chain(&self.head_dist) {
+            macs.linear(head);
+        }
+    }
+
+    /// timm calls the last normalisation `fc_norm` where it comes after a mean.
+    fn pytorch_key(&self, path: &str) -> String {
+        match (self.config.pooling, path.strip_prefix("norm.")) {
+            (VitPooling::Mean, Some(rest)) => format!("fc_norm.{rest}"),
+            _ => path.to_owned(),
+        }
+    }
+
+    fn spellings(&self, own: &[String]) -> Vec<Spelling> {
+        tables::spellings(own, self.config.distilled)
+    }
+
+    fn origin(&self) -> Option<Origin> {
+        Some(self.origin)
+    }
+
+    fn set_origin(&mut self, origin: Origin) {
+        self.origin = origin;
+    }
+
+    /// Positions of a square grid of another size.
+    fn refit(&self, name: &str, values: &TensorData, device: &Device) -> Option<TensorData> {
+        let leading = self.config.leading();
+        let [1, positions, width] = values.shape().iter().copied().collect::<Vec<_>>()[..] else {
+            return None;
+        };
+        let side = positions.checked_sub(leading)?.isqrt();
+        if name != "pos_embed"
+            || width != self.config.width
+            || side == 0
+            || leading + side * side != positions
+        {
+            return None;
+        }
+        let values = values.clone().convert::<f32>();
+        let positions = Tensor::from_data(values, device);
+        let resize = self.origin.resize();
+        let resized = resize.apply(positions, leading, [side; 2], [self.grid; 2]);
+        Some(resized.into_data().convert::<f32>())
+    }
+
+    fn classifiers(&self) -> &'static [&'static str] {
+        match self.config.distilled {
+            true => &["head.", "head_dist."],
+            false => &["head."],
+        }
+    }
+}
