@@ -6,6 +6,7 @@ use burn::tensor::{Device, Tensor};
 
 use crate::backbone::Backbone;
 use crate::macs::MacCounter;
+use crate::scale::Scale;
 
 /// A registered name of a family.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +36,18 @@ impl<C: Copy> Named<C> {
     }
 }
 
+/// The name of a network that torchvision has, and its aliases.
+macro_rules! torchvision {
+    ($name:literal) => {
+        (
+            concat!($name, "_224"),
+            &[concat!("torchvision.", $name), concat!("tv_", $name)] as &'static [&'static str],
+        )
+    };
+}
+
+pub(crate) use torchvision;
+
 /// What a family adds to [`Backbone`].
 pub(crate) trait Architecture: Backbone<Input = Tensor<4>> {
     /// What distinguishes the networks of the family; `()` where there is only one.
@@ -42,6 +55,12 @@ pub(crate) trait Architecture: Backbone<Input = Tensor<4>> {
 
     /// The names of the family, in the order of a list for people.
     const MODELS: &'static [Named<Self::Config>];
+
+    /// Height and width of the images that a network is made for.
+    fn image_size(config: &Self::Config) -> usize {
+        let _ = config;
+        Scale::Small.image_size()
+    }
 
     /// Builds a network with the initialisation of its reference; parameters are drawn when they
     /// are first used.

@@ -2,10 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::Error;
-
-/// Height and width of an image where nothing else is said.
-const IMAGE_SIZE: usize = 32;
+use crate::scale::Scale;
+use crate::{Error, registry};
 
 /// Which network to build, and for what.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,13 +57,13 @@ impl InputSpec {
 }
 
 impl NetworkConfig {
-    /// A configuration for images of 32×32; it is checked when the network is built.
+    /// A configuration for images of the size that the network is made for
+    /// ([`ModelInfo::image_size`](crate::ModelInfo::image_size)); it is checked when the network is built.
     pub fn new(model: impl Into<String>, classes: usize, channels: usize) -> Self {
-        let input = InputSpec::Image {
-            channels,
-            size: IMAGE_SIZE,
-        };
-        Self::for_input(model, classes, input)
+        let model = model.into();
+        // An unknown name is told when the network is built.
+        let size = registry::find(&model).map_or(Scale::Small.image_size(), |m| m.image_size);
+        Self::for_input(model, classes, InputSpec::Image { channels, size })
     }
 
     /// A configuration; it is checked when the network is built.
@@ -151,6 +149,14 @@ mod tests {
             "{message}"
         );
         assert_eq!(config.clone().with_image_size(64), config);
+    }
+
+    #[test]
+    fn images_are_of_the_networks_own_size_where_none_is_given() {
+        for (model, size) in [("resnet18", 32), ("resnet18_224", 224), ("unknown", 32)] {
+            let config = NetworkConfig::new(model, 10, 3);
+            assert_eq!(config.image_size().unwrap(), size, "{model}");
+        }
     }
 
     #[test]

@@ -35,6 +35,13 @@ macro_rules! families {
         }
 
         impl Design {
+            /// See [`Architecture::image_size`].
+            pub fn image_size(&self) -> usize {
+                match self {
+                    $(Self::$network(config) => <$network as Architecture>::image_size(config),)+
+                }
+            }
+
             /// Builds the network; parameters are drawn when they are first used.
             pub fn build(&self, channels: usize, classes: usize, device: &Device) -> ImageNetwork {
                 match self {
@@ -89,7 +96,7 @@ families! {
     resnet: ResNet;
     wrn: WideResNet;
     vgg: Vgg;
-    mobilenet_v2: MobileNetV2;
+    mobilenet: MobileNet;
     shufflenet_v1: ShuffleNetV1;
     shufflenet_v2: ShuffleNetV2;
 }

@@ -15,7 +15,7 @@ use crate::standardise::Standardise;
 /// A registered network.
 ///
 /// Input is `[batch, channels, height, width]`; any size that survives the strides will do, since
-/// the last pooling is global (which at 32×32 is what the references compute).
+/// the last pooling is global, or to a fixed size (which at the network's own size is what the references compute).
 ///
 /// Cloning shares the running statistics of batch normalisation with the original; a copy of
 /// its own comes from [`Module::valid`] or from [`Network::load`].
@@ -52,7 +52,7 @@ impl Network {
     pub(crate) fn lazy(config: &NetworkConfig, device: &Device) -> Result<Self, Error> {
         let info = registry::find(&config.model)?;
         config.check()?;
-        Ok(Self {
+        let network = Self {
             family: info.build(config.channels()?, config.classes, device),
             head: None,
             config: NetworkConfig {
@@ -60,7 +60,9 @@ impl Network {
                 ..config.clone()
             },
             input: None,
-        })
+        };
+        network.counted(config.image_size()?, "size")?;
+        Ok(network)
     }
 
     /// The same network for images that were normalised with the statistics `given`, where it was trained with
