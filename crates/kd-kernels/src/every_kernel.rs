@@ -73,7 +73,7 @@ fn every_kernel_runs_alike_on_every_instruction_set_and_tail() {
     pool.install(|| {
         for (name, case) in cases() {
             for channels in CHANNELS {
-                let want = case(Isa::Portable, channels);
+                let want = case(Isa::PORTABLE, channels);
                 for isa in Isa::available() {
                     let what = format!("{name} of {channels} channels with {isa}");
                     assert_alike(&what, &case(isa, channels), &want);

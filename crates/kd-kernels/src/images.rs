@@ -2,6 +2,8 @@
 
 use std::mem::MaybeUninit;
 
+use crate::simd::Simd;
+
 /// Sizes of a batch of images or maps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Size {
@@ -68,13 +70,35 @@ impl<'a> Images<'a> {
         &self.data[pixel * self.pitch..][..self.size.channels]
     }
 
-    /// Where an image begins.
+    /// Up to a register of the `left` channels of a pixel that remain from `channel` on.
+    ///
+    /// # Safety
+    /// There is such a pixel, and `left` channels of it from `channel` on, or a register of more.
+    #[inline(always)]
+    pub unsafe fn load<S: Simd>(&self, s: S, pixel: usize, channel: usize, left: usize) -> S::V {
+        // SAFETY: the data have all channels of every pixel, of which the caller names some.
+        unsafe {
+            let from = self.data.as_ptr().add(pixel * self.pitch + channel);
+            s.load_up_to(from, left)
+        }
+    }
+
+    /// The values from an image on.
     ///
     /// # Panics
     /// When there is no such image.
     #[inline(always)]
-    pub fn image(&self, image: usize) -> *const f32 {
-        self.data[image * self.image_pitch()..].as_ptr()
+    pub fn image(&self, image: usize) -> &'a [f32] {
+        &self.data[image * self.image_pitch()..]
+    }
+
+    /// The values from a position of an image on.
+    ///
+    /// # Panics
+    /// When there is no such image.
+    #[inline(always)]
+    pub fn position(&self, image: usize, position: usize) -> &'a [f32] {
+        &self.image(image)[position * self.pitch..]
     }
 
     /// Values from an image to the next.
@@ -83,40 +107,39 @@ impl<'a> Images<'a> {
     }
 }
 
-/// Where tasks on several threads write, each its own part. Nothing may be read before it was written.
+/// Where tasks on several threads write, each to places of its own that are no one part of the memory. Nothing may be
+/// read before it was written.
 #[derive(Clone, Copy)]
 pub(crate) struct OutPtr {
     data: *mut f32,
     len: usize,
 }
 
-// SAFETY: it is only an address. Whoever writes to it promises, by the contracts of `at`, `sub` and `part`, that no
-// other task has the same part.
+// SAFETY: it is only an address. Whoever writes to it promises, by the contract of `at`, that no other task has the
+// same place.
 unsafe impl Send for OutPtr {}
 // SAFETY: a shared one gives no more than a copy, which may be sent.
 unsafe impl Sync for OutPtr {}
 
 impl OutPtr {
-    /// Memory with values that are written over or added to.
-    pub fn new(to: &mut [f32]) -> Self {
+    /// Memory of `len` values, which there may not be yet.
+    ///
+    /// # Panics
+    /// When it is memory of more or fewer.
+    pub fn new(to: &mut [MaybeUninit<f32>], len: usize) -> Self {
+        assert_eq!(to.len(), len, "a place for each value");
+        Self {
+            data: to.as_mut_ptr().cast(),
+            len,
+        }
+    }
+
+    /// Memory with values, which are written over or added to.
+    pub fn of(to: &mut [f32]) -> Self {
         Self {
             data: to.as_mut_ptr(),
             len: to.len(),
         }
-    }
-
-    /// Memory without values.
-    pub fn uninit(to: &mut [MaybeUninit<f32>]) -> Self {
-        Self {
-            data: to.as_mut_ptr().cast(),
-            len: to.len(),
-        }
-    }
-
-    /// # Panics
-    /// When there are not `len` values to write.
-    pub fn check(self, len: usize) {
-        assert_eq!(self.len, len, "a place for each value");
     }
 
     /// The address `offset` values further. A method, so that closures capture the whole.
@@ -129,35 +152,6 @@ impl OutPtr {
         debug_assert!(offset <= self.len, "{offset} of {}", self.len);
         // SAFETY: within the memory or at its end, by the caller's promise.
         unsafe { self.data.add(offset) }
-    }
-
-    /// The `len` values from `offset` on, for one task to write to.
-    ///
-    /// # Safety
-    /// As [`part`](Self::part).
-    #[inline(always)]
-    pub unsafe fn sub(self, offset: usize, len: usize) -> Self {
-        debug_assert!(offset + len <= self.len, "{offset} + {len} of {}", self.len);
-        Self {
-            // SAFETY: within the memory or at its end, by the caller's promise.
-            data: unsafe { self.data.add(offset) },
-            len,
-        }
-    }
-
-    /// The `len` values from `offset` on, which may not have been written yet.
-    ///
-    /// # Safety
-    /// The memory that this was made of is still there and has `offset + len` values. As long as the slice is used,
-    /// nobody else reads or writes these values.
-    #[inline(always)]
-    pub unsafe fn part<'a>(self, offset: usize, len: usize) -> &'a mut [MaybeUninit<f32>] {
-        // SAFETY: the caller's promise; `f32`s that may lack a value need no more than the address, which came
-        // from a slice and so is aligned.
-        unsafe {
-            let part = self.sub(offset, len);
-            std::slice::from_raw_parts_mut(part.data.cast(), len)
-        }
     }
 }
 

@@ -106,7 +106,7 @@ pub(crate) fn isa() -> Isa {
     called();
     match mode() {
         Ok(Mode::On(isa)) => isa,
-        _ => Isa::Portable,
+        _ => Isa::PORTABLE,
     }
 }
 

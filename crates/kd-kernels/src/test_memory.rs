@@ -1,6 +1,8 @@
 //! Memory for tests, in which reading or writing what a kernel may not touch shows.
 
-use crate::images::{OutPtr, Size};
+use std::mem::MaybeUninit;
+
+use crate::images::Size;
 
 /// Numbers in `[-1, 1)` that follow from a key.
 pub(crate) fn numbers(key: &str, count: usize) -> Vec<f32> {
@@ -19,10 +21,15 @@ pub(crate) fn with_gap(values: &[f32], size: Size, gap: usize) -> Vec<f32> {
 }
 
 /// What `fill` writes: every value, and nothing behind the last.
-pub(crate) fn written(len: usize, fill: impl FnOnce(OutPtr)) -> Vec<f32> {
+pub(crate) fn written(len: usize, fill: impl FnOnce(&mut [MaybeUninit<f32>])) -> Vec<f32> {
     const UNTOUCHED: u32 = 0x7fc0_1234;
-    let mut values = vec![f32::from_bits(UNTOUCHED); len + 32];
-    fill(OutPtr::new(&mut values[..len]));
+    let mut places = vec![MaybeUninit::new(f32::from_bits(UNTOUCHED)); len + 32];
+    fill(&mut places[..len]);
+    // SAFETY: they had values from the beginning.
+    let values = places
+        .into_iter()
+        .map(|place| unsafe { place.assume_init() });
+    let mut values: Vec<f32> = values.collect();
     for (index, value) in values.iter().enumerate() {
         let untouched = value.to_bits() == UNTOUCHED;
         assert_eq!(untouched, index >= len, "value {index} of {len}");

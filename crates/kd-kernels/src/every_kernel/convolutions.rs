@@ -1,7 +1,9 @@
 //! Kernels of convolutions.
 
+use std::mem::MaybeUninit;
+
 use super::{Case, Map};
-use crate::images::{Images, OutPtr};
+use crate::images::Images;
 use crate::nn::conv::filter::{Four, Two};
 use crate::nn::conv::{
     Epilogue, Geometry, depthwise, direct, weight_grad, winograd, winograd_grad,
@@ -9,7 +11,7 @@ use crate::nn::conv::{
 use crate::simd::Isa;
 use crate::test_memory::{numbers, written};
 
-type Forward = fn(Isa, &Geometry, Images, &[f32], Epilogue, OutPtr);
+type Forward = fn(Isa, &Geometry, Images, &[f32], Epilogue, &mut [MaybeUninit<f32>]);
 type WeightGrad = fn(Isa, &Geometry, Images, Images) -> Vec<f32>;
 
 /// Output, gradient of the input and gradient of the weight.

@@ -1,11 +1,9 @@
 //! Kernels of layers that are no convolutions.
 
 use super::{Case, Map};
-use crate::images::Size;
 use crate::nn::add::kernel as add;
 use crate::nn::average_pool::kernel as pool;
 use crate::nn::channels::kernel as channels;
-use crate::nn::global_average::kernel as global_average;
 use crate::nn::interleave::kernel as interleave;
 use crate::nn::leaky_relu::kernel as leaky_relu;
 use crate::nn::norm::{Gate, Saved};
@@ -59,7 +57,14 @@ pub(super) const CASES: &[(&str, Case)] = &[
         let dx = written(x.size.len(), |dx| {
             pool::grad(isa, dy.images(), x.size, dx);
         });
-        vec![y, dx]
+        let whole = Map::new("whole", [2, 1, 1, channels]);
+        let mean = written(whole.size.len(), |y| {
+            pool::average(isa, x.images(), whole.size, y);
+        });
+        let spread = written(x.size.len(), |dx| {
+            pool::grad(isa, whole.images(), x.size, dx);
+        });
+        vec![y, dx, mean, spread]
     }),
     ("sums", |isa, count| {
         let [a, b] = ["a", "b"].map(|key| map(key, count));
@@ -71,8 +76,7 @@ pub(super) const CASES: &[(&str, Case)] = &[
         });
         let (a, b) = (a.images(), b.images());
         let along = sums::sum_of_products(isa, a, b);
-        let (mean, total) = (global_average::average(isa, a), sums::sum(isa, a));
-        vec![sum, gated, along, mean, total]
+        vec![sum, gated, along, sums::sum(isa, a)]
     }),
     ("moved channels", |_, count| {
         let [a, b, earlier] = ["a", "b", "earlier"].map(|key| map(key, count));
@@ -88,9 +92,6 @@ pub(super) const CASES: &[(&str, Case)] = &[
         let placed = written(a.size.len(), |y| {
             channels::scatter(half.images(), first, Some(earlier.images()), a.size, y);
         });
-        let values = numbers("values", a.size.batch * count);
-        let size = Size { ..a.size };
-        let spread = written(size.len(), |y| global_average::spread(&values, size, y));
-        vec![both, odd, placed, spread]
+        vec![both, odd, placed]
     }),
 ];

@@ -3,11 +3,13 @@
 //! A map keeps its logical shape `[batch, channels, height, width]`; only its strides say that the
 //! channels of a pixel lie together, so burn's own operations read it as they read any other view.
 
+use std::mem::MaybeUninit;
+
 use burn::backend::{DType, TensorMetadata};
 use burn::tensor::{Bytes, Shape};
 use burn_flex::{FlexTensor, Layout};
 
-use crate::images::{Images, OutPtr, Size};
+use crate::images::{Images, Size};
 use crate::simd::transpose;
 
 /// A map whose values are channels-last.
@@ -98,14 +100,14 @@ fn pitch(layout: &Layout, size: Size) -> Option<usize> {
 }
 
 /// A dense channels-last map, written by `fill`, which must write every value.
-pub(crate) fn build(size: Size, fill: impl FnOnce(OutPtr)) -> FlexTensor {
+pub(crate) fn build(size: Size, fill: impl FnOnce(&mut [MaybeUninit<f32>])) -> FlexTensor {
     map(values(size.len(), fill), size)
 }
 
 /// Values that `fill` writes, all of them.
-pub(crate) fn values(len: usize, fill: impl FnOnce(OutPtr)) -> Vec<f32> {
+pub(crate) fn values(len: usize, fill: impl FnOnce(&mut [MaybeUninit<f32>])) -> Vec<f32> {
     let mut values: Vec<f32> = Vec::with_capacity(len);
-    fill(OutPtr::uninit(&mut values.spare_capacity_mut()[..len]));
+    fill(&mut values.spare_capacity_mut()[..len]);
     // SAFETY: `fill` wrote all `len` values.
     unsafe { values.set_len(len) };
     values

@@ -90,9 +90,12 @@ impl Operation<3> for Mix {
 pub(crate) mod kernel {
     //! Mixing and unmixing, a row of pixels a task.
 
+    use std::mem::MaybeUninit;
+
     use rayon::prelude::*;
 
-    use crate::images::{Images, OutPtr, Size, filled};
+    use crate::images::{Images, Size, filled};
+    use crate::simd::chunks;
     use crate::simd::{Isa, Kernel, Simd};
 
     /// `a` at full size, `b` of which each value stands for a block, and a share of each for every pixel of
@@ -132,20 +135,16 @@ pub(crate) mod kernel {
     }
 
     /// `a · share₀ + b · share₁`, written over `y`, which is dense.
-    pub(crate) fn blend(isa: Isa, blend: Blend, y: OutPtr) {
+    pub(crate) fn blend(isa: Isa, blend: Blend, y: &mut [MaybeUninit<f32>]) {
         let block = blend.block();
-        let size = blend.a.size;
-        y.check(size.len());
-        (0..size.batch * size.height)
-            .into_par_iter()
-            .for_each(|row| {
-                isa.run(Mix {
-                    blend,
-                    block,
-                    row,
-                    y,
-                });
+        chunks::each_row(blend.a.size, y, |row, y| {
+            isa.run(Mix {
+                blend,
+                block,
+                row,
+                y,
             });
+        });
     }
 
     /// A row of the output.
@@ -153,19 +152,17 @@ pub(crate) mod kernel {
         blend: Blend<'a>,
         block: [usize; 2],
         row: usize,
-        y: OutPtr,
+        y: &'a mut [MaybeUninit<f32>],
     }
 
     impl Kernel for Mix<'_> {
         #[inline(always)]
-        unsafe fn run<S: Simd>(self) {
+        fn run<S: Simd>(self, _: S) {
             let Blend { a, b, shares } = self.blend;
-            let channels = a.size.channels;
-            for pixel in self.row * a.size.width..(self.row + 1) * a.size.width {
+            let first = self.row * a.size.width;
+            for (y, pixel) in self.y.chunks_exact_mut(a.size.channels).zip(first..) {
                 let shares = shares.pixel(pixel);
                 let other = b.pixel(self.blend.small(pixel, self.block));
-                // SAFETY: the output has the pixels of `a`, and this task alone writes those of its row.
-                let y = unsafe { self.y.part(pixel * channels, channels) };
                 for (y, (a, b)) in y.iter_mut().zip(a.pixel(pixel).iter().zip(other)) {
                     y.write(a * shares[0] + b * shares[1]);
                 }
@@ -174,32 +171,35 @@ pub(crate) mod kernel {
     }
 
     /// Where the gradients of a blend go; all dense.
-    #[derive(Clone, Copy)]
-    pub(crate) struct Grads {
-        pub a: OutPtr,
-        pub b: OutPtr,
-        pub shares: OutPtr,
+    pub(crate) struct Grads<'a> {
+        pub a: &'a mut [MaybeUninit<f32>],
+        pub b: &'a mut [MaybeUninit<f32>],
+        pub shares: &'a mut [MaybeUninit<f32>],
     }
 
     /// The gradients of `a`, `b` and the shares.
     pub(crate) fn grad(isa: Isa, blend: Blend, grad: Images, to: Grads) {
         let block = blend.block();
         assert_eq!(grad.size, blend.a.size, "one gradient for each value");
-        let small = blend.b.size;
-        to.a.check(blend.a.size.len());
-        to.b.check(small.len());
-        to.shares.check(blend.shares.size.len());
-        (0..small.batch * small.height)
-            .into_par_iter()
-            .for_each(|row| {
-                isa.run(Unmix {
-                    blend,
-                    block,
-                    grad: &grad,
-                    row,
-                    to,
-                });
+        let [full, small] = [blend.a.size, blend.b.size];
+        let lens = [to.a.len(), to.b.len(), to.shares.len()];
+        let places = [full.len(), small.len(), blend.shares.size.len()];
+        assert_eq!(lens, places, "a place for each value");
+        // A row of `b`, and the rows of the others that it stands for.
+        let pixels = block[0] * full.width;
+        let of_a = to.a.par_chunks_mut((pixels * full.channels).max(1));
+        let of_b = to.b.par_chunks_mut((small.width * small.channels).max(1));
+        let of_shares = to.shares.par_chunks_mut((pixels * 2).max(1));
+        let rows = of_a.zip(of_b).zip(of_shares).enumerate();
+        rows.for_each(|(row, ((a, b), shares))| {
+            isa.run(Unmix {
+                blend,
+                block,
+                grad: &grad,
+                row,
+                to: Grads { a, b, shares },
             });
+        });
     }
 
     /// A row of `b`, and the rows of `a` that it stands for.
@@ -208,7 +208,7 @@ pub(crate) mod kernel {
         block: [usize; 2],
         grad: &'a Images<'a>,
         row: usize,
-        to: Grads,
+        to: Grads<'a>,
     }
 
     /// Values that are summed side by side.
@@ -229,29 +229,23 @@ pub(crate) mod kernel {
 
     impl Kernel for Unmix<'_> {
         #[inline(always)]
-        unsafe fn run<S: Simd>(self) {
+        fn run<S: Simd>(self, _: S) {
             let Blend { a, b, shares } = self.blend;
-            let (channels, width) = (a.size.channels, a.size.width);
-            let small = self.row * b.size.width * channels;
-            // SAFETY: the gradient of `b` has this row, and this task alone writes it.
-            let row = unsafe { self.to.b.part(small, b.size.width * channels) };
-            let row = filled(row, 0.0);
-            let rows = self.row * self.block[0]..(self.row + 1) * self.block[0];
-            for pixel in rows.start * width..rows.end * width {
+            let channels = a.size.channels;
+            let small = self.row * b.size.width;
+            let row = filled(self.to.b, 0.0);
+            let of_pixels = self.to.a.chunks_exact_mut(channels);
+            let of_pixels = of_pixels.zip(self.to.shares.chunks_exact_mut(2));
+            let first = self.row * self.block[0] * a.size.width;
+            for ((of_a, of_shares), pixel) in of_pixels.zip(first..) {
                 let (grad, share) = (self.grad.pixel(pixel), shares.pixel(pixel));
                 let other = self.blend.small(pixel, self.block);
-                // SAFETY: the gradients of `a` and of the shares have the pixels of `a`, and this task alone writes those
-                // that its row of `b` stands for.
-                let (of_a, of_shares) = unsafe {
-                    let of_a = self.to.a.part(pixel * channels, channels);
-                    (of_a, self.to.shares.part(pixel * 2, 2))
-                };
                 of_shares[0].write(dot(grad, a.pixel(pixel)));
                 of_shares[1].write(dot(grad, b.pixel(other)));
                 for (of_a, grad) in of_a.iter_mut().zip(grad) {
                     of_a.write(grad * share[0]);
                 }
-                let of_b = &mut row[other * channels - small..][..channels];
+                let of_b = &mut row[(other - small) * channels..][..channels];
                 for (of_b, grad) in of_b.iter_mut().zip(grad) {
                     *of_b += grad * share[1];
                 }

@@ -6,12 +6,12 @@ pub(crate) mod kernel;
 use burn::tensor::Tensor;
 
 #[cfg(feature = "flex")]
-use self::kernel::{Maps, Relation};
+use self::kernel::Relation;
+#[cfg(feature = "flex")]
+use super::of_maps::of_maps;
 use super::{energy, gram_of_channels, gram_of_positions, products, rows_as_pixels, unit_rows};
 #[cfg(feature = "flex")]
-use crate::flex::{Dense, FlexTensor, Input, Map, Operation, build, dense, fast, run};
-#[cfg(feature = "flex")]
-use crate::isa;
+use crate::flex::fast;
 
 /// The maximum mean discrepancy of a sample's channels under the square of their cosine `k`,
 /// `mean_ij k(s_i, s_j) + mean_ij k(t_i, t_j) − 2 mean_ij k(s_i, t_j)`, `[batch]`, from maps
@@ -22,13 +22,8 @@ use crate::isa;
 pub fn nst_mmd(student: Tensor<4>, target: Tensor<4>, zero: f64) -> Tensor<1> {
     #[cfg(feature = "flex")]
     if fast(&student) {
-        return compare(
-            student,
-            target,
-            Relation::Selectivity {
-                zero: (zero * zero) as f32,
-            },
-        );
+        let zero = (zero * zero) as f32;
+        return of_maps(Relation::Selectivity { zero }, [student, target]);
     }
     let target = target.detach();
     let [_, narrow, height, width] = student.dims();
@@ -92,7 +87,8 @@ fn reciprocal_lengths(products: &Tensor<3>, zero: f64) -> Tensor<3> {
 pub fn correlation_distance(student: Tensor<4>, target: Tensor<4>, zero: f64) -> Tensor<1> {
     #[cfg(feature = "flex")]
     if fast(&student) {
-        return compare(student, target, Relation::Correlation { zero: zero as f32 });
+        let zero = zero as f32;
+        return of_maps(Relation::Correlation { zero }, [student, target]);
     }
     let [_, channels, ..] = student.dims();
     let [student, target] = [student, target.detach()].map(|map| {
@@ -111,55 +107,6 @@ pub(super) fn mean_squares(difference: Tensor<3>) -> Tensor<1> {
     let squares = difference.square().reshape([batch * rows, columns]);
     let rows = squares.mean_dim(1).reshape([batch, rows]);
     rows.mean_dim(1).reshape([batch])
-}
-
-#[cfg(feature = "flex")]
-fn compare(student: Tensor<4>, target: Tensor<4>, relation: Relation) -> Tensor<1> {
-    let maps = [student, target].map(Tensor::into_dispatch);
-    run(RelationDistance(relation), maps)
-}
-
-#[cfg(feature = "flex")]
-#[derive(Clone, Debug)]
-struct RelationDistance(Relation);
-
-#[cfg(feature = "flex")]
-impl Operation<2> for RelationDistance {
-    /// The maps, and what was computed on the way.
-    type Saved = ([FlexTensor; 2], Vec<f32>);
-
-    fn inputs(&self) -> [Input; 2] {
-        [Input::Map, Input::Constant]
-    }
-
-    fn forward(&self, maps: [FlexTensor; 2]) -> (FlexTensor, Self::Saved) {
-        let [student, target] = maps.clone().map(Map::new);
-        let images = Maps {
-            student: student.images(),
-            target: target.images(),
-        };
-        let (distance, saved) = kernel::distance(isa(), images, self.0);
-        let batch = distance.len();
-        (dense(distance, [batch]), (maps, saved))
-    }
-
-    fn backward(
-        &self,
-        (maps, saved): Self::Saved,
-        grad: FlexTensor,
-        _: [bool; 2],
-        _: &mut [Option<FlexTensor>; 2],
-    ) -> [Option<FlexTensor>; 2] {
-        let ([student, target], grad) = (maps.map(Map::new), Dense::new(grad));
-        let images = Maps {
-            student: student.images(),
-            target: target.images(),
-        };
-        let dx = build(images.student.size, |dx| {
-            kernel::grad(isa(), images, self.0, &saved, grad.values(), dx);
-        });
-        [Some(dx), None]
-    }
 }
 
 #[cfg(test)]

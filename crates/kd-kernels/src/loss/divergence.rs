@@ -4,9 +4,9 @@ use burn::tensor::Tensor;
 use burn::tensor::activation::{log_softmax, softmax};
 
 #[cfg(feature = "flex")]
-use crate::flex::{Dense, FlexTensor, Input, Map, Operation, build, dense, fast, run};
+use super::of_maps::of_maps;
 #[cfg(feature = "flex")]
-use crate::isa;
+use crate::flex::fast;
 
 /// Divergence of the softmaxes over positions of `map / temperature`, channel by channel,
 /// `Σ p_t (log p_t − log p_s)` in nats, from maps `[batch, channels, height, width]` of one shape,
@@ -20,10 +20,7 @@ pub fn divergence_over_positions(
 ) -> Tensor<2> {
     #[cfg(feature = "flex")]
     if fast(&student) {
-        return run(
-            Divergence { temperature },
-            [student.into_dispatch(), target.into_dispatch()],
-        );
+        return of_maps(kernel::Divergence { temperature }, [student, target]);
     }
     let [student, target] =
         [student, target.detach()].map(|map| map.flatten::<3>(2, 3) / temperature);
@@ -32,61 +29,50 @@ pub fn divergence_over_positions(
 }
 
 #[cfg(feature = "flex")]
-#[derive(Clone, Debug)]
-struct Divergence {
-    temperature: f64,
-}
-
-#[cfg(feature = "flex")]
-impl Operation<2> for Divergence {
-    /// The maps and their softmaxes.
-    type Saved = ([FlexTensor; 2], [kernel::Softmax; 2]);
-
-    fn inputs(&self) -> [Input; 2] {
-        [Input::Map, Input::Constant]
-    }
-
-    fn forward(&self, maps: [FlexTensor; 2]) -> (FlexTensor, Self::Saved) {
-        let [student, target] = maps.clone().map(Map::new);
-        let (student, target) = (student.images(), target.images());
-        let (value, softmaxes) = kernel::divergence(isa(), student, target, self.temperature);
-        let shape = [student.size.batch, student.size.channels];
-        (dense(value, shape), (maps, softmaxes))
-    }
-
-    fn backward(
-        &self,
-        (maps, softmaxes): Self::Saved,
-        grad: FlexTensor,
-        _: [bool; 2],
-        _: &mut [Option<FlexTensor>; 2],
-    ) -> [Option<FlexTensor>; 2] {
-        let ([student, target], grad) = (maps.map(Map::new), Dense::new(grad));
-        let (student, target, grad) = (student.images(), target.images(), grad.values());
-        let dx = build(student.size, |dx| {
-            kernel::grad(
-                isa(),
-                student,
-                target,
-                self.temperature,
-                &softmaxes,
-                grad,
-                dx,
-            );
-        });
-        [Some(dx), None]
-    }
-}
-
-#[cfg(feature = "flex")]
 pub(crate) mod kernel {
     //! Passes over the images of both maps.
 
+    use std::mem::MaybeUninit;
+
+    use burn::tensor::Shape;
     use rayon::prelude::*;
 
-    use crate::images::{Images, OutPtr};
+    use crate::images::Images;
+    use crate::loss::of_maps::OfMaps;
     use crate::simd::exponential::exp_of_negative;
     use crate::simd::{Isa, Kernel, Simd};
+
+    /// A divergence of each image's channels, `[batch, channels]`.
+    #[derive(Clone, Debug)]
+    pub(crate) struct Divergence {
+        pub temperature: f64,
+    }
+
+    impl OfMaps<2> for Divergence {
+        /// The maps' softmaxes.
+        type Saved = [Softmax; 2];
+
+        fn value(
+            &self,
+            isa: Isa,
+            [student, target]: [Images; 2],
+        ) -> (Vec<f32>, Shape, Self::Saved) {
+            let (value, softmaxes) = divergence(isa, student, target, self.temperature);
+            let shape = Shape::from([student.size.batch, student.size.channels]);
+            (value, shape, softmaxes)
+        }
+
+        fn grad(
+            &self,
+            isa: Isa,
+            [student, target]: [Images; 2],
+            softmaxes: &Self::Saved,
+            grad: &[f32],
+            dx: &mut [MaybeUninit<f32>],
+        ) {
+            self::grad(isa, student, target, self.temperature, softmaxes, grad, dx);
+        }
+    }
 
     /// Pixels whose exponentials are summed before they meet the others of the image.
     const BLOCK: usize = 32;
@@ -173,7 +159,7 @@ pub(crate) mod kernel {
 
     impl Kernel for Image<'_> {
         #[inline(always)]
-        unsafe fn run<S: Simd>(self) {
+        fn run<S: Simd>(self, _: S) {
             let Pair {
                 student,
                 target,
@@ -226,7 +212,7 @@ pub(crate) mod kernel {
         temperature: f64,
         softmaxes: &[Softmax; 2],
         grad: &[f32],
-        dx: OutPtr,
+        dx: &mut [MaybeUninit<f32>],
     ) {
         let pair = Pair {
             student: &student,
@@ -236,9 +222,10 @@ pub(crate) mod kernel {
         let len = student.size.batch * student.size.channels;
         let size = student.size;
         assert_eq!(size, target.size, "only maps of one size can be compared");
-        dx.check(size.len());
+        assert_eq!(dx.len(), size.len(), "a place for each value");
         assert_eq!(grad.len(), len, "one gradient for each channel");
-        (0..student.size.batch).into_par_iter().for_each(|image| {
+        let images = dx.par_chunks_mut((size.area() * size.channels).max(1));
+        images.enumerate().for_each(|(image, dx)| {
             isa.run(Slopes {
                 pair,
                 softmaxes,
@@ -254,12 +241,12 @@ pub(crate) mod kernel {
         softmaxes: &'a [Softmax; 2],
         grad: &'a [f32],
         image: usize,
-        dx: OutPtr,
+        dx: &'a mut [MaybeUninit<f32>],
     }
 
     impl Kernel for Slopes<'_> {
         #[inline(always)]
-        unsafe fn run<S: Simd>(self) {
+        fn run<S: Simd>(self, _: S) {
             let Pair {
                 student,
                 target,
@@ -277,12 +264,10 @@ pub(crate) mod kernel {
             }
             let [s_largest, t_largest] = [&s_largest[..channels], &t_largest[..channels]];
             let [s_factor, t_factor] = [&s_factor[..channels], &t_factor[..channels]];
-            let area = student.size.area();
-            for pixel in self.image * area..(self.image + 1) * area {
+            let first = self.image * student.size.area();
+            for (dx, pixel) in self.dx.chunks_exact_mut(channels).zip(first..) {
                 let s = &student.pixel(pixel)[..channels];
                 let t = &target.pixel(pixel)[..channels];
-                // SAFETY: the output has a value for each of the map, and this task alone writes its pixels.
-                let dx = unsafe { self.dx.part(pixel * channels, channels) };
                 for c in 0..channels {
                     let of_student = exp_of_negative((s[c] - s_largest[c]) * inverse);
                     let of_target = exp_of_negative((t[c] - t_largest[c]) * inverse);

@@ -5,20 +5,17 @@ use burn::tensor::Tensor;
 #[cfg(feature = "flex")]
 use self::kernel::Along;
 #[cfg(feature = "flex")]
-use super::products::inverse;
+use super::of_maps::of_maps;
 use super::products::shared_by_positions;
 #[cfg(feature = "flex")]
-use crate::flex::{Dense, FlexTensor, Input, Map, Operation, build, dense, fast, run};
-#[cfg(feature = "flex")]
-use crate::images::Images;
-#[cfg(feature = "flex")]
-use crate::isa;
+use crate::flex::fast;
 
-/// [`products`](fn@crate::products) of a map's channels with each other, `[batch, channels, channels]`. Differentiable.
+/// [`products`](fn@crate::products) of a map's channels with each other, `[batch, channels, channels]`.
+/// Differentiable.
 pub fn gram_of_channels(x: Tensor<4>) -> Tensor<3> {
     #[cfg(feature = "flex")]
     if fast(&x) {
-        return run(Gram(Along::Channels), [x.into_dispatch()]);
+        return of_maps(Along::Channels, [x]);
     }
     let x = shared_by_positions(x);
     x.clone().matmul(x.transpose())
@@ -29,7 +26,7 @@ pub fn gram_of_channels(x: Tensor<4>) -> Tensor<3> {
 pub fn gram_of_positions(x: Tensor<4>) -> Tensor<3> {
     #[cfg(feature = "flex")]
     if fast(&x) {
-        return run(Gram(Along::Positions), [x.into_dispatch()]);
+        return of_maps(Along::Positions, [x]);
     }
     let [_, channels, ..] = x.dims();
     let x: Tensor<3> = x.flatten(2, 3) / (channels as f64).sqrt();
@@ -37,62 +34,22 @@ pub fn gram_of_positions(x: Tensor<4>) -> Tensor<3> {
 }
 
 #[cfg(feature = "flex")]
-#[derive(Clone, Debug)]
-struct Gram(Along);
-
-#[cfg(feature = "flex")]
-impl Gram {
-    /// What a sum of products is multiplied by to be a mean.
-    fn scale(&self, x: Images) -> f32 {
-        inverse(match self.0 {
-            Along::Channels => x.size.area(),
-            Along::Positions => x.size.channels,
-        })
-    }
-}
-
-#[cfg(feature = "flex")]
-impl Operation<1> for Gram {
-    type Saved = FlexTensor;
-
-    fn inputs(&self) -> [Input; 1] {
-        [Input::Map]
-    }
-
-    fn forward(&self, [x]: [FlexTensor; 1]) -> (FlexTensor, FlexTensor) {
-        let map = Map::new(x.clone());
-        let images = map.images();
-        let products = kernel::gram(isa(), images, self.0, self.scale(images));
-        let size = self.0.size(&images);
-        (dense(products, [images.size.batch, size, size]), x)
-    }
-
-    fn backward(
-        &self,
-        x: FlexTensor,
-        grad: FlexTensor,
-        _: [bool; 1],
-        _: &mut [Option<FlexTensor>; 1],
-    ) -> [Option<FlexTensor>; 1] {
-        let (x, grad) = (Map::new(x), Dense::new(grad));
-        let (x, grad) = (x.images(), grad.values());
-        let scale = self.scale(x);
-        [Some(build(x.size, |dx| {
-            kernel::gram_grad(isa(), x, self.0, grad, scale, dx);
-        }))]
-    }
-}
-
-#[cfg(feature = "flex")]
 pub(crate) mod kernel {
     //! Symmetric matrix products of packed pixels.
 
+    use std::mem::MaybeUninit;
+
+    use burn::tensor::Shape;
     use rayon::prelude::*;
 
-    use crate::images::{Images, OutPtr};
+    use crate::images::Images;
+    use crate::loss::of_maps::OfMaps;
+    use crate::loss::products::inverse;
     use crate::loss::products::kernel::{matrices, pixels, runs};
+    use crate::simd::panels::{Panels, packed};
     use crate::simd::scratch;
-    use crate::simd::tile::{self, Panels, RUN, packed};
+    use crate::simd::tile::{self, RUN};
+    use crate::simd::transpose::{mirror, plus_transposed};
     use crate::simd::{Isa, Kernel, Simd};
 
     /// What a Gram matrix compares.
@@ -102,6 +59,27 @@ pub(crate) mod kernel {
         Channels,
         /// Positions, by their products over channels.
         Positions,
+    }
+
+    impl OfMaps<1> for Along {
+        type Saved = ();
+
+        fn value(&self, isa: Isa, [x]: [Images; 1]) -> (Vec<f32>, Shape, ()) {
+            let size = self.size(&x);
+            let products = gram(isa, x, *self, inverse(self.terms(&x)));
+            (products, Shape::from([x.size.batch, size, size]), ())
+        }
+
+        fn grad(
+            &self,
+            isa: Isa,
+            [x]: [Images; 1],
+            (): &(),
+            grad: &[f32],
+            dx: &mut [MaybeUninit<f32>],
+        ) {
+            gram_grad(isa, x, *self, grad, inverse(self.terms(&x)), dx);
+        }
     }
 
     /// Products of a map's channels, or positions, with each other, times `scale`, `[batch, size, size]`.
@@ -127,6 +105,14 @@ pub(crate) mod kernel {
                 Self::Positions => x.size.area(),
             }
         }
+
+        /// Over how many products each is summed.
+        fn terms(self, x: &Images) -> usize {
+            match self {
+                Self::Channels => x.size.area(),
+                Self::Positions => x.size.channels,
+            }
+        }
     }
 
     struct Gram<'a> {
@@ -134,56 +120,46 @@ pub(crate) mod kernel {
         along: Along,
         image: usize,
         scale: f32,
-        to: *mut f32,
+        to: &'a mut [f32],
     }
 
     impl Kernel for Gram<'_> {
         #[inline(always)]
-        unsafe fn run<S: Simd>(self) {
-            let (x, size) = (self.x, self.along.size(self.x));
-            let terms = match self.along {
-                Along::Channels => RUN.min(x.size.area()),
-                Along::Positions => x.size.channels,
+        fn run<S: Simd>(self, s: S) {
+            let (x, size, scale) = (self.x, self.along.size(self.x), self.scale);
+            let terms = self.along.terms(x);
+            let packed_terms = match self.along {
+                Along::Channels => RUN.min(terms),
+                Along::Positions => terms,
             };
-            let mut memory = scratch::lend(packed(S::LANES, terms, size));
-            let memory = memory.aligned();
-            // SAFETY: the pixels are there, and the sums for all pairs.
-            unsafe {
-                match self.along {
-                    Along::Channels => {
-                        let image = self.image;
-                        gram_of_channels::<S>(x, image, self.scale, memory, self.to);
-                    }
-                    Along::Positions => {
-                        let from = x.image(self.image);
-                        let shape = [terms, size];
-                        let x = Panels::of_columns::<S>(from, x.pitch, shape, |_| 1.0, memory);
-                        tile::outer::<S>(x, x, self.scale, true, false, self.to);
-                    }
+            let mut memory = scratch::lend(packed(S::LANES, packed_terms, size));
+            let room = memory.aligned();
+            match self.along {
+                Along::Channels => gram_of_channels(s, x, self.image, scale, room, self.to),
+                Along::Positions => {
+                    let from = x.image(self.image);
+                    let x = Panels::of_columns(s, from, x.pitch, [terms, size], |_| 1.0, room);
+                    tile::outer(s, x, x, scale, true, false, self.to);
                 }
-                tile::mirror(self.to, size);
             }
+            mirror(self.to, size);
         }
     }
 
-    /// What is on and above the diagonal of an image's [`gram`], and perhaps more.
-    ///
-    /// # Safety
-    /// The pixels are there, `room` for a run of them in panels, and `to`.
+    /// What is on and above the diagonal of an image's [`gram`], and perhaps more. There is `room` for a run of its
+    /// pixels in panels.
     #[inline(always)]
-    pub(crate) unsafe fn gram_of_channels<S: Simd>(
+    pub(crate) fn gram_of_channels<S: Simd>(
+        s: S,
         x: &Images,
         image: usize,
         scale: f32,
-        room: *mut f32,
-        to: *mut f32,
+        room: &mut [f32],
+        to: &mut [f32],
     ) {
         for run in runs(x.size.area()) {
-            // SAFETY: the caller's promise.
-            unsafe {
-                let x = pixels::<S>(x, image, run.clone(), room);
-                tile::outer::<S>(x, x, scale, true, run.start > 0, to);
-            }
+            let x = pixels(s, x, image, run.clone(), room);
+            tile::outer(s, x, x, scale, true, run.start > 0, to);
         }
     }
 
@@ -194,24 +170,25 @@ pub(crate) mod kernel {
         along: Along,
         grad: &[f32],
         scale: f32,
-        dx: OutPtr,
+        dx: &mut [MaybeUninit<f32>],
     ) {
         let size = along.size(&x);
         assert_eq!(
-            grad.len(),
-            x.size.batch * size * size,
-            "one matrix an image"
+            [grad.len(), dx.len()],
+            [x.size.batch * size * size, x.size.len()],
+            "one matrix an image, and a place for each value"
         );
-        dx.check(x.size.len());
-        (0..x.size.batch).into_par_iter().for_each(|image| {
+        let matrices = grad.par_chunks((size * size).max(1));
+        let image = (x.size.area() * x.size.channels).max(1);
+        let images = matrices.zip(dx.par_chunks_mut(image));
+        images.enumerate().for_each(|(image, (grad, dx))| {
             isa.run(GramGrad {
                 x: &x,
                 along,
                 image,
-                grad: &grad[image * size * size..][..size * size],
+                grad,
                 scale,
-                // SAFETY: the output has the values of `x`, and this task alone writes those of the image.
-                dx: unsafe { dx.at(image * x.size.area() * x.size.channels) },
+                dx,
             });
         });
     }
@@ -222,58 +199,26 @@ pub(crate) mod kernel {
         image: usize,
         grad: &'a [f32],
         scale: f32,
-        dx: *mut f32,
+        dx: &'a mut [MaybeUninit<f32>],
     }
 
     impl Kernel for GramGrad<'_> {
         #[inline(always)]
-        unsafe fn run<S: Simd>(self) {
-            let (x, size) = (self.x, self.along.size(self.x));
+        fn run<S: Simd>(self, s: S) {
+            let (x, size, scale) = (self.x, self.along.size(self.x), self.scale);
             let square = (size * size).next_multiple_of(S::LANES);
-            let (rows, columns) = match self.along {
-                Along::Channels => (size, size),
-                Along::Positions => (size, x.size.channels),
-            };
-            let mut memory = scratch::lend(square + packed(S::LANES, rows, columns));
-            let both = memory.aligned();
-            // SAFETY: the pixels and matrices are there, and `dx` has a row for each pixel.
-            unsafe {
-                plus_transposed(self.grad.as_ptr(), size, both);
-                let (room, from) = (both.add(square), x.image(self.image));
-                match self.along {
-                    Along::Channels => {
-                        let m = Panels::of_rows::<S>(both, size, [size, size], room);
-                        let area = x.size.area();
-                        tile::apply::<S>(from, x.pitch, area, m, self.scale, false, self.dx);
-                    }
-                    Along::Positions => {
-                        let m = pixels::<S>(x, self.image, 0..size, room);
-                        tile::apply::<S>(both, size, size, m, self.scale, false, self.dx);
-                    }
+            let columns = x.size.channels;
+            let mut memory = scratch::lend(square + packed(S::LANES, size, columns));
+            let (both, room) = memory.aligned().split_at_mut(square);
+            plus_transposed(self.grad, size, both);
+            match self.along {
+                Along::Channels => {
+                    let m = Panels::of_rows(s, both, size, [size, size], room);
+                    tile::apply(s, x.image(self.image), x.pitch, m, scale, self.dx);
                 }
-            }
-        }
-    }
-
-    /// Writes `M + Mᵀ` of a matrix `[size, size]` over `to`.
-    ///
-    /// # Safety
-    /// Both are there.
-    #[inline(always)]
-    pub(crate) unsafe fn plus_transposed(matrix: *const f32, size: usize, to: *mut f32) {
-        /// Rows and columns of a block that is turned at once.
-        const BLOCK: usize = 16;
-        for first in (0..size).step_by(BLOCK) {
-            for second in (0..size).step_by(BLOCK) {
-                for row in first..(first + BLOCK).min(size) {
-                    for column in second..(second + BLOCK).min(size) {
-                        // SAFETY: both are below `size`.
-                        unsafe {
-                            let sum =
-                                *matrix.add(row * size + column) + *matrix.add(column * size + row);
-                            *to.add(row * size + column) = sum;
-                        }
-                    }
+                Along::Positions => {
+                    let m = pixels(s, x, self.image, 0..size, room);
+                    tile::apply(s, both, size, m, scale, self.dx);
                 }
             }
         }

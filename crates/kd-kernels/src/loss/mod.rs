@@ -13,6 +13,8 @@ pub(crate) mod gram_of_maps;
 pub(crate) mod gram_of_rows;
 pub(crate) mod leading_vectors;
 pub(crate) mod negative_part;
+#[cfg(feature = "flex")]
+pub(crate) mod of_maps;
 pub(crate) mod products;
 pub(crate) mod row_contrast;
 pub(crate) mod standardised;

@@ -83,7 +83,7 @@ pub(crate) mod kernel {
 
     impl Kernel for NegativePart<'_> {
         #[inline(always)]
-        unsafe fn run<S: Simd>(self) {
+        fn run<S: Simd>(self, _: S) {
             let (part, often) = self.sums.split_at_mut(self.x.size.channels);
             for pixel in self.first..self.first + self.count {
                 let sums = part.iter_mut().zip(often.iter_mut());

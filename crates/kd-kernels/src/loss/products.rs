@@ -101,24 +101,26 @@ pub(super) fn inverse(count: usize) -> f32 {
 pub(crate) mod kernel {
     //! Matrix products of packed pixels.
 
+    use std::mem::MaybeUninit;
     use std::ops::Range;
 
     use rayon::prelude::*;
 
-    use crate::images::{Images, OutPtr};
+    use crate::images::Images;
+    use crate::simd::panels::{Panels, packed};
     use crate::simd::scratch;
-    use crate::simd::tile::{self, Panels, RUN, packed};
+    use crate::simd::tile::{self, RUN};
     use crate::simd::{Isa, Kernel, Simd};
 
-    /// Values of a matrix for each image, which `work(image, matrix)` writes, every one.
+    /// Values of a matrix for each image, which `work(image, matrix)` writes over zeros.
     pub(crate) fn matrices(
         batch: usize,
         len: usize,
-        work: impl Fn(usize, *mut f32) + Sync,
+        work: impl Fn(usize, &mut [f32]) + Sync,
     ) -> Vec<f32> {
         let mut values = vec![0.0f32; batch * len];
         let images = values.par_chunks_mut(len.max(1)).enumerate();
-        images.for_each(|(image, matrix)| work(image, matrix.as_mut_ptr()));
+        images.for_each(|(image, matrix)| work(image, matrix));
         values
     }
 
@@ -144,24 +146,20 @@ pub(crate) mod kernel {
         b: &'a Images<'a>,
         image: usize,
         scale: f32,
-        to: *mut f32,
+        to: &'a mut [f32],
     }
 
     impl Kernel for Outer<'_> {
         #[inline(always)]
-        unsafe fn run<S: Simd>(self) {
+        fn run<S: Simd>(self, s: S) {
             let area = self.a.size.area();
             let len = |x: &Images| packed(S::LANES, RUN.min(area), x.size.channels);
             let mut memory = scratch::lend(len(self.a) + len(self.b));
-            let memory = memory.aligned();
+            let (of_a, of_b) = memory.aligned().split_at_mut(len(self.a));
             for run in runs(area) {
-                // SAFETY: the pixels are there in both maps, and the sums for all pairs of channels.
-                unsafe {
-                    let a = pixels::<S>(self.a, self.image, run.clone(), memory);
-                    let room = memory.add(len(self.a));
-                    let b = pixels::<S>(self.b, self.image, run.clone(), room);
-                    tile::outer::<S>(a, b, self.scale, false, run.start > 0, self.to);
-                }
+                let a = pixels(s, self.a, self.image, run.clone(), of_a);
+                let b = pixels(s, self.b, self.image, run.clone(), of_b);
+                tile::outer(s, a, b, self.scale, false, run.start > 0, self.to);
             }
         }
     }
@@ -174,49 +172,45 @@ pub(crate) mod kernel {
     }
 
     /// Pixels of an image as the rows of panels.
-    ///
-    /// # Safety
-    /// The pixels are there, and room for them.
     #[inline(always)]
-    pub(crate) unsafe fn pixels<S: Simd>(
+    pub(crate) fn pixels<'a, S: Simd>(
+        s: S,
         x: &Images,
         image: usize,
         run: Range<usize>,
-        to: *mut f32,
-    ) -> Panels {
-        // SAFETY: the caller's promise.
-        unsafe {
-            let from = x.image(image).add(run.start * x.pitch);
-            Panels::of_rows::<S>(from, x.pitch, [run.len(), x.size.channels], to)
-        }
+        to: &'a mut [f32],
+    ) -> Panels<'a> {
+        let from = x.position(image, run.start);
+        Panels::of_rows(s, from, x.pitch, [run.len(), x.size.channels], to)
     }
 
-    /// `scale · x · m` of each image for matrices `m` `[batch, channels of x, columns]`, written over `y`, which is dense
-    /// and has `columns` channels.
+    /// `scale · x · m` of each image for matrices `m` `[batch, channels of x, columns]`, written over `y`, which is
+    /// dense and has `columns` channels.
     pub(crate) fn apply(
         isa: Isa,
         x: Images,
         matrices: &[f32],
         columns: usize,
         scale: f32,
-        y: OutPtr,
+        y: &mut [MaybeUninit<f32>],
     ) {
         let (area, inner) = (x.size.area(), x.size.channels);
+        let places = [x.size.batch * inner, x.size.pixels()].map(|rows| rows * columns);
         assert_eq!(
-            matrices.len(),
-            x.size.batch * inner * columns,
-            "one matrix for each image"
+            [matrices.len(), y.len()],
+            places,
+            "one matrix for each image, and a place for each value"
         );
-        y.check(x.size.pixels() * columns);
-        (0..x.size.batch).into_par_iter().for_each(|image| {
+        let matrices = matrices.par_chunks((inner * columns).max(1));
+        let images = matrices.zip(y.par_chunks_mut((area * columns).max(1)));
+        images.enumerate().for_each(|(image, (matrix, y))| {
             isa.run(Apply {
                 x: &x,
                 image,
-                matrix: &matrices[image * inner * columns..][..inner * columns],
+                matrix,
                 columns,
                 scale,
-                // SAFETY: the output has a row of columns for each pixel, and this task alone writes those of the image.
-                y: unsafe { y.at(image * area * columns) },
+                y,
             });
         });
     }
@@ -227,22 +221,17 @@ pub(crate) mod kernel {
         matrix: &'a [f32],
         columns: usize,
         scale: f32,
-        y: *mut f32,
+        y: &'a mut [MaybeUninit<f32>],
     }
 
     impl Kernel for Apply<'_> {
         #[inline(always)]
-        unsafe fn run<S: Simd>(self) {
+        fn run<S: Simd>(self, s: S) {
             let (x, columns) = (self.x, self.columns);
             let shape = [x.size.channels, columns];
             let mut memory = scratch::lend(packed(S::LANES, shape[0], columns));
-            // SAFETY: the pixels are there, the matrix has a row for each channel, and `y` a row for each pixel.
-            unsafe {
-                let m =
-                    Panels::of_rows::<S>(self.matrix.as_ptr(), columns, shape, memory.aligned());
-                let from = x.image(self.image);
-                tile::apply::<S>(from, x.pitch, x.size.area(), m, self.scale, false, self.y);
-            }
+            let m = Panels::of_rows(s, self.matrix, columns, shape, memory.aligned());
+            tile::apply(s, x.image(self.image), x.pitch, m, self.scale, self.y);
         }
     }
 }

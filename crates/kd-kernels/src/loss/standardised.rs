@@ -4,21 +4,18 @@ use burn::tensor::Tensor;
 
 use super::distance::{by_channel, mean_squares};
 #[cfg(feature = "flex")]
-use crate::flex::{Dense, FlexTensor, Input, Map, Operation, build, dense, fast, run};
+use super::of_maps::of_maps;
 #[cfg(feature = "flex")]
-use crate::isa;
+use crate::flex::fast;
 
-/// [`squared_distance`](crate::squared_distance) of maps whose channels are each brought to mean 0 and divided by their unbiased
-/// standard deviation over batch and positions, plus `epsilon`. A constant channel becomes 0.
+/// [`squared_distance`](crate::squared_distance) of maps whose channels are each brought to mean 0 and divided by
+/// their unbiased standard deviation over batch and positions, plus `epsilon`. A constant channel becomes 0.
 ///
 /// Differentiable in the student alone.
 pub fn standardised_distance(student: Tensor<4>, target: Tensor<4>, epsilon: f64) -> Tensor<1> {
     #[cfg(feature = "flex")]
     if fast(&student) {
-        return run(
-            StandardisedDistance { epsilon },
-            [student.into_dispatch(), target.into_dispatch()],
-        );
+        return of_maps(kernel::StandardisedDistance { epsilon }, [student, target]);
     }
     let [student, target] = [student, target.detach()].map(|map| standardised(map, epsilon));
     mean_squares(student - target)
@@ -51,51 +48,44 @@ fn standardised(map: Tensor<4>, epsilon: f64) -> Tensor<4> {
 }
 
 #[cfg(feature = "flex")]
-#[derive(Clone, Debug)]
-struct StandardisedDistance {
-    epsilon: f64,
-}
-
-#[cfg(feature = "flex")]
-impl Operation<2> for StandardisedDistance {
-    /// The maps, and what was computed on the way.
-    type Saved = ([FlexTensor; 2], kernel::Saved);
-
-    fn inputs(&self) -> [Input; 2] {
-        [Input::Map, Input::Constant]
-    }
-
-    fn forward(&self, maps: [FlexTensor; 2]) -> (FlexTensor, Self::Saved) {
-        let [student, target] = maps.clone().map(Map::new);
-        let (student, target) = (student.images(), target.images());
-        let (distance, saved) = kernel::distance(isa(), student, target, self.epsilon);
-        (dense(distance, [student.size.channels]), (maps, saved))
-    }
-
-    fn backward(
-        &self,
-        (maps, saved): Self::Saved,
-        grad: FlexTensor,
-        _: [bool; 2],
-        _: &mut [Option<FlexTensor>; 2],
-    ) -> [Option<FlexTensor>; 2] {
-        let ([student, target], grad) = (maps.map(Map::new), Dense::new(grad));
-        let (student, target) = (student.images(), target.images());
-        let dx = build(student.size, |dx| {
-            kernel::grad(isa(), student, target, &saved, grad.values(), dx);
-        });
-        [Some(dx), None]
-    }
-}
-
-#[cfg(feature = "flex")]
 pub(crate) mod kernel {
     //! Passes over both maps, and statistics of their channels.
 
-    use crate::images::{Images, OutPtr};
+    use std::mem::MaybeUninit;
+
+    use burn::tensor::Shape;
+
+    use crate::images::Images;
+    use crate::loss::of_maps::OfMaps;
     use crate::nn::norm::{Statistics, statistics};
     use crate::simd::chunks;
     use crate::simd::{Isa, Kernel, Simd};
+
+    /// The distance of each channel, `[channels]`.
+    #[derive(Clone, Debug)]
+    pub(crate) struct StandardisedDistance {
+        pub epsilon: f64,
+    }
+
+    impl OfMaps<2> for StandardisedDistance {
+        type Saved = Saved;
+
+        fn value(&self, isa: Isa, [student, target]: [Images; 2]) -> (Vec<f32>, Shape, Saved) {
+            let (distance, saved) = distance(isa, student, target, self.epsilon);
+            (distance, Shape::from([student.size.channels]), saved)
+        }
+
+        fn grad(
+            &self,
+            isa: Isa,
+            [student, target]: [Images; 2],
+            saved: &Saved,
+            grad: &[f32],
+            dx: &mut [MaybeUninit<f32>],
+        ) {
+            self::grad(isa, student, target, saved, grad, dx);
+        }
+    }
 
     /// A standard deviation below this share of a channel's size is what rounding leaves of a constant.
     const CONSTANT: f64 = 8.0 * f32::EPSILON as f64;
@@ -182,7 +172,7 @@ pub(crate) mod kernel {
 
     impl Kernel for Sums<'_> {
         #[inline(always)]
-        unsafe fn run<S: Simd>(self) {
+        fn run<S: Simd>(self, _: S) {
             let channels = self.maps[0].size.channels;
             let (squares, along) = self.sums.split_at_mut(channels);
             let [mean, other_mean] = self.standards.map(|s| &s.mean[..channels]);
@@ -206,12 +196,11 @@ pub(crate) mod kernel {
         target: Images,
         saved: &Saved,
         grad: &[f32],
-        dx: OutPtr,
+        dx: &mut [MaybeUninit<f32>],
     ) {
         let size = student.size;
         assert_eq!(size, target.size, "only maps of one size can be compared");
         assert_eq!(grad.len(), size.channels, "one gradient for each channel");
-        dx.check(size.len());
         let count = size.pixels() as f64;
         // 2/n · scale · (r − slope · Σ(r · (s − mean)) · (s − mean)), times the gradient.
         let outer: Vec<f32> = (grad.iter().zip(&saved.student.scale))
@@ -220,13 +209,12 @@ pub(crate) mod kernel {
         let inner: Vec<f32> = (saved.along.iter().zip(&saved.student.slope))
             .map(|(along, slope)| (along * slope) as f32)
             .collect();
-        chunks::each(size, |first, count| {
+        chunks::each(size, size.channels, dx, |first, dx| {
             isa.run(Slopes {
                 maps: [&student, &target],
                 standards: [&saved.student, &saved.target],
                 factors: [&outer, &inner],
                 first,
-                count,
                 dx,
             });
         });
@@ -237,21 +225,18 @@ pub(crate) mod kernel {
         standards: [&'a Standard; 2],
         factors: [&'a [f32]; 2],
         first: usize,
-        count: usize,
-        dx: OutPtr,
+        dx: &'a mut [MaybeUninit<f32>],
     }
 
     impl Kernel for Slopes<'_> {
         #[inline(always)]
-        unsafe fn run<S: Simd>(self) {
+        fn run<S: Simd>(self, _: S) {
             let channels = self.maps[0].size.channels;
             let [mean, other_mean] = self.standards.map(|s| &s.mean[..channels]);
             let [scale, other_scale] = self.standards.map(|s| &s.scale[..channels]);
             let [outer, inner] = self.factors.map(|factors| &factors[..channels]);
-            for pixel in self.first..self.first + self.count {
+            for (dx, pixel) in self.dx.chunks_exact_mut(channels).zip(self.first..) {
                 let [s, t] = self.maps.map(|map| &map.pixel(pixel)[..channels]);
-                // SAFETY: the output has a value for each of the map, and this task alone writes its pixels.
-                let dx = unsafe { self.dx.part(pixel * channels, channels) };
                 for c in 0..channels {
                     let centred = s[c] - mean[c];
                     let r = centred * scale[c] - (t[c] - other_mean[c]) * other_scale[c];

@@ -69,9 +69,10 @@ impl Operation<1> for UnitRows {
 pub(crate) mod kernel {
     //! Rows of several tasks, and sums over a row.
 
+    use std::mem::MaybeUninit;
+
     use rayon::prelude::*;
 
-    use crate::images::OutPtr;
     use crate::simd::{Isa, Kernel, Simd};
 
     /// Values that are summed side by side.
@@ -114,23 +115,27 @@ pub(crate) mod kernel {
 
     /// Writes every row divided by its length over `y`, rows without an entry above `zero` as they are, and
     /// returns for each what it was multiplied by, or NaN where it was not.
-    pub(crate) fn unit(isa: Isa, x: &[f32], width: usize, zero: f32, y: OutPtr) -> Vec<f32> {
-        y.check(x.len());
+    pub(crate) fn unit(
+        isa: Isa,
+        x: &[f32],
+        width: usize,
+        zero: f32,
+        y: &mut [MaybeUninit<f32>],
+    ) -> Vec<f32> {
+        assert_eq!(y.len(), x.len(), "a place for each value");
         let step = rows(width);
         let mut factors = vec![f32::NAN; x.len() / width.max(1)];
+        let values = (step * width).max(1);
         factors
             .par_chunks_mut(step)
-            .enumerate()
-            .for_each(|(task, factors)| {
-                let first = task * step * width;
-                let len = factors.len() * width;
+            .zip(x.par_chunks(values).zip(y.par_chunks_mut(values)))
+            .for_each(|(factors, (x, y))| {
                 isa.run(Unit {
-                    x: &x[first..][..len],
+                    x,
                     width,
                     zero,
                     factors,
-                    // SAFETY: the output has a value for each of `x`, and these are the rows of this task alone.
-                    y: unsafe { y.sub(first, len) },
+                    y,
                 });
             });
         factors
@@ -141,16 +146,15 @@ pub(crate) mod kernel {
         width: usize,
         zero: f32,
         factors: &'a mut [f32],
-        y: OutPtr,
+        y: &'a mut [MaybeUninit<f32>],
     }
 
     impl Kernel for Unit<'_> {
         #[inline(always)]
-        unsafe fn run<S: Simd>(self) {
-            let rows = self.x.chunks_exact(self.width.max(1)).zip(self.factors);
-            for (index, (x, factor)) in rows.enumerate() {
-                // SAFETY: each task writes its own rows.
-                let y = unsafe { self.y.part(index * self.width, self.width) };
+        fn run<S: Simd>(self, _: S) {
+            let width = self.width.max(1);
+            let rows = self.x.chunks_exact(width).zip(self.factors);
+            for ((x, factor), y) in rows.zip(self.y.chunks_exact_mut(width)) {
                 let largest = largest(x);
                 if largest <= self.zero {
                     y.write_copy_of_slice(x);
@@ -168,24 +172,32 @@ pub(crate) mod kernel {
     }
 
     /// The gradient of `x`, given [`unit`]'s output `y`, its factors and its gradient, written over `dx`.
-    pub(crate) fn grad(isa: Isa, y: &[f32], factors: &[f32], grad: &[f32], dx: OutPtr) {
-        assert_eq!(y.len(), grad.len(), "one gradient for each value");
-        dx.check(y.len());
+    pub(crate) fn grad(
+        isa: Isa,
+        y: &[f32],
+        factors: &[f32],
+        grad: &[f32],
+        dx: &mut [MaybeUninit<f32>],
+    ) {
+        assert_eq!(
+            [grad.len(), dx.len()],
+            [y.len(); 2],
+            "a gradient for each value"
+        );
         let width = y.len() / factors.len().max(1);
         let step = rows(width);
+        let values = (step * width).max(1);
+        let rows = y.par_chunks(values).zip(grad.par_chunks(values));
         factors
             .par_chunks(step)
-            .enumerate()
-            .for_each(|(task, factors)| {
-                let first = task * step * width;
-                let len = factors.len() * width;
+            .zip(rows.zip(dx.par_chunks_mut(values)))
+            .for_each(|(factors, ((y, grad), dx))| {
                 isa.run(Slopes {
-                    y: &y[first..][..len],
-                    grad: &grad[first..][..len],
+                    y,
+                    grad,
                     width,
                     factors,
-                    // SAFETY: the output has a value for each of `x`, and these are the rows of this task alone.
-                    dx: unsafe { dx.sub(first, len) },
+                    dx,
                 });
             });
     }
@@ -195,20 +207,17 @@ pub(crate) mod kernel {
         grad: &'a [f32],
         width: usize,
         factors: &'a [f32],
-        dx: OutPtr,
+        dx: &'a mut [MaybeUninit<f32>],
     }
 
     impl Kernel for Slopes<'_> {
         #[inline(always)]
-        unsafe fn run<S: Simd>(self) {
+        fn run<S: Simd>(self, _: S) {
             let width = self.width.max(1);
-            let rows = self
-                .y
-                .chunks_exact(width)
-                .zip(self.grad.chunks_exact(width));
-            for (index, ((y, grad), factor)) in rows.zip(self.factors).enumerate() {
-                // SAFETY: each task writes its own rows.
-                let dx = unsafe { self.dx.part(index * width, width) };
+            let values = self.y.chunks_exact(width);
+            let values = values.zip(self.grad.chunks_exact(width));
+            let rows = values.zip(self.dx.chunks_exact_mut(width));
+            for (((y, grad), dx), factor) in rows.zip(self.factors) {
                 if factor.is_nan() {
                     dx.write_copy_of_slice(grad);
                     continue;

@@ -55,53 +55,41 @@ pub(crate) fn maps(a: FlexTensor, b: FlexTensor) -> FlexTensor {
 pub(crate) mod kernel {
     //! The loop over pixels.
 
-    use rayon::prelude::*;
+    use std::mem::MaybeUninit;
 
-    use crate::images::{Images, OutPtr};
-    use crate::simd::chunks::MOVED;
+    use crate::images::Images;
+    use crate::simd::chunks;
     use crate::simd::{Isa, Kernel, Simd};
 
     /// `a + b`.
-    pub(crate) fn add(isa: Isa, a: Images, b: Images, y: OutPtr) {
+    pub(crate) fn add(isa: Isa, a: Images, b: Images, y: &mut [MaybeUninit<f32>]) {
         assert_eq!(a.size, b.size, "only equal maps can be added");
-        y.check(a.size.len());
-        let pixels = a.size.pixels();
-        (0..pixels.div_ceil(MOVED))
-            .into_par_iter()
-            .for_each(|task| {
-                let first = task * MOVED;
-                isa.run(Add {
-                    a: &a,
-                    b: &b,
-                    first,
-                    count: MOVED.min(pixels - first),
-                    y,
-                });
+        chunks::each(a.size, a.size.channels, y, |first, y| {
+            isa.run(Add {
+                a: &a,
+                b: &b,
+                first,
+                y,
             });
+        });
     }
 
     struct Add<'a> {
         a: &'a Images<'a>,
         b: &'a Images<'a>,
         first: usize,
-        count: usize,
-        y: OutPtr,
+        y: &'a mut [MaybeUninit<f32>],
     }
 
     impl Kernel for Add<'_> {
         #[inline(always)]
-        unsafe fn run<S: Simd>(self) {
+        fn run<S: Simd>(self, s: S) {
             let channels = self.a.size.channels;
-            for pixel in self.first..self.first + self.count {
+            for (y, pixel) in self.y.chunks_exact_mut(channels).zip(self.first..) {
+                let (a, b) = (self.a.pixel(pixel), self.b.pixel(pixel));
                 for channel in (0..channels).step_by(S::LANES) {
-                    let left = channels - channel;
-                    // SAFETY: the pixels are there in all images.
-                    unsafe {
-                        let a = self.a.data.as_ptr().add(pixel * self.a.pitch + channel);
-                        let b = self.b.data.as_ptr().add(pixel * self.b.pitch + channel);
-                        let sum = S::add(S::load_up_to(a, left), S::load_up_to(b, left));
-                        S::store_up_to(self.y.at(pixel * channels + channel), sum, left);
-                    }
+                    let sum = s.add(s.read(&a[channel..]), s.read(&b[channel..]));
+                    s.write_new(&mut y[channel..], sum);
                 }
             }
         }

@@ -24,6 +24,12 @@ pub fn average_pool(x: Tensor<4>, size: [usize; 2]) -> Tensor<4> {
     adaptive_avg_pool2d(x, size)
 }
 
+/// Mean over height and width, `[batch, channels]`. Differentiable.
+pub fn global_average(x: Tensor<4>) -> Tensor<2> {
+    let [batch, channels, ..] = x.dims();
+    average_pool(x, [1, 1]).reshape([batch, channels])
+}
+
 #[cfg(feature = "flex")]
 #[derive(Clone, Debug)]
 struct AveragePool {
@@ -70,9 +76,10 @@ impl Operation<1> for AveragePool {
 pub(crate) mod kernel {
     //! Averages over blocks of a map that divide it evenly.
 
-    use rayon::prelude::*;
+    use std::mem::MaybeUninit;
 
-    use crate::images::{Images, OutPtr, Size};
+    use crate::images::{Images, Size};
+    use crate::simd::chunks;
     use crate::simd::{Isa, Kernel, Simd};
 
     /// Sides of a block of which the output has one value.
@@ -89,71 +96,63 @@ pub(crate) mod kernel {
     }
 
     /// The mean of each block, written over `y`, which is dense.
-    pub(crate) fn average(isa: Isa, x: Images, output: Size, y: OutPtr) {
+    pub(crate) fn average(isa: Isa, x: Images, output: Size, y: &mut [MaybeUninit<f32>]) {
         let block = block(x.size, output);
-        y.check(output.len());
-        (0..output.batch * output.height)
-            .into_par_iter()
-            .for_each(|row| {
-                isa.run(Average {
-                    x: &x,
-                    block,
-                    width: output.width,
-                    row,
-                    y,
-                });
+        chunks::each_row(output, y, |row, y| {
+            isa.run(Average {
+                x: &x,
+                block,
+                row,
+                y,
             });
+        });
     }
 
     /// A row of the output.
     struct Average<'a> {
         x: &'a Images<'a>,
         block: [usize; 2],
-        width: usize,
         row: usize,
-        y: OutPtr,
+        y: &'a mut [MaybeUninit<f32>],
     }
 
     impl Kernel for Average<'_> {
         #[inline(always)]
-        unsafe fn run<S: Simd>(self) {
-            let channels = self.x.size.channels;
+        fn run<S: Simd>(self, s: S) {
+            let Size {
+                width: line,
+                channels,
+                ..
+            } = self.x.size;
             let [height, width] = self.block;
-            let scale = 1.0 / (height * width) as f32;
-            for column in 0..self.width {
-                let to = (self.row * self.width + column) * channels;
-                let first = self.row * height * self.x.size.width + column * width;
-                // SAFETY: the output has a pixel for each block, and this task alone writes those of its row.
-                let y = unsafe { self.y.part(to, channels) };
-                let y = y.write_copy_of_slice(self.x.pixel(first));
-                for row in 0..height {
-                    let line = (self.row * height + row) * self.x.size.width + column * width;
-                    for pixel in line..line + width {
-                        if pixel != first {
-                            let x = self.x.pixel(pixel).iter();
-                            y.iter_mut().zip(x).for_each(|(y, x)| *y += x);
+            let scale = s.splat(1.0 / (height * width) as f32);
+            for (column, y) in self.y.chunks_exact_mut(channels).enumerate() {
+                let first = self.row * height * line + column * width;
+                for channel in (0..channels).step_by(S::LANES) {
+                    let mut sum = s.read(&self.x.pixel(first)[channel..]);
+                    for row in 0..height {
+                        let start = first + row * line;
+                        for pixel in start + usize::from(row == 0)..start + width {
+                            sum = s.add(sum, s.read(&self.x.pixel(pixel)[channel..]));
                         }
                     }
+                    s.write_new(&mut y[channel..], s.mul(sum, scale));
                 }
-                y.iter_mut().for_each(|y| *y *= scale);
             }
         }
     }
 
     /// Each block's gradient, shared by its pixels, written over `dx`, which is dense.
-    pub(crate) fn grad(isa: Isa, grad: Images, input: Size, dx: OutPtr) {
+    pub(crate) fn grad(isa: Isa, grad: Images, input: Size, dx: &mut [MaybeUninit<f32>]) {
         let block = block(input, grad.size);
-        dx.check(input.len());
-        (0..input.batch * input.height)
-            .into_par_iter()
-            .for_each(|row| {
-                isa.run(Spread {
-                    grad: &grad,
-                    block,
-                    row,
-                    dx,
-                });
+        chunks::each_row(input, dx, |row, dx| {
+            isa.run(Spread {
+                grad: &grad,
+                block,
+                row,
+                dx,
             });
+        });
     }
 
     /// A row of the input.
@@ -161,21 +160,17 @@ pub(crate) mod kernel {
         grad: &'a Images<'a>,
         block: [usize; 2],
         row: usize,
-        dx: OutPtr,
+        dx: &'a mut [MaybeUninit<f32>],
     }
 
     impl Kernel for Spread<'_> {
         #[inline(always)]
-        unsafe fn run<S: Simd>(self) {
+        fn run<S: Simd>(self, _: S) {
             let channels = self.grad.size.channels;
             let [height, width] = self.block;
             let scale = 1.0 / (height * width) as f32;
-            let columns = self.grad.size.width * width;
-            for column in 0..columns {
+            for (column, dx) in self.dx.chunks_exact_mut(channels).enumerate() {
                 let from = self.row / height * self.grad.size.width + column / width;
-                let to = (self.row * columns + column) * channels;
-                // SAFETY: the gradient of the input has this pixel, and this task alone writes those of its row.
-                let dx = unsafe { self.dx.part(to, channels) };
                 for (dx, grad) in dx.iter_mut().zip(self.grad.pixel(from)) {
                     dx.write(grad * scale);
                 }

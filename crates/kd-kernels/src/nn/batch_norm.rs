@@ -1,5 +1,8 @@
 //! Batch normalisation by the statistics of the batch.
 
+#[cfg(feature = "flex")]
+use std::mem::MaybeUninit;
+
 use burn::tensor::Tensor;
 use burn::tensor::module::batch_norm_train;
 
@@ -8,8 +11,6 @@ use super::Epilogue;
 use super::norm::{self, Gate};
 #[cfg(feature = "flex")]
 use crate::flex::{Dense, FlexTensor, Input, Map, Operation, build, dense, fast, run_with_aside};
-#[cfg(feature = "flex")]
-use crate::images::OutPtr;
 #[cfg(feature = "flex")]
 use crate::isa;
 
@@ -165,7 +166,7 @@ impl<const N: usize> Operation<N> for BatchNorm {
         let mut parameters = None;
         let mut shortcut_grad = None;
         let dx = build(size, |dx| {
-            let mut run = |residual: Option<OutPtr>| {
+            let mut run = |residual: Option<&mut [MaybeUninit<f32>]>| {
                 parameters = Some(norm::grad(isa(), saved, grad.images(), dx, residual));
             };
             if shortcut && unchanged.is_none() {

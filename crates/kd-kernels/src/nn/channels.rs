@@ -61,7 +61,9 @@ impl Operation<1> for Channels {
 pub(crate) mod kernel {
     //! The gradient, put where the channels were.
 
-    use crate::images::{Images, OutPtr, Size, filled};
+    use std::mem::MaybeUninit;
+
+    use crate::images::{Images, Size, filled};
     use crate::simd::chunks::each_pixel;
 
     /// `x` at the channels from `first` on, zero elsewhere, plus `earlier`.
@@ -70,7 +72,7 @@ pub(crate) mod kernel {
         first: usize,
         earlier: Option<Images>,
         output: Size,
-        y: OutPtr,
+        y: &mut [MaybeUninit<f32>],
     ) {
         each_pixel(output, y, |pixel, to| {
             let to = match &earlier {

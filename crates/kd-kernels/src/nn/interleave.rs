@@ -64,11 +64,13 @@ impl Operation<2> for Interleave {
 pub(crate) mod kernel {
     //! Both directions move values only.
 
-    use crate::images::{Images, OutPtr, Size};
+    use std::mem::MaybeUninit;
+
+    use crate::images::{Images, Size};
     use crate::simd::chunks::each_pixel;
 
     /// The channels of `a` and `b` in turn.
-    pub(crate) fn interleave(a: Images, b: Images, y: OutPtr) {
+    pub(crate) fn interleave(a: Images, b: Images, y: &mut [MaybeUninit<f32>]) {
         let size = Size {
             channels: 2 * a.size.channels,
             ..a.size
@@ -83,7 +85,7 @@ pub(crate) mod kernel {
     }
 
     /// The channels of even or of odd number.
-    pub(crate) fn every_second(x: Images, odd: bool, y: OutPtr) {
+    pub(crate) fn every_second(x: Images, odd: bool, y: &mut [MaybeUninit<f32>]) {
         let size = Size {
             channels: x.size.channels / 2,
             ..x.size

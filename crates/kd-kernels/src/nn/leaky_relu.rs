@@ -62,22 +62,28 @@ pub(crate) fn gate(grad: FlexTensor, output: FlexTensor, slope: f64) -> FlexTens
 pub(crate) mod kernel {
     //! The rectifier, which is its own gradient.
 
-    use crate::images::{Images, OutPtr};
+    use std::mem::MaybeUninit;
+
+    use crate::images::Images;
     use crate::simd::chunks;
     use crate::simd::{Isa, Kernel, Simd};
 
     /// `grad` where `output` is above zero, else `slope · grad`: the gradient of a rectifier, and of `output` by
     /// itself the rectifier.
-    pub(crate) fn gate(isa: Isa, grad: Images, output: Images, slope: f32, dx: OutPtr) {
+    pub(crate) fn gate(
+        isa: Isa,
+        grad: Images,
+        output: Images,
+        slope: f32,
+        dx: &mut [MaybeUninit<f32>],
+    ) {
         assert_eq!(grad.size, output.size, "one gradient for each value");
-        dx.check(grad.size.len());
-        chunks::each(grad.size, |first, count| {
+        chunks::each(grad.size, grad.size.channels, dx, |first, dx| {
             isa.run(Gate {
                 grad: &grad,
                 output: &output,
                 slope,
                 first,
-                count,
                 dx,
             });
         });
@@ -88,17 +94,14 @@ pub(crate) mod kernel {
         output: &'a Images<'a>,
         slope: f32,
         first: usize,
-        count: usize,
-        dx: OutPtr,
+        dx: &'a mut [MaybeUninit<f32>],
     }
 
     impl Kernel for Gate<'_> {
         #[inline(always)]
-        unsafe fn run<S: Simd>(self) {
+        fn run<S: Simd>(self, _: S) {
             let channels = self.grad.size.channels;
-            for pixel in self.first..self.first + self.count {
-                // SAFETY: the output has a value for each of the map, and this task alone writes its pixels.
-                let dx = unsafe { self.dx.part(pixel * channels, channels) };
+            for (dx, pixel) in self.dx.chunks_exact_mut(channels).zip(self.first..) {
                 let from = self.grad.pixel(pixel).iter().zip(self.output.pixel(pixel));
                 for (dx, (grad, output)) in dx.iter_mut().zip(from) {
                     dx.write(if *output > 0.0 {

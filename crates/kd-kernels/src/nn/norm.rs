@@ -1,27 +1,49 @@
 //! Batch normalisation with what usually follows it, the addition of a shortcut and a ReLU, in one
 //! pass for the statistics and one for the values.
 
+use std::mem::MaybeUninit;
+
 use crate::flex::{FlexTensor, Input};
-use crate::images::{Images, OutPtr};
+use crate::images::Images;
 use crate::simd::chunks;
 use crate::simd::{Isa, Kernel, Simd};
 
 /// Registers of channels that are summed together.
 const WIDE: usize = 4;
 
-/// Calls `$self.$function::<S, REGISTERS>(channel)` for all channels, in blocks of registers.
-macro_rules! by_registers {
-    ($self:ident.$function:ident, $channels:expr) => {{
+/// What is done to each channel by itself, for some registers of them at a time.
+trait ByChannel {
+    fn channels(&self) -> usize;
+
+    /// # Safety
+    /// From `channel` on there are `Z` registers of channels, or one that is not full.
+    unsafe fn block<S: Simd, const Z: usize>(&mut self, s: S, channel: usize);
+
+    /// Does all channels.
+    #[inline(always)]
+    fn every_block<S: Simd>(mut self, s: S)
+    where
+        Self: Sized,
+    {
+        let channels = self.channels();
         let mut channel = 0;
-        while channel + WIDE * S::LANES <= $channels {
-            $self.$function::<S, WIDE>(channel);
+        while channel + WIDE * S::LANES <= channels {
+            // SAFETY: so many channels are left.
+            unsafe { self.block::<S, WIDE>(s, channel) };
             channel += WIDE * S::LANES;
         }
-        while channel < $channels {
-            $self.$function::<S, 1>(channel);
+        while channel < channels {
+            // SAFETY: at least a part of a register is left.
+            unsafe { self.block::<S, 1>(s, channel) };
             channel += S::LANES;
         }
-    }};
+    }
+}
+
+/// The values of `Z` registers of channels from `channel` on.
+#[inline(always)]
+fn registers<S: Simd, const Z: usize>(s: S, values: &[f32], channel: usize) -> [S::V; Z] {
+    std::array::from_fn(|z| s.read(&values[channel + z * S::LANES..]))
 }
 
 mod grad;
@@ -58,8 +80,8 @@ pub(crate) fn statistics(isa: Isa, x: Images) -> Statistics {
     let partial = chunks::partial(x.size, 2 * channels, |first, count, partial| {
         let (mean, squares) = partial.split_at_mut(channels);
         isa.run(Moments {
-            x: x.data[first * x.pitch..].as_ptr(),
-            pitch: x.pitch,
+            x: &x,
+            first,
             count,
             mean,
             squares,
@@ -88,62 +110,56 @@ pub(crate) fn statistics(isa: Isa, x: Images) -> Statistics {
 
 /// Mean, and sum of squares about it, of each channel of a chunk.
 struct Moments<'a> {
-    x: *const f32,
-    pitch: usize,
+    x: &'a Images<'a>,
+    first: usize,
+    /// At least one.
     count: usize,
+    /// One for each channel, as of the squares.
     mean: &'a mut [f32],
     squares: &'a mut [f32],
 }
 
 impl Kernel for Moments<'_> {
     #[inline(always)]
-    unsafe fn run<S: Simd>(mut self) {
-        // SAFETY: `count` pixels of all channels are there.
-        unsafe { by_registers!(self.block, self.mean.len()) }
+    fn run<S: Simd>(self, s: S) {
+        self.every_block(s);
     }
 }
 
-impl Moments<'_> {
-    /// # Safety
-    /// The processor has the instructions of `S`. From `x` on, `count` pixels, at least one, of as many channels as there are means
-    /// can be read, `pitch` apart, and there are as many squares.
-    /// `channel` is one of theirs, from which on there are `Z` registers of them, or one that is not full.
+impl ByChannel for Moments<'_> {
+    fn channels(&self) -> usize {
+        self.mean.len()
+    }
+
     #[inline(always)]
-    unsafe fn block<S: Simd, const Z: usize>(&mut self, channel: usize) {
+    unsafe fn block<S: Simd, const Z: usize>(&mut self, s: S, channel: usize) {
         let left = self.mean.len() - channel;
-        // SAFETY: the caller's promise; in the last register only `left` channels are touched.
-        unsafe {
-            let x = self.x.add(channel);
-            // Distances from the first pixel are summed, or the sum would round off what differs.
-            let mut pivot = [S::zero(); Z];
+        let at = |i: usize, z: usize| {
+            let (pixel, channel) = (self.first + i, channel + z * S::LANES);
+            // SAFETY: the map has the pixels of the chunk and the channels that are left.
+            unsafe { self.x.load(s, pixel, channel, left) }
+        };
+        // Distances from the first pixel are summed, or the sum would round off what differs.
+        let pivot: [S::V; Z] = std::array::from_fn(|z| at(0, z));
+        let mut sum = [s.zero(); Z];
+        for i in 0..self.count {
             for z in 0..Z {
-                pivot[z] = S::load_up_to(x.add(z * S::LANES), left);
+                sum[z] = s.add(sum[z], s.sub(at(i, z), pivot[z]));
             }
-            let mut sum = [S::zero(); Z];
-            for i in 0..self.count {
-                for z in 0..Z {
-                    let value = S::load_up_to(x.add(i * self.pitch + z * S::LANES), left);
-                    sum[z] = S::add(sum[z], S::sub(value, pivot[z]));
-                }
-            }
-            let scale = S::splat(1.0 / self.count as f32);
-            let mut mean = [S::zero(); Z];
+        }
+        let scale = s.splat(1.0 / self.count as f32);
+        let mean: [S::V; Z] = std::array::from_fn(|z| s.fma(sum[z], scale, pivot[z]));
+        let mut squares = [s.zero(); Z];
+        for i in 0..self.count {
             for z in 0..Z {
-                mean[z] = S::fma(sum[z], scale, pivot[z]);
+                let distance = s.sub(at(i, z), mean[z]);
+                squares[z] = s.fma(distance, distance, squares[z]);
             }
-            let mut squares = [S::zero(); Z];
-            for i in 0..self.count {
-                for z in 0..Z {
-                    let value = S::load_up_to(x.add(i * self.pitch + z * S::LANES), left);
-                    let distance = S::sub(value, mean[z]);
-                    squares[z] = S::fma(distance, distance, squares[z]);
-                }
-            }
-            for z in 0..Z {
-                let at = channel + z * S::LANES;
-                S::store_up_to(self.mean.as_mut_ptr().add(at), mean[z], left);
-                S::store_up_to(self.squares.as_mut_ptr().add(at), squares[z], left);
-            }
+        }
+        for z in 0..Z {
+            let at = channel + z * S::LANES;
+            s.write(&mut self.mean[at..], mean[z]);
+            s.write(&mut self.squares[at..], squares[z]);
         }
     }
 }
@@ -156,7 +172,7 @@ pub(crate) fn affine(
     shift: &[f32],
     residual: Option<Images>,
     relu: bool,
-    y: OutPtr,
+    y: &mut [MaybeUninit<f32>],
 ) {
     let channels = x.size.channels;
     assert_eq!(
@@ -170,8 +186,7 @@ pub(crate) fn affine(
             "only a map of the same size can be added"
         );
     }
-    y.check(x.size.len());
-    chunks::each(x.size, |first, count| {
+    chunks::each(x.size, channels, y, |first, y| {
         isa.run(Affine {
             x: &x,
             scale,
@@ -179,7 +194,6 @@ pub(crate) fn affine(
             residual: residual.as_ref(),
             relu,
             first,
-            count,
             y,
         });
     });
@@ -192,49 +206,43 @@ struct Affine<'a> {
     residual: Option<&'a Images<'a>>,
     relu: bool,
     first: usize,
-    count: usize,
-    y: OutPtr,
+    y: &'a mut [MaybeUninit<f32>],
 }
 
 impl Kernel for Affine<'_> {
     #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
-        // SAFETY: the pixels are there in all images.
-        unsafe { by_registers!(self.block, self.x.size.channels) }
+    fn run<S: Simd>(self, s: S) {
+        self.every_block(s);
     }
 }
 
-impl Affine<'_> {
-    /// # Safety
-    /// The processor has the instructions of `S`. The input, the residual and `y` have the pixels, and there is a scale and a shift
-    /// for each channel; no other task writes these pixels.
-    /// `channel` is one of theirs, from which on there are `Z` registers of them, or one that is not full.
+impl ByChannel for Affine<'_> {
+    fn channels(&self) -> usize {
+        self.x.size.channels
+    }
+
     #[inline(always)]
-    unsafe fn block<S: Simd, const Z: usize>(&self, channel: usize) {
+    unsafe fn block<S: Simd, const Z: usize>(&mut self, s: S, channel: usize) {
         let channels = self.x.size.channels;
         let left = channels - channel;
-        // SAFETY: the caller's promise; in the last register only `left` channels are touched.
-        unsafe {
-            let mut scale = [S::zero(); Z];
-            let mut shift = [S::zero(); Z];
+        let count = self.y.len() / channels;
+        let y = self.y.as_mut_ptr().cast::<f32>();
+        let scale: [S::V; Z] = registers(s, self.scale, channel);
+        let shift: [S::V; Z] = registers(s, self.shift, channel);
+        for i in 0..count {
+            let pixel = self.first + i;
             for z in 0..Z {
                 let at = channel + z * S::LANES;
-                scale[z] = S::load_up_to(self.scale.as_ptr().add(at), left);
-                shift[z] = S::load_up_to(self.shift.as_ptr().add(at), left);
-            }
-            for pixel in self.first..self.first + self.count {
-                for z in 0..Z {
-                    let at = channel + z * S::LANES;
-                    let x = self.x.data.as_ptr().add(pixel * self.x.pitch + at);
-                    let mut value = S::fma(S::load_up_to(x, left), scale[z], shift[z]);
+                // SAFETY: the map, the residual and `y` have the pixel and the channels that are left.
+                unsafe {
+                    let mut value = s.fma(self.x.load(s, pixel, at, left), scale[z], shift[z]);
                     if let Some(residual) = self.residual {
-                        let r = residual.data.as_ptr().add(pixel * residual.pitch + at);
-                        value = S::add(value, S::load_up_to(r, left));
+                        value = s.add(value, residual.load(s, pixel, at, left));
                     }
                     if self.relu {
-                        value = S::max(S::zero(), value);
+                        value = s.max(s.zero(), value);
                     }
-                    S::store_up_to(self.y.at(pixel * channels + at), value, left);
+                    s.store_up_to(y.add(i * channels + at), value, left);
                 }
             }
         }

@@ -26,7 +26,7 @@ struct Sum<'a> {
 
 impl Kernel for Sum<'_> {
     #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
+    fn run<S: Simd>(self, _: S) {
         for pixel in self.first..self.first + self.count {
             for (sum, x) in self.sums.iter_mut().zip(self.x.pixel(pixel)) {
                 *sum += x;
@@ -60,7 +60,7 @@ struct SumOfProducts<'a> {
 
 impl Kernel for SumOfProducts<'_> {
     #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
+    fn run<S: Simd>(self, _: S) {
         for pixel in self.first..self.first + self.count {
             let factors = self.a.pixel(pixel).iter().zip(self.b.pixel(pixel));
             for (sum, (a, b)) in self.sums.iter_mut().zip(factors) {

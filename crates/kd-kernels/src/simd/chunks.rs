@@ -6,7 +6,7 @@ use std::mem::MaybeUninit;
 
 use rayon::prelude::*;
 
-use crate::images::{OutPtr, Size};
+use crate::images::Size;
 
 /// Values of a chunk; it stays in a first- or second-level cache between two readings.
 const VALUES: usize = 1 << 14;
@@ -16,35 +16,65 @@ pub(crate) fn pixels(channels: usize) -> usize {
     (VALUES / channels.max(1)).max(1)
 }
 
-/// Runs `work(first pixel, count)` for all pixels.
-pub(crate) fn each(size: Size, work: impl Fn(usize, usize) + Sync) {
-    let (total, step) = (size.pixels(), pixels(size.channels));
-    (0..total.div_ceil(step))
-        .into_par_iter()
-        .for_each(|index| work(index * step, (total - index * step).min(step)));
-}
-
-/// Pixels of a task that moves values.
-pub(crate) const MOVED: usize = 1024;
-
-/// Runs `work(pixel, its output channels)` for all pixels of an output.
-pub(crate) fn each_pixel(
+/// Runs `work(first pixel, values of its chunk)` for all pixels of an output of `width` values each.
+///
+/// # Panics
+/// When `y` is not such an output.
+pub(crate) fn each(
     size: Size,
-    y: OutPtr,
+    width: usize,
+    y: &mut [MaybeUninit<f32>],
     work: impl Fn(usize, &mut [MaybeUninit<f32>]) + Sync,
 ) {
+    each_chunk(size, pixels(size.channels), width, y, work);
+}
+
+/// Runs `work(row, values of the row)` for all rows of all images of a dense output.
+///
+/// # Panics
+/// When `y` is not such an output.
+pub(crate) fn each_row(
+    size: Size,
+    y: &mut [MaybeUninit<f32>],
+    work: impl Fn(usize, &mut [MaybeUninit<f32>]) + Sync,
+) {
+    let width = size.width.max(1);
+    each_chunk(size, width, size.channels, y, |first, y| {
+        work(first / width, y)
+    });
+}
+
+/// Runs `work(pixel, its output channels)` for all pixels of a dense output.
+///
+/// # Panics
+/// When `y` is not such an output.
+pub(crate) fn each_pixel(
+    size: Size,
+    y: &mut [MaybeUninit<f32>],
+    work: impl Fn(usize, &mut [MaybeUninit<f32>]) + Sync,
+) {
+    /// Pixels of a task.
+    const MOVED: usize = 1024;
     // No instruction set is asked for here, which else counts.
     crate::mode::called();
-    let (pixels, channels) = (size.pixels(), size.channels);
-    y.check(size.len());
-    (0..pixels.div_ceil(MOVED))
-        .into_par_iter()
-        .for_each(|task| {
-            for pixel in task * MOVED..((task + 1) * MOVED).min(pixels) {
-                // SAFETY: the pixel is one of the size's, and this task alone has it.
-                work(pixel, unsafe { y.part(pixel * channels, channels) });
-            }
-        });
+    each_chunk(size, MOVED, size.channels, y, |first, y| {
+        for (pixel, y) in y.chunks_exact_mut(size.channels).enumerate() {
+            work(first + pixel, y);
+        }
+    });
+}
+
+fn each_chunk(
+    size: Size,
+    pixels: usize,
+    width: usize,
+    y: &mut [MaybeUninit<f32>],
+    work: impl Fn(usize, &mut [MaybeUninit<f32>]) + Sync,
+) {
+    assert_eq!(y.len(), size.pixels() * width, "a place for each value");
+    y.par_chunks_mut((pixels * width).max(1))
+        .enumerate()
+        .for_each(|(index, y)| work(index * pixels, y));
 }
 
 /// Sums over all pixels of `width` values a chunk, which `work(first pixel, count, sums)` adds to zeros.

@@ -11,12 +11,15 @@ thread_local! {
 
 /// Lends `len` values with unknown contents. Calls may be nested.
 pub(crate) fn with<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
-    work(&mut lend(len).0[..len + SPARE])
+    work(&mut lend(len).buffer[..len + SPARE])
 }
 
 /// Memory that is lent until this is dropped. For work in whole registers, which a closure would take out of the
 /// function that is compiled for them.
-pub(crate) struct Lent(Vec<f32>);
+pub(crate) struct Lent {
+    buffer: Vec<f32>,
+    len: usize,
+}
 
 /// Lends `len` values with unknown contents.
 pub(crate) fn lend(len: usize) -> Lent {
@@ -24,25 +27,24 @@ pub(crate) fn lend(len: usize) -> Lent {
     if buffer.len() < len + SPARE {
         buffer.resize(len + SPARE, 0.0);
     }
-    Lent(buffer)
+    Lent { buffer, len }
 }
 
 impl Lent {
-    /// The first value that stands where a line of the cache begins, before which no more are than there are to
-    /// spare.
-    pub fn aligned(&mut self) -> *mut f32 {
-        let to = self.0.as_mut_ptr();
-        match to.align_offset(4 * SPARE) {
-            // SAFETY: the buffer has so many more values than were asked for.
-            offset if offset < SPARE => unsafe { to.add(offset) },
-            _ => to,
-        }
+    /// The values, the first of which stands where a line of the cache begins.
+    pub fn aligned(&mut self) -> &mut [f32] {
+        // As far away as can be spared; an allocator may hide where lines are.
+        let skipped = match self.buffer.as_ptr().align_offset(4 * SPARE) {
+            skipped if skipped < SPARE => skipped,
+            _ => 0,
+        };
+        &mut self.buffer[skipped..][..self.len]
     }
 }
 
 impl Drop for Lent {
     fn drop(&mut self) {
-        let buffer = std::mem::take(&mut self.0);
+        let buffer = std::mem::take(&mut self.buffer);
         FREE.with_borrow_mut(|free| free.push(buffer));
     }
 }

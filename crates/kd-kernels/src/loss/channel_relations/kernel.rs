@@ -5,9 +5,11 @@ mod selectivity;
 
 use std::mem::MaybeUninit;
 
+use burn::tensor::Shape;
 use rayon::prelude::*;
 
-use crate::images::{Images, OutPtr, Size};
+use crate::images::{Images, Size};
+use crate::loss::of_maps::OfMaps;
 use crate::simd::chunks;
 use crate::simd::{Isa, Kernel, Simd};
 
@@ -29,6 +31,27 @@ impl Relation {
             Self::Selectivity { .. } => selectivity::saved(lanes, student, target),
             Self::Correlation { .. } => correlation::saved(lanes, student),
         }
+    }
+}
+
+impl OfMaps<2> for Relation {
+    /// What was computed on the way.
+    type Saved = Vec<f32>;
+
+    fn value(&self, isa: Isa, [student, target]: [Images; 2]) -> (Vec<f32>, Shape, Vec<f32>) {
+        let (distance, saved) = distance(isa, Maps { student, target }, *self);
+        (distance, Shape::from([student.size.batch]), saved)
+    }
+
+    fn grad(
+        &self,
+        isa: Isa,
+        [student, target]: [Images; 2],
+        saved: &Vec<f32>,
+        grad: &[f32],
+        dx: &mut [MaybeUninit<f32>],
+    ) {
+        self::grad(isa, Maps { student, target }, *self, saved, grad, dx);
     }
 }
 
@@ -79,16 +102,13 @@ struct Distance<'a> {
 
 impl Kernel for Distance<'_> {
     #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
-        // SAFETY: the maps fit, and what is saved has the length of the relation.
-        *self.value = unsafe {
-            match self.relation {
-                Relation::Selectivity { zero } => {
-                    selectivity::distance::<S>(self.maps, self.image, zero, self.saved)
-                }
-                Relation::Correlation { zero } => {
-                    correlation::distance::<S>(self.maps, self.image, zero, self.saved)
-                }
+    fn run<S: Simd>(self, s: S) {
+        *self.value = match self.relation {
+            Relation::Selectivity { zero } => {
+                selectivity::distance(s, self.maps, self.image, zero, self.saved)
+            }
+            Relation::Correlation { zero } => {
+                correlation::distance(s, self.maps, self.image, zero, self.saved)
             }
         };
     }
@@ -102,28 +122,25 @@ pub(crate) fn grad(
     relation: Relation,
     saved: &[f32],
     grad: &[f32],
-    dx: OutPtr,
+    dx: &mut [MaybeUninit<f32>],
 ) {
     maps.check(relation);
     let size = maps.student.size;
     let len = relation.saved(isa.lanes(), size, maps.target.size);
-    assert_eq!([saved.len(), grad.len()], [size.batch * len, size.batch]);
-    dx.check(size.len());
+    assert_eq!(
+        [saved.len(), grad.len(), dx.len()],
+        [size.batch * len, size.batch, size.len()]
+    );
     let images = grad.par_iter().zip(saved.par_chunks(len));
-    images.enumerate().for_each(|(image, (grad, saved))| {
+    let images = images.zip(dx.par_chunks_mut(size.area() * size.channels));
+    images.enumerate().for_each(|(image, ((grad, saved), dx))| {
         isa.run(Slopes {
             maps: &maps,
             relation,
             image,
             saved,
             grad: *grad,
-            // SAFETY: the output has the images of the student's map, and this task alone writes this one.
-            dx: unsafe {
-                dx.part(
-                    image * size.area() * size.channels,
-                    size.area() * size.channels,
-                )
-            },
+            dx,
         });
     });
 }
@@ -139,7 +156,7 @@ struct Slopes<'a> {
 
 impl Kernel for Slopes<'_> {
     #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
+    fn run<S: Simd>(self, s: S) {
         let Self {
             maps,
             image,
@@ -148,16 +165,9 @@ impl Kernel for Slopes<'_> {
             dx,
             ..
         } = self;
-        // SAFETY: the maps fit, `saved` is what the relation saved of the image, and `dx` has its length.
-        unsafe {
-            match self.relation {
-                Relation::Selectivity { .. } => {
-                    selectivity::grad::<S>(maps, image, saved, grad, dx);
-                }
-                Relation::Correlation { .. } => {
-                    correlation::grad::<S>(maps, image, saved, grad, dx);
-                }
-            }
+        match self.relation {
+            Relation::Selectivity { .. } => selectivity::grad(s, maps, image, saved, grad, dx),
+            Relation::Correlation { .. } => correlation::grad(s, maps, image, saved, grad, dx),
         }
     }
 }

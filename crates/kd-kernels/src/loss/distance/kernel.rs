@@ -1,6 +1,11 @@
 //! Squared differences of two maps, summed for each channel: a pass over both in each direction.
 
-use crate::images::{Images, OutPtr};
+use std::mem::MaybeUninit;
+
+use burn::tensor::Shape;
+
+use crate::images::Images;
+use crate::loss::of_maps::OfMaps;
 use crate::simd::chunks;
 use crate::simd::{Isa, Kernel, Simd};
 
@@ -14,6 +19,47 @@ pub(crate) enum Rule {
     Boundary,
     /// `s − max(t, margin)`, and where `t ≤ 0` only what is above zero of it.
     OneSided,
+}
+
+/// The maps are the student's, the target's and, if there are three, one pixel of margins.
+impl<const N: usize> OfMaps<N> for Rule {
+    type Saved = ();
+
+    fn value(&self, isa: Isa, maps: [Images; N]) -> (Vec<f32>, Shape, ()) {
+        self.compare(maps, |compared| {
+            let distance = mean_squares(isa, compared);
+            let channels = distance.len();
+            (distance, Shape::from([channels]), ())
+        })
+    }
+
+    fn grad(
+        &self,
+        isa: Isa,
+        maps: [Images; N],
+        (): &(),
+        grad: &[f32],
+        dx: &mut [MaybeUninit<f32>],
+    ) {
+        self.compare(maps, |compared| self::grad(isa, compared, grad, dx));
+    }
+}
+
+impl Rule {
+    fn compare<R, const N: usize>(
+        self,
+        maps: [Images; N],
+        work: impl FnOnce(DistanceArgs) -> R,
+    ) -> R {
+        let [student, target] = [maps[0], maps[1]];
+        let none = vec![0.0; student.size.channels];
+        work(DistanceArgs {
+            student,
+            target,
+            margin: maps.get(2).map_or(&none[..], |margin| margin.pixel(0)),
+            rule: self,
+        })
+    }
 }
 
 /// Both maps, and a margin for each channel.
@@ -37,6 +83,18 @@ impl DistanceArgs<'_> {
             "one margin for each channel"
         );
     }
+
+    /// What the rule makes of every channel of a pixel.
+    #[inline(always)]
+    fn differences(
+        &self,
+        pixel: usize,
+        rule: impl Fn(f32, f32, f32) -> (f32, f32),
+    ) -> impl Iterator<Item = (f32, f32)> {
+        let values = self.student.pixel(pixel).iter();
+        let values = values.zip(self.target.pixel(pixel)).zip(self.margin);
+        values.map(move |((s, t), margin)| rule(*s, *t, *margin))
+    }
 }
 
 /// Mean over all pixels of the squared differences, `[channels]`.
@@ -56,19 +114,17 @@ pub(crate) fn mean_squares(isa: Isa, compared: DistanceArgs) -> Vec<f32> {
 }
 
 /// The student's gradient, given that of [`mean_squares`], written over `dx`, which is dense.
-pub(crate) fn grad(isa: Isa, compared: DistanceArgs, grad: &[f32], dx: OutPtr) {
+pub(crate) fn grad(isa: Isa, compared: DistanceArgs, grad: &[f32], dx: &mut [MaybeUninit<f32>]) {
     compared.check();
     let size = compared.student.size;
     assert_eq!(grad.len(), size.channels, "one gradient for each channel");
-    dx.check(size.len());
     let scale = 2.0 / size.pixels() as f32;
     let factors: Vec<f32> = grad.iter().map(|grad| grad * scale).collect();
-    chunks::each(size, |first, count| {
+    chunks::each(size, size.channels, dx, |first, dx| {
         isa.run(Slopes {
             compared,
             factors: &factors,
             first,
-            count,
             dx,
         });
     });
@@ -79,6 +135,8 @@ pub(crate) fn grad(isa: Isa, compared: DistanceArgs, grad: &[f32], dx: OutPtr) {
 fn rectified(value: f32) -> f32 {
     if value <= 0.0 { 0.0 } else { value }
 }
+
+// Each rule gives the difference, and half of its square's slope by the student's value.
 
 #[inline(always)]
 fn plain(s: f32, t: f32, _: f32) -> (f32, f32) {
@@ -103,7 +161,7 @@ fn one_sided(s: f32, t: f32, margin: f32) -> (f32, f32) {
     (counted, counted)
 }
 
-/// Calls `$self.$function(difference)` with the rule's, so that each is compiled into its own loop.
+/// Calls `$self.$function(rule)` with the rule's function, so that each is compiled into its own loop.
 macro_rules! by_rule {
     ($self:ident.$function:ident) => {
         match $self.compared.rule {
@@ -123,25 +181,18 @@ struct Sums<'a> {
 
 impl Kernel for Sums<'_> {
     #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
+    fn run<S: Simd>(self, _: S) {
         by_rule!(self.over)
     }
 }
 
 impl Sums<'_> {
     #[inline(always)]
-    fn over(self, difference: impl Fn(f32, f32, f32) -> (f32, f32)) {
-        let DistanceArgs {
-            student,
-            target,
-            margin,
-            ..
-        } = self.compared;
+    fn over(self, rule: impl Fn(f32, f32, f32) -> (f32, f32)) {
         for pixel in self.first..self.first + self.count {
-            let values = student.pixel(pixel).iter().zip(target.pixel(pixel));
-            for ((sum, (s, t)), margin) in self.sums.iter_mut().zip(values).zip(margin) {
-                let (d, _) = difference(*s, *t, *margin);
-                *sum += d * d;
+            let differences = self.compared.differences(pixel, &rule);
+            for (sum, (difference, _)) in self.sums.iter_mut().zip(differences) {
+                *sum += difference * difference;
             }
         }
     }
@@ -151,34 +202,24 @@ struct Slopes<'a> {
     compared: DistanceArgs<'a>,
     factors: &'a [f32],
     first: usize,
-    count: usize,
-    dx: OutPtr,
+    dx: &'a mut [MaybeUninit<f32>],
 }
 
 impl Kernel for Slopes<'_> {
     #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
+    fn run<S: Simd>(self, _: S) {
         by_rule!(self.over)
     }
 }
 
 impl Slopes<'_> {
     #[inline(always)]
-    fn over(self, difference: impl Fn(f32, f32, f32) -> (f32, f32)) {
-        let DistanceArgs {
-            student,
-            target,
-            margin,
-            ..
-        } = self.compared;
-        let channels = student.size.channels;
-        for pixel in self.first..self.first + self.count {
-            // SAFETY: the output has a value for each of the map, and this task alone writes its pixels.
-            let dx = unsafe { self.dx.part(pixel * channels, channels) };
-            let values = student.pixel(pixel).iter().zip(target.pixel(pixel));
-            let fixed = margin.iter().zip(self.factors);
-            for ((dx, (s, t)), (margin, factor)) in dx.iter_mut().zip(values).zip(fixed) {
-                dx.write(factor * difference(*s, *t, *margin).1);
+    fn over(self, rule: impl Fn(f32, f32, f32) -> (f32, f32)) {
+        let pixels = self.dx.chunks_exact_mut(self.factors.len());
+        for (dx, pixel) in pixels.zip(self.first..) {
+            let slopes = self.compared.differences(pixel, &rule);
+            for ((dx, factor), (_, slope)) in dx.iter_mut().zip(self.factors).zip(slopes) {
+                dx.write(factor * slope);
             }
         }
     }

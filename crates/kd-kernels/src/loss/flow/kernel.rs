@@ -4,13 +4,14 @@ use std::mem::MaybeUninit;
 
 use rayon::prelude::*;
 
-use crate::images::{Images, OutPtr, Size};
+use crate::images::{Images, Size};
 use crate::loss::products::kernel::{pixels, runs};
 use crate::loss::unit_rows::kernel::sum;
 use crate::simd::chunks;
 use crate::simd::exponential::exp_of_negative;
+use crate::simd::panels::{Panels, packed};
 use crate::simd::scratch;
-use crate::simd::tile::{self, Panels, RUN, packed};
+use crate::simd::tile::{self, RUN};
 use crate::simd::{Isa, Kernel, Simd};
 
 /// How a network goes from a map `f` to a map `g`, a matrix `[channels of f, channels of g]`.
@@ -86,13 +87,12 @@ struct Distance<'a> {
 
 impl Kernel for Distance<'_> {
     #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
+    fn run<S: Simd>(self, s: S) {
         let Self { flow, value, .. } = self;
         let pairs = (self.channels[0] * self.channels[1]) as f64;
         let (maps, image, saved) = (self.maps, self.image, self.saved);
         let sum = match flow {
-            // SAFETY: the maps fit, and what is saved is a matrix of both maps' channels.
-            Flow::Products => unsafe { products::<S>(maps, image, saved) },
+            Flow::Products => products(s, maps, image, saved),
             Flow::SingularVectors => turn(maps, image, saved),
         };
         *value = (sum / pairs) as f32;
@@ -100,28 +100,20 @@ impl Kernel for Distance<'_> {
 }
 
 /// Saves the differences of the products, whose squares' sum is returned.
-///
-/// # Safety
-/// The maps fit, and `saved` is a matrix of both maps' channels.
 #[inline(always)]
-unsafe fn products<S: Simd>(maps: &Maps, image: usize, saved: &mut [f32]) -> f64 {
+fn products<S: Simd>(s: S, maps: &Maps, image: usize, saved: &mut [f32]) -> f64 {
     let [from, to] = maps.student.map(|map| map.size.channels);
     let parts = [(&maps.student, 1.0), (&maps.target, -1.0)];
     let [of_from, of_to] = [from, to].map(|channels| packed(S::LANES, RUN, channels));
     let mut memory = scratch::lend(of_from + of_to);
-    let memory = memory.aligned();
+    let (of_from, of_to) = memory.aligned().split_at_mut(of_from);
     for (part, ([from, to], sign)) in parts.into_iter().enumerate() {
         let area = from.size.area();
         for run in runs(area) {
             let more = part > 0 || run.start > 0;
-            // SAFETY: the pixels are there, and room for a run of both maps.
-            unsafe {
-                let room = memory.add(of_from);
-                let from = pixels::<S>(from, image, run.clone(), memory);
-                let to = pixels::<S>(to, image, run, room);
-                let scale = sign / area as f32;
-                tile::outer::<S>(from, to, scale, false, more, saved.as_mut_ptr());
-            }
+            let from = pixels(s, from, image, run.clone(), of_from);
+            let to = pixels(s, to, image, run, of_to);
+            tile::outer(s, from, to, sign / area as f32, false, more, saved);
         }
     }
 
@@ -163,23 +155,25 @@ pub(crate) fn grad(
     flow: Flow,
     saved: &[f32],
     grad: &[f32],
-    dx: [OutPtr; 2],
+    dx: [&mut [MaybeUninit<f32>]; 2],
 ) {
     let channels = channels(&student, flow);
     let Size { batch, .. } = student[0].size;
     let len = self::saved(flow, channels);
     assert_eq!([saved.len(), grad.len()], [batch * len, batch]);
-    for (dx, map) in dx.iter().zip(&student) {
-        dx.check(map.size.len());
-    }
     let area = student[0].size.area();
+    let lens = student.map(|map| map.size.len());
+    assert_eq!(
+        dx.each_ref().map(|dx| dx.len()),
+        lens,
+        "a place for each value"
+    );
     let images = grad.par_iter().zip(saved.par_chunks(len));
-    images.enumerate().for_each(|(image, (grad, saved))| {
-        let [from, to] = [0, 1].map(|map| {
-            let len = area * channels[map];
-            // SAFETY: both outputs have the images of the student's maps, and this task alone writes this one.
-            unsafe { dx[map].part(image * len, len) }
-        });
+    let [from, to] = dx;
+    let dx = from.par_chunks_mut(area * channels[0]);
+    let dx = dx.zip(to.par_chunks_mut(area * channels[1]));
+    let images = images.zip(dx).enumerate();
+    images.for_each(|(image, ((grad, saved), (from, to)))| {
         isa.run(Slopes {
             student: &student,
             channels,
@@ -204,10 +198,9 @@ struct Slopes<'a> {
 
 impl Kernel for Slopes<'_> {
     #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
+    fn run<S: Simd>(self, s: S) {
         match self.flow {
-            // SAFETY: the maps fit, and `dx` are images of the student's.
-            Flow::Products => unsafe { self.products::<S>() },
+            Flow::Products => self.products(s),
             Flow::SingularVectors => {
                 let of_from = self.channels[0];
                 let (from, to) = self.saved.split_at(of_from);
@@ -222,28 +215,19 @@ impl Kernel for Slopes<'_> {
 }
 
 impl Slopes<'_> {
-    /// # Safety
-    /// The processor has the instructions of `S`. `saved` is a matrix of both maps' channels, and `dx` have the length of an
-    /// image of each.
     #[inline(always)]
-    unsafe fn products<S: Simd>(self) {
+    fn products<S: Simd>(self, s: S) {
         let [from, to] = self.channels;
         let [earlier, later] = self.student;
-        let area = earlier.size.area();
-        let scale = 2.0 * self.grad / area as f32;
+        let scale = 2.0 * self.grad / earlier.size.area() as f32;
         let lens = [packed(S::LANES, to, from), packed(S::LANES, from, to)];
-        let [of_earlier, of_later] = self.dx.map(|dx| dx.as_mut_ptr().cast::<f32>());
+        let [of_earlier, of_later] = self.dx;
         let mut memory = scratch::lend(lens[0] + lens[1]);
-        let first = memory.aligned();
-        let saved = self.saved.as_ptr();
-        // SAFETY: the pixels and matrices are there, and room for both in panels.
-        unsafe {
-            let turned = Panels::of_columns::<S>(saved, to, [to, from], |_| 1.0, first);
-            let plain = Panels::of_rows::<S>(saved, to, [from, to], first.add(lens[0]));
-            for (x, m, dx) in [(later, turned, of_earlier), (earlier, plain, of_later)] {
-                let x_of_image = x.image(self.image);
-                tile::apply::<S>(x_of_image, x.pitch, area, m, scale, false, dx);
-            }
+        let (turned, plain) = memory.aligned().split_at_mut(lens[0]);
+        let turned = Panels::of_columns(s, self.saved, to, [to, from], |_| 1.0, turned);
+        let plain = Panels::of_rows(s, self.saved, to, [from, to], plain);
+        for (x, m, dx) in [(later, turned, of_earlier), (earlier, plain, of_later)] {
+            tile::apply(s, x.image(self.image), x.pitch, m, scale, dx);
         }
     }
 }

@@ -3,9 +3,12 @@
 //! Rows of a power of two fall on the same places of a cache, so that a part of each is first copied to
 //! where it lies beside the others'.
 
+use std::mem::MaybeUninit;
+
 use rayon::prelude::*;
 
 use crate::images::OutPtr;
+use crate::simd::accumulate::accumulate;
 use crate::simd::scratch;
 use crate::simd::{Isa, Kernel, Simd};
 
@@ -99,7 +102,7 @@ struct Gram<'a> {
 
 impl Kernel for Gram<'_> {
     #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
+    fn run<S: Simd>(self, s: S) {
         let len = RUN.min(self.x.width - self.first);
         let pitch = len.next_multiple_of(LANES);
         let count = self.x.count;
@@ -109,8 +112,8 @@ impl Kernel for Gram<'_> {
             self.x.pack([self.first, len], pitch, packed);
             for row in (0..count).step_by(SIDE) {
                 for column in (row..count).step_by(SIDE) {
-                    // SAFETY: a multiple of the tile's rows is packed.
-                    let tile = unsafe { products::<S>(packed, pitch, row, column) };
+                    // SAFETY: a multiple of the tile's rows is packed, each a multiple of the widest register.
+                    let tile = unsafe { products(s, packed, pitch, row, column) };
                     for i in 0..SIDE.min(count - row) {
                         for j in 0..SIDE.min(count - column) {
                             self.sums[(row + i) * count + column + j] += tile[i][j];
@@ -125,50 +128,49 @@ impl Kernel for Gram<'_> {
 /// Products of the rows from `row` on with those from `column` on.
 ///
 /// # Safety
-/// The processor has the instructions of `S`, and there are [`SIDE`] rows of `pitch` values from both on.
+/// There are [`SIDE`] rows of `pitch` values, a multiple of any register, from both on.
 #[inline(always)]
 unsafe fn products<S: Simd>(
+    s: S,
     packed: &[f32],
     pitch: usize,
     row: usize,
     column: usize,
 ) -> [[f32; SIDE]; SIDE] {
-    // SAFETY: the caller's promise; a row is a multiple of any register.
-    unsafe {
-        let mut sums = [[S::zero(); SIDE]; SIDE];
-        let at = |row: usize, i: usize| packed.as_ptr().add((row + i) * pitch);
-        for k in (0..pitch).step_by(S::LANES) {
-            let right: [S::V; SIDE] = std::array::from_fn(|j| S::load(at(column, j).add(k)));
-            for i in 0..SIDE {
-                let left = S::load(at(row, i).add(k));
-                for j in 0..SIDE {
-                    sums[i][j] = S::fma(left, right[j], sums[i][j]);
-                }
+    let mut sums = [[s.zero(); SIDE]; SIDE];
+    // SAFETY: the caller has these rows, and a register of each where one begins before the pitch.
+    let load = |row: usize, k: usize| unsafe { s.load(packed.as_ptr().add(row * pitch + k)) };
+    for k in (0..pitch).step_by(S::LANES) {
+        let right: [S::V; SIDE] = std::array::from_fn(|j| load(column + j, k));
+        for i in 0..SIDE {
+            let left = load(row + i, k);
+            for j in 0..SIDE {
+                sums[i][j] = s.fma(left, right[j], sums[i][j]);
             }
         }
-        sums.map(|sums| {
-            sums.map(|sum| {
-                let mut lanes = [0.0f32; LANES];
-                S::store(lanes.as_mut_ptr(), sum);
-                let mut half = LANES / 2;
-                while half > 0 {
-                    for lane in 0..half {
-                        lanes[lane] += lanes[lane + half];
-                    }
-                    half /= 2;
-                }
-                lanes[0]
-            })
-        })
     }
+    sums.map(|sums| {
+        sums.map(|sum| {
+            let mut lanes = [0.0f32; LANES];
+            s.write(&mut lanes, sum);
+            let mut half = LANES / 2;
+            while half > 0 {
+                for lane in 0..half {
+                    lanes[lane] += lanes[lane + half];
+                }
+                half /= 2;
+            }
+            lanes[0]
+        })
+    })
 }
 
 /// The gradient of `x`, given that of [`gram`], `grad` `[rows, rows]`, written over `dx`:
 /// `scale · (grad + gradᵀ) x`.
-pub(crate) fn gram_grad(isa: Isa, x: Rows, scale: f32, grad: &[f32], dx: OutPtr) {
+pub(crate) fn gram_grad(isa: Isa, x: Rows, scale: f32, grad: &[f32], dx: &mut [MaybeUninit<f32>]) {
     let count = x.count;
     assert_eq!(grad.len(), count * count, "one gradient for each product");
-    dx.check(count * x.width);
+    let dx = OutPtr::new(dx, count * x.width);
     let padded = count.next_multiple_of(TILE[0]);
     let mut both = vec![0.0f32; padded * count];
     for row in 0..count {
@@ -201,7 +203,7 @@ struct Apply<'a> {
 
 impl Kernel for Apply<'_> {
     #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
+    fn run<S: Simd>(self, s: S) {
         let Rows { width, count, .. } = self.x;
         let pitch = TILE[1] * S::LANES;
         let len = pitch.min(width - self.first);
@@ -209,28 +211,22 @@ impl Kernel for Apply<'_> {
             let packed = &mut packed[..count * pitch];
             self.x.pack([self.first, len], pitch, packed);
             for row in (0..count).step_by(TILE[0]) {
-                // SAFETY: the factors fill whole tiles, `packed` whole registers, and each task writes its
-                // own columns.
-                unsafe {
-                    let mut sums = [[S::zero(); TILE[1]]; TILE[0]];
+                // SAFETY: the factors fill whole tiles, and `packed` whole registers for each of them.
+                let sums = unsafe {
                     let factors = self.factors.as_ptr().add(row * count);
-                    for k in 0..count {
-                        let from = packed.as_ptr().add(k * pitch);
-                        let x: [S::V; TILE[1]] =
-                            std::array::from_fn(|j| S::load(from.add(j * S::LANES)));
-                        for i in 0..TILE[0] {
-                            let factor = S::splat(*factors.add(i * count + k));
-                            for j in 0..TILE[1] {
-                                sums[i][j] = S::fma(factor, x[j], sums[i][j]);
-                            }
-                        }
-                    }
-                    for i in 0..TILE[0].min(count - row) {
-                        for j in 0..TILE[1] {
-                            let column = j * S::LANES;
-                            if column < len {
+                    let rows = std::array::from_fn(|i| factors.add(i * count));
+                    let terms = (0..count).map(|k| (k, k * pitch));
+                    let zeros = [[s.zero(); TILE[1]]; TILE[0]];
+                    accumulate(s, zeros, rows, packed.as_ptr(), pitch, terms)
+                };
+                for i in 0..TILE[0].min(count - row) {
+                    for j in 0..TILE[1] {
+                        let column = j * S::LANES;
+                        if column < len {
+                            // SAFETY: the output has this row, of which this task alone has the strip.
+                            unsafe {
                                 let to = self.dx.at((row + i) * width + self.first + column);
-                                S::store_up_to(to, sums[i][j], len - column);
+                                s.store_up_to(to, sums[i][j], len - column);
                             }
                         }
                     }

@@ -2,6 +2,7 @@
 
 use rayon::prelude::*;
 
+use crate::simd::accumulate::accumulate;
 use crate::simd::{Isa, Kernel, Simd};
 
 /// What the gradient needs of one matrix.
@@ -70,63 +71,40 @@ struct Find<'a> {
 
 /// `to = Gᵀ v`, which is `G v`.
 #[inline(always)]
-fn multiply<S: Simd>(matrix: &[f32], v: &[f32], to: &mut [f32]) {
+fn multiply<S: Simd>(s: S, matrix: &[f32], v: &[f32], to: &mut [f32]) {
     /// Registers of sums that pass over the rows together.
     const WIDE: usize = 8;
     let size = to.len();
     assert!(v.len() == size && matrix.len() == size * size);
     let mut first = 0;
     while first < size {
-        let left = size - first;
-        // SAFETY: the matrix and both vectors are as large as was asserted.
-        unsafe {
-            let (from, to) = (matrix.as_ptr().add(first), to.as_mut_ptr().add(first));
-            first += match left.div_ceil(S::LANES) {
-                WIDE.. => columns::<S, WIDE>(from, v, to, left),
-                4.. => columns::<S, 4>(from, v, to, left),
-                _ => columns::<S, 1>(from, v, to, left),
-            };
-        }
+        let (from, to) = (&matrix[first..], &mut to[first..]);
+        first += match to.len().div_ceil(S::LANES) {
+            WIDE.. => columns::<S, WIDE>(s, from, v, to),
+            4.. => columns::<S, 4>(s, from, v, to),
+            _ => columns::<S, 1>(s, from, v, to),
+        };
     }
 }
 
-/// Some registers of columns of [`multiply`], and how many columns these are at most.
-///
-/// # Safety
-/// At `matrix` and `to` there are `left` columns, and a row of the matrix for each entry of `v`.
+/// The first registers of columns of [`multiply`], and how many columns these are at most.
 #[inline(always)]
-unsafe fn columns<S: Simd, const Z: usize>(
-    matrix: *const f32,
-    v: &[f32],
-    to: *mut f32,
-    left: usize,
-) -> usize {
-    let full = left >= Z * S::LANES;
-    let size = v.len();
-    // SAFETY: the caller's promise; only the last register may be partly there.
-    unsafe {
-        let mut sums = [S::zero(); Z];
-        for row in 0..size {
-            let factor = S::splat(v[row]);
-            for z in 0..Z {
-                let from = matrix.add(row * size + z * S::LANES);
-                let g = match full {
-                    true => S::load(from),
-                    false => S::load_up_to(from, left - z * S::LANES),
-                };
-                sums[z] = S::fma(factor, g, sums[z]);
-            }
-        }
-        for z in 0..Z {
-            S::store_up_to(to.add(z * S::LANES), sums[z], left - z * S::LANES);
-        }
+fn columns<S: Simd, const Z: usize>(s: S, matrix: &[f32], v: &[f32], to: &mut [f32]) -> usize {
+    let (size, left) = (v.len(), to.len());
+    assert!((Z - 1) * S::LANES < left && matrix.len() >= (size - 1) * size + left);
+    let rows = (0..size).map(|row| (row, row * size));
+    let zeros = [[s.zero(); Z]; 1];
+    // SAFETY: the matrix has these columns of a row for each entry of `v`, and they reach into the last register.
+    let [sums] = unsafe { accumulate(s, zeros, [v.as_ptr()], matrix.as_ptr(), left, rows) };
+    for (z, sum) in sums.into_iter().enumerate() {
+        s.write(&mut to[z * S::LANES..], sum);
     }
     Z * S::LANES
 }
 
 impl Kernel for Find<'_> {
     #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
+    fn run<S: Simd>(self, s: S) {
         let mut v = self.start.to_vec();
         let mut product = vec![0.0f32; v.len()];
         let Iterations {
@@ -135,7 +113,7 @@ impl Kernel for Find<'_> {
             zero,
         } = self.iterations;
         for step in 0..search + steps {
-            multiply::<S>(self.matrix, &v, &mut product);
+            multiply(s, self.matrix, &v, &mut product);
             let larger = |a: f32, b: &f32| if b.abs() <= a { a } else { b.abs() };
             let largest = product.iter().fold(0.0, larger);
             let factor = match largest <= zero {
@@ -185,7 +163,7 @@ struct Slopes<'a> {
 
 impl Kernel for Slopes<'_> {
     #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
+    fn run<S: Simd>(self, s: S) {
         let size = self.grad.len();
         let mut grad = self.grad.to_vec();
         let mut of_product = vec![0.0f32; size];
@@ -203,7 +181,7 @@ impl Kernel for Slopes<'_> {
                     *to += g * v;
                 }
             }
-            multiply::<S>(self.matrix, &of_product, &mut grad);
+            multiply(s, self.matrix, &of_product, &mut grad);
         }
     }
 }

@@ -2,6 +2,8 @@
 //! kernel pass by. No matrix is built. The same kernel gives the forward pass of any kernel size,
 //! stride and group, and the gradient of its input.
 
+use std::mem::MaybeUninit;
+
 use rayon::prelude::*;
 
 use super::pack::Packed;
@@ -11,8 +13,10 @@ use crate::images::{Images, OutPtr, Size};
 use crate::simd::Isa;
 use crate::simd::scratch;
 
+mod phases;
 mod tiles;
 
+use self::phases::Phases;
 use self::tiles::{Places, Tiles};
 
 /// Pixels that a task of a pointwise convolution takes.
@@ -47,57 +51,39 @@ pub(crate) fn forward(
     input: Images,
     weight: &[f32],
     epilogue: Epilogue,
-    y: OutPtr,
+    y: &mut [MaybeUninit<f32>],
 ) {
-    let output = geometry.output();
     geometry.check(Some(weight), Some(input.size), None);
-    epilogue.check(output);
-    y.check(output.len());
     let (inputs, outputs) = (geometry.group_inputs(), geometry.group_outputs());
-    let padding = Padding::of(geometry);
+    let [down, across] = geometry.stride;
     let job = Job {
         isa,
         input,
-        padding,
-        output,
+        padding: Padding::of(geometry),
+        output: geometry.output(),
         epilogue,
     };
-    let pitch = job.source_pitch();
-    padding.check_offsets(pitch);
-    assert!(
-        u32::try_from(output.area()).is_ok(),
-        "{output:?} is too large"
-    );
-    let at = |row: usize, column: usize| ((row * padding.width + column) * pitch) as u32;
-    let passes: Vec<Pass> = (0..geometry.groups)
-        .map(|group| Pass {
-            rows: taps(geometry.kernel)
-                .flat_map(|(i, j)| {
-                    let start = at(i, j) as usize + group * inputs;
-                    (start..start + inputs).map(|row| row as u32)
-                })
-                .collect(),
-            weights: Packed::new(
-                geometry.taps() * inputs,
-                outputs,
-                isa.lanes(),
-                |row, column| {
-                    let (tap, input) = (row / inputs, row % inputs);
-                    weight[geometry.weight_index(group * outputs + column, input, tap)]
-                },
-            ),
-            sources: pixels(output.height, output.width)
-                .map(|(r, c)| at(r * geometry.stride[0], c * geometry.stride[1]))
-                .collect(),
-            targets: (0..output.area() as u32).collect(),
-            first: group * outputs,
-        })
-        .collect();
-    if geometry.is_pointwise() {
-        job.run_pointwise(&passes, y);
-    } else {
-        job.run(&passes, y);
-    }
+    let output = job.output;
+    let pass = |group| Pass {
+        rows: job.rows(pixels(geometry.kernel), group * inputs, inputs),
+        weights: Packed::new(
+            geometry.taps() * inputs,
+            outputs,
+            isa.lanes(),
+            |row, column| {
+                let (tap, input) = (row / inputs, row % inputs);
+                weight[geometry.weight_index(group * outputs + column, input, tap)]
+            },
+        ),
+        sources: pixels([output.height, output.width])
+            .map(|(r, c)| job.place(r * down, c * across) as u32)
+            .collect(),
+        targets: (0..output.area() as u32).collect(),
+        first: group * outputs,
+    };
+    job.check();
+    let passes: Vec<Pass> = (0..geometry.groups).map(pass).collect();
+    job.run(geometry, &passes, y);
 }
 
 /// The gradient of the input, written over `dx`, which is dense: for every phase of the stride the
@@ -108,34 +94,25 @@ pub(crate) fn input_grad(
     grad: Images,
     weight: &[f32],
     epilogue: Epilogue,
-    dx: OutPtr,
+    dx: &mut [MaybeUninit<f32>],
 ) {
-    let output = geometry.input;
     geometry.check(Some(weight), None, Some(grad.size));
-    epilogue.check(output);
-    dx.check(output.len());
     let (inputs, outputs) = (geometry.group_inputs(), geometry.group_outputs());
     let [vertical, horizontal] = [0, 1].map(|axis| Phases::new(geometry, axis));
-    let padding = Padding {
-        top: vertical.before,
-        left: horizontal.before,
-        height: vertical.before + grad.size.height + vertical.after,
-        width: horizontal.before + grad.size.width + horizontal.after,
-    };
     let job = Job {
         isa,
         input: grad,
-        padding,
-        output,
+        padding: Padding {
+            top: vertical.before,
+            left: horizontal.before,
+            height: vertical.before + grad.size.height + vertical.after,
+            width: horizontal.before + grad.size.width + horizontal.after,
+        },
+        output: geometry.input,
         epilogue,
     };
-    let pitch = job.source_pitch();
-    padding.check_offsets(pitch);
-    assert!(
-        u32::try_from(output.area()).is_ok(),
-        "{output:?} is too large"
-    );
-    let at = |row: usize, column: usize| ((row * padding.width + column) * pitch) as u32;
+    job.check();
+    let output = job.output;
     let mut passes = Vec::new();
     for (top, rows) in vertical.taps.iter().enumerate() {
         for (left, columns) in horizontal.taps.iter().enumerate() {
@@ -159,14 +136,9 @@ pub(crate) fn input_grad(
                 })
                 .collect();
             for group in 0..geometry.groups {
+                let taps = met.iter().map(|&(_, y, x)| (y, x));
                 passes.push(Pass {
-                    rows: met
-                        .iter()
-                        .flat_map(|&(_, y, x)| {
-                            let start = at(y, x) as usize + group * outputs;
-                            (start..start + outputs).map(|row| row as u32)
-                        })
-                        .collect(),
+                    rows: job.rows(taps, group * outputs, outputs),
                     weights: Packed::new(
                         met.len() * outputs,
                         inputs,
@@ -176,82 +148,34 @@ pub(crate) fn input_grad(
                             weight[geometry.weight_index(group * outputs + output, column, tap)]
                         },
                     ),
-                    sources: places().map(|(r, c, _)| at(r, c)).collect(),
+                    sources: places().map(|(r, c, _)| job.place(r, c) as u32).collect(),
                     targets: places().map(|(_, _, pixel)| pixel as u32).collect(),
                     first: group * inputs,
                 });
             }
         }
     }
-    if geometry.is_pointwise() {
-        job.run_pointwise(&passes, dx);
-    } else {
-        job.run(&passes, dx);
-    }
+    job.run(geometry, &passes, dx);
 }
 
-fn pixels(height: usize, width: usize) -> impl Iterator<Item = (usize, usize)> {
+/// Rows and columns, row by row.
+fn pixels([height, width]: [usize; 2]) -> impl Iterator<Item = (usize, usize)> {
     (0..height).flat_map(move |row| (0..width).map(move |column| (row, column)))
 }
 
-fn taps(kernel: [usize; 2]) -> impl Iterator<Item = (usize, usize)> {
-    pixels(kernel[0], kernel[1])
-}
-
-/// Which taps along an axis meet the inputs of each phase of the stride, and at which gradient.
-///
-/// Input `i = stride · q + phase` is read by output `o` at tap `t` when
-/// `o · stride + t = i + padding`, so `o = q + (phase + padding − t) / stride`.
-struct Phases {
-    /// For every phase, taps and the row of the padded gradient they read when `q = 0`.
-    taps: Vec<Vec<(usize, usize)>>,
-    /// Zeros needed before the gradient.
-    before: usize,
-    /// Zeros needed after it.
-    after: usize,
-}
-
-impl Phases {
-    fn new(geometry: &Geometry, axis: usize) -> Self {
-        let (stride, padding) = (geometry.stride[axis], geometry.padding[axis]);
-        let input = [geometry.input.height, geometry.input.width][axis];
-        let output = geometry.output();
-        let output = [output.height, output.width][axis] as isize;
-        let met: Vec<Vec<(usize, isize)>> = (0..stride.min(input))
-            .map(|phase| {
-                (0..geometry.kernel[axis])
-                    .filter(|tap| (phase + padding).abs_diff(*tap).is_multiple_of(stride))
-                    .map(|tap| {
-                        let distance = (phase + padding) as isize - tap as isize;
-                        (tap, distance / stride as isize)
-                    })
-                    .collect()
-            })
-            .collect();
-        let (mut before, mut after) = (0, 0);
-        for (phase, taps) in met.iter().enumerate() {
-            let last = ((input - 1 - phase) / stride) as isize;
-            for (_, shift) in taps {
-                before = before.max(-shift);
-                after = after.max(last + shift - (output - 1));
-            }
-        }
-        Self {
-            taps: met
-                .into_iter()
-                .map(|taps| {
-                    taps.into_iter()
-                        .map(|(tap, shift)| (tap, (shift + before) as usize))
-                        .collect()
-                })
-                .collect(),
-            before: before as usize,
-            after: after as usize,
-        }
-    }
-}
-
 impl Job<'_> {
+    /// # Panics
+    /// When the epilogue does not fit, or the maps are too large for the places of a pass.
+    fn check(&self) {
+        self.epilogue.check(self.output);
+        self.padding.check_offsets(self.source_pitch());
+        assert!(
+            u32::try_from(self.output.area()).is_ok(),
+            "{:?} is too large",
+            self.output
+        );
+    }
+
     /// Values from a pixel to the next in what the passes read.
     fn source_pitch(&self) -> usize {
         if self.padding.is_none(&self.input) {
@@ -261,59 +185,71 @@ impl Job<'_> {
         }
     }
 
+    /// Where a pixel of the padded image begins.
+    fn place(&self, row: usize, column: usize) -> usize {
+        (row * self.padding.width + column) * self.source_pitch()
+    }
+
+    /// Where `count` channels from `first` on lie at each of some pixels.
+    fn rows(
+        &self,
+        pixels: impl Iterator<Item = (usize, usize)>,
+        first: usize,
+        count: usize,
+    ) -> Vec<u32> {
+        let starts = pixels.map(|(row, column)| self.place(row, column) + first);
+        let rows = starts.flat_map(|start| start..start + count);
+        rows.map(|row| row as u32).collect()
+    }
+
+    fn run(&self, geometry: &Geometry, passes: &[Pass], y: &mut [MaybeUninit<f32>]) {
+        let y = OutPtr::new(y, self.output.len());
+        if geometry.is_pointwise() {
+            self.run_pointwise(passes, y);
+        } else {
+            self.run_images(passes, y);
+        }
+    }
+
     /// One task an image.
-    fn run(&self, passes: &[Pass], y: OutPtr) {
+    fn run_images(&self, passes: &[Pass], y: OutPtr) {
         let area = self.output.area();
-        let channels = self.input.size.channels;
         (0..self.output.batch).into_par_iter().for_each(|index| {
-            let start = index * area;
-            if self.padding.is_none(&self.input) {
-                let from = &self.input.data[index * self.input.image_pitch()..];
+            let run = |from: &[f32]| {
                 for pass in passes {
-                    self.isa
-                        .run(self.tiles(pass, from, start, Places::Listed, y));
+                    self.run_pass(pass, from, index * area, Places::Listed, y);
                 }
-            } else {
-                scratch::with(self.padding.len(channels), |padded| {
-                    self.padding.copy(&self.input, index, padded);
-                    for pass in passes {
-                        self.isa
-                            .run(self.tiles(pass, padded, start, Places::Listed, y));
-                    }
-                });
+            };
+            if self.padding.is_none(&self.input) {
+                run(self.input.image(index));
+                return;
             }
+            let len = self.padding.len(self.input.size.channels);
+            scratch::with(len, |padded| {
+                self.padding.copy(&self.input, index, padded);
+                run(padded);
+            });
         });
     }
 
     /// One task a run of pixels, whichever image they belong to: source and target of a pixel
     /// are the same place.
     fn run_pointwise(&self, passes: &[Pass], y: OutPtr) {
-        let pixels = self.output.pixels();
+        let (pixels, pitch) = (self.output.pixels(), self.input.pitch);
         (0..pixels.div_ceil(POINTWISE))
             .into_par_iter()
             .for_each(|index| {
                 let start = index * POINTWISE;
                 let count = (pixels - start).min(POINTWISE);
-                let from = &self.input.data[start * self.input.pitch..];
-                let places = Places::InTurn {
-                    count,
-                    pitch: self.input.pitch,
-                };
+                let from = &self.input.data[start * pitch..];
                 for pass in passes {
-                    self.isa.run(self.tiles(pass, from, start, places, y));
+                    self.run_pass(pass, from, start, Places::InTurn { count, pitch }, y);
                 }
             });
     }
 
-    fn tiles<'a>(
-        &'a self,
-        pass: &'a Pass,
-        from: &'a [f32],
-        start: usize,
-        places: Places,
-        y: OutPtr,
-    ) -> Tiles<'a> {
-        Tiles {
+    fn run_pass(&self, pass: &Pass, from: &[f32], start: usize, places: Places, y: OutPtr) {
+        self.isa.run(Tiles {
             pass,
             from: from.as_ptr(),
             places,
@@ -321,6 +257,6 @@ impl Job<'_> {
             channels: self.output.channels,
             epilogue: &self.epilogue,
             y,
-        }
+        });
     }
 }

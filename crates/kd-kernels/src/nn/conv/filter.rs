@@ -20,16 +20,10 @@ pub(crate) trait Filter: Copy + Send + Sync + 'static {
     fn taps(g: [f64; 3]) -> [f64; MOST_IN];
 
     /// `Bᵀ d`.
-    ///
-    /// # Safety
-    /// As every function of [`Simd`].
-    unsafe fn input<S: Simd>(d: [S::V; MOST_IN]) -> [S::V; MOST_IN];
+    fn input<S: Simd>(s: S, d: [S::V; MOST_IN]) -> [S::V; MOST_IN];
 
     /// `Aᵀ m`.
-    ///
-    /// # Safety
-    /// As every function of [`Simd`].
-    unsafe fn output<S: Simd>(m: [S::V; MOST_IN]) -> [S::V; MOST_OUT];
+    fn output<S: Simd>(s: S, m: [S::V; MOST_IN]) -> [S::V; MOST_OUT];
 }
 
 /// `F(2×2, 3×3)`: 2.25 times fewer multiplications than the direct sum and, having fewer terms to
@@ -47,31 +41,25 @@ impl Filter for Two {
     }
 
     #[inline(always)]
-    unsafe fn input<S: Simd>(d: [S::V; MOST_IN]) -> [S::V; MOST_IN] {
-        // SAFETY: arithmetic only.
-        unsafe {
-            [
-                S::sub(d[0], d[2]),
-                S::add(d[1], d[2]),
-                S::sub(d[2], d[1]),
-                S::sub(d[3], d[1]),
-                S::zero(),
-                S::zero(),
-            ]
-        }
+    fn input<S: Simd>(s: S, d: [S::V; MOST_IN]) -> [S::V; MOST_IN] {
+        [
+            s.sub(d[0], d[2]),
+            s.add(d[1], d[2]),
+            s.sub(d[2], d[1]),
+            s.sub(d[3], d[1]),
+            s.zero(),
+            s.zero(),
+        ]
     }
 
     #[inline(always)]
-    unsafe fn output<S: Simd>(m: [S::V; MOST_IN]) -> [S::V; MOST_OUT] {
-        // SAFETY: arithmetic only.
-        unsafe {
-            [
-                S::add(m[0], S::add(m[1], m[2])),
-                S::add(S::sub(m[1], m[2]), m[3]),
-                S::zero(),
-                S::zero(),
-            ]
-        }
+    fn output<S: Simd>(s: S, m: [S::V; MOST_IN]) -> [S::V; MOST_OUT] {
+        [
+            s.add(m[0], s.add(m[1], m[2])),
+            s.add(s.sub(m[1], m[2]), m[3]),
+            s.zero(),
+            s.zero(),
+        ]
     }
 }
 
@@ -117,69 +105,57 @@ impl Filter for Four {
     }
 
     #[inline(always)]
-    unsafe fn input<S: Simd>(d: [S::V; MOST_IN]) -> [S::V; MOST_IN] {
-        // SAFETY: arithmetic only.
-        unsafe {
-            let (near, far) = (S::splat(NEAR), S::splat(FAR));
-            let (near2, far2) = (S::splat(NEAR * NEAR), S::splat(FAR * FAR));
-            let both = S::splat(NEAR * NEAR + FAR * FAR);
-            let product = S::splat(NEAR * NEAR * FAR * FAR);
-            let (n_even, n_odd) = (S::nfma(far2, d[2], d[4]), S::nfma(far2, d[1], d[3]));
-            let (f_even, f_odd) = (S::nfma(near2, d[2], d[4]), S::nfma(near2, d[1], d[3]));
-            [
-                S::fma(product, d[0], S::nfma(both, d[2], d[4])),
-                S::fma(near, n_odd, n_even),
-                S::nfma(near, n_odd, n_even),
-                S::fma(far, f_odd, f_even),
-                S::nfma(far, f_odd, f_even),
-                S::fma(product, d[1], S::nfma(both, d[3], d[5])),
-            ]
-        }
+    fn input<S: Simd>(s: S, d: [S::V; MOST_IN]) -> [S::V; MOST_IN] {
+        let (near, far) = (s.splat(NEAR), s.splat(FAR));
+        let (near2, far2) = (s.splat(NEAR * NEAR), s.splat(FAR * FAR));
+        let both = s.splat(NEAR * NEAR + FAR * FAR);
+        let product = s.splat(NEAR * NEAR * FAR * FAR);
+        let (n_even, n_odd) = (s.nfma(far2, d[2], d[4]), s.nfma(far2, d[1], d[3]));
+        let (f_even, f_odd) = (s.nfma(near2, d[2], d[4]), s.nfma(near2, d[1], d[3]));
+        [
+            s.fma(product, d[0], s.nfma(both, d[2], d[4])),
+            s.fma(near, n_odd, n_even),
+            s.nfma(near, n_odd, n_even),
+            s.fma(far, f_odd, f_even),
+            s.nfma(far, f_odd, f_even),
+            s.fma(product, d[1], s.nfma(both, d[3], d[5])),
+        ]
     }
 
     #[inline(always)]
-    unsafe fn output<S: Simd>(m: [S::V; MOST_IN]) -> [S::V; MOST_OUT] {
-        // SAFETY: arithmetic only.
-        unsafe {
-            let (near, far) = (S::splat(NEAR), S::splat(FAR));
-            let (near2, far2) = (S::splat(NEAR * NEAR), S::splat(FAR * FAR));
-            let (near3, far3) = (S::splat(NEAR * NEAR * NEAR), S::splat(FAR * FAR * FAR));
-            let (n_even, n_odd) = (S::add(m[1], m[2]), S::sub(m[1], m[2]));
-            let (f_even, f_odd) = (S::add(m[3], m[4]), S::sub(m[3], m[4]));
-            [
-                S::add(m[0], S::add(n_even, f_even)),
-                S::fma(far, f_odd, S::mul(near, n_odd)),
-                S::fma(far2, f_even, S::mul(near2, n_even)),
-                S::fma(far3, f_odd, S::fma(near3, n_odd, m[5])),
-            ]
-        }
+    fn output<S: Simd>(s: S, m: [S::V; MOST_IN]) -> [S::V; MOST_OUT] {
+        let (near, far) = (s.splat(NEAR), s.splat(FAR));
+        let (near2, far2) = (s.splat(NEAR * NEAR), s.splat(FAR * FAR));
+        let (near3, far3) = (s.splat(NEAR * NEAR * NEAR), s.splat(FAR * FAR * FAR));
+        let (n_even, n_odd) = (s.add(m[1], m[2]), s.sub(m[1], m[2]));
+        let (f_even, f_odd) = (s.add(m[3], m[4]), s.sub(m[3], m[4]));
+        [
+            s.add(m[0], s.add(n_even, f_even)),
+            s.fma(far, f_odd, s.mul(near, n_odd)),
+            s.fma(far2, f_even, s.mul(near2, n_even)),
+            s.fma(far3, f_odd, s.fma(near3, n_odd, m[5])),
+        ]
     }
 }
 
 impl Four {
     /// `A d`, for the gradient of the weight.
-    ///
-    /// # Safety
-    /// As every function of [`Simd`].
     #[inline(always)]
-    pub(super) unsafe fn grad<S: Simd>(d: [S::V; MOST_OUT]) -> [S::V; MOST_IN] {
-        // SAFETY: arithmetic only.
-        unsafe {
-            let (near, far) = (S::splat(NEAR), S::splat(FAR));
-            let (near2, far2) = (S::splat(NEAR * NEAR), S::splat(FAR * FAR));
-            let n_even = S::fma(near2, d[2], d[0]);
-            let n_odd = S::fma(near2, d[3], d[1]);
-            let f_even = S::fma(far2, d[2], d[0]);
-            let f_odd = S::fma(far2, d[3], d[1]);
-            [
-                d[0],
-                S::fma(near, n_odd, n_even),
-                S::nfma(near, n_odd, n_even),
-                S::fma(far, f_odd, f_even),
-                S::nfma(far, f_odd, f_even),
-                d[3],
-            ]
-        }
+    pub(super) fn grad<S: Simd>(s: S, d: [S::V; MOST_OUT]) -> [S::V; MOST_IN] {
+        let (near, far) = (s.splat(NEAR), s.splat(FAR));
+        let (near2, far2) = (s.splat(NEAR * NEAR), s.splat(FAR * FAR));
+        let n_even = s.fma(near2, d[2], d[0]);
+        let n_odd = s.fma(near2, d[3], d[1]);
+        let f_even = s.fma(far2, d[2], d[0]);
+        let f_odd = s.fma(far2, d[3], d[1]);
+        [
+            d[0],
+            s.fma(near, n_odd, n_even),
+            s.nfma(near, n_odd, n_even),
+            s.fma(far, f_odd, f_even),
+            s.nfma(far, f_odd, f_even),
+            d[3],
+        ]
     }
 
     /// `Gᵀ s`, for the gradient of the weight.

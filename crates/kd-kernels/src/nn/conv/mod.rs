@@ -49,29 +49,29 @@ impl Epilogue<'_> {
     /// Finishes the values of a pixel and stores up to a register of the `left` ones.
     ///
     /// # Safety
-    /// Pixel and channel are within the output, and so within bias and residual.
+    /// Pixel and channels are within the output, for which this was checked, and can be written from `y` on.
     #[inline(always)]
     unsafe fn store<S: Simd>(
         &self,
+        s: S,
         mut value: S::V,
         pixel: usize,
         channel: usize,
         left: usize,
         y: *mut f32,
     ) {
-        // SAFETY: the caller's promise.
+        // SAFETY: bias and residual have what the output has, and the caller's `y` the channels that are left.
         unsafe {
             if let Some(bias) = self.bias {
-                value = S::add(value, S::load_up_to(bias.as_ptr().add(channel), left));
+                value = s.add(value, s.load_up_to(bias.as_ptr().add(channel), left));
             }
             if let Some(residual) = &self.residual {
-                let from = residual.data.as_ptr().add(pixel * residual.pitch + channel);
-                value = S::add(value, S::load_up_to(from, left));
+                value = s.add(value, residual.load(s, pixel, channel, left));
             }
             if self.relu {
-                value = S::max(S::zero(), value);
+                value = s.max(s.zero(), value);
             }
-            S::store_up_to(y, value, left);
+            s.store_up_to(y, value, left);
         }
     }
 }

@@ -2,8 +2,7 @@
 
 use rayon::prelude::*;
 
-/// Registers of output channels in a tile.
-pub(crate) const WIDE: usize = 2;
+use crate::simd::blocks::{Block, WIDE, blocks};
 
 /// A matrix `[rows, columns]` in blocks of [`WIDE`] registers of columns (the last may have
 /// fewer), each block row by row; columns that are not there are zero.
@@ -12,38 +11,6 @@ pub(crate) struct Packed {
     pub rows: usize,
     pub columns: usize,
     lanes: usize,
-}
-
-/// A block of columns.
-#[derive(Clone, Copy)]
-pub(crate) struct Block {
-    /// First column.
-    pub first: usize,
-    /// Registers of columns.
-    pub registers: usize,
-    /// Columns that are there.
-    pub columns: usize,
-    /// Index of its first value in [`Packed::data`].
-    pub start: usize,
-}
-
-/// The blocks of a matrix.
-pub(crate) fn blocks(
-    rows: usize,
-    columns: usize,
-    lanes: usize,
-) -> impl DoubleEndedIterator<Item = Block> + ExactSizeIterator + Clone {
-    let width = WIDE * lanes;
-    (0..columns.div_ceil(width)).map(move |index| {
-        let first = index * width;
-        let there = (columns - first).min(width);
-        Block {
-            first,
-            registers: there.div_ceil(lanes),
-            columns: there,
-            start: rows * first,
-        }
-    })
 }
 
 impl Packed {

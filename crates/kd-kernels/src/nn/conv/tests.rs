@@ -1,18 +1,20 @@
 //! Every kernel, with every instruction set, against the definition.
 
+use std::mem::MaybeUninit;
+
 use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::filter::{Four, Two};
 use super::reference::Reference;
 use super::{Epilogue, Geometry, depthwise, direct, weight_grad, winograd, winograd_grad};
-use crate::images::{Images, OutPtr, Size};
+use crate::images::{Images, Size};
 use crate::simd::Isa;
 use crate::test_memory::{numbers, with_gap, written};
 
 mod fixed;
 
-type Forward = fn(Isa, &Geometry, Images, &[f32], Epilogue, OutPtr);
+type Forward = fn(Isa, &Geometry, Images, &[f32], Epilogue, &mut [MaybeUninit<f32>]);
 
 /// One way to compute a convolution and its gradients.
 struct Way {

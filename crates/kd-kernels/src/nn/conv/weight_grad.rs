@@ -4,11 +4,12 @@
 use rayon::prelude::*;
 
 use super::Geometry;
-use super::pack::{Block, blocks};
 use super::padded::Padding;
 use crate::images::{Images, OutPtr};
+use crate::simd::accumulate::{Sums, Tiled, accumulate, each_tile};
+use crate::simd::blocks::{self, Block, blocks};
 use crate::simd::scratch;
-use crate::simd::{Isa, Kernel, Simd, with_tile_rows};
+use crate::simd::{Isa, Kernel, Simd};
 
 /// Most parts that a batch is divided into. It does not depend on the number of threads, so
 /// neither do the sums.
@@ -55,7 +56,7 @@ pub(crate) fn weight_grad(isa: Isa, geometry: &Geometry, input: Images, grad: Im
     let mut total = vec![0.0f32; geometry.weight_len()];
     for group in 0..geometry.groups {
         let mut partial = vec![0.0f32; parts * sums];
-        let target = OutPtr::new(&mut partial);
+        let target = OutPtr::of(&mut partial);
         tasks.par_iter().for_each(|&(part, blocks)| {
             let run = |x: &[f32], dy: &[f32], sources: Sources, count: usize| {
                 isa.run(Tiles {
@@ -66,9 +67,8 @@ pub(crate) fn weight_grad(isa: Isa, geometry: &Geometry, input: Images, grad: Im
                     count,
                     rows: &rows,
                     blocks,
-                    // SAFETY: the memory has `parts` times as many sums; each task has other blocks of them, or another
-                    // part.
-                    sums: unsafe { target.sub(part * sums, sums) },
+                    sums: target,
+                    part: part * sums,
                 });
             };
             let images = (part * batch / parts)..((part + 1) * batch / parts);
@@ -122,7 +122,7 @@ fn unpack(
         .par_chunks_mut((inputs * taps).max(1))
         .enumerate()
         .for_each(|(output, weight)| {
-            let block = &blocks[output / (super::pack::WIDE * lanes)];
+            let block = &blocks[output / (blocks::WIDE * lanes)];
             let column = output - block.first;
             let stride = block.registers * lanes;
             for input in 0..inputs {
@@ -144,6 +144,10 @@ enum Sources<'a> {
 }
 
 /// Adds `Σ_pixels x[row] · dy[column]` to the sums, laid out like packed weights.
+///
+/// From `x` on, the source of each of `count` pixels plus every row can be read, and from `dy` on as many rows of the
+/// blocks' columns, `dy_pitch` apart. The sums have all rows of the blocks for each part,
+/// and each task has other blocks or another part.
 struct Tiles<'a> {
     x: *const f32,
     dy: *const f32,
@@ -153,109 +157,53 @@ struct Tiles<'a> {
     rows: &'a [u32],
     blocks: &'a [Block],
     sums: OutPtr,
+    /// Where those of this part of the batch begin.
+    part: usize,
 }
 
 impl Kernel for Tiles<'_> {
     #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
-        // SAFETY: the plan's offsets lie within the padded image and the gradient.
-        unsafe { with_tile_rows!(S::LANES, |R| self.all::<S, R, { 2 * R }>()) }
+    fn run<S: Simd>(self, s: S) {
+        let blocks = self.blocks.iter().copied();
+        // SAFETY: these are the rows of the sums, and the blocks are those of this instruction set.
+        unsafe { each_tile(s, &self, self.rows.len(), blocks) }
     }
 }
 
-impl Tiles<'_> {
-    /// # Safety
-    /// The processor has the instructions of `S`, whose blocks these are. From `x` on, the source of each of `count` pixels plus
-    /// every row can be read, and from `dy` on as many rows of the blocks' columns, `dy_pitch` apart. The sums have all
-    /// rows of the blocks, which no other task touches.
-    #[inline(always)]
-    unsafe fn all<S: Simd, const R2: usize, const R1: usize>(&self) {
-        for block in self.blocks {
-            // SAFETY: the caller's promise.
-            unsafe {
-                match block.registers {
-                    2 => self.block::<S, R2, 2>(block),
-                    _ => self.block::<S, R1, 1>(block),
-                }
-            }
-        }
-    }
-
-    /// # Safety
-    /// As [`all`](Self::all); the block is one of them, of `Z` registers.
-    #[inline(always)]
-    unsafe fn block<S: Simd, const R: usize, const Z: usize>(&self, block: &Block) {
-        let mut row = 0;
-        while row < self.rows.len() {
-            // SAFETY: the caller's promise, and the loop's condition; a list has as many places as there are pixels.
-            unsafe {
-                match self.sources {
-                    Sources::Every(pitch) => self.tile::<S, R, Z>(block, row, |i| i * pitch),
-                    Sources::List(list) => {
-                        self.tile::<S, R, Z>(block, row, |i| *list.get_unchecked(i) as usize)
-                    }
-                }
-            }
-            row += R;
-        }
-    }
-
-    /// # Safety
-    /// As [`block`](Self::block); `row` is below the number of rows, and `source` gives where pixels begin.
+impl Tiled for Tiles<'_> {
     #[inline(always)]
     unsafe fn tile<S: Simd, const R: usize, const Z: usize>(
         &self,
-        block: &Block,
+        s: S,
         row: usize,
-        source: impl Fn(usize) -> usize,
+        block: &Block,
     ) {
-        // SAFETY: the caller's promise; the last tile repeats its last row and does not store it.
+        let (pitch, columns) = (self.dy_pitch, block.columns);
+        // SAFETY: every row and every source can be read, and a list has as many sources as there are pixels. The
+        // last tile repeats its last row and does not store it.
         unsafe {
-            let valid = (self.rows.len() - row).min(R);
-            let mut x = [self.x; R];
-            let mut sums = [[S::zero(); Z]; R];
-            let at = |r: usize, z: usize| {
-                let index = block.start + (row + r) * Z * S::LANES + z * S::LANES;
-                self.sums.at(index)
-            };
-            for r in 0..R {
+            let x = std::array::from_fn(|r| {
                 let index = (row + r).min(self.rows.len() - 1);
-                x[r] = self.x.add(*self.rows.get_unchecked(index) as usize);
-                if r < valid {
-                    for z in 0..Z {
-                        sums[r][z] = S::load(at(r, z));
-                    }
+                self.x.add(*self.rows.get_unchecked(index) as usize)
+            });
+            let dy = self.dy.add(block.first);
+            let sums = Sums {
+                to: self.sums.at(self.part + block.start + row * Z * S::LANES),
+                rows: (self.rows.len() - row).min(R),
+            };
+            let before: [[S::V; Z]; R] = sums.load(s);
+            let found = match self.sources {
+                Sources::Every(step) => {
+                    let terms = (0..self.count).map(|i| (i * step, i * pitch));
+                    accumulate(s, before, x, dy, columns, terms)
                 }
-            }
-            let full = block.columns == Z * S::LANES;
-            let mut dy = self.dy.add(block.first);
-            for i in 0..self.count {
-                let from = source(i);
-                let mut d = [S::zero(); Z];
-                for z in 0..Z {
-                    let part = dy.add(z * S::LANES);
-                    d[z] = if full {
-                        S::load(part)
-                    } else {
-                        S::load_up_to(part, block.columns - z * S::LANES)
-                    };
+                Sources::List(list) => {
+                    let sources = list.iter().enumerate();
+                    let terms = sources.map(|(i, from)| (*from as usize, i * pitch));
+                    accumulate(s, before, x, dy, columns, terms)
                 }
-                dy = dy.add(self.dy_pitch);
-                for r in 0..R {
-                    let value = S::splat(*x[r].add(from));
-                    for z in 0..Z {
-                        sums[r][z] = S::fma(value, d[z], sums[r][z]);
-                    }
-                }
-            }
-            // Constant bounds keep the sums in registers.
-            for r in 0..R {
-                if r < valid {
-                    for z in 0..Z {
-                        S::store(at(r, z), sums[r][z]);
-                    }
-                }
-            }
+            };
+            sums.store(s, found);
         }
     }
 }

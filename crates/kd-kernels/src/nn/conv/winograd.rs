@@ -8,15 +8,18 @@ mod tiles;
 mod weights;
 
 use std::marker::PhantomData;
+use std::mem::MaybeUninit;
 
 use rayon::prelude::*;
 
 use super::filter::{Filter, Four, MOST_IN, MOST_OUT};
-use super::pack::{Block, Packed};
+use super::pack::Packed;
 use super::{Epilogue, Geometry};
 use crate::images::{Images, OutPtr};
+use crate::simd::accumulate::{Tiled, accumulate, each_tile};
+use crate::simd::blocks::Block;
 use crate::simd::scratch;
-use crate::simd::{Isa, Kernel, Simd, with_tile_rows};
+use crate::simd::{Isa, Kernel, Simd};
 
 pub(super) use self::tiles::{Tiling, input_tile};
 use self::weights::transform_weights;
@@ -31,7 +34,7 @@ pub(crate) fn forward<F: Filter>(
     input: Images,
     weight: &[f32],
     epilogue: Epilogue,
-    y: OutPtr,
+    y: &mut [MaybeUninit<f32>],
 ) {
     assert!(geometry.is_winograd(), "{geometry:?}");
     geometry.check(Some(weight), Some(input.size), None);
@@ -50,7 +53,7 @@ pub(crate) fn input_grad(
     grad: Images,
     weight: &[f32],
     epilogue: Epilogue,
-    dx: OutPtr,
+    dx: &mut [MaybeUninit<f32>],
 ) {
     assert!(geometry.is_winograd(), "{geometry:?}");
     geometry.check(Some(weight), None, Some(grad.size));
@@ -68,10 +71,10 @@ fn run<F: Filter>(
     input: Images,
     taps: impl Fn(usize, usize) -> [f32; 9] + Sync,
     epilogue: Epilogue,
-    y: OutPtr,
+    y: &mut [MaybeUninit<f32>],
 ) {
     epilogue.check(tiling.output);
-    y.check(tiling.output.len());
+    let y = OutPtr::new(y, tiling.output.len());
     let lanes = isa.lanes();
     let (inputs, outputs) = (tiling.input.channels, tiling.output.channels);
     let weights = transform_weights::<F>(isa, inputs, outputs, taps);
@@ -98,8 +101,8 @@ fn run<F: Filter>(
                 first,
                 count: group.min(count - first),
                 strides,
-                values: OutPtr::new(values),
-                products: OutPtr::new(products),
+                values: OutPtr::of(values),
+                products: OutPtr::of(products),
                 epilogue: &epilogue,
                 y,
             });
@@ -108,6 +111,9 @@ fn run<F: Filter>(
 }
 
 /// The tiles of a task.
+///
+/// `values` has `POINTS` times the first of the strides, `products` the second, and both belong to this task, as do
+/// the pixels of its tiles in `y`, which has every pixel of the output.
 struct Group<'a, F> {
     filter: PhantomData<F>,
     tiling: &'a Tiling,
@@ -126,12 +132,13 @@ struct Group<'a, F> {
 
 impl<F: Filter> Kernel for Group<'_, F> {
     #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
-        // SAFETY: `values` and `products` hold all tiles of the task, and one register more.
-        unsafe {
-            let pitch = self.tiling.input.channels.next_multiple_of(S::LANES);
-            for index in 0..self.count {
+    fn run<S: Simd>(self, s: S) {
+        let pitch = self.tiling.input.channels.next_multiple_of(S::LANES);
+        for index in 0..self.count {
+            // SAFETY: the tile is one of the task's, all of which have their places among the values.
+            unsafe {
                 input_tile::<S, F>(
+                    s,
                     self.tiling,
                     &self.input,
                     self.zeros,
@@ -140,88 +147,73 @@ impl<F: Filter> Kernel for Group<'_, F> {
                     self.strides[0],
                 );
             }
-            with_tile_rows!(S::LANES, |R| self.multiply::<S, R, { 2 * R }>());
-            for index in 0..self.count {
-                self.output_tile::<S>(index);
+        }
+        for point in 0..F::POINTS {
+            let group = &self;
+            // SAFETY: the values of all tiles were written, and the weights were packed for this instruction set.
+            unsafe {
+                each_tile(
+                    s,
+                    &Point { group, point },
+                    self.count,
+                    self.weights.blocks(),
+                )
+            }
+        }
+        for index in 0..self.count {
+            // SAFETY: the products of all points were written.
+            unsafe { self.output_tile(s, index) }
+        }
+    }
+}
+
+/// The matrix product of a point: tiles of the input are the rows, output channels the columns.
+struct Point<'a, F> {
+    group: &'a Group<'a, F>,
+    point: usize,
+}
+
+impl<F: Filter> Tiled for Point<'_, F> {
+    #[inline(always)]
+    unsafe fn tile<S: Simd, const P: usize, const Z: usize>(
+        &self,
+        s: S,
+        first: usize,
+        block: &Block,
+    ) {
+        let Self { group, point } = self;
+        let inputs = group.tiling.input.channels;
+        let [from, to] = [inputs, group.tiling.output.channels]
+            .map(|channels| channels.next_multiple_of(S::LANES));
+        let start = block.start + point * inputs * Z * S::LANES;
+        let terms = (0..inputs).map(|input| (input, input * Z * S::LANES));
+        let zeros = [[s.zero(); Z]; P];
+        // SAFETY: the buffers have every tile at every point, and the weights every input at every point of the
+        // block. The last tile of products repeats its last row and does not store it.
+        unsafe {
+            let values = group.values.at(point * group.strides[0]).cast_const();
+            let x = std::array::from_fn(|p| values.add((first + p).min(group.count - 1) * from));
+            let weights = group.weights.data.as_ptr().add(start);
+            let sums = accumulate(s, zeros, x, weights, Z * S::LANES, terms);
+            let products = group.products.at(point * group.strides[1] + block.first);
+            for p in 0..P {
+                if first + p < group.count {
+                    for z in 0..Z {
+                        s.store(products.add((first + p) * to + z * S::LANES), sums[p][z]);
+                    }
+                }
             }
         }
     }
 }
 
 impl<F: Filter> Group<'_, F> {
-    /// The matrix product of each point.
-    ///
-    /// # Safety
-    /// The processor has the instructions of `S`, for which the weights were packed. `values` has `POINTS` times the first of the
-    /// strides, `products` the second, and both belong to this task.
-    /// The values of `count` tiles were written.
-    #[inline(always)]
-    unsafe fn multiply<S: Simd, const P2: usize, const P1: usize>(&self) {
-        for point in 0..F::POINTS {
-            for block in self.weights.blocks() {
-                // SAFETY: the caller's promise; these are the points and the blocks of the weights.
-                unsafe {
-                    match block.registers {
-                        2 => self.block::<S, P2, 2>(point, &block),
-                        _ => self.block::<S, P1, 1>(point, &block),
-                    }
-                }
-            }
-        }
-    }
-
-    /// # Safety
-    /// As [`multiply`](Self::multiply); the point is below `POINTS`, and the block is one of the weights', of `Z` registers.
-    #[inline(always)]
-    unsafe fn block<S: Simd, const P: usize, const Z: usize>(&self, point: usize, block: &Block) {
-        let inputs = self.tiling.input.channels;
-        let [from, to] = [inputs, self.tiling.output.channels]
-            .map(|channels| channels.next_multiple_of(S::LANES));
-        let mut first = 0;
-        while first < self.count {
-            // SAFETY: the caller's promise; the last tile of products repeats its last row and does not store it.
-            unsafe {
-                let start = block.start + point * inputs * Z * S::LANES;
-                let mut weights = self.weights.data.as_ptr().add(start);
-                let values = self.values.at(point * self.strides[0]);
-                let mut x = [values; P];
-                for p in 0..P {
-                    x[p] = values.add((first + p).min(self.count - 1) * from);
-                }
-                let mut sums = [[S::zero(); Z]; P];
-                for input in 0..inputs {
-                    let mut w = [S::zero(); Z];
-                    for z in 0..Z {
-                        w[z] = S::load(weights.add(z * S::LANES));
-                    }
-                    weights = weights.add(Z * S::LANES);
-                    for p in 0..P {
-                        let value = S::splat(*x[p].add(input));
-                        for z in 0..Z {
-                            sums[p][z] = S::fma(value, w[z], sums[p][z]);
-                        }
-                    }
-                }
-                let products = self.products.at(point * self.strides[1] + block.first);
-                for p in 0..P {
-                    if first + p < self.count {
-                        for z in 0..Z {
-                            S::store(products.add((first + p) * to + z * S::LANES), sums[p][z]);
-                        }
-                    }
-                }
-            }
-            first += P;
-        }
-    }
-
     /// Writes `Aᵀ m A` of a tile, as far as it lies in the output.
     ///
     /// # Safety
-    /// As [`multiply`](Self::multiply), which wrote the products; `index` is below `count`. `y`, bias and residual have
-    /// every pixel and channel of the output, and no other task writes those of the tile.
+    /// The products of all points were written, and `index` is below `count`.
     #[inline(always)]
-    unsafe fn output_tile<S: Simd>(&self, index: usize) {
+    unsafe fn output_tile<S: Simd>(&self, s: S, index: usize) {
         let size = self.tiling.output;
         let (image, top, left) = self.tiling.place(self.first + index);
         let channels = size.channels;
@@ -229,29 +221,30 @@ impl<F: Filter> Group<'_, F> {
         let rows = (size.height - top).min(F::OUT);
         let columns = (size.width - left).min(F::OUT);
         for channel in (0..channels).step_by(S::LANES) {
-            // SAFETY: the caller's promise; the products have whole registers, and of the output only rows, columns
-            // and channels that are there are touched.
+            // SAFETY: the products have whole registers, and of the output only rows, columns and channels that are
+            // there are touched; no other task has those of this tile.
             unsafe {
                 let from = self.products.at(index * pitch + channel);
-                let mut half = [[S::zero(); MOST_IN]; MOST_OUT];
+                let mut half = [[s.zero(); MOST_IN]; MOST_OUT];
                 for j in 0..F::IN {
-                    let mut m = [S::zero(); MOST_IN];
+                    let mut m = [s.zero(); MOST_IN];
                     for i in 0..F::IN {
-                        m[i] = S::load(from.add((i * F::IN + j) * self.strides[1]));
+                        m[i] = s.load(from.add((i * F::IN + j) * self.strides[1]));
                     }
-                    let m = F::output::<S>(m);
+                    let m = F::output(s, m);
                     for i in 0..F::OUT {
                         half[i][j] = m[i];
                     }
                 }
                 for i in 0..F::OUT {
-                    let y = F::output::<S>(half[i]);
+                    let y = F::output(s, half[i]);
                     if i < rows {
                         for j in 0..F::OUT {
                             if j < columns {
                                 let pixel = (image * size.height + top + i) * size.width + left + j;
                                 let to = self.y.at(pixel * channels + channel);
-                                self.epilogue.store::<S>(
+                                self.epilogue.store(
+                                    s,
                                     y[j],
                                     pixel,
                                     channel,

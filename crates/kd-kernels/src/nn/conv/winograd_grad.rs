@@ -7,11 +7,12 @@ use rayon::prelude::*;
 
 use super::Geometry;
 use super::filter::{Filter, Four, MOST_IN as IN, MOST_OUT as OUT};
-use super::pack::{Block, blocks};
 use super::winograd::{Tiling, input_tile};
 use crate::images::{Images, OutPtr};
+use crate::simd::accumulate::{Sums, Tiled, accumulate, each_tile};
+use crate::simd::blocks::{self, Block, blocks};
 use crate::simd::scratch;
-use crate::simd::{Isa, Kernel, Simd, with_tile_rows};
+use crate::simd::{Isa, Kernel, Simd};
 
 /// Products of a tile.
 const POINTS: usize = Four::POINTS;
@@ -45,7 +46,7 @@ fn unpack(geometry: &Geometry, sums: &[f32], lanes: usize) -> Vec<f32> {
         .par_chunks_mut((inputs * 9).max(1))
         .enumerate()
         .for_each(|(output, weight)| {
-            let block = &blocks[output / (super::pack::WIDE * lanes)];
+            let block = &blocks[output / (blocks::WIDE * lanes)];
             let stride = block.registers * lanes;
             for (input, weight) in weight.chunks_exact_mut(9).enumerate() {
                 let points: [f32; POINTS] = std::array::from_fn(|point| {
@@ -97,11 +98,11 @@ impl Work<'_> {
         scratch::with(POINTS * (strides[0] + strides[1]), |work| {
             let (values, grads) = work.split_at_mut(POINTS * strides[0]);
             let buffers = Buffers {
-                values: OutPtr::new(values),
-                grads: OutPtr::new(grads),
+                values: OutPtr::of(values),
+                grads: OutPtr::of(grads),
                 strides,
             };
-            let sums = OutPtr::new(&mut sums);
+            let sums = OutPtr::of(&mut sums);
             let mut first = 0;
             while first < count {
                 let tiles = first..count.min(first + group);
@@ -159,13 +160,15 @@ struct Transform<'a> {
 
 impl Kernel for Transform<'_> {
     #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
+    fn run<S: Simd>(self, s: S) {
         let Work { tiling, wide, .. } = self.work;
         for (index, tile) in self.tiles.clone().enumerate() {
             let place = self.place + index;
-            // SAFETY: the buffers hold this many tiles.
+            // SAFETY: the tile is one of the tiling's, and the buffers have a place for it, which is this task's
+            // alone.
             unsafe {
                 input_tile::<S, Four>(
+                    s,
                     tiling,
                     &self.work.input,
                     self.work.zeros,
@@ -173,7 +176,7 @@ impl Kernel for Transform<'_> {
                     self.buffers.values.at(place * wide[0]),
                     self.buffers.strides[0],
                 );
-                self.grad_tile::<S>(tile, self.buffers.grads.at(place * wide[1]));
+                self.grad_tile(s, tile, self.buffers.grads.at(place * wide[1]));
             }
         }
     }
@@ -183,11 +186,10 @@ impl Transform<'_> {
     /// Writes `A dy Aᵀ` of a tile; gradients outside of the output are zero.
     ///
     /// # Safety
-    /// The processor has the instructions of `S`. The tile is one of the tiling's, whose output's size is that of the gradient. From
-    /// `to` on, the channels in whole registers can be written for each point, a stride of the gradients apart, and no
-    /// other task has them.
+    /// The tile is one of the tiling's, whose output's size is that of the gradient. From `to` on, the channels in
+    /// whole registers can be written for each point, a stride of the gradients apart, and no other task has them.
     #[inline(always)]
-    unsafe fn grad_tile<S: Simd>(&self, tile: usize, to: *mut f32) {
+    unsafe fn grad_tile<S: Simd>(&self, s: S, tile: usize, to: *mut f32) {
         let Work { tiling, grad, .. } = self.work;
         let size = tiling.output;
         let (image, top, left) = tiling.place(tile);
@@ -195,30 +197,29 @@ impl Transform<'_> {
         let base = (image * size.height + top) * size.width + left;
         let stride = self.buffers.strides[1];
         for channel in (0..size.channels).step_by(S::LANES) {
-            let remaining = size.channels - channel;
-            // SAFETY: the caller's promise; only pixels of the output are read.
+            let left = size.channels - channel;
+            // SAFETY: only pixels of the output are read, and the caller has room for the registers at every point.
             unsafe {
-                let mut half = [[S::zero(); OUT]; IN];
+                let mut half = [[s.zero(); OUT]; IN];
                 for j in 0..OUT {
-                    let mut d = [S::zero(); OUT];
+                    let mut d = [s.zero(); OUT];
                     if j < columns {
                         for i in 0..OUT {
                             if i < rows {
                                 let pixel = base + i * size.width + j;
-                                let from = grad.data.as_ptr().add(pixel * grad.pitch + channel);
-                                d[i] = S::load_up_to(from, remaining);
+                                d[i] = grad.load(s, pixel, channel, left);
                             }
                         }
                     }
-                    let d = Four::grad::<S>(d);
+                    let d = Four::grad(s, d);
                     for i in 0..IN {
                         half[i][j] = d[i];
                     }
                 }
                 for (i, row) in half.into_iter().enumerate() {
-                    let row = Four::grad::<S>(row);
+                    let row = Four::grad(s, row);
                     for (j, value) in row.into_iter().enumerate() {
-                        S::store(to.add((i * IN + j) * stride + channel), value);
+                        s.store(to.add((i * IN + j) * stride + channel), value);
                     }
                 }
             }
@@ -236,88 +237,55 @@ struct Multiply<'a> {
 
 impl Kernel for Multiply<'_> {
     #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
-        // SAFETY: the buffers hold `count` tiles, the sums all points.
-        unsafe { with_tile_rows!(S::LANES, |R| self.all::<S, R, { 2 * R }>()) }
-    }
-}
-
-impl Multiply<'_> {
-    /// # Safety
-    /// The processor has the instructions of `S`, for whose lanes the work is laid out. The buffers hold `count` tiles, and the sums
-    /// all points, of which no other task has these.
-    #[inline(always)]
-    unsafe fn all<S: Simd, const R2: usize, const R1: usize>(&self) {
+    fn run<S: Simd>(self, s: S) {
         let tiling = self.work.tiling;
         let inputs = tiling.input.channels;
         for point in self.points.clone() {
-            for block in blocks(POINTS * inputs, tiling.output.channels, S::LANES) {
-                // SAFETY: the caller's promise; these are the blocks of the sums.
-                unsafe {
-                    match block.registers {
-                        2 => self.block::<S, R2, 2>(point, &block),
-                        _ => self.block::<S, R1, 1>(point, &block),
-                    }
-                }
-            }
+            let blocks = blocks(POINTS * inputs, tiling.output.channels, S::LANES);
+            let all = &self;
+            // SAFETY: the buffers hold `count` tiles, and the sums these blocks of every point.
+            unsafe { each_tile(s, &Point { all, point }, inputs, blocks) }
         }
     }
+}
 
-    /// # Safety
-    /// As [`all`](Self::all); the point is one of them, and the block one of its sums', of `Z` registers.
+/// The sums of a point: inputs are the rows, outputs the columns.
+struct Point<'a> {
+    all: &'a Multiply<'a>,
+    point: usize,
+}
+
+impl Tiled for Point<'_> {
     #[inline(always)]
-    unsafe fn block<S: Simd, const R: usize, const Z: usize>(&self, point: usize, block: &Block) {
-        let inputs = self.work.tiling.input.channels;
-        let [from, to] = self.work.wide;
-        let mut row = 0;
-        while row < inputs {
-            // SAFETY: the caller's promise; the last tile of sums repeats its last row and does not store it.
-            unsafe {
-                let valid = (inputs - row).min(R);
-                let values = self.buffers.values.at(point * self.buffers.strides[0]);
-                let mut grads = self
-                    .buffers
-                    .grads
-                    .at(point * self.buffers.strides[1] + block.first)
-                    .cast_const();
-                let at = |r: usize, z: usize| {
-                    let row = point * inputs + row + r;
-                    self.sums
-                        .at(block.start + row * Z * S::LANES + z * S::LANES)
-                };
-                let mut x = [values.cast_const(); R];
-                let mut sums = [[S::zero(); Z]; R];
-                for r in 0..R {
-                    x[r] = values.add((row + r).min(inputs - 1));
-                    if r < valid {
-                        for z in 0..Z {
-                            sums[r][z] = S::load(at(r, z));
-                        }
-                    }
-                }
-                for tile in 0..self.count {
-                    let mut d = [S::zero(); Z];
-                    for z in 0..Z {
-                        d[z] = S::load(grads.add(z * S::LANES));
-                    }
-                    grads = grads.add(to);
-                    for r in 0..R {
-                        let value = S::splat(*x[r].add(tile * from));
-                        for z in 0..Z {
-                            sums[r][z] = S::fma(value, d[z], sums[r][z]);
-                        }
-                    }
-                }
-                // Constant bounds keep the sums in registers.
-                for r in 0..R {
-                    if r < valid {
-                        for z in 0..Z {
-                            S::store(at(r, z), sums[r][z]);
-                        }
-                    }
-                }
-            }
-            row += R;
+    unsafe fn tile<S: Simd, const R: usize, const Z: usize>(
+        &self,
+        s: S,
+        row: usize,
+        block: &Block,
+    ) {
+        let Self { all, point } = self;
+        let Buffers {
+            values,
+            grads,
+            strides,
+        } = all.buffers;
+        let inputs = all.work.tiling.input.channels;
+        let [from, to] = all.work.wide;
+        let terms = (0..all.count).map(|tile| (tile * from, tile * to));
+        // SAFETY: the buffers hold every tile at every point. The last tile of sums repeats its last row and does not
+        // store it.
+        unsafe {
+            let values = values.at(point * strides[0]).cast_const();
+            let x = std::array::from_fn(|r| values.add((row + r).min(inputs - 1)));
+            let grads = grads.at(point * strides[1] + block.first);
+            let start = block.start + (point * inputs + row) * Z * S::LANES;
+            let sums = Sums {
+                to: all.sums.at(start),
+                rows: (inputs - row).min(R),
+            };
+            let before: [[S::V; Z]; R] = sums.load(s);
+            let found = accumulate(s, before, x, grads, Z * S::LANES, terms);
+            sums.store(s, found);
         }
     }
 }

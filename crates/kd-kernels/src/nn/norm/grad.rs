@@ -1,6 +1,8 @@
 //! The gradient of a batch normalisation with what follows it.
 
-use super::WIDE;
+use std::mem::MaybeUninit;
+
+use super::{ByChannel, registers};
 use crate::images::{Images, OutPtr, Size};
 use crate::simd::chunks;
 use crate::simd::{Isa, Kernel, Simd};
@@ -42,15 +44,12 @@ pub(crate) fn grad(
     isa: Isa,
     saved: Saved,
     grad: Images,
-    dx: OutPtr,
-    residual: Option<OutPtr>,
+    dx: &mut [MaybeUninit<f32>],
+    residual: Option<&mut [MaybeUninit<f32>]>,
 ) -> ParameterGrads {
     let (pixels, channels) = (grad.size.pixels(), grad.size.channels);
     saved.check(grad.size);
-    dx.check(grad.size.len());
-    if let Some(residual) = residual {
-        residual.check(grad.size.len());
-    }
+    let residual = residual.map(|residual| OutPtr::new(residual, grad.size.len()));
     let sums = chunks::sums(grad.size, 2 * channels, |first, count, partial| {
         let (plain, scaled) = partial.split_at_mut(channels);
         isa.run(Sums {
@@ -75,13 +74,12 @@ pub(crate) fn grad(
     }
     let (a, rest) = factors.split_at(channels);
     let (b, c) = rest.split_at(channels);
-    chunks::each(grad.size, |first, count| {
+    chunks::each(grad.size, channels, dx, |first, dx| {
         isa.run(Apply {
             saved: &saved,
             grad: &grad,
             factors: [a, b, c],
             first,
-            count,
             dx,
             residual,
         });
@@ -110,25 +108,19 @@ struct Line<V, const Z: usize> {
 }
 
 impl Gate<'_> {
-    /// # Safety
-    /// The processor has the instructions of `S`, there are `left` channels from `channel` on, and scale and shift have
-    /// them: `Z` registers, or one that is not full.
+    /// That of `Z` registers of channels from `channel` on.
     #[inline(always)]
-    unsafe fn line<S: Simd, const Z: usize>(&self, channel: usize, left: usize) -> Line<S::V, Z> {
-        // SAFETY: the caller's promise.
-        unsafe {
-            let mut line = Line {
-                scale: [S::zero(); Z],
-                shift: [S::zero(); Z],
+    fn line<S: Simd, const Z: usize>(&self, s: S, channel: usize) -> Line<S::V, Z> {
+        let Gate::Line { scale, shift } = self else {
+            let zeros = [s.zero(); Z];
+            return Line {
+                scale: zeros,
+                shift: zeros,
             };
-            if let Gate::Line { scale, shift } = self {
-                for z in 0..Z {
-                    let at = channel + z * S::LANES;
-                    line.scale[z] = S::load_up_to(scale.as_ptr().add(at), left);
-                    line.shift[z] = S::load_up_to(shift.as_ptr().add(at), left);
-                }
-            }
-            line
+        };
+        Line {
+            scale: registers(s, scale, channel),
+            shift: registers(s, shift, channel),
         }
     }
 }
@@ -156,78 +148,61 @@ impl Saved<'_> {
     /// Input, and gradient behind the gate, of the channels of register `z` of a block, which begin at `channel`.
     ///
     /// # Safety
-    /// The processor has the instructions of `S`. The gradient and what is saved have the pixel, and `left` channels of it
-    /// from `channel` on.
+    /// The gradient and what is saved have the pixel, and `left` channels of it from `channel` on.
     #[inline(always)]
     unsafe fn read<S: Simd, const Z: usize>(
         &self,
+        s: S,
         grad: &Images,
         line: &Line<S::V, Z>,
         z: usize,
         [pixel, channel, left]: [usize; 3],
     ) -> (S::V, S::V) {
-        // SAFETY: the caller's promise.
-        unsafe {
-            let at = |images: &Images| {
-                let from = images.data.as_ptr().add(pixel * images.pitch + channel);
-                S::load_up_to(from, left)
-            };
-            let (x, grad) = (at(&self.x), at(grad));
-            let grad = match &self.gate {
-                Gate::Open => grad,
-                Gate::Output(output) => S::where_positive(at(output), grad),
-                Gate::Line { .. } => {
-                    S::where_positive(S::fma(x, line.scale[z], line.shift[z]), grad)
-                }
-            };
-            (x, grad)
-        }
+        // SAFETY: the map, its gradient and the output have the pixel and these channels.
+        let at = |images: &Images| unsafe { images.load(s, pixel, channel, left) };
+        let (x, grad) = (at(&self.x), at(grad));
+        let grad = match &self.gate {
+            Gate::Open => grad,
+            Gate::Output(output) => s.where_positive(at(output), grad),
+            Gate::Line { .. } => s.where_positive(s.fma(x, line.scale[z], line.shift[z]), grad),
+        };
+        (x, grad)
     }
 }
 
 impl Kernel for Sums<'_> {
     #[inline(always)]
-    unsafe fn run<S: Simd>(mut self) {
-        // SAFETY: the pixels are there in all images.
-        unsafe { by_registers!(self.block, self.grad.size.channels) }
+    fn run<S: Simd>(self, s: S) {
+        self.every_block(s);
     }
 }
 
-impl Sums<'_> {
-    /// # Safety
-    /// The processor has the instructions of `S`. The gradient and what is saved have the pixels, and there are as many sums, means
-    /// and the like as channels.
-    /// `channel` is one of theirs, from which on there are `Z` registers of them, or one that is not full.
+impl ByChannel for Sums<'_> {
+    fn channels(&self) -> usize {
+        self.grad.size.channels
+    }
+
     #[inline(always)]
-    unsafe fn block<S: Simd, const Z: usize>(&mut self, channel: usize) {
+    unsafe fn block<S: Simd, const Z: usize>(&mut self, s: S, channel: usize) {
         let left = self.plain.len() - channel;
-        // SAFETY: the caller's promise; in the last register only `left` channels are touched.
-        unsafe {
-            let mut mean = [S::zero(); Z];
-            let mut rstd = [S::zero(); Z];
+        let mean: [S::V; Z] = registers(s, self.saved.mean, channel);
+        let rstd: [S::V; Z] = registers(s, self.saved.rstd, channel);
+        let line = self.saved.gate.line::<S, Z>(s, channel);
+        let mut plain = [s.zero(); Z];
+        let mut scaled = [s.zero(); Z];
+        for pixel in self.first..self.first + self.count {
             for z in 0..Z {
-                let at = channel + z * S::LANES;
-                mean[z] = S::load_up_to(self.saved.mean.as_ptr().add(at), left);
-                rstd[z] = S::load_up_to(self.saved.rstd.as_ptr().add(at), left);
+                let place = [pixel, channel + z * S::LANES, left];
+                // SAFETY: the gradient and what is saved have the pixel and the channels that are left.
+                let (value, g) = unsafe { self.saved.read(s, self.grad, &line, z, place) };
+                plain[z] = s.add(plain[z], g);
+                scaled[z] = s.fma(g, s.sub(value, mean[z]), scaled[z]);
             }
-            let line = self.saved.gate.line::<S, Z>(channel, left);
-            let mut plain = [S::zero(); Z];
-            let mut scaled = [S::zero(); Z];
-            for pixel in self.first..self.first + self.count {
-                for z in 0..Z {
-                    let at = channel + z * S::LANES;
-                    let place = [pixel, at, left];
-                    let (value, g) = self.saved.read::<S, Z>(self.grad, &line, z, place);
-                    plain[z] = S::add(plain[z], g);
-                    scaled[z] = S::fma(g, S::sub(value, mean[z]), scaled[z]);
-                }
-            }
-            for z in 0..Z {
-                let at = channel + z * S::LANES;
-                let scaled = S::mul(scaled[z], rstd[z]);
-                S::store_up_to(self.plain.as_mut_ptr().add(at), plain[z], left);
-                S::store_up_to(self.scaled.as_mut_ptr().add(at), scaled, left);
-            }
+        }
+        for z in 0..Z {
+            let at = channel + z * S::LANES;
+            s.write(&mut self.plain[at..], plain[z]);
+            s.write(&mut self.scaled[at..], s.mul(scaled[z], rstd[z]));
         }
     }
 }
@@ -237,50 +212,45 @@ struct Apply<'a> {
     grad: &'a Images<'a>,
     factors: [&'a [f32]; 3],
     first: usize,
-    count: usize,
-    dx: OutPtr,
+    dx: &'a mut [MaybeUninit<f32>],
     residual: Option<OutPtr>,
 }
 
 impl Kernel for Apply<'_> {
     #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
-        // SAFETY: the pixels are there in all images.
-        unsafe { by_registers!(self.block, self.grad.size.channels) }
+    fn run<S: Simd>(self, s: S) {
+        self.every_block(s);
     }
 }
 
-impl Apply<'_> {
-    /// # Safety
-    /// The processor has the instructions of `S`. The gradient, what is saved and the outputs have the pixels, and there are as many
-    /// factors, means and the like as channels; no other task writes these pixels.
-    /// `channel` is one of theirs, from which on there are `Z` registers of them, or one that is not full.
+impl ByChannel for Apply<'_> {
+    fn channels(&self) -> usize {
+        self.grad.size.channels
+    }
+
     #[inline(always)]
-    unsafe fn block<S: Simd, const Z: usize>(&self, channel: usize) {
+    unsafe fn block<S: Simd, const Z: usize>(&mut self, s: S, channel: usize) {
         let channels = self.grad.size.channels;
         let left = channels - channel;
-        // SAFETY: the caller's promise; in the last register only `left` channels are touched.
-        unsafe {
-            let mut factors = [[S::zero(); Z]; 3];
-            let mut mean = [S::zero(); Z];
+        let count = self.dx.len() / channels;
+        let dx = self.dx.as_mut_ptr().cast::<f32>();
+        let factors: [[S::V; Z]; 3] = self.factors.map(|values| registers(s, values, channel));
+        let mean: [S::V; Z] = registers(s, self.saved.mean, channel);
+        let line = self.saved.gate.line::<S, Z>(s, channel);
+        for i in 0..count {
+            let pixel = self.first + i;
             for z in 0..Z {
                 let at = channel + z * S::LANES;
-                for f in 0..3 {
-                    factors[f][z] = S::load_up_to(self.factors[f].as_ptr().add(at), left);
-                }
-                mean[z] = S::load_up_to(self.saved.mean.as_ptr().add(at), left);
-            }
-            let line = self.saved.gate.line::<S, Z>(channel, left);
-            for pixel in self.first..self.first + self.count {
-                for z in 0..Z {
-                    let at = channel + z * S::LANES;
+                // SAFETY: the gradient, what is saved, `dx` and the shortcut have the pixel and the channels that are
+                // left. No other task has this pixel of the shortcut.
+                unsafe {
                     let place = [pixel, at, left];
-                    let (value, g) = self.saved.read::<S, Z>(self.grad, &line, z, place);
-                    let tail = S::fma(S::sub(value, mean[z]), factors[1][z], factors[2][z]);
-                    let to = pixel * channels + at;
-                    S::store_up_to(self.dx.at(to), S::fma(g, factors[0][z], tail), left);
+                    let (value, g) = self.saved.read(s, self.grad, &line, z, place);
+                    let tail = s.fma(s.sub(value, mean[z]), factors[1][z], factors[2][z]);
+                    let to = dx.add(i * channels + at);
+                    s.store_up_to(to, s.fma(g, factors[0][z], tail), left);
                     if let Some(residual) = self.residual {
-                        S::store_up_to(residual.at(to), g, left);
+                        s.store_up_to(residual.at(pixel * channels + at), g, left);
                     }
                 }
             }

@@ -212,7 +212,7 @@ impl Case {
             let mut parameters = ParameterGrads::default();
             let mut to_shortcut = None;
             let to_x = written(size.len(), |dx| {
-                let mut run = |residual| {
+                let mut run = |residual: Option<&mut [MaybeUninit<f32>]>| {
                     parameters = grad(isa, saved, self.view(&wide_dy), dx, residual);
                 };
                 if self.residual {

@@ -4,24 +4,23 @@ use std::mem::MaybeUninit;
 
 use super::Maps;
 use crate::images::Size;
-use crate::loss::gram_of_maps::kernel::{gram_of_channels, plus_transposed};
+use crate::loss::gram_of_maps::kernel::gram_of_channels;
 use crate::loss::products::kernel::runs;
 use crate::loss::unit_rows::kernel::{largest, sum};
 use crate::simd::Simd;
+use crate::simd::panels::{Panels, packed};
 use crate::simd::scratch;
-use crate::simd::tile::{self, Panels, RUN, packed};
+use crate::simd::tile::{self, RUN};
+use crate::simd::transpose::{mirror, plus_transposed};
 
 pub(super) fn saved(lanes: usize, student: Size) -> usize {
     packed(lanes, student.channels, student.channels)
 }
 
 /// Saves what the student's pixels are multiplied by.
-///
-/// # Safety
-/// The processor has the instructions of `S`, the maps fit and have the image, and `saved` has the length of
-/// [`saved`].
 #[inline(always)]
-pub(super) unsafe fn distance<S: Simd>(
+pub(super) fn distance<S: Simd>(
+    s: S,
     maps: &Maps,
     image: usize,
     zero: f32,
@@ -33,24 +32,20 @@ pub(super) unsafe fn distance<S: Simd>(
     let square = (channels * channels).next_multiple_of(S::LANES);
     let room = packed(S::LANES, RUN.min(area), channels);
     let mut memory = scratch::lend(2 * square + room.max(square));
-    let first = memory.aligned();
-    // SAFETY: the parts follow each other, the pixels are there, and the matrices are.
-    unsafe {
-        let room = first.add(2 * square);
-        let products = [0, 1].map(|index| {
-            let (x, to) = (maps[index], first.add(index * square));
-            gram_of_channels::<S>(x, image, 1.0 / x.size.area() as f32, room, to);
-            tile::mirror(to, channels);
-            std::slice::from_raw_parts_mut(to, channels * channels)
-        });
-        let [student, target] = products;
-        let rows = student.chunks_exact_mut(channels);
-        let rows = rows.zip(target.chunks_exact_mut(channels));
-        let value: f64 = rows.map(|(s, t)| f64::from(row(s, t, zero))).sum();
-        plus_transposed(student.as_ptr(), channels, room);
-        Panels::of_rows::<S>(room, channels, [channels; 2], saved.as_mut_ptr());
-        (value / channels as f64) as f32
+    let (products, room) = memory.aligned().split_at_mut(2 * square);
+    let (student, target) = products.split_at_mut(square);
+    let matrices = [student, target].map(|matrix| &mut matrix[..channels * channels]);
+    let [student, target] = matrices;
+    for (x, to) in maps.into_iter().zip([&mut *student, &mut *target]) {
+        gram_of_channels(s, x, image, 1.0 / x.size.area() as f32, room, to);
+        mirror(to, channels);
     }
+    let rows = student.chunks_exact_mut(channels);
+    let rows = rows.zip(target.chunks_exact_mut(channels));
+    let value: f64 = rows.map(|(s, t)| f64::from(row(s, t, zero))).sum();
+    plus_transposed(student, channels, room);
+    Panels::of_rows(s, room, channels, [channels; 2], saved);
+    (value / channels as f64) as f32
 }
 
 /// The distance of one row of products, which its gradient replaces. The target's is brought to its length.
@@ -91,10 +86,9 @@ fn bring_to_unit(row: &mut [f32], zero: f32) -> Option<f32> {
     Some(scale / length)
 }
 
-/// # Safety
-/// As [`distance`], which wrote `saved`, and `dx` has the length of an image of the student's.
 #[inline(always)]
-pub(super) unsafe fn grad<S: Simd>(
+pub(super) fn grad<S: Simd>(
+    s: S,
     maps: &Maps,
     image: usize,
     saved: &[f32],
@@ -104,24 +98,13 @@ pub(super) unsafe fn grad<S: Simd>(
     let x = &maps.student;
     let (area, channels) = (x.size.area(), x.size.channels);
     let m = Panels {
-        data: saved.as_ptr(),
+        data: saved,
         rows: channels,
         columns: channels,
     };
-    for run in runs(area) {
-        // SAFETY: the pixels are there, and room for them in `dx`.
-        unsafe {
-            let from = x.image(image).add(run.start * x.pitch);
-            let to = dx.as_mut_ptr().cast::<f32>().add(run.start * channels);
-            tile::apply::<S>(
-                from,
-                x.pitch,
-                run.len(),
-                m,
-                grad / (area * channels) as f32,
-                false,
-                to,
-            );
-        }
+    for (run, dx) in runs(area).zip(dx.chunks_mut(RUN * channels)) {
+        let from = x.position(image, run.start);
+        let scale = grad / (area * channels) as f32;
+        tile::apply(s, from, x.pitch, m, scale, dx);
     }
 }

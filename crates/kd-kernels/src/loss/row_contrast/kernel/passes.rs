@@ -1,6 +1,7 @@
 //! Passes over a block of rows: scores, what is made of them, and gradients.
 
 use super::{Contrast, Packed, Part};
+use crate::simd::accumulate::accumulate;
 use crate::simd::exponential::exp_of_negative;
 use crate::simd::{Kernel, Simd};
 
@@ -14,9 +15,15 @@ const SLOPES: [usize; 2] = [4, 2];
 /// Scores of up to [`BLOCK`] rows, `[rows, padded batch]`.
 ///
 /// # Safety
-/// The processor has the instructions of `S`, for which the batch was padded.
+/// The rows lie within the bank, and the batch was padded for `S`.
 #[inline(always)]
-unsafe fn scores<S: Simd>(contrast: &Contrast, packed: &Packed, rows: &[u32], scores: &mut [f32]) {
+unsafe fn scores<S: Simd>(
+    s: S,
+    contrast: &Contrast,
+    packed: &Packed,
+    rows: &[u32],
+    scores: &mut [f32],
+) {
     let (width, padded) = (contrast.width, packed.padded);
     for (tile, scores) in rows
         .chunks(SCORES[0])
@@ -24,28 +31,19 @@ unsafe fn scores<S: Simd>(contrast: &Contrast, packed: &Packed, rows: &[u32], sc
     {
         // The last tile repeats a row rather than being smaller.
         let row = |i: usize| tile[i.min(tile.len() - 1)] as usize;
-        let from: [&[f32]; SCORES[0]] =
-            std::array::from_fn(|i| &contrast.bank[row(i) * width..][..width]);
+        let from = std::array::from_fn(|i| contrast.bank[row(i) * width..][..width].as_ptr());
         for column in (0..padded).step_by(SCORES[1] * S::LANES) {
-            // SAFETY: the padded batch is a multiple of the tile.
-            unsafe {
-                let mut sums = [[S::zero(); SCORES[1]]; SCORES[0]];
-                for d in 0..width {
-                    let at = packed.values.as_ptr().add(d * padded + column);
-                    let e: [S::V; SCORES[1]] =
-                        std::array::from_fn(|j| S::load(at.add(j * S::LANES)));
-                    for i in 0..SCORES[0] {
-                        let m = S::splat(*from[i].get_unchecked(d));
-                        for j in 0..SCORES[1] {
-                            sums[i][j] = S::fma(m, e[j], sums[i][j]);
-                        }
-                    }
-                }
-                for i in 0..tile.len() {
-                    for j in 0..SCORES[1] {
-                        let to = scores.as_mut_ptr().add(i * padded + column + j * S::LANES);
-                        S::store(to, sums[i][j]);
-                    }
+            let terms = (0..width).map(|d| (d, d * padded));
+            let zeros = [[s.zero(); SCORES[1]]; SCORES[0]];
+            // SAFETY: a row has its width, and the padded batch is a multiple of the tile.
+            let sums = unsafe {
+                let embeddings = packed.values.as_ptr().add(column);
+                accumulate(s, zeros, from, embeddings, SCORES[1] * S::LANES, terms)
+            };
+            for i in 0..tile.len() {
+                for j in 0..SCORES[1] {
+                    let to = &mut scores[i * padded + column + j * S::LANES..];
+                    s.write(to, sums[i][j]);
                 }
             }
         }
@@ -63,7 +61,7 @@ pub(super) struct Softplus<'a> {
 
 impl Kernel for Softplus<'_> {
     #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
+    fn run<S: Simd>(self, s: S) {
         let Packed { padded, own, .. } = self.packed;
         let padded = *padded;
         let Part {
@@ -80,8 +78,8 @@ impl Kernel for Softplus<'_> {
         for first in (self.rows[0]..end).step_by(BLOCK) {
             let range = first..(first + BLOCK).min(end);
             let (rows, classes) = (&others.rows[range.clone()], &others.classes[range]);
-            // SAFETY: rows were checked when the embeddings were packed.
-            unsafe { scores::<S>(&self.contrast, self.packed, rows, &mut weights) };
+            // SAFETY: rows were checked when the embeddings were packed, for this instruction set.
+            unsafe { scores(s, &self.contrast, self.packed, rows, &mut weights) };
             value.fill(0.0);
             counted.fill(0.0);
             for ((row, class), weights) in rows.iter().zip(classes).zip(weights.chunks_mut(padded))
@@ -98,9 +96,9 @@ impl Kernel for Softplus<'_> {
                 sums[b] += f64::from(value[b]);
                 counts[b] += counted[b] as usize;
             }
-            // SAFETY: rows were checked when the embeddings were packed; there is a weight for each row and
-            // embedding, and slopes for the padded batch.
-            unsafe { add_slopes::<S>(&self.contrast, padded, rows, &weights, slopes) };
+            // SAFETY: rows were checked when the embeddings were packed, for this instruction set; there is a weight
+            // for each row and embedding, and slopes for the padded batch.
+            unsafe { add_slopes(s, &self.contrast, padded, rows, &weights, slopes) };
         }
     }
 }
@@ -129,10 +127,11 @@ fn softplus(x: f32) -> (f32, f32) {
 /// Adds to each embedding's slopes `[padded batch, width]` the rows times its weights, `[rows, padded batch]`.
 ///
 /// # Safety
-/// The processor has the instructions of `S`, and the rows lie within the bank. `weights` has `padded` values for each
-/// row and `slopes` a row of the bank's width for each of `padded` embeddings, a multiple of the tile's.
+/// The rows lie within the bank. `weights` has `padded` values for each row and `slopes` a row of the bank's width
+/// for each of `padded` embeddings, a multiple of the tile's.
 #[inline(always)]
 unsafe fn add_slopes<S: Simd>(
+    s: S,
     contrast: &Contrast,
     padded: usize,
     rows: &[u32],
@@ -140,38 +139,64 @@ unsafe fn add_slopes<S: Simd>(
     slopes: &mut [f32],
 ) {
     let width = contrast.width;
-    let bank = contrast.bank.as_ptr();
     // The padding has no slopes to add.
     for b in (0..contrast.batch()).step_by(SLOPES[0]) {
-        for d in (0..width).step_by(SLOPES[1] * S::LANES) {
-            // SAFETY: the padded batch is a multiple of the tile, as any register is of its rows; a register past
-            // the end of a row reads and writes nothing.
+        let tile = Slopes {
+            rows,
+            weights: &weights[b..],
+            pitch: padded,
+            bank: contrast.bank,
+            width,
+        };
+        let slopes = &mut slopes[b * width..][..SLOPES[0] * width];
+        for first in (0..width).step_by(SLOPES[1] * S::LANES) {
+            // SAFETY: the caller has the rows, and weights for all embeddings of the tile.
             unsafe {
-                let left = |j: usize| width.saturating_sub(d + j * S::LANES);
-                let at = |b: usize, j: usize| b * width + (d + j * S::LANES).min(width);
-                let mut sums: [[S::V; SLOPES[1]]; SLOPES[0]] = std::array::from_fn(|i| {
-                    std::array::from_fn(|j| {
-                        S::load_up_to(slopes.as_ptr().add(at(b + i, j)), left(j))
-                    })
-                });
-                for (k, row) in rows.iter().enumerate() {
-                    let m: [S::V; SLOPES[1]] = std::array::from_fn(|j| {
-                        S::load_up_to(bank.add(at(*row as usize, j)), left(j))
-                    });
-                    let weights = weights.as_ptr().add(k * padded + b);
-                    for i in 0..SLOPES[0] {
-                        let weight = S::splat(*weights.add(i));
-                        for j in 0..SLOPES[1] {
-                            sums[i][j] = S::fma(weight, m[j], sums[i][j]);
-                        }
-                    }
+                match width - first > S::LANES {
+                    true => tile.add::<S, { SLOPES[1] }>(s, first, slopes),
+                    false => tile.add::<S, 1>(s, first, slopes),
                 }
-                for i in 0..SLOPES[0] {
-                    for j in 0..SLOPES[1] {
-                        let to = slopes.as_mut_ptr().add(at(b + i, j));
-                        S::store_up_to(to, sums[i][j], left(j));
-                    }
-                }
+            }
+        }
+    }
+}
+
+/// What is added to the slopes of some embeddings.
+struct Slopes<'a> {
+    rows: &'a [u32],
+    /// From the first embedding's on, for each row `pitch` further.
+    weights: &'a [f32],
+    pitch: usize,
+    bank: &'a [f32],
+    width: usize,
+}
+
+impl Slopes<'_> {
+    /// Adds to `Z` registers of columns from `first` on.
+    ///
+    /// # Safety
+    /// The rows lie within the bank, there are weights of each for [`SLOPES`] embeddings, and the columns that are
+    /// left reach into the last register.
+    #[inline(always)]
+    unsafe fn add<S: Simd, const Z: usize>(&self, s: S, first: usize, slopes: &mut [f32]) {
+        let (pitch, width) = (self.pitch, self.width);
+        let mut sums = [[s.zero(); Z]; SLOPES[0]];
+        for (sums, slopes) in sums.iter_mut().zip(slopes.chunks_exact(width)) {
+            for z in 0..Z {
+                sums[z] = s.read(&slopes[first + z * S::LANES..]);
+            }
+        }
+        let rows = self.rows.iter().enumerate();
+        let terms = rows.map(|(k, row)| (k * pitch, *row as usize * width));
+        // SAFETY: the caller has these rows and weights, and nothing behind the bank's width is read.
+        let sums = unsafe {
+            let bank = self.bank.as_ptr().add(first);
+            let weights = std::array::from_fn(|i| self.weights.as_ptr().add(i));
+            accumulate(s, sums, weights, bank, width - first, terms)
+        };
+        for (sums, slopes) in sums.into_iter().zip(slopes.chunks_exact_mut(width)) {
+            for z in 0..Z {
+                s.write(&mut slopes[first + z * S::LANES..], sums[z]);
             }
         }
     }
@@ -187,15 +212,15 @@ pub(super) struct Exponentials<'a> {
 
 impl Kernel for Exponentials<'_> {
     #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
+    fn run<S: Simd>(self, s: S) {
         let padded = self.packed.padded;
         let batch = self.contrast.batch();
         let mut values = vec![0.0f32; BLOCK * padded];
         let end = self.rows[0] + self.rows[1];
         for first in (self.rows[0]..end).step_by(BLOCK) {
             let rows = &self.contrast.others.rows[first..(first + BLOCK).min(end)];
-            // SAFETY: rows were checked when the embeddings were packed.
-            unsafe { scores::<S>(&self.contrast, self.packed, rows, &mut values) };
+            // SAFETY: rows were checked when the embeddings were packed, for this instruction set.
+            unsafe { scores(s, &self.contrast, self.packed, rows, &mut values) };
             let values = || values.chunks(padded).take(rows.len());
             let scores = || values().flat_map(|row| &row[..batch]);
             let largest = scores().fold(f32::NEG_INFINITY, |a, b| if *b <= a { a } else { *b });

@@ -3,8 +3,9 @@
 use super::Pass;
 use crate::images::OutPtr;
 use crate::nn::conv::Epilogue;
-use crate::nn::conv::pack::Block;
-use crate::simd::{Kernel, Simd, with_tile_rows};
+use crate::simd::accumulate::{Tiled, accumulate, each_tile};
+use crate::simd::blocks::Block;
+use crate::simd::{Kernel, Simd};
 
 /// Where the values and the outputs of pixel `i` are.
 #[derive(Clone, Copy)]
@@ -16,6 +17,10 @@ pub(super) enum Places {
 }
 
 /// The tiles of a pass over one image.
+///
+/// From `from` on, every source of the pass plus every row of it can be read; with its weights they are equally many.
+/// `start` plus every target is a pixel of the output, and `y`, bias and residual have the pass's channels of it,
+/// which no other task writes.
 pub(super) struct Tiles<'a> {
     pub pass: &'a Pass,
     pub from: *const f32,
@@ -29,61 +34,39 @@ pub(super) struct Tiles<'a> {
 
 impl Kernel for Tiles<'_> {
     #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
-        // SAFETY: the plan's offsets lie within the padded image and the output.
-        unsafe { with_tile_rows!(S::LANES, |R| self.all::<S, R, { 2 * R }>()) }
+    fn run<S: Simd>(self, s: S) {
+        // SAFETY: the pass was made for this instruction set, and its pixels are the rows of the work.
+        unsafe { each_tile(s, &self, self.count(), self.pass.weights.blocks()) }
     }
 }
 
 impl Tiles<'_> {
-    /// # Safety
-    /// The processor has the instructions of `S`, for which the weights were packed. From `from` on, every source of the pass plus
-    /// every row of it can be read; with its weights they are equally many. `start` plus every target is a pixel of the
-    /// output, and `y`, bias and residual have the pass's channels of it, which no other task writes.
+    /// Pixels.
     #[inline(always)]
-    unsafe fn all<S: Simd, const P2: usize, const P1: usize>(&self) {
-        for block in self.pass.weights.blocks() {
-            // SAFETY: the caller's promise; these are the blocks of the weights.
-            unsafe {
-                match block.registers {
-                    2 => self.block::<S, P2, 2>(&block),
-                    _ => self.block::<S, P1, 1>(&block),
-                }
-            }
-        }
-    }
-
-    /// # Safety
-    /// As [`all`](Self::all); the block is one of the weights', of `Z` registers.
-    #[inline(always)]
-    unsafe fn block<S: Simd, const P: usize, const Z: usize>(&self, block: &Block) {
-        let count = match self.places {
+    fn count(&self) -> usize {
+        match self.places {
             Places::Listed => self.pass.sources.len(),
             Places::InTurn { count, .. } => count,
-        };
-        let mut pixel = 0;
-        while pixel < count {
-            // SAFETY: the caller's promise, and the loop's condition.
-            unsafe { self.tile::<S, P, Z>(block, pixel, count) };
-            pixel += P;
         }
     }
+}
 
-    /// # Safety
-    /// As [`block`](Self::block); `pixel` is below `count`, the number of places.
+impl Tiled for Tiles<'_> {
     #[inline(always)]
     unsafe fn tile<S: Simd, const P: usize, const Z: usize>(
         &self,
-        block: &Block,
+        s: S,
         pixel: usize,
-        count: usize,
+        block: &Block,
     ) {
-        // SAFETY: the caller's promise; the last group repeats its last pixel and does not store it.
-        unsafe {
-            let mut x = [self.from; P];
-            let mut places = [0usize; P];
-            for p in 0..P {
-                let i = (pixel + p).min(count - 1);
+        let count = self.count();
+        let mut x = [self.from; P];
+        let mut places = [0usize; P];
+        for p in 0..P {
+            // The last tile repeats its last pixel and does not store it.
+            let i = (pixel + p).min(count - 1);
+            // SAFETY: pixel `i` is below the count, and every source can be read.
+            unsafe {
                 let (source, place) = match self.places {
                     Places::InTurn { pitch, .. } => (i * pitch, i),
                     Places::Listed => (
@@ -94,31 +77,26 @@ impl Tiles<'_> {
                 x[p] = self.from.add(source);
                 places[p] = self.start + place;
             }
-            let mut sums = [[S::zero(); Z]; P];
-            let mut weights = self.pass.weights.data.as_ptr().add(block.start);
-            for &row in &self.pass.rows {
-                let row = row as usize;
-                let mut w = [S::zero(); Z];
-                for z in 0..Z {
-                    w[z] = S::load(weights.add(z * S::LANES));
-                }
-                weights = weights.add(Z * S::LANES);
-                for p in 0..P {
-                    let value = S::splat(*x[p].add(row));
-                    for z in 0..Z {
-                        sums[p][z] = S::fma(value, w[z], sums[p][z]);
-                    }
-                }
-            }
-            let valid = (count - pixel).min(P);
-            for z in 0..Z {
-                let channel = self.pass.first + block.first + z * S::LANES;
-                let left = block.columns - z * S::LANES;
-                for p in 0..P {
-                    if p < valid {
+        }
+        let rows = self.pass.rows.iter().enumerate();
+        let terms = rows.map(|(k, row)| (*row as usize, k * Z * S::LANES));
+        let zeros = [[s.zero(); Z]; P];
+        // SAFETY: a source plus a row can be read, and the block has its registers of weights for each row.
+        let sums = unsafe {
+            let weights = self.pass.weights.data.as_ptr().add(block.start);
+            accumulate(s, zeros, x, weights, Z * S::LANES, terms)
+        };
+        let valid = (count - pixel).min(P);
+        for z in 0..Z {
+            let channel = self.pass.first + block.first + z * S::LANES;
+            let left = block.columns - z * S::LANES;
+            for p in 0..P {
+                if p < valid {
+                    // SAFETY: the output has this pixel, and the channels that are left.
+                    unsafe {
                         let y = self.y.at(places[p] * self.channels + channel);
                         self.epilogue
-                            .store::<S>(sums[p][z], places[p], channel, left, y);
+                            .store(s, sums[p][z], places[p], channel, left, y);
                     }
                 }
             }

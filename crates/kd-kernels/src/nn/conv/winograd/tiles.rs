@@ -48,11 +48,12 @@ impl Tiling {
 /// Writes `Bᵀ d B` of a tile, all its channels, each point `stride` values after the one before.
 ///
 /// # Safety
-/// The processor has the instructions of `S`. The tile is one of the tiling's, whose input's size is that of `input`,
-/// and there are as many `zeros` as channels. From `to` on, the channels in whole registers can be written for each
-/// point, `stride` apart, and no other task has them.
+/// The tile is one of the tiling's, whose input's size is that of `input`, and there are as many `zeros` as channels.
+/// From `to` on, the channels in whole registers can be written for each point, `stride` apart, and no other task has
+/// them.
 #[inline(always)]
 pub(in crate::nn::conv) unsafe fn input_tile<S: Simd, F: Filter>(
+    s: S,
     tiling: &Tiling,
     input: &Images,
     zeros: &[f32],
@@ -70,13 +71,14 @@ pub(in crate::nn::conv) unsafe fn input_tile<S: Simd, F: Filter>(
         && left as usize + F::IN <= size.width;
     let image = image * size.area();
     let data = input.data.as_ptr();
-    // SAFETY: addresses of pixels of the image, or of the zeros.
+    // SAFETY: what is read are pixels of the image or the zeros, all of them of as many channels; the caller has the
+    // rest.
     unsafe {
         if inside {
             let base = data.add((image + top as usize * size.width + left as usize) * input.pitch);
             let down = size.width * input.pitch;
             let at = |i: usize, j: usize| base.add(i * down + j * input.pitch);
-            input_channels::<S, F>(size.channels, at, to, stride);
+            input_channels::<S, F>(s, size.channels, at, to, stride);
         } else {
             let mut table = [zeros.as_ptr(); MOST_IN * MOST_IN];
             for i in 0..F::IN {
@@ -90,16 +92,17 @@ pub(in crate::nn::conv) unsafe fn input_tile<S: Simd, F: Filter>(
                     }
                 }
             }
-            input_channels::<S, F>(size.channels, |i, j| table[i * F::IN + j], to, stride);
+            input_channels::<S, F>(s, size.channels, |i, j| table[i * F::IN + j], to, stride);
         }
     }
 }
 
 /// # Safety
-/// The processor has the instructions of `S`. `channels` values can be read from every `at` on, and as many, in whole registers,
-/// can be written from `to` on for each point, `stride` apart.
+/// `channels` values can be read from every `at` on, and as many, in whole registers, can be written from `to` on for
+/// each point, `stride` apart.
 #[inline(always)]
 unsafe fn input_channels<S: Simd, F: Filter>(
+    s: S,
     channels: usize,
     at: impl Fn(usize, usize) -> *const f32,
     to: *mut f32,
@@ -107,23 +110,24 @@ unsafe fn input_channels<S: Simd, F: Filter>(
 ) {
     for channel in (0..channels).step_by(S::LANES) {
         let left = channels - channel;
-        // SAFETY: the caller's promise; in the last register only `left` channels are read.
+        // SAFETY: the caller has these channels, only `left` of which are read for the last register, and room for
+        // whole registers at every point.
         unsafe {
-            let mut half = [[S::zero(); MOST_IN]; MOST_IN];
+            let mut half = [[s.zero(); MOST_IN]; MOST_IN];
             for j in 0..F::IN {
-                let mut d = [S::zero(); MOST_IN];
+                let mut d = [s.zero(); MOST_IN];
                 for i in 0..F::IN {
-                    d[i] = S::load_up_to(at(i, j).add(channel), left);
+                    d[i] = s.load_up_to(at(i, j).add(channel), left);
                 }
-                let d = F::input::<S>(d);
+                let d = F::input(s, d);
                 for i in 0..F::IN {
                     half[i][j] = d[i];
                 }
             }
             for i in 0..F::IN {
-                let row = F::input::<S>(half[i]);
+                let row = F::input(s, half[i]);
                 for j in 0..F::IN {
-                    S::store(to.add((i * F::IN + j) * stride + channel), row[j]);
+                    s.store(to.add((i * F::IN + j) * stride + channel), row[j]);
                 }
             }
         }

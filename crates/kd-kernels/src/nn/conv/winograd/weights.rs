@@ -3,7 +3,8 @@
 use std::marker::PhantomData;
 
 use crate::nn::conv::filter::{Filter, MOST_IN};
-use crate::nn::conv::pack::{self, Block, Packed};
+use crate::nn::conv::pack::Packed;
+use crate::simd::blocks::{Block, WIDE};
 use crate::simd::{Isa, Kernel, Simd};
 
 /// `G g Gᵀ` of every pair of channels, each point packed by itself.
@@ -37,12 +38,12 @@ struct Weights<'a, F, T> {
 }
 
 /// Columns of the widest block.
-const COLUMNS: usize = pack::WIDE * 16;
+const COLUMNS: usize = WIDE * 16;
 
 impl<F: Filter, T: Fn(usize, usize) -> [f32; 9]> Kernel for Weights<'_, F, T> {
     /// In double precision, and over arrays of columns that the compiler can vectorise.
     #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
+    fn run<S: Simd>(self, _: S) {
         let mut g = [[0.0f64; COLUMNS]; 9];
         let mut half = [[[0.0f64; COLUMNS]; MOST_IN]; 3];
         for input in 0..self.inputs {
