@@ -66,6 +66,11 @@ impl DataConfig {
         dir.unwrap_or_else(|| "data".into())
     }
 
+    /// Whether the size of the images must be given, and is not.
+    pub fn lacks_size(&self) -> bool {
+        self.name == "folder" && self.size.is_none()
+    }
+
     /// Checks what can be checked without reading data.
     ///
     /// # Errors

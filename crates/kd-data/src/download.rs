@@ -2,22 +2,24 @@
 
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufReader, Read, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use md5::{Digest, Md5};
 use ureq::http::{HeaderMap, StatusCode, header};
 
 use crate::Error;
-use crate::sets::{Progress, hex};
+use crate::checksum::Checksum;
+use crate::sets::Progress;
 
 /// What to fetch, and how stubbornly.
 #[derive(Clone, Debug)]
 pub(crate) struct Fetch {
     pub url: String,
-    /// MD5 of the whole file, in hexadecimal.
-    pub md5: String,
+    /// Of the whole file.
+    pub checksum: Checksum,
+    /// What the server wants to know of who asks, and no server that it sends us on to.
+    pub token: Option<String>,
     /// Attempts in a row that may bring nothing.
     pub attempts: u32,
     /// Pause after the first of them; it doubles.
@@ -39,10 +41,11 @@ struct Part {
 }
 
 impl Fetch {
-    pub(crate) fn new(url: impl Into<String>, md5: impl Into<String>) -> Self {
+    pub(crate) fn new(url: impl Into<String>, checksum: Checksum) -> Self {
         Self {
             url: url.into(),
-            md5: md5.into(),
+            checksum,
+            token: None,
             attempts: 3,
             pause: Duration::from_secs(1),
         }
@@ -54,20 +57,28 @@ impl Fetch {
         target: &Path,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<(), Error> {
+        let name = target.file_name().unwrap_or_default().to_string_lossy();
+        let mut part = OsString::from(target);
+        part.push(".part");
+        self.by_way_of(Path::new(&part), target, &name, progress)
+    }
+
+    /// As [`Fetch::to`], by way of another file, and with the `name` that progress shows.
+    pub(crate) fn by_way_of(
+        &self,
+        part: &Path,
+        target: &Path,
+        name: &str,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<(), Error> {
         let folder = target.parent().unwrap_or(Path::new("."));
         std::fs::create_dir_all(folder).map_err(Error::io("creating the folder", folder))?;
-        let mut path = OsString::from(target);
-        path.push(".part");
-        let path = PathBuf::from(path);
-        let received = std::fs::metadata(&path).map_or(0, |data| data.len());
-        let mut part = Part { path, received };
-        let name = target
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
-        self.receive_all(&mut part, &name, progress)?;
-        progress(Progress::Verifying(name));
+        let mut part = Part {
+            path: part.to_owned(),
+            received: std::fs::metadata(part).map_or(0, |data| data.len()),
+        };
+        self.receive_all(&mut part, name, progress)?;
+        progress(Progress::Verifying(name.to_owned()));
         self.verify(&part.path)?;
         std::fs::rename(&part.path, target).map_err(Error::io("renaming to", target))
     }
@@ -119,17 +130,10 @@ impl Fetch {
         name: &str,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<(), Failure> {
-        let mut agent = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .timeout_connect(Some(Duration::from_secs(20)))
-            .timeout_recv_response(Some(Duration::from_secs(60)))
-            .timeout_per_read(Some(Duration::from_secs(60)));
-        // A proxy of the environment is used, but not to reach this machine.
-        if self.url.starts_with("http://127.0.0.1") {
-            agent = agent.proxy(None);
+        let mut request = agent(&self.url).get(&self.url);
+        if let Some(token) = &self.token {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
         }
-        let agent = ureq::Agent::from(agent.build());
-        let mut request = agent.get(&self.url);
         if part.received > 0 {
             request = request.header(header::RANGE, format!("bytes={}-", part.received));
         }
@@ -175,20 +179,13 @@ impl Fetch {
     }
 
     fn verify(&self, path: &Path) -> Result<(), Error> {
-        let read = |source| Error::io("reading", path)(source);
-        let mut file = BufReader::new(File::open(path).map_err(read)?);
-        let mut hash = Md5::new();
-        io::copy(&mut file, &mut hash).map_err(read)?;
-        let found = hex(&hash.finalize());
-        if found == self.md5 {
+        let Some(problem) = self.checksum.problem_of(path)? else {
             return Ok(());
-        }
+        };
         // Kept, it would be continued for ever.
         std::fs::remove_file(path).map_err(Error::io("removing the wrong file", path))?;
         Err(self.failed(format!(
-            "wrong checksum: MD5 {found} where {} is right; the file was removed, so try again, \
-             and if it stays wrong the page serves another file",
-            self.md5
+            "{problem}; the file was removed, so try again, and if it stays wrong the page serves another file"
         )))
     }
 }
@@ -201,6 +198,21 @@ impl Part {
             source,
         })
     }
+}
+
+/// Asks one server.
+pub(crate) fn agent(url: &str) -> ureq::Agent {
+    let mut agent = ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .user_agent(concat!("kd/", env!("CARGO_PKG_VERSION")))
+        .timeout_connect(Some(Duration::from_secs(20)))
+        .timeout_recv_response(Some(Duration::from_secs(60)))
+        .timeout_per_read(Some(Duration::from_secs(60)));
+    // A proxy of the environment is used, but not to reach this machine.
+    if url.starts_with("http://127.0.0.1") {
+        agent = agent.proxy(None);
+    }
+    agent.build().into()
 }
 
 fn copy(
@@ -240,7 +252,7 @@ fn copy(
     }
 }
 
-fn number(headers: &HeaderMap, name: header::HeaderName) -> Option<u64> {
+pub(crate) fn number(headers: &HeaderMap, name: impl header::AsHeaderName) -> Option<u64> {
     headers.get(name)?.to_str().ok()?.trim().parse().ok()
 }
 

@@ -3,9 +3,11 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread::JoinHandle;
 
+use md5::{Digest, Md5};
 use tempfile::TempDir;
 
 use super::*;
+use crate::sets::hex;
 
 /// What the server does with a connection.
 #[derive(Clone, Copy)]
@@ -116,7 +118,7 @@ fn fetch(server: &Server) -> Fetch {
         pause: Duration::from_millis(1),
         ..Fetch::new(
             format!("http://127.0.0.1:{}/file.tar.gz", server.port),
-            md5(),
+            Checksum::Md5(md5()),
         )
     }
 }
@@ -253,7 +255,9 @@ fn a_whole_part_that_was_left_is_only_verified() {
 fn a_wrong_checksum_removes_the_file_and_says_so() {
     let dir = TempDir::new().unwrap();
     let wrong = "0".repeat(32);
-    let (result, ..) = run(&dir, vec![Answer::Serve], |fetch| fetch.md5 = wrong.clone());
+    let (result, ..) = run(&dir, vec![Answer::Serve], |fetch| {
+        fetch.checksum = Checksum::Md5(wrong.clone())
+    });
     let message = result.unwrap_err().to_string();
     for part in [
         "wrong checksum",

@@ -57,6 +57,14 @@ pub enum Error {
         /// Why it failed and what to do.
         problem: String,
     },
+    /// What an address of the hub names cannot be had.
+    #[error("{address}: {problem}")]
+    Hub {
+        /// The address.
+        address: String,
+        /// Why, and what to do.
+        problem: String,
+    },
     /// There is nothing to make batches of, or the loader is misconfigured.
     #[error("loader: {0}")]
     Loader(String),

@@ -34,11 +34,13 @@
 //! ```
 
 mod augment;
+mod checksum;
 mod config;
 mod dataset;
 mod download;
 mod epoch;
 mod error;
+pub mod hub;
 mod loader;
 mod normalize;
 mod random;

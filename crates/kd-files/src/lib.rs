@@ -1,4 +1,4 @@
-//! What lies in the place of a binary file that never arrived.
+//! What lies in the place of a binary file that never arrived, and [pickles](pickle) as inert values.
 //!
 //! `git clone` without Git LFS leaves a pointer of three lines, a wrong link leaves a web page, and an
 //! interrupted download leaves nothing. Whoever reads a binary file asks [`stand_in`] first, so that the user
@@ -9,6 +9,8 @@
 //! let found = kd_files::stand_in(start).expect("a pointer");
 //! assert!(found.to_string().starts_with("is a Git LFS pointer to 12345 bytes"));
 //! ```
+
+pub mod pickle;
 
 use std::fmt;
 

@@ -6,6 +6,7 @@ use super::cifar_decode::decode;
 use super::cifar_layout::{Cifar, Layout};
 use super::source::{Files, read_archive, read_folder};
 use super::{Parts, Progress, Raw};
+use crate::checksum::Checksum;
 use crate::download::Fetch;
 use crate::{DataConfig, Error};
 
@@ -17,7 +18,8 @@ pub(super) fn read(
     parts: Parts,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Raw, Error> {
-    read_from(cifar, config, parts, &Fetch::new(PAGE, cifar.md5), progress)
+    let fetch = Fetch::new(PAGE, Checksum::Md5(cifar.md5.into()));
+    read_from(cifar, config, parts, &fetch, progress)
 }
 
 /// `fetch.url` is the page that has the archive.

@@ -158,7 +158,7 @@ fn append_pickle(
         let coarse = labels_of("coarse_labels", cifar.coarse.len())?;
         images.coarse.get_or_insert_default().extend(coarse);
     }
-    images.pixels.extend_from_slice(pixels);
+    images.pixels.extend_from_slice(&pixels);
     Ok(())
 }
 

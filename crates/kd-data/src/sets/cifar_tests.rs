@@ -362,7 +362,10 @@ fn without_data_one_error_says_everything() {
     let fetch = Fetch {
         attempts: 2,
         pause: Duration::from_millis(1),
-        ..Fetch::new(format!("http://127.0.0.1:{port}/"), CIFAR100.md5)
+        ..Fetch::new(
+            format!("http://127.0.0.1:{port}/"),
+            Checksum::Md5(CIFAR100.md5.into()),
+        )
     };
     let config = DataConfig {
         download: true,

@@ -11,7 +11,6 @@ mod info;
 mod listing;
 mod names;
 mod pickle;
-mod pickle_machine;
 mod picture;
 mod source;
 mod spelling;
