@@ -40,8 +40,13 @@ fn config(name: &str, channels: usize) -> NetworkConfig {
 fn grey_images_of_any_size_work() {
     let device = Device::flex();
     for name in SMALL {
-        // Five halvings leave nothing of 28 pixels.
-        let size = if name == "vgg11_224" { 45 } else { 28 };
+        let size = match name {
+            // Five halvings leave nothing of 28 pixels.
+            "vgg11_224" => 45,
+            // Whole patches.
+            "deit_tiny_patch16_224" => 48,
+            _ => 28,
+        };
         let config = config(name, 1).with_image_size(size);
         let network = Network::new(&config, &device).unwrap();
         let output = network.forward(Tensor::zeros([2, 1, size, size], &device), &Taps::all());
