@@ -177,6 +177,49 @@ fn every_spelling_is_read_behind_any_wrapper() {
 }
 
 #[test]
+fn epsilon_and_resizing_follow_the_names_and_stay_with_the_weights() {
+    let (_, mut tensors, folder, path) = restless(&SHAPE);
+    // So small that an epsilon of 1e-6 is a good part of the variance.
+    for name in [
+        "cls_token",
+        "pos_embed",
+        "patch_embed.proj.weight",
+        "patch_embed.proj.bias",
+    ] {
+        let (_, values) = tensors.get_mut(name).unwrap();
+        values.iter_mut().for_each(|v| *v *= 1e-2);
+    }
+    write(&path, &tensors);
+    let other = folder.path().join("other.safetensors");
+    write(&other, &renamed(&tensors, &HUGGING_FACE));
+    let read = |path: &Path| network(&SHAPE, &Device::flex()).load(path).unwrap();
+    let [timm, theirs] = [&path, &other].map(|path| read(path));
+    let far = |one: &[f32], two: &[f32]| {
+        let off = one.iter().zip(two).map(|(a, b)| (a - b).abs());
+        off.fold(0.0, f32::max)
+    };
+    let apart = far(&logits(&timm), &logits(&theirs));
+    assert!(apart > 1e-2, "{apart}");
+
+    let again = folder.path().join("again.safetensors");
+    theirs.save(&again, &[]).unwrap();
+    assert_eq!(logits(&read(&again)), logits(&theirs));
+    timm.save(&again, &[]).unwrap();
+    assert_eq!(logits(&theirs.load(&again).unwrap()), logits(&timm));
+
+    let positions = |path: &Path| -> Vec<f32> {
+        let large = config().with_image_size(56);
+        let network = Network::vit(&SHAPE, &large, &Device::flex()).unwrap();
+        let network = network.load(path).unwrap();
+        let black = Tensor::zeros([1, 3, 56, 56], &Device::flex());
+        let output = network.forward(black, &Taps::part(Part::Tokens));
+        output.tokens(0).unwrap().into_data().iter().collect()
+    };
+    let apart = far(&positions(&path), &positions(&other));
+    assert!(apart > 1e-4, "{apart}");
+}
+
+#[test]
 fn a_dinov2_of_hugging_face_has_layer_scale_and_two_things_to_read() {
     let shape = VitConfig {
         layer_scale: Some(0.5),
