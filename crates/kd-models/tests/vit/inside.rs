@@ -1,9 +1,12 @@
 //! What a vision transformer shows, says and drops.
 
 use burn::module::Module;
+use burn::optim::GradientsParams;
 use burn::tensor::{Device, Distribution, Tensor};
+use kd_core::terms::cross_entropy::cross_entropy;
+use kd_core::terms::hard_labels::hard_labels;
 use kd_core::terms::simkd::SimKdConfig;
-use kd_core::{Levels, Part, Taps};
+use kd_core::{Levels, Objective, Output, Pair, PairTaps, Part, Step, Taps, Targets};
 use kd_models::{Backbone, Error, Network, NetworkConfig, VitConfig, VitDropout, VitPooling};
 
 use crate::tensors::restless;
@@ -150,4 +153,53 @@ fn a_head_stands_in_the_place_of_the_classifier() {
     let read = Network::from_file(deployed.config(), &path, &device).unwrap();
     assert!(read.head().is_some());
     assert_eq!(logits(&read), wanted);
+}
+
+/// The example of the book.
+fn deit() -> Objective {
+    let taps = PairTaps {
+        student: Taps::levels(Part::Heads, Levels::All),
+        teacher: Taps::none(),
+    };
+    let deit = Objective::default().with_function("deit", 1.0, taps, |pair, _| {
+        let class = pair.student.get(Part::Heads, 0)?;
+        let distillation = pair.student.get(Part::Heads, 1)?;
+        let labels = cross_entropy(class, pair.labels().clone(), 0.1)?;
+        let teacher = hard_labels(distillation, pair.teacher()?.logits.clone())?;
+        Ok((labels + teacher) * 0.5)
+    });
+    deit.unwrap()
+}
+
+#[test]
+fn deits_objective_teaches_each_head_by_its_own_target() {
+    let device = Device::flex().autodiff();
+    let student = network(&SHAPE.distilled(), &device);
+    let objective = deit();
+    let output = student.forward(images(32, &device), &objective.taps().student);
+    let head = |level| -> Tensor<2> { output.get(Part::Heads, level).unwrap() };
+    // The labels say class 3, the teacher class 7.
+    let labels = Tensor::from_ints([3, 3], &device);
+    let teacher = Output::new(Tensor::eye(10, &device).narrow(0, 7, 1).repeat_dim(0, 2));
+    let targets = Targets::labels(labels.clone());
+    let pair = Pair {
+        student: &output,
+        teacher: Some(&teacher),
+        targets: &targets,
+        indices: None,
+    };
+    let step = Step {
+        epoch: 1,
+        epochs: 1,
+        index: 0,
+    };
+    let total = objective.forward(&pair, &step).unwrap().total;
+    let sevens = Tensor::from_ints([7, 7], &device);
+    let by_hand = cross_entropy(head(0), labels, 0.1).unwrap() * 0.5
+        + cross_entropy(head(1), sevens, 0.0).unwrap() * 0.5;
+    let off: f32 = (total.clone() - by_hand).abs().into_scalar();
+    assert!(off < 1e-6, "{off}");
+    let gradients = GradientsParams::from_grads(total.backward(), &student);
+    // Every parameter learns, also both heads.
+    assert_eq!(gradients.len(), 47);
 }
