@@ -110,9 +110,14 @@ pub(crate) trait Architecture: Backbone<Input = Tensor<4>> {
         let _ = origin;
     }
 
-    /// A tensor of a file that has another shape than the network's, made to fit; none where it cannot be.
-    fn refit(&self, name: &str, values: &TensorData, device: &Device) -> Option<TensorData> {
-        let _ = (name, values, device);
+    /// The path of learned positions, which may be those of images of another size in a file.
+    fn positions(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Positions for images of another size, made to fit; none where they cannot be.
+    fn refit(&self, values: &TensorData, device: &Device) -> Option<TensorData> {
+        let _ = (values, device);
         None
     }
 

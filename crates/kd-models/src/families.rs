@@ -109,15 +109,17 @@ macro_rules! families {
                 }
             }
 
-            /// See [`Architecture::refit`].
-            pub fn refit(
-                &self,
-                name: &str,
-                values: &TensorData,
-                device: &Device,
-            ) -> Option<TensorData> {
+            /// See [`Architecture::positions`].
+            pub fn positions(&self) -> Option<&'static str> {
                 match self {
-                    $(Self::$network(network) => network.refit(name, values, device),)+
+                    $(Self::$network(network) => network.positions(),)+
+                }
+            }
+
+            /// See [`Architecture::refit`].
+            pub fn refit(&self, values: &TensorData, device: &Device) -> Option<TensorData> {
+                match self {
+                    $(Self::$network(network) => network.refit(values, device),)+
                 }
             }
 

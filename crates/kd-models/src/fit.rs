@@ -60,35 +60,36 @@ impl Network {
             .collect()
     }
 
-    /// Makes tensors of another shape fit, where the family knows how.
+    /// Resizes the positions of a file, where they are those of images of another size.
     pub(crate) fn refit(
         &self,
         path: &Path,
         keys: &[Key],
         stored: &mut BTreeMap<String, Stored>,
     ) -> Result<(), Error> {
+        let places = self
+            .family
+            .positions()
+            .map(|place| format!("{FAMILY}{place}"));
+        let positions = keys.iter().find(|key| Some(&key.path) == places.as_ref());
+        let Some((key, tensor)) = positions.and_then(|key| Some((key, stored.get_mut(&key.name)?)))
+        else {
+            return Ok(());
+        };
+        let shape: Vec<usize> = tensor.shape.iter().copied().collect();
+        if shape == key.shape || !tensor.dtype.is_float() {
+            return Ok(());
+        }
+        let bytes = tensor.to_bytes().map_err(|e| Error::Format {
+            path: path.to_owned(),
+            problem: e.to_string(),
+        })?;
+        let values = TensorData::from_bytes(bytes, shape, tensor.dtype);
         let device = self.device().unwrap_or_default();
-        for key in keys {
-            let Some(tensor) = stored.get_mut(&key.name) else {
-                continue;
-            };
-            let shape: Vec<usize> = tensor.shape.iter().copied().collect();
-            let Some(place) = key.path.strip_prefix(FAMILY) else {
-                continue;
-            };
-            if shape == key.shape || !tensor.dtype.is_float() {
-                continue;
-            }
-            let bytes = tensor.to_bytes().map_err(|e| Error::Format {
-                path: path.to_owned(),
-                problem: e.to_string(),
-            })?;
-            let values = TensorData::from_bytes(bytes, shape, tensor.dtype);
-            if let Some(fitting) = self.family.refit(place, &values, &device) {
-                let (name, dtype) = (tensor.name.clone(), fitting.dtype());
-                let shape = fitting.shape().clone();
-                *tensor = Stored::new(name, dtype, shape, None, fitting.into_bytes());
-            }
+        if let Some(fitting) = self.family.refit(&values, &device) {
+            let (name, dtype) = (tensor.name.clone(), fitting.dtype());
+            let shape = fitting.shape().clone();
+            *tensor = Stored::new(name, dtype, shape, None, fitting.into_bytes());
         }
         Ok(())
     }

@@ -264,18 +264,18 @@ impl Architecture for Vit {
         self.origin = origin;
     }
 
-    /// Positions of a square grid of another size.
-    fn refit(&self, name: &str, values: &TensorData, device: &Device) -> Option<TensorData> {
+    fn positions(&self) -> Option<&'static str> {
+        Some("pos_embed")
+    }
+
+    /// Of a square grid.
+    fn refit(&self, values: &TensorData, device: &Device) -> Option<TensorData> {
         let leading = self.config.leading();
         let [1, positions, width] = values.shape().iter().copied().collect::<Vec<_>>()[..] else {
             return None;
         };
         let side = positions.checked_sub(leading)?.isqrt();
-        if name != "pos_embed"
-            || width != self.config.width
-            || side == 0
-            || leading + side * side != positions
-        {
+        if width != self.config.width || side == 0 || leading + side * side != positions {
             return None;
         }
         let values = values.clone().convert::<f32>();

@@ -92,8 +92,8 @@ fn widened(centre: f64, wide: f64, row: &mut [f64]) {
     let reach = 2.0 * wide;
     let first = (centre - reach + 0.5).max(0.0) as usize;
     let end = ((centre + reach + 0.5) as usize).min(row.len());
-    for place in first..end {
-        row[place] = cubic(-0.5, (place as f64 - centre + 0.5) / wide);
+    for (place, share) in row.iter_mut().enumerate().take(end).skip(first) {
+        *share = cubic(-0.5, (place as f64 - centre + 0.5) / wide);
     }
     let sum: f64 = row.iter().sum();
     for share in row {

@@ -14,6 +14,7 @@ const RELATIVE: f64 = 1e-4;
 
 pub fn compare(salt: &str, name: &str, case: &Value, found: &mut Comparison) {
     match name {
+        // Every network here has the exact one.
         "gelu" => {
             let x: Vec<f32> = numbers(&case["x"]).into_iter().map(|v| v as f32).collect();
             let x = Tensor::<1>::from_floats(x.as_slice(), &Device::flex());

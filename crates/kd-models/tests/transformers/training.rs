@@ -78,7 +78,7 @@ pub fn compare(salt: &str, case: &Value, found: &mut Comparison) {
             0.0,
         );
         let rate = case["lrs"][k].as_f64().unwrap();
-        student = optimizer.step(rate.into(), student, gradients);
+        student = optimizer.step(rate, student, gradients);
     }
     let images = images(&format!("{salt}eval"), 4, &Device::flex());
     let logits = student.valid().forward(images, &Taps::none()).logits;
