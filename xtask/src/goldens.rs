@@ -15,7 +15,12 @@ use serde::Deserialize;
 use crate::kd;
 
 /// The golden files that a test reads: file, crate, and name of the test in the crate's `tests/goldens.rs`.
-const READERS: [(&str, &str, &str); 7] = [
+const READERS: [(&str, &str, &str); 8] = [
+    (
+        "images.json",
+        "kd-data",
+        "images_are_those_of_pillow_and_torchvision",
+    ),
     (
         "losses.json",
         "kd-core",
@@ -72,7 +77,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     };
     let files = json_files(&folder)?;
     let mut found = BTreeMap::new();
-    for package in ["kd-core", "kd-models", "kd-train"] {
+    for package in ["kd-core", "kd-data", "kd-models", "kd-train"] {
         let tests = READERS
             .iter()
             .filter(|(file, of, _)| *of == package && files.iter().any(|name| name == file));

@@ -19,6 +19,12 @@ pub enum Error {
          the batch holds (`Pair::indices`)"
     )]
     NoIndices,
+    /// A term needs the one class of each row, and rows are mixed.
+    #[error(
+        "this term needs the one class of each row, and these rows are mixed of several (`Targets::shares`): train \
+         without mixup and CutMix, or leave the term out"
+    )]
+    Mixed,
     /// Two tensors of a loss do not fit each other.
     #[error("{loss}: {problem}")]
     Shape {

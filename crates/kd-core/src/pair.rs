@@ -8,14 +8,29 @@ use crate::{Error, Output};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Targets {
-    /// The class of each row, `[rows]`.
+    /// The class of each row, `[rows]`; of a mixed row, that of its own image.
     pub labels: Tensor<1, Int>,
+    /// The share of each class in each row, `[rows, classes]`, where rows are mixed of several classes; none where
+    /// each has one.
+    pub shares: Option<Tensor<2>>,
 }
 
 impl Targets {
     /// Targets of a classification: a class for each row, `[rows]`.
     pub fn labels(labels: Tensor<1, Int>) -> Self {
-        Self { labels }
+        Self {
+            labels,
+            shares: None,
+        }
+    }
+
+    /// Targets of mixed rows, such as those of mixup: the share of each class in each row, `[rows, classes]`, beside
+    /// the class of its own image, `[rows]`.
+    pub fn mixed(labels: Tensor<1, Int>, shares: Tensor<2>) -> Self {
+        Self {
+            labels,
+            shares: Some(shares),
+        }
     }
 
     /// The targets on the autodiff device; themselves when they are there.
@@ -25,6 +40,7 @@ impl Targets {
         }
         Self {
             labels: Tensor::from_inner(self.labels),
+            shares: self.shares.map(Tensor::from_inner),
         }
     }
 
@@ -32,12 +48,15 @@ impl Targets {
     pub fn lower(self) -> Self {
         Self {
             labels: self.labels.without_autodiff(),
+            shares: self.shares.map(Tensor::without_autodiff),
         }
     }
 
     fn select_rows(&self, rows: &Tensor<1, Int>) -> Self {
+        let shares = self.shares.clone();
         Self {
             labels: self.labels.clone().select(0, rows.clone()),
+            shares: shares.map(|shares| shares.select(0, rows.clone())),
         }
     }
 }
@@ -71,9 +90,20 @@ impl<'a> Pair<'a> {
         self.teacher.ok_or(Error::NoTeacher)
     }
 
-    /// The class of each row, `[rows]`.
+    /// The class of each row, `[rows]`; of a mixed row, that of its own image.
     pub fn labels(&self) -> &'a Tensor<1, Int> {
         &self.targets.labels
+    }
+
+    /// The one class of each row, `[rows]`, for a loss that cannot work with shares of several.
+    ///
+    /// # Errors
+    /// [`Error::Mixed`] where rows are mixed.
+    pub fn class(&self) -> Result<&'a Tensor<1, Int>, Error> {
+        match self.targets.shares {
+            None => Ok(self.labels()),
+            Some(_) => Err(Error::Mixed),
+        }
     }
 
     /// The place of each sample in the training set.

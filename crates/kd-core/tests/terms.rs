@@ -3,7 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
 
 use burn::module::Module;
-use burn::tensor::{Device, Distribution, Int, Tensor, TensorData};
+use burn::tensor::{DType, Device, Distribution, Int, Tensor, TensorData};
+use kd_core::terms::cross_entropy::{cross_entropy, soft_cross_entropy};
 use kd_core::terms::dkd::{DkdConfig, dkd};
 use kd_core::terms::fitnet::FitNetConfig;
 use kd_core::terms::kd::{KdConfig, kd};
@@ -43,6 +44,62 @@ fn with_map(batch: usize, shape: [usize; 3]) -> Output {
         output.push(Part::Maps, &map, &Taps::all());
     }
     output
+}
+
+/// Values and gradients of PyTorch's `cross_entropy` with shares of classes.
+#[test]
+fn shares_of_classes_are_as_in_pytorch() {
+    let rows = |values: [[f64; 3]; 2]| Tensor::<2>::from_data(values, (&device(), DType::F64));
+    let plain = [
+        [
+            -0.22314190918248736,
+            -0.12169413387976435,
+            0.3448360430622518,
+        ],
+        [0.27509181326904, 0.014241719590461, -0.289333532859501],
+    ];
+    let smoothed = [
+        [
+            -0.20480857584915405,
+            -0.12336080054643103,
+            0.32816937639558513,
+        ],
+        [
+            0.2584251466023733,
+            0.017575052923794326,
+            -0.27600019952616767,
+        ],
+    ];
+    for (smoothing, value, slopes) in [
+        (0.0, 2.234521110948213, plain),
+        (0.1, 2.1761877776148797, smoothed),
+    ] {
+        let logits = rows([[1.0, -0.5, 2.0], [0.25, 0.0, -3.0]]).require_grad();
+        let shares = rows([[0.7, 0.3, 0.0], [0.0, 0.4, 0.6]]);
+        let loss = soft_cross_entropy(logits.clone(), shares, smoothing).unwrap();
+        let gradients = loss.backward();
+        assert!((loss.into_scalar::<f64>() - value).abs() < 1e-12);
+        let found = logits.grad(&gradients).unwrap().into_data();
+        for (found, want) in found.iter::<f64>().zip(slopes.as_flattened()) {
+            assert!((found - want).abs() < 1e-12, "{found} {want}");
+        }
+    }
+    // Shares of 0 and 1 are labels.
+    let logits = output(2, 3).logits;
+    let labels = Tensor::<1, Int>::from_data([2, 0], &device());
+    let hard = cross_entropy(logits.clone(), labels, 0.1).unwrap();
+    let shares = Tensor::from_data([[0.0f32, 0.0, 1.0], [1.0, 0.0, 0.0]], &device());
+    let soft = soft_cross_entropy(logits.clone(), shares, 0.1).unwrap();
+    let (hard, soft): (f32, f32) = (hard.into_scalar(), soft.into_scalar());
+    assert!((hard - soft).abs() < 1e-6, "{hard} {soft}");
+    let narrow = Tensor::from_data([[1.0f32, 0.0], [0.0, 1.0]], &device());
+    let error = soft_cross_entropy(logits, narrow, 0.0)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("[2, 3], and shares of classes of shape [2, 2]"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -1,15 +1,17 @@
-//! What is done to a training image, as bytes, before it is normalised.
+//! What is done to a training image, and how a recipe spells it.
 
 use std::fmt;
 
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
-use crate::Error;
-use crate::random::Stream;
+use crate::{ColorJitter, Error, RandAugment, RandomErasing, RandomResizedCrop, TrivialAugment};
 
 /// Random views of an image. In a recipe: a table of these keys, or `"none"`.
-#[derive(Serialize, Clone, Copy, Debug, PartialEq, Eq)]
+///
+/// They are applied in this order: `random_resized_crop`, `crop`, `flip`, `rand_augment` or `trivial_augment`,
+/// `color_jitter`; then the image is normalised; then `cutout` and `random_erasing`.
+#[derive(Serialize, Clone, Copy, Debug, PartialEq)]
 pub struct Augment {
     /// The image is moved by up to so many pixels each way; what comes in is black.
     ///
@@ -22,6 +24,21 @@ pub struct Augment {
     /// The hole's centre is anywhere in the image, so part of it may lie outside. It is filled
     /// with the mean, that is 0 after normalisation.
     pub cutout: usize,
+    /// A random part of the image, resized to the size that networks see.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub random_resized_crop: Option<RandomResizedCrop>,
+    /// Random operations of a list, all of one strength.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rand_augment: Option<RandAugment>,
+    /// One random operation of a list, of random strength.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trivial_augment: Option<TrivialAugment>,
+    /// Random brightness, contrast and saturation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub color_jitter: Option<ColorJitter>,
+    /// A rectangle is erased.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub random_erasing: Option<RandomErasing>,
 }
 
 impl Default for Augment {
@@ -30,32 +47,9 @@ impl Default for Augment {
         Self {
             crop: 4,
             flip: true,
-            cutout: 0,
+            ..Self::none()
         }
     }
-}
-
-/// How one image is seen in one epoch.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct View {
-    /// The view's column 0 is the image's column `dx` (before mirroring).
-    pub dx: i32,
-    /// The view's row 0 is the image's row `dy`.
-    pub dy: i32,
-    /// Whether the view is mirrored left to right.
-    pub flip: bool,
-    /// The part of the view that is cut out (after mirroring).
-    pub cutout: Option<Hole>,
-}
-
-/// Rows `top..bottom` and columns `left..right`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "named by what they are")]
-pub struct Hole {
-    pub top: usize,
-    pub bottom: usize,
-    pub left: usize,
-    pub right: usize,
 }
 
 impl Augment {
@@ -65,7 +59,59 @@ impl Augment {
             crop: 0,
             flip: false,
             cutout: 0,
+            random_resized_crop: None,
+            rand_augment: None,
+            trivial_augment: None,
+            color_jitter: None,
+            random_erasing: None,
         }
+    }
+
+    /// Checks what can be checked without images.
+    ///
+    /// # Errors
+    /// [`Error::Config`] that names the key.
+    pub fn validate(&self) -> Result<(), Error> {
+        if let Some(part) = &self.random_resized_crop {
+            part.validate()?;
+            if self.crop > 0 {
+                return Err(Error::config(
+                    "augment.crop",
+                    self.crop,
+                    "augment.random_resized_crop cuts a random part already; leave `crop` out, or set it to 0",
+                ));
+            }
+        }
+        if let Some(operations) = &self.rand_augment {
+            operations.validate()?;
+        }
+        if let Some(operation) = &self.trivial_augment {
+            operation.validate()?;
+            if self.rand_augment.is_some() {
+                return Err(Error::config(
+                    "augment.trivial_augment",
+                    "{ .. }",
+                    "augment.rand_augment draws operations of the same list; leave one of the two out",
+                ));
+            }
+        }
+        if let Some(colours) = &self.color_jitter {
+            colours.validate()?;
+        }
+        match &self.random_erasing {
+            Some(erasing) => erasing.validate(),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether a view is one of so many that none is ever drawn twice.
+    pub fn is_endless(&self) -> bool {
+        self.random_resized_crop.is_some() || self.recolours() || self.random_erasing.is_some()
+    }
+
+    /// Whether more is done to the bytes of an image than moving and mirroring it.
+    pub(crate) fn recolours(&self) -> bool {
+        self.rand_augment.is_some() || self.trivial_augment.is_some() || self.color_jitter.is_some()
     }
 
     /// Refuses what would leave nothing of an image to see.
@@ -80,110 +126,44 @@ impl Augment {
             let expected = expected("a hole must be no larger than");
             return Err(Error::config("augment.cutout", self.cutout, expected));
         }
-        Ok(())
-    }
-
-    /// The view of image `index` in `epoch`: a pure function of its arguments.
-    pub fn view(
-        &self,
-        (height, width): (usize, usize),
-        seed: u64,
-        epoch: u64,
-        index: usize,
-    ) -> View {
-        if *self == Self::none() {
-            return View::default();
-        }
-        let mut random = Stream::new([seed, VIEW, epoch, index as u64]);
-        // Beyond the image there is nothing to see, however far.
-        let crop = self.crop.min(height.max(width));
-        let cutout = self.cutout.min(2 * height.max(width));
-        // Drawn whether used or not, so that switching one kind off leaves the others alone.
-        let shift = |random: &mut Stream| random.below(2 * crop + 1) as i32 - crop as i32;
-        let (dx, dy) = (shift(&mut random), shift(&mut random));
-        let mirrored = random.below(2) == 1;
-        let (row, column) = (random.below(height), random.below(width));
-        // For an even side the hole is the original's: [centre - side/2, centre + side/2).
-        let span = |centre: usize, end: usize| {
-            let start = centre as i64 - (cutout / 2) as i64;
-            let stop = start + cutout as i64;
-            (start.max(0) as usize, stop.min(end as i64) as usize)
-        };
-        let ((top, bottom), (left, right)) = (span(row, height), span(column, width));
-        View {
-            dx,
-            dy,
-            flip: self.flip && mirrored,
-            cutout: (cutout > 0).then_some(Hole {
-                top,
-                bottom,
-                left,
-                right,
-            }),
-        }
-    }
-}
-
-/// Keeps these draws apart from others of the same seed.
-const VIEW: u64 = 0x7669_6577;
-
-impl View {
-    /// Writes the normalised view of a channel.
-    ///
-    /// `table[p]` is what a pixel of value `p` becomes; `out` and `plane` are `height × width`.
-    pub(crate) fn write(&self, plane: &[u8], table: &[f32; 256], width: usize, out: &mut [f32]) {
-        let height = plane.len() / width.max(1);
-        let shift = self.dx.unsigned_abs() as usize;
-        // Columns of the view that lie in the image, before mirroring.
-        let (first, last) = match self.dx {
-            0.. => (0, width.saturating_sub(shift)),
-            _ => (shift.min(width), width),
-        };
-        for (y, row) in out.chunks_exact_mut(width.max(1)).enumerate() {
-            let from = y as i64 + i64::from(self.dy);
-            if from < 0 || from >= height as i64 {
-                row.fill(table[0]);
-                continue;
-            }
-            let start = from as usize * width;
-            let source = match self.dx {
-                0.. => &plane[start + shift.min(width)..start + width],
-                _ => &plane[start..start + width - first],
-            };
-            row[..first].fill(table[0]);
-            row[last..].fill(table[0]);
-            for (value, &pixel) in row[first..last].iter_mut().zip(source) {
-                *value = table[usize::from(pixel)];
-            }
-            if self.flip {
-                row.reverse();
-            }
-        }
-        if let Some(hole) = self.cutout {
-            for row in out
-                .chunks_exact_mut(width.max(1))
-                .take(hole.bottom)
-                .skip(hole.top)
-            {
-                row[hole.left..hole.right].fill(0.0);
-            }
-        }
+        self.validate()
     }
 }
 
 impl<'de> Deserialize<'de> for Augment {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
+        #[derive(Deserialize, Default)]
         #[serde(deny_unknown_fields, default)]
         struct Table {
-            crop: usize,
-            flip: bool,
+            crop: Option<usize>,
+            flip: Option<bool>,
             cutout: usize,
+            random_resized_crop: Option<RandomResizedCrop>,
+            rand_augment: Option<RandAugment>,
+            trivial_augment: Option<TrivialAugment>,
+            color_jitter: Option<ColorJitter>,
+            random_erasing: Option<RandomErasing>,
         }
-        impl Default for Table {
-            fn default() -> Self {
-                let Augment { crop, flip, cutout } = Augment::default();
-                Self { crop, flip, cutout }
+        impl From<Table> for Augment {
+            fn from(table: Table) -> Self {
+                let default = match table.random_resized_crop {
+                    // It cuts the image already.
+                    Some(_) => Self {
+                        crop: 0,
+                        ..Self::default()
+                    },
+                    None => Self::default(),
+                };
+                Self {
+                    crop: table.crop.unwrap_or(default.crop),
+                    flip: table.flip.unwrap_or(default.flip),
+                    cutout: table.cutout,
+                    random_resized_crop: table.random_resized_crop,
+                    rand_augment: table.rand_augment,
+                    trivial_augment: table.trivial_augment,
+                    color_jitter: table.color_jitter,
+                    random_erasing: table.random_erasing,
+                }
             }
         }
         struct AugmentVisitor;
@@ -202,139 +182,135 @@ impl<'de> Deserialize<'de> for Augment {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Augment, A::Error> {
-                let Table { crop, flip, cutout } =
-                    Table::deserialize(de::value::MapAccessDeserializer::new(map))?;
-                Ok(Augment { crop, flip, cutout })
+                Table::deserialize(de::value::MapAccessDeserializer::new(map)).map(Augment::from)
             }
         }
         deserializer.deserialize_any(AugmentVisitor)
     }
 }
 
+/// Refuses a range that is not `low <= high` within `least..=most`.
+pub(crate) fn range(
+    key: &'static str,
+    range: [f64; 2],
+    least: f64,
+    most: f64,
+    what: &str,
+) -> Result<(), Error> {
+    let [low, high] = range;
+    if low > least && low <= high && high <= most && high.is_finite() {
+        return Ok(());
+    }
+    let below = match most.is_finite() {
+        true => format!(", at most {most}"),
+        false => String::new(),
+    };
+    let expected = format!("{what}, as [least, most], is wanted: above {least}{below}");
+    Err(Error::config(key, format!("[{low}, {high}]"), expected))
+}
+
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
-    const SIZE: (usize, usize) = (5, 7);
+    fn read(value: serde_json::Value) -> Augment {
+        serde_json::from_value(value).unwrap()
+    }
 
-    /// The definition, pixel by pixel.
-    fn plain(view: &View, plane: &[u8], (height, width): (usize, usize)) -> Vec<f32> {
-        let mut out = Vec::new();
-        for y in 0..height {
-            for x in 0..width {
-                let cut = view.cutout.is_some_and(|h| {
-                    (h.top..h.bottom).contains(&y) && (h.left..h.right).contains(&x)
-                });
-                let column = if view.flip { width - 1 - x } else { x } as i32 + view.dx;
-                let row = y as i32 + view.dy;
-                let inside =
-                    (0..width as i32).contains(&column) && (0..height as i32).contains(&row);
-                out.push(match (cut, inside) {
-                    (true, _) => 0.0,
-                    (_, true) => f32::from(plane[row as usize * width + column as usize]) - 100.0,
-                    (_, false) => -100.0,
-                });
-            }
+    #[test]
+    fn a_part_of_the_image_takes_the_place_of_the_shift() {
+        let all = json!({
+            "random_resized_crop": {}, "rand_augment": {}, "color_jitter": {}, "random_erasing": {}
+        });
+        let augment = read(all);
+        assert_eq!((augment.crop, augment.flip, augment.cutout), (0, true, 0));
+        augment.validate().unwrap();
+        assert!(augment.is_endless() && !Augment::default().is_endless());
+        let written = serde_json::to_value(augment).unwrap();
+        assert_eq!(read(written), augment);
+        let old = json!({"crop": 4, "flip": true, "cutout": 0});
+        assert_eq!(serde_json::to_value(Augment::default()).unwrap(), old);
+    }
+
+    #[test]
+    fn mistakes_name_the_key_and_the_cure() {
+        for (value, parts) in [
+            (
+                json!({"random_resized_crop": {}, "crop": 4}),
+                ["data.augment.crop = 4", "leave `crop` out"],
+            ),
+            (
+                json!({"random_resized_crop": {"scale": [0.0, 1.0]}}),
+                [
+                    "data.augment.random_resized_crop.scale = [0, 1]",
+                    "above 0, at most 1",
+                ],
+            ),
+            (
+                json!({"random_resized_crop": {"scale": [0.5, 1.5]}}),
+                ["random_resized_crop.scale = [0.5, 1.5]", "at most 1"],
+            ),
+            (
+                json!({"random_resized_crop": {"ratio": [2.0, 1.0]}}),
+                ["random_resized_crop.ratio = [2, 1]", "above 0"],
+            ),
+            (
+                json!({"rand_augment": {"magnitude": 31}}),
+                [
+                    "rand_augment.magnitude = 31",
+                    "below num_magnitude_bins = 31",
+                ],
+            ),
+            (
+                json!({"rand_augment": {"num_magnitude_bins": 1, "magnitude": 0}}),
+                ["rand_augment.num_magnitude_bins = 1", "at least 2"],
+            ),
+            (
+                json!({"rand_augment": {"num_ops": 0}}),
+                ["rand_augment.num_ops = 0", "leave the table out"],
+            ),
+            (
+                json!({"rand_augment": {}, "trivial_augment": {}}),
+                ["data.augment.trivial_augment", "leave one of the two out"],
+            ),
+            (
+                json!({"trivial_augment": {"num_magnitude_bins": 1}}),
+                ["trivial_augment.num_magnitude_bins = 1", "at least 2"],
+            ),
+            (
+                json!({"color_jitter": {"contrast": -0.5}}),
+                ["color_jitter.contrast = -0.5", "at least 0"],
+            ),
+            (
+                json!({"random_erasing": {"probability": 2.0}}),
+                ["random_erasing.probability = 2", "from 0 to 1"],
+            ),
+            (
+                json!({"random_erasing": {"scale": [0.3, 0.2]}}),
+                ["random_erasing.scale = [0.3, 0.2]", "above 0"],
+            ),
+        ] {
+            let error = read(value).validate().unwrap_err().to_string();
+            assert!(parts.iter().all(|part| error.contains(part)), "{error}");
         }
-        out
-    }
-
-    #[test]
-    fn a_written_view_is_the_definition() {
-        let plane: Vec<u8> = (0..35).map(|i| i * 7 + 1).collect();
-        let table: [f32; 256] = std::array::from_fn(|p| p as f32 - 100.0);
-        let augment = Augment {
-            crop: 9,
-            flip: true,
-            cutout: 3,
-        };
-        for index in 0..2000 {
-            let view = augment.view(SIZE, 3, 1, index);
-            let mut out = vec![f32::NAN; 35];
-            view.write(&plane, &table, SIZE.1, &mut out);
-            assert_eq!(out, plain(&view, &plane, SIZE), "{view:?}");
+        for (value, part) in [
+            (
+                json!({"rand_augment": {"magnitud": 9}}),
+                "unknown field `magnitud`",
+            ),
+            (
+                json!({"random_resized_crop": {"interpolation": "lanczos"}}),
+                "`bilinear` or `bicubic`",
+            ),
+            (
+                json!({"random_erasing": {"mode": "random"}}),
+                "`const`, `rand`",
+            ),
+        ] {
+            let error = serde_json::from_value::<Augment>(value).unwrap_err();
+            assert!(error.to_string().contains(part), "{error}");
         }
-    }
-
-    #[test]
-    fn a_view_depends_on_seed_epoch_and_index_alone() {
-        let augment = Augment {
-            crop: 4,
-            flip: true,
-            cutout: 8,
-        };
-        let views = |seed, epoch| -> Vec<View> {
-            (0..100)
-                .map(|i| augment.view((32, 32), seed, epoch, i))
-                .collect()
-        };
-        assert_eq!(views(1, 1), views(1, 1));
-        assert_ne!(views(1, 1), views(2, 1));
-        assert_ne!(views(1, 1), views(1, 2));
-        assert_ne!(views(1, 1)[0], views(1, 1)[1]);
-        let plain = Augment {
-            crop: 4,
-            ..Augment::none()
-        };
-        for (index, view) in views(1, 1).iter().enumerate() {
-            let moved = plain.view((32, 32), 1, 1, index);
-            assert_eq!((moved.dx, moved.dy), (view.dx, view.dy));
-            assert!(!moved.flip && moved.cutout.is_none());
-        }
-    }
-
-    #[test]
-    fn moves_and_flips_are_uniform_and_holes_have_their_size() {
-        let augment = Augment {
-            crop: 4,
-            flip: true,
-            cutout: 5,
-        };
-        let (mut moves, mut flips) = ([[0u32; 9]; 2], 0);
-        for index in 0..9000 {
-            let view = augment.view((32, 32), 0, 0, index);
-            moves[0][(view.dx + 4) as usize] += 1;
-            moves[1][(view.dy + 4) as usize] += 1;
-            flips += u32::from(view.flip);
-            let hole = view.cutout.unwrap();
-            for (start, stop) in [(hole.top, hole.bottom), (hole.left, hole.right)] {
-                assert!(stop <= 32 && (3..=5).contains(&(stop - start)));
-                assert!(stop - start == 5 || start == 0 || stop == 32);
-            }
-        }
-        // Five standard deviations around 1,000 of 9,000 and 4,500 of 9,000.
-        assert!(
-            moves.iter().flatten().all(|n| (850..1150).contains(n)),
-            "{moves:?}"
-        );
-        assert!((4263..4737).contains(&flips), "{flips}");
-    }
-
-    #[test]
-    fn a_view_never_changes() {
-        let augment = Augment {
-            crop: 4,
-            flip: true,
-            cutout: 8,
-        };
-        let hole = Hole {
-            top: 24,
-            bottom: 32,
-            left: 9,
-            right: 17,
-        };
-        let view = View {
-            dx: 3,
-            dy: 4,
-            flip: true,
-            cutout: Some(hole),
-        };
-        let message = "old runs could not be repeated any more";
-        assert_eq!(augment.view((32, 32), 7, 3, 11), view, "{message}");
-    }
-
-    #[test]
-    fn none_leaves_an_image_alone() {
-        assert_eq!(Augment::none().view(SIZE, 1, 2, 3), View::default());
     }
 }

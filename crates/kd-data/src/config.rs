@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::sets::NAMES;
-use crate::{Augment, Error, Normalize};
+use crate::{Augment, Error, Interpolation, Mix, Normalize};
 
 /// Which data a run reads, how they are split, and what is done to an image.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -30,13 +30,27 @@ pub struct DataConfig {
     /// Test on only so many images, stratified.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub test_limit: Option<usize>,
-    /// `folder` only, and required there: images are resized to `size` × `size`.
+    /// `folder` only, and required there: networks see images of `size` × `size`. Without `resize` and `crop_pct`
+    /// images are stretched to it and kept in memory.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub size: Option<usize>,
+    /// `folder` only: evaluation resizes the short side of an image to so many pixels, and cuts out the centre of
+    /// `size` × `size`. Images then stay in their files, and are decoded whenever they are shown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resize: Option<usize>,
+    /// Instead of `resize`: `size` as a share of the short side, such as 0.875.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub crop_pct: Option<f64>,
+    /// With `resize` or `crop_pct`: what a pixel between pixels is. Default: `bilinear`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interpolation: Option<Interpolation>,
     /// What is subtracted and divided by. Default: `dataset`.
     pub normalize: Normalize,
     /// What is done to training images. Default: `{ crop = 4, flip = true, cutout = 0 }`.
     pub augment: Augment,
+    /// How training images of a batch are mixed; not at all when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mix: Option<Mix>,
     /// Seed of the split and of the subsets. Default: 0.
     pub split_seed: u64,
 }
@@ -51,8 +65,12 @@ impl Default for DataConfig {
             train_limit: None,
             test_limit: None,
             size: None,
+            resize: None,
+            crop_pct: None,
+            interpolation: None,
             normalize: Normalize::Dataset,
             augment: Augment::default(),
+            mix: None,
             split_seed: 0,
         }
     }
@@ -110,6 +128,17 @@ impl DataConfig {
                 ));
             }
         }
+        self.validate_size()?;
+        self.validate_fit()?;
+        self.normalize.validate()?;
+        self.augment.validate()?;
+        match &self.mix {
+            Some(mix) => mix.validate(),
+            None => Ok(()),
+        }
+    }
+
+    fn validate_size(&self) -> Result<(), Error> {
         match (self.name.as_str(), self.size) {
             ("folder", None) => Err(Error::config(
                 "size",
@@ -117,10 +146,12 @@ impl DataConfig {
                 "an image folder needs the side, in pixels, that images are resized to",
             )),
             ("folder", Some(0)) => Err(Error::config("size", 0, "at least 1 pixel is needed")),
-            ("folder", Some(size)) if size > 4096 => {
-                Err(Error::config("size", size, "at most 4096 pixels"))
-            }
-            ("folder", Some(_)) | (_, None) => self.normalize.validate(),
+            ("folder", Some(size)) if size > MOST => Err(Error::config(
+                "size",
+                size,
+                format!("at most {MOST} pixels"),
+            )),
+            ("folder", Some(_)) | (_, None) => Ok(()),
             (name, Some(size)) => Err(Error::config(
                 "size",
                 size,
@@ -129,6 +160,9 @@ impl DataConfig {
         }
     }
 }
+
+/// Longest side of an image, in pixels.
+pub(crate) const MOST: usize = 4096;
 
 #[cfg(test)]
 mod tests {
@@ -153,9 +187,8 @@ mod tests {
         assert_eq!(
             config.augment,
             Augment {
-                crop: 4,
-                flip: true,
-                cutout: 8
+                cutout: 8,
+                ..Augment::default()
             }
         );
     }

@@ -1,11 +1,13 @@
 //! Images in memory.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use crate::sets::own_statistics;
-use crate::{Error, Normalize};
+use rayon::prelude::*;
 
-/// Labelled images of one size, as bytes.
+use crate::{Error, ImageFiles, Normalize, sets};
+
+/// Labelled images that networks see at one size, as bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Images {
     /// Colour channels: 1 or 3.
@@ -14,12 +16,14 @@ pub struct Images {
     pub height: usize,
     /// Columns.
     pub width: usize,
-    /// `[n, channels, height, width]`, row-major.
+    /// `[n, channels, height, width]`, row-major; empty for images in `files`.
     pub pixels: Vec<u8>,
     /// Class of each image, `[n]`.
     pub labels: Vec<u32>,
     /// Superclass of each image, `[n]`; CIFAR-100 only.
     pub coarse: Option<Vec<u32>>,
+    /// Where images are that are decoded when they are shown; none for images in memory.
+    pub files: Option<ImageFiles>,
 }
 
 impl Images {
@@ -32,6 +36,7 @@ impl Images {
             pixels: Vec::new(),
             labels: Vec::new(),
             coarse: None,
+            files: None,
         }
     }
 
@@ -50,12 +55,26 @@ impl Images {
         self.channels * self.height * self.width
     }
 
-    /// One image, `[channels, height, width]`.
+    /// One image in memory, `[channels, height, width]`.
+    ///
+    /// # Panics
+    /// When there is no image `i` in memory.
+    pub fn image(&self, i: usize) -> &[u8] {
+        &self.pixels[i * self.stride()..][..self.stride()]
+    }
+
+    /// One image as evaluation sees it, `[channels, height, width]`, wherever it is.
+    ///
+    /// # Errors
+    /// [`Error::Io`] and [`Error::Format`] when its file cannot be read.
     ///
     /// # Panics
     /// When there is no image `i`.
-    pub fn image(&self, i: usize) -> &[u8] {
-        &self.pixels[i * self.stride()..][..self.stride()]
+    pub fn planes(&self, i: usize) -> Result<Cow<'_, [u8]>, Error> {
+        match &self.files {
+            None => Ok(self.image(i).into()),
+            Some(files) => Ok(files.centre(i)?.planes().into()),
+        }
     }
 
     /// Images of each of `classes` classes.
@@ -71,37 +90,54 @@ impl Images {
 
     /// Mean and standard deviation of each channel, in units of 255. The deviation of a channel with a single
     /// value is exactly 0.
-    pub fn statistics(&self) -> (Vec<f32>, Vec<f32>) {
-        let plane = self.height * self.width;
-        let mut histograms = vec![[0u64; 256]; self.channels];
-        for (i, values) in self.pixels.chunks_exact(plane.max(1)).enumerate() {
-            for &value in values {
-                histograms[i % self.channels][usize::from(value)] += 1;
+    ///
+    /// # Errors
+    /// When the file of an image cannot be read.
+    pub fn statistics(&self) -> Result<(Vec<f32>, Vec<f32>), Error> {
+        let images = (0..self.len()).into_par_iter();
+        let counts = images.try_fold(
+            || vec![[0; 256]; self.channels],
+            |counts, i| Ok::<_, Error>(self.counted(&self.planes(i)?, counts)),
+        );
+        let histograms =
+            counts.try_reduce(|| vec![[0; 256]; self.channels], |a, b| Ok(added(a, &b)));
+        Ok(histograms?.iter().map(moments).unzip())
+    }
+
+    /// Adds the values of an image to the histogram of each channel.
+    fn counted(&self, planes: &[u8], mut histograms: Vec<[u64; 256]>) -> Vec<[u64; 256]> {
+        let planes = planes.chunks_exact((self.height * self.width).max(1));
+        for (histogram, plane) in histograms.iter_mut().zip(planes) {
+            for &value in plane {
+                histogram[usize::from(value)] += 1;
             }
         }
         histograms
-            .iter()
-            .map(|histogram| {
-                if let [value] = histogram
-                    .iter()
-                    .enumerate()
-                    .filter(|(_, count)| **count > 0)
-                    .map(|(value, _)| value)
-                    .collect::<Vec<_>>()[..]
-                {
-                    return ((value as f64 / 255.0) as f32, 0.0);
-                }
-                let total = histogram.iter().sum::<u64>().max(1) as f64;
-                let moment = |f: &dyn Fn(f64) -> f64| {
-                    let weighted = |(v, &n): (usize, &u64)| f(v as f64 / 255.0) * n as f64;
-                    histogram.iter().enumerate().map(weighted).sum::<f64>() / total
-                };
-                let mean = moment(&|v| v);
-                let variance = moment(&|v| (v - mean) * (v - mean));
-                (mean as f32, variance.sqrt() as f32)
-            })
-            .unzip()
     }
+}
+
+fn added(mut a: Vec<[u64; 256]>, b: &[[u64; 256]]) -> Vec<[u64; 256]> {
+    for (sum, other) in a.iter_mut().flatten().zip(b.iter().flatten()) {
+        *sum += other;
+    }
+    a
+}
+
+/// Mean and standard deviation, in units of 255, of bytes that are counted by value.
+fn moments(histogram: &[u64; 256]) -> (f32, f32) {
+    let used = |(_, count): &(usize, &u64)| **count > 0;
+    let mut values = histogram.iter().enumerate().filter(used);
+    if let (Some((value, _)), None) = (values.next(), values.next()) {
+        return ((value as f64 / 255.0) as f32, 0.0);
+    }
+    let total = histogram.iter().sum::<u64>().max(1) as f64;
+    let moment = |f: &dyn Fn(f64) -> f64| {
+        let weighted = |(v, &n): (usize, &u64)| f(v as f64 / 255.0) * n as f64;
+        histogram.iter().enumerate().map(weighted).sum::<f64>() / total
+    };
+    let mean = moment(&|v| v);
+    let variance = moment(&|v| (v - mean) * (v - mean));
+    (mean as f32, variance.sqrt() as f32)
 }
 
 /// A data set, read and checked.
@@ -133,10 +169,10 @@ impl Dataset {
     /// whatever it is normalised with.
     ///
     /// # Errors
-    /// [`Error::Config`] when they are for another number of channels, or a channel has a deviation of 0.
+    /// [`Error::Config`] when they are for another number of channels, or a channel has a deviation of 0; and when
+    /// the file of an image cannot be read.
     pub fn statistics(&self, normalize: &Normalize) -> Result<(Vec<f32>, Vec<f32>), Error> {
-        let own = own_statistics(&self.name, &self.train);
-        normalize.resolve(self.test.channels, own)
+        sets::statistics(normalize, &self.name, self.test.channels, &self.train)
     }
 }
 
@@ -153,14 +189,17 @@ mod tests {
             pixels: vec![0, 255, 51, 51, 255, 0, 51, 51],
             labels: vec![0, 1],
             coarse: None,
+            files: None,
         };
-        assert_eq!(images.statistics(), (vec![0.5, 0.2], vec![0.5, 0.0]));
+        let statistics = images.statistics().unwrap();
+        assert_eq!(statistics, (vec![0.5, 0.2], vec![0.5, 0.0]));
         let grey = Images {
             pixels: vec![77; 12],
             labels: vec![0; 3],
             ..Images::empty(1, 2, 2)
         };
-        assert_eq!(grey.statistics(), (vec![77.0 / 255.0], vec![0.0]));
+        let statistics = grey.statistics().unwrap();
+        assert_eq!(statistics, (vec![77.0 / 255.0], vec![0.0]));
         assert_eq!(images.image(1), [255, 0, 51, 51]);
         assert_eq!(images.counts(3), [1, 1, 0]);
     }

@@ -1,11 +1,11 @@
 //! Batches prepared ahead of the step, by a thread.
 
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
+use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::loader::Plan;
+use crate::plan::Plan;
 use crate::{Batch, Loader};
 
 /// Batches that wait, at most, for the trainer.
@@ -15,7 +15,7 @@ const PAUSE: Duration = Duration::from_micros(20);
 
 /// The batches of an epoch, prepared by a thread of its own while the trainer computes.
 ///
-/// Dropping it stops the thread.
+/// It ends early where an image cannot be read: [`Loader::problem`] says which. Dropping it stops the thread.
 #[derive(Debug)]
 pub struct Epoch {
     left: usize,
@@ -30,11 +30,19 @@ impl Epoch {
         let worker = std::thread::spawn(move || {
             let order = plan.order(epoch);
             let size = plan.config.batch;
-            for indices in order.chunks(size).take(plan.batches()).skip(skip) {
-                // The trainer has dropped the epoch.
-                if sender.send(plan.batch(epoch, indices)).is_err() {
-                    return;
-                }
+            let batches = order.chunks(size).take(plan.batches()).enumerate();
+            for (number, indices) in batches.skip(skip) {
+                let problem = match plan.batch(epoch, number, indices) {
+                    Ok(batch) => match sender.send(batch) {
+                        Ok(()) => continue,
+                        // The trainer has dropped the epoch.
+                        Err(_) => return,
+                    },
+                    Err(problem) => problem,
+                };
+                let mut told = plan.problem.lock().unwrap_or_else(PoisonError::into_inner);
+                *told = Some(problem);
+                return;
             }
         });
         Self {

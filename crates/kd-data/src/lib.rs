@@ -1,7 +1,8 @@
 //! Image data sets, splits, augmentation, and a loader that keeps a trainer busy.
 //!
 //! The way from a recipe's `[data]` to batches:
-//! 1. [`load`] reads a set named by a [`DataConfig`] into memory, checks its structure and hashes it;
+//! 1. [`load`] reads a set named by a [`DataConfig`], checks its structure and hashes it; large image folders stay in
+//!    their files;
 //! 2. [`split`] draws stratified training, validation and test indices from a seed;
 //! 3. a [`Loader`] shuffles, augments and normalises them, batch by batch, ahead of the step.
 //!
@@ -34,26 +35,47 @@
 //! ```
 
 mod augment;
+mod bitmap;
 mod checksum;
+mod color_jitter;
 mod config;
 mod dataset;
 mod download;
 mod epoch;
 mod error;
+mod fit;
 pub mod hub;
+mod image_files;
 mod loader;
+mod mix;
 mod normalize;
+mod plan;
+mod rand_augment;
 mod random;
+mod random_erasing;
+mod resize;
+mod resized_crop;
 mod sets;
 mod split;
+mod view;
 mod views;
 
-pub use augment::{Augment, Hole, View};
+pub use augment::Augment;
+pub use bitmap::{Bitmap, Window};
+pub use color_jitter::ColorJitter;
 pub use config::DataConfig;
 pub use dataset::{Dataset, Images};
 pub use epoch::{Epoch, measure_throughput};
 pub use error::Error;
+pub use fit::Fit;
+pub use image_files::ImageFiles;
 pub use loader::{Batch, Loader, LoaderConfig};
+pub use mix::{Mix, Mixed};
 pub use normalize::Normalize;
+pub use rand_augment::{Operation, RandAugment, Sampling, TrivialAugment};
+pub use random_erasing::{ErasingMode, RandomErasing};
+pub use resize::Interpolation;
+pub use resized_crop::RandomResizedCrop;
 pub use sets::{NAMES, Progress, SetInfo, load, load_test, survey};
 pub use split::{Splits, split, stratified_order};
+pub use view::{Hole, View};

@@ -1,13 +1,12 @@
 //! Batches, prepared ahead of the step.
 
 use std::num::NonZeroU64;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use rayon::prelude::*;
 
-use crate::random::Stream;
-use crate::{Augment, Epoch, Error, Images, View};
+use crate::plan::{Bounded, Plan};
+use crate::{Augment, Epoch, Error, Images, Mix, Mixed, View};
 
 /// How images become batches.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,24 +33,6 @@ pub struct Loader {
     plan: Arc<Plan>,
 }
 
-/// All that batches follow from.
-#[derive(Clone, Debug)]
-pub(crate) struct Plan {
-    pub(crate) config: LoaderConfig,
-    images: Arc<Images>,
-    indices: Vec<usize>,
-    bounded: Option<Bounded>,
-    /// For each channel, what a pixel of each value becomes.
-    tables: Vec<[f32; 256]>,
-}
-
-/// A set of views an image that epochs take turns with.
-#[derive(Clone, Copy, Debug)]
-struct Bounded {
-    count: NonZeroU64,
-    seed: u64,
-}
-
 /// One batch.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Batch {
@@ -63,6 +44,8 @@ pub struct Batch {
     pub indices: Vec<usize>,
     /// Shape of `pixels`.
     pub shape: [usize; 4],
+    /// What the images were mixed of; none where each is one image.
+    pub mixed: Option<Mixed>,
 }
 
 impl Batch {
@@ -76,6 +59,12 @@ impl Batch {
         let labels: Vec<i64> = self.labels.iter().map(|&label| i64::from(label)).collect();
         let count = labels.len();
         Tensor::from_data(TensorData::new(labels, [count]), device)
+    }
+
+    /// The share of every class in every image, `[batch, classes]`, where images are mixed.
+    pub fn shares(&self, device: &Device) -> Option<Tensor<2>> {
+        let mixed = self.mixed.as_ref()?;
+        Some(mixed.rows(&self.labels, device))
     }
 
     /// Number of images.
@@ -127,7 +116,12 @@ impl Loader {
                 config.std.len()
             ));
         }
-        if images.pixels.len() != available * images.stride() {
+        if let Some(files) = &images.files {
+            if files.paths.len() != available {
+                let files = files.paths.len();
+                return problem(format!("{files} files are not {available} images"));
+            }
+        } else if images.pixels.len() != available * images.stride() {
             return problem(format!(
                 "{} bytes are not {available} images of {channels}x{}x{}",
                 images.pixels.len(),
@@ -136,20 +130,8 @@ impl Loader {
             ));
         }
         config.augment.fits((images.height, images.width))?;
-        let tables = config
-            .mean
-            .iter()
-            .zip(&config.std)
-            .map(|(mean, std)| std::array::from_fn(|p| (p as f32 / 255.0 - mean) / std))
-            .collect();
         Ok(Self {
-            plan: Arc::new(Plan {
-                images,
-                indices,
-                bounded: None,
-                config,
-                tables,
-            }),
+            plan: Arc::new(Plan::new(images, indices, config)),
         })
     }
 
@@ -161,6 +143,28 @@ impl Loader {
     pub fn with_views(mut self, count: NonZeroU64, seed: u64) -> Self {
         Arc::make_mut(&mut self.plan).bounded = Some(Bounded { count, seed });
         self
+    }
+
+    /// The same loader, which mixes the images of a batch, of so many `classes`.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a wrong value, [`Error::Loader`] for a label that is no class.
+    pub fn with_mix(mut self, mix: Mix, classes: usize) -> Result<Self, Error> {
+        mix.validate()?;
+        let plan = Arc::make_mut(&mut self.plan);
+        if let Some(label) = plan.images.labels.iter().find(|l| **l as usize >= classes) {
+            return Err(Error::Loader(format!(
+                "an image has the label {label}, and there are {classes} classes"
+            )));
+        }
+        plan.mix = Some((mix, classes));
+        Ok(self)
+    }
+
+    /// Why the batches of an epoch ended early: an image that could not be read. Told once.
+    pub fn problem(&self) -> Option<Error> {
+        let problem = self.plan.problem.lock();
+        problem.unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Batches an epoch.
@@ -195,8 +199,12 @@ impl Loader {
 
     /// The number of the view of image `index` in `epoch`, below [`Loader::possible_views`].
     pub fn view_number(&self, epoch: u64, index: usize) -> u64 {
-        let view = self.view(epoch, index);
-        self.plan.config.augment.number(self.plan.size(), &view)
+        let augment = &self.plan.config.augment;
+        if augment.is_endless() {
+            // What is drawn is another view every time, so that its draw is its number.
+            return self.plan.draw(epoch).1;
+        }
+        augment.number(self.plan.size(), &self.view(epoch, index))
     }
 
     /// The batches of an epoch: the same ones whenever the same epoch is asked for.
@@ -209,65 +217,3 @@ impl Loader {
         Epoch::start(Arc::clone(&self.plan), epoch, skip)
     }
 }
-
-impl Plan {
-    pub(crate) fn batches(&self) -> usize {
-        let (n, batch) = (self.indices.len(), self.config.batch);
-        if self.config.drop_last {
-            n / batch
-        } else {
-            n.div_ceil(batch)
-        }
-    }
-
-    pub(crate) fn order(&self, epoch: u64) -> Vec<usize> {
-        let mut order = self.indices.clone();
-        if self.config.shuffle {
-            Stream::new([self.config.seed, ORDER, epoch, 0]).shuffle(&mut order);
-        }
-        order
-    }
-
-    /// Height and width of an image.
-    fn size(&self) -> (usize, usize) {
-        (self.images.height, self.images.width)
-    }
-
-    fn view(&self, epoch: u64, index: usize) -> View {
-        let size = self.size();
-        let (seed, draw) = match self.bounded {
-            None => (self.config.seed, epoch),
-            // Epochs count from 1.
-            Some(Bounded { count, seed }) => (seed, 1 + epoch.saturating_sub(1) % count),
-        };
-        self.config.augment.view(size, seed, draw, index)
-    }
-
-    pub(crate) fn batch(&self, epoch: u64, indices: &[usize]) -> Batch {
-        let images = &*self.images;
-        let mut pixels = vec![0.0; indices.len() * images.stride()];
-        pixels
-            .par_chunks_mut(images.stride())
-            .zip(indices)
-            .with_min_len(8)
-            .for_each(|(out, &index)| {
-                let view = self.view(epoch, index);
-                let plane = images.height * images.width;
-                let planes = images.image(index).chunks_exact(plane);
-                for ((plane, table), out) in
-                    planes.zip(&self.tables).zip(out.chunks_exact_mut(plane))
-                {
-                    view.write(plane, table, images.width, out);
-                }
-            });
-        Batch {
-            pixels,
-            labels: indices.iter().map(|&i| images.labels[i]).collect(),
-            indices: indices.to_vec(),
-            shape: [indices.len(), images.channels, images.height, images.width],
-        }
-    }
-}
-
-/// Keeps these draws apart from others of the same seed.
-const ORDER: u64 = 0x6f_7264_6572;

@@ -42,6 +42,50 @@ impl Stream {
         }
     }
 
+    /// Uniform in `[0, 1)`.
+    pub(crate) fn unit(&mut self) -> f64 {
+        (self.draw() >> 11) as f64 * (-53.0_f64).exp2()
+    }
+
+    /// Uniform in `[range[0], range[1])`.
+    pub(crate) fn between(&mut self, range: [f64; 2]) -> f64 {
+        range[0] + (range[1] - range[0]) * self.unit()
+    }
+
+    /// Standard normal (Box and Muller, Annals of Mathematical Statistics 1958).
+    pub(crate) fn normal(&mut self) -> f64 {
+        let radius = (-2.0 * self.log_unit()).sqrt();
+        radius * (std::f64::consts::TAU * self.unit()).cos()
+    }
+
+    /// From the beta distribution with both parameters `alpha`, as the share of one of two gamma variates.
+    pub(crate) fn beta(&mut self, alpha: f64) -> f64 {
+        let (a, b) = (self.log_gamma(alpha), self.log_gamma(alpha));
+        1.0 / (1.0 + (b - a).exp())
+    }
+
+    /// Logarithm of a gamma variate (Marsaglia and Tsang, TOMS 2000): a small `alpha` gives variates that are
+    /// too small for a number.
+    fn log_gamma(&mut self, alpha: f64) -> f64 {
+        if alpha < 1.0 {
+            return self.log_gamma(alpha + 1.0) + self.log_unit() / alpha;
+        }
+        let d = alpha - 1.0 / 3.0;
+        let c = 1.0 / (9.0 * d).sqrt();
+        loop {
+            let x = self.normal();
+            let v = (1.0 + c * x).powi(3);
+            if v > 0.0 && self.log_unit() < 0.5 * x * x + d - d * v + d * v.ln() {
+                return (d * v).ln();
+            }
+        }
+    }
+
+    /// Logarithm of a number that is uniform in `(0, 1]`.
+    fn log_unit(&mut self) -> f64 {
+        (1.0 - self.unit()).ln()
+    }
+
     /// Fisher-Yates.
     pub(crate) fn shuffle<T>(&mut self, items: &mut [T]) {
         for last in (1..items.len()).rev() {
@@ -68,6 +112,33 @@ mod tests {
             Stream::new([1, 0, 0, 0]).draw()
         );
         assert_eq!(Stream::new([7, 0, 0, 0]).below(0), 0);
+    }
+
+    #[test]
+    fn normal_and_beta_variates_have_their_moments() {
+        let moments = |draw: &dyn Fn(&mut Stream) -> f64| {
+            let mut random = Stream::new([3, 1, 4, 1]);
+            let draws: Vec<f64> = (0..40_000).map(|_| draw(&mut random)).collect();
+            let mean = draws.iter().sum::<f64>() / 4e4;
+            let variance = draws.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / 4e4;
+            (mean, variance)
+        };
+        // Five standard errors, of which that of a variance is at most that of a normal one's.
+        let near = |(mean, variance): (f64, f64), want: (f64, f64)| {
+            assert!((mean - want.0).abs() < 0.025 * want.1.sqrt(), "{mean}");
+            assert!((variance - want.1).abs() < 0.036 * want.1, "{variance}");
+        };
+        near(moments(&|random| random.normal()), (0.0, 1.0));
+        for alpha in [0.2, 0.8, 1.0, 4.0] {
+            let variance = 1.0 / (4.0 * (2.0 * alpha + 1.0));
+            near(moments(&|random| random.beta(alpha)), (0.5, variance));
+        }
+        let mut random = Stream::new([0; 4]);
+        let tiny: Vec<f64> = (0..100).map(|_| random.beta(0.001)).collect();
+        assert!(
+            tiny.iter().all(|share| (0.0..=1.0).contains(share)),
+            "{tiny:?}"
+        );
     }
 
     #[test]

@@ -6,8 +6,12 @@ impl Augment {
     /// How many different views of an image of `(height, width)` can be drawn:
     /// `(2 · crop + 1)² · (2 with flip) · (height · width with cutout)`.
     ///
-    /// Crop 4 and flip have 162.
+    /// Crop 4 and flip have 162. Where there is no end of them ([`Augment::is_endless`]), the number is one that no
+    /// training reaches.
     pub fn views(&self, (height, width): (usize, usize)) -> u64 {
+        if self.is_endless() {
+            return ENDLESS;
+        }
         let moves = self.moves((height, width));
         let holes = match self.cutout {
             0 => 1,
@@ -48,6 +52,9 @@ impl Augment {
     }
 }
 
+/// More views than a sample is shown in, of which a sample's number times this is still a number.
+const ENDLESS: u64 = 1 << 32;
+
 #[cfg(test)]
 mod tests {
     use std::collections::HashMap;
@@ -70,7 +77,12 @@ mod tests {
 
     #[test]
     fn every_view_has_a_number_of_its_own() {
-        let of = |crop, flip, cutout| Augment { crop, flip, cutout };
+        let of = |crop, flip, cutout| Augment {
+            crop,
+            flip,
+            cutout,
+            ..Augment::none()
+        };
         all_are_numbered(of(4, true, 0), (32, 32), 162);
         all_are_numbered(of(2, false, 0), (5, 7), 25);
         for cutout in 1..=5 {

@@ -25,9 +25,8 @@ fn config(batch: usize) -> LoaderConfig {
     LoaderConfig {
         batch,
         augment: Augment {
-            crop: 4,
-            flip: true,
             cutout: 8,
+            ..Augment::default()
         },
         mean: MEAN.to_vec(),
         std: STD.to_vec(),

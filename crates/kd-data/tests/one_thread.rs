@@ -18,10 +18,7 @@ fn a_reader_on_the_only_thread_does_not_wait_for_ever() {
     let images = Images {
         pixels: vec![7; count * side * side],
         labels: vec![0; count],
-        coarse: None,
-        channels: 1,
-        height: side,
-        width: side,
+        ..Images::empty(1, side, side)
     };
     let config = LoaderConfig {
         batch: 16,

@@ -6,6 +6,7 @@ use burn::tensor::Device;
 use kd_data::DataConfig;
 use kd_models::Network;
 
+use crate::source::with_all_of;
 use crate::task::{DataShape, ImageClassification, Task, TaskSpec};
 use crate::{Error, Observer, Recipe, Scores};
 
@@ -92,7 +93,8 @@ pub fn evaluate(
     let network = shape.load(&options.model, &options.weights, device)?;
     let task = ImageClassification::<Network>::load_test(&options.data, observer)?;
     let test = task.test(options.batch)?;
-    let scores = task.evaluate(&network, test.as_ref(), device).scores;
+    let found = task.evaluate(&network, test.as_ref(), device);
+    let scores = with_all_of(test.as_ref(), found.scores)?;
     let data = task.summary();
     Ok(EvalResult {
         scores,

@@ -5,6 +5,8 @@ use kd_core::Targets;
 use kd_data::Loader;
 use kd_models::Input;
 
+use crate::Error;
+
 /// Batches of a split, epoch by epoch.
 ///
 /// An image set has [`Loader`]. A source of your own gives the same batches whenever the same epoch is
@@ -25,6 +27,11 @@ pub trait Source {
         1
     }
 
+    /// Why the batches of an epoch ended early, told once. It is asked when fewer came than there should be.
+    fn problem(&self) -> Option<Error> {
+        None
+    }
+
     /// The batches of an epoch, on the plain `device`. Epochs count from 1; evaluation asks for epoch 0.
     fn epoch<'a>(
         &'a self,
@@ -41,6 +48,17 @@ pub trait Source {
         device: &'a Device,
     ) -> Box<dyn Iterator<Item = Batch<Self::Input>> + 'a> {
         Box::new(self.epoch(epoch, device).skip(skip))
+    }
+}
+
+/// What was found with a source, unless its batches ended early.
+pub(crate) fn with_all_of<I: Input, R>(
+    source: &dyn Source<Input = I>,
+    found: R,
+) -> Result<R, Error> {
+    match source.problem() {
+        None => Ok(found),
+        Some(problem) => Err(problem),
     }
 }
 
@@ -95,6 +113,10 @@ impl Source for Loader {
         self.possible_views()
     }
 
+    fn problem(&self) -> Option<Error> {
+        Loader::problem(self).map(Error::from)
+    }
+
     fn epoch<'a>(
         &'a self,
         epoch: u64,
@@ -111,9 +133,13 @@ impl Source for Loader {
     ) -> Box<dyn Iterator<Item = Batch<Tensor<4>>> + 'a> {
         let batches = Loader::epoch_from(self, epoch, skip);
         Box::new(batches.map(move |batch| {
+            let labels = batch.labels(device);
             Batch {
                 input: batch.images(device),
-                targets: batch.labels(device).into(),
+                targets: match batch.shares(device) {
+                    None => labels.into(),
+                    Some(shares) => Targets::mixed(labels, shares),
+                },
                 views: batch
                     .indices
                     .iter()

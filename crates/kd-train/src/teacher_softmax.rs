@@ -57,7 +57,7 @@ pub(crate) fn summarise<T: Task>(
 
 /// An image as an address that a page can show.
 pub(crate) fn data_url(images: &Images, index: usize) -> Result<String, Error> {
-    let planes = images.image(index);
+    let planes = &*images.planes(index)?;
     let (width, height) = (images.width as u32, images.height as u32);
     let size = images.width * images.height;
     let image = match images.channels {

@@ -34,7 +34,7 @@ pub struct Training<'a, S: Backbone, T: Module> {
     pub train: &'a dyn Source<Input = S::Input>,
     /// The scores of a student on the validation split, which select the epoch that is kept; the last
     /// epoch is kept without them.
-    pub validate: Option<&'a dyn Fn(&S) -> Scores>,
+    pub validate: Option<&'a dyn Fn(&S) -> Result<Scores, Error>>,
     /// The plain device; its autodiff form is where the students learn.
     pub device: &'a Device,
     /// The state of the same training, to go on from. All else must be as it was before its first step.

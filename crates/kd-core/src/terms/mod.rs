@@ -101,6 +101,22 @@ fn method<C: Serialize + Default>(group: &'static str, about: &About) -> MethodI
     }
 }
 
+impl TermConfig {
+    /// Whether it needs the one class of each row, which a row that is mixed of several does not have:
+    /// [`Pair::class`].
+    pub fn needs_class(&self) -> bool {
+        matches!(
+            self,
+            Self::Dkd(_)
+                | Self::Wsld(_)
+                | Self::OfaKd(_)
+                | Self::Byot(_)
+                | Self::CaMkd(_)
+                | Self::Crd(_)
+        )
+    }
+}
+
 /// The parameters of a configuration, in the order of its fields.
 fn parameters(config: &impl Serialize) -> Map<String, Value> {
     match serde_json::to_value(config) {

@@ -198,6 +198,50 @@ fn every_term_runs_between_networks_of_any_shapes() {
     }
 }
 
+/// Terms that read the class of a row say so before a training and refuse mixed rows; the others take them.
+#[test]
+fn a_term_takes_mixed_rows_or_says_that_it_needs_their_class() {
+    let (student, teacher) = &networks()[1];
+    let mut refused = Vec::new();
+    for form in every_form() {
+        draw::seed(3);
+        let config = of_form(&form);
+        let needs_class = config.terms[0].1.term.needs_class();
+        let objective = config
+            .init(&dry(student, 1), Some(&dry(teacher, 2)), &device())
+            .unwrap();
+        let (student, _) = shown(student, BATCH, 1);
+        let (teacher, _) = shown(teacher, BATCH, 2);
+        let shares = TensorData::from([
+            [0.7f32, 0.3, 0.0],
+            [0.0, 0.3, 0.7],
+            [0.0, 1.0, 0.0],
+            [0.3, 0.7, 0.0],
+        ]);
+        let labels = classes_of(&[0, 2, 1, 1]);
+        let targets = Targets::mixed(labels, Tensor::from_data(shares, &device()));
+        match objective.forward(&batch(&student, &teacher, &targets), &STEP) {
+            Ok(evaluation) => {
+                assert!(!needs_class, "{form} takes mixed rows");
+                assert!(evaluation.total.into_scalar::<f32>().is_finite(), "{form}");
+            }
+            Err(Error::Term { name, cause }) => {
+                assert_eq!((name.as_str(), *cause), ("x", Error::Mixed), "{form}");
+                assert!(needs_class, "{form} refuses mixed rows");
+                refused.push(config.terms[0].1.term.name());
+            }
+            Err(other) => panic!("{form}: {other}"),
+        }
+    }
+    refused.dedup();
+    assert_eq!(
+        refused,
+        [
+            "dkd", "wsld", "ofakd", "byot", "camkd", "crd", "dkd", "byot"
+        ]
+    );
+}
+
 #[test]
 fn a_term_asks_for_what_it_reads_and_no_more() {
     let (student, teacher) = &networks()[1];

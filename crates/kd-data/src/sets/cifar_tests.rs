@@ -407,7 +407,7 @@ fn real_cifar_is_read() {
     let data = read_all("cifar100", &dir);
     assert_eq!(data.train.counts(100), [500; 100]);
     assert_eq!(data.test.counts(100), [100; 100]);
-    let (mean, std) = data.train.statistics();
+    let (mean, std) = data.train.statistics().unwrap();
     for (measured, published) in mean.iter().zip(&data.mean).chain(std.iter().zip(&data.std)) {
         // Published to four digits, the last of which is up to 2 off.
         let off = (measured - published).abs();

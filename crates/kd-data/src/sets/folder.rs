@@ -8,12 +8,14 @@ use super::listing::{Part, list, stray};
 use super::source::FilesHash;
 use super::spelling::{key, near};
 use super::{Parts, Progress, Raw, SetInfo, picture};
-use crate::{DataConfig, Error, Images, Normalize};
+use crate::{DataConfig, Error, Fit, ImageFiles, Images, Normalize};
 
 /// Folders of test images, the first one that is there.
 const TEST: [&str; 2] = ["test", "val"];
 /// How many names a note spells out.
 const SHOWN: usize = 5;
+/// Bytes of images in memory that are told before they are read.
+const MUCH: usize = 4 << 30;
 
 /// Where the parts of a folder are.
 struct Places {
@@ -62,11 +64,15 @@ pub(super) fn read(
     let mut hash = FilesHash::default();
     let needs_train = parts == Parts::All || config.normalize == Normalize::Dataset;
     let train = match (needs_train, &places.train) {
-        (false, _) => Images::empty(3, size, size),
+        (false, _) => empty(size, config.fit()),
         (true, Some(_)) => {
             let own: Vec<usize> = (0..classes.len()).collect();
+            if let (None, Some(note)) = (config.fit(), much(&naming, size)) {
+                progress(Progress::Note(note));
+            }
             let mut reader = Reader {
                 size,
+                fit: config.fit(),
                 hash: &mut hash,
                 left_out: &mut left_out,
                 progress,
@@ -92,6 +98,7 @@ pub(super) fn read(
     };
     let mut reader = Reader {
         size,
+        fit: config.fit(),
         hash: &mut hash,
         left_out: &mut left_out,
         progress,
@@ -125,6 +132,32 @@ pub(super) fn survey(config: &DataConfig) -> Result<SetInfo, Error> {
         channels: 3,
         size: config.size.unwrap_or(32),
         train: places.train.as_ref().map_or(0, |_| files.sum()),
+    })
+}
+
+/// No images yet, in memory or in files.
+fn empty(size: usize, fit: Option<Fit>) -> Images {
+    Images {
+        files: fit.map(|fit| ImageFiles {
+            paths: Vec::new(),
+            fit,
+        }),
+        ..Images::empty(3, size, size)
+    }
+}
+
+/// What images in memory will take, where that is much.
+fn much(part: &Part, size: usize) -> Option<String> {
+    let count: usize = part.classes.iter().map(|class| class.files.len()).sum();
+    let bytes = count.saturating_mul(3 * size * size);
+    (bytes > MUCH).then(|| {
+        format!(
+            "{}: {count} images of {size}x{size} take {:.1} GB of memory; with data.resize (such as {}) they stay in \
+             their files and are decoded when they are shown",
+            part.folder.display(),
+            bytes as f64 / 1e9,
+            size * 8 / 7
+        )
     })
 }
 
@@ -201,6 +234,8 @@ fn note(root: &Path, left_out: &[PathBuf]) -> String {
 /// Reads the parts one after the other.
 struct Reader<'a> {
     size: usize,
+    /// How images in files are cut; none for images in memory, which are stretched.
+    fit: Option<Fit>,
     hash: &'a mut FilesHash,
     left_out: &'a mut Vec<PathBuf>,
     progress: &'a mut dyn FnMut(Progress),
@@ -216,7 +251,7 @@ impl Reader<'_> {
             .file_name()
             .unwrap_or_default()
             .to_string_lossy();
-        let mut images = Images::empty(3, size, size);
+        let mut images = empty(size, self.fit);
         let mut counts = Vec::new();
         self.left_out.extend(part.left_out.iter().cloned());
         // By label, as training and test images have always been ordered.
@@ -224,23 +259,36 @@ impl Reader<'_> {
         order.sort_by_key(|(_, label)| **label);
         for (class, &label) in order {
             (self.progress)(Progress::Reading(class.path.display().to_string()));
+            let in_memory = self.fit.is_none();
             let read = |(name, path): &(String, PathBuf)| {
-                let found = picture::read(path, size)?;
                 let name = format!("{part_name}/{}/{name}", class.name);
-                Ok((name, path.clone(), found))
+                let Some(found) = picture::read(path)? else {
+                    return Ok((name, path.clone(), None));
+                };
+                let planes = if in_memory {
+                    found.stretched(size)?
+                } else {
+                    // What cannot be read is better found now than hours later.
+                    found.check()?;
+                    Vec::new()
+                };
+                Ok((name, path.clone(), Some((found.bytes, planes))))
             };
             let before = images.len();
             // A few at a time: the encoded files need not all be in memory.
             for files in class.files.chunks(256) {
                 let read: Vec<_> = files.par_iter().map(read).collect::<Result<_, Error>>()?;
                 for (name, path, found) in read {
-                    let Some(picture) = found else {
+                    let Some((bytes, planes)) = found else {
                         self.left_out.push(path);
                         continue;
                     };
-                    self.hash.add(&name, &picture.bytes);
-                    images.pixels.extend(picture.planes);
+                    self.hash.add(&name, &bytes);
+                    images.pixels.extend(planes);
                     images.labels.push(label as u32);
+                    if let Some(files) = &mut images.files {
+                        files.paths.push(path);
+                    }
                 }
             }
             counts.push(images.len() - before);

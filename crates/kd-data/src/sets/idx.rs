@@ -174,12 +174,9 @@ fn decode_pair(
         return Err(Error::format(label_path, problem));
     }
     Ok(Images {
-        channels: 1,
-        height,
-        width,
         pixels,
         labels: labels.into_iter().map(u32::from).collect(),
-        coarse: None,
+        ..Images::empty(1, height, width)
     })
 }
 

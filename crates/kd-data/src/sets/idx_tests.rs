@@ -164,7 +164,7 @@ fn the_embedded_sample_is_balanced() {
     let alone = load_test(&DataConfig::default(), &mut |_| {}).unwrap();
     assert_eq!((alone.train.len(), &alone.test), (0, &data.test));
     // The sample's own statistics are near those of the whole set.
-    let (mean, std) = data.train.statistics();
+    let (mean, std) = data.train.statistics().unwrap();
     assert!(
         (mean[0] - 0.2860).abs() < 2e-3 && (std[0] - 0.3530).abs() < 2e-3,
         "{mean:?} {std:?}"

@@ -18,8 +18,9 @@ mod spelling;
 use std::sync::Arc;
 
 pub use self::info::SetInfo;
+pub(crate) use self::picture::bitmap;
 pub(crate) use self::source::hex;
-use crate::{DataConfig, Dataset, Error, Images};
+use crate::{DataConfig, Dataset, Error, Images, Normalize};
 
 /// Every value of `data.name`.
 pub const NAMES: &[&str] = &[
@@ -117,8 +118,12 @@ fn read(
         "fashion_mnist_small" => embedded::read(parts)?,
         name => idx::read(name, config, parts, progress)?,
     };
-    let own = own_statistics(&config.name, &raw.train);
-    let (mean, std) = config.normalize.resolve(raw.test.channels, own)?;
+    let (mean, std) = statistics(
+        &config.normalize,
+        &config.name,
+        raw.test.channels,
+        &raw.train,
+    )?;
     let train = match parts {
         Parts::All => raw.train,
         Parts::Test => Images::empty(raw.test.channels, raw.test.height, raw.test.width),
@@ -136,12 +141,21 @@ fn read(
     })
 }
 
-/// Mean and standard deviation of a set: the literature's, or those of its training images.
-pub(crate) fn own_statistics(name: &str, train: &Images) -> (Vec<f32>, Vec<f32>) {
-    match literature(name) {
-        Some((mean, std)) => (mean.to_vec(), std.to_vec()),
-        None => train.statistics(),
-    }
+/// Mean and standard deviation of each channel by `normalize`. A set's own are the literature's, or those of its
+/// training images.
+pub(crate) fn statistics(
+    normalize: &Normalize,
+    name: &str,
+    channels: usize,
+    train: &Images,
+) -> Result<(Vec<f32>, Vec<f32>), Error> {
+    let own = match (normalize, literature(name)) {
+        (Normalize::Dataset, Some((mean, std))) => (mean.to_vec(), std.to_vec()),
+        (Normalize::Dataset, None) => train.statistics()?,
+        // Images in files would be decoded for nothing.
+        _ => Default::default(),
+    };
+    normalize.resolve(channels, own)
 }
 
 /// Mean and standard deviation as the literature uses them.

@@ -5,10 +5,10 @@ use std::io::{Cursor, Read};
 use std::path::Path;
 
 use image::imageops::FilterType;
-use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader};
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, RgbImage};
 
 use super::complete::{jpeg_is_complete, png_is_complete};
-use crate::Error;
+use crate::{Bitmap, Error};
 
 /// Endings that promise an image, with those of formats that are not read.
 const PROMISED: [&str; 37] = [
@@ -30,39 +30,141 @@ pub(super) enum Kind {
     Other,
 }
 
-/// An image as it was in its file, and as the networks see it.
-pub(super) struct Picture {
+/// An image as it is in its file.
+pub(super) struct Encoded<'a> {
+    path: &'a Path,
     pub bytes: Vec<u8>,
-    /// `[3, size, size]`.
-    pub planes: Vec<u8>,
+    format: ImageFormat,
 }
 
-/// Reads an image; none for a file that is no image and does not promise to be one.
+/// Reads a file; none for one that is no image and does not promise to be one.
 ///
 /// # Errors
-/// For an image that cannot be read: another format, damaged, cut off.
-pub(super) fn read(path: &Path, size: usize) -> Result<Option<Picture>, Error> {
-    let wrong = |problem: String| Error::format(path, problem);
+/// For an image in a format that is not read.
+pub(super) fn read(path: &Path) -> Result<Option<Encoded<'_>>, Error> {
     let (mut file, start) = open(path)?;
-    let kind = kind(path, &start)?;
-    if kind == Kind::Other {
-        return Ok(None);
-    }
+    let format = match kind(path, &start)? {
+        Kind::Png => ImageFormat::Png,
+        Kind::Jpeg => ImageFormat::Jpeg,
+        Kind::Other => return Ok(None),
+        Kind::Promised => return Err(no_image(path)),
+        Kind::Foreign(format) => {
+            let problem = format!(
+                "an image of the format {format}, and only PNG and JPEG are read; convert it or take it out"
+            );
+            return Err(Error::format(path, problem));
+        }
+    };
     let mut bytes = start;
     file.read_to_end(&mut bytes)
         .map_err(Error::io("reading", path))?;
-    let planes = match kind {
-        Kind::Png => decode(&bytes, ImageFormat::Png, size),
-        Kind::Jpeg => decode(&bytes, ImageFormat::Jpeg, size),
-        Kind::Foreign(format) => Err(format!(
-            "an image of the format {format}, and only PNG and JPEG are read; convert it or take it out"
-        )),
-        Kind::Promised | Kind::Other => {
-            Err("not a PNG or JPEG, by its content; replace it or take it out".into())
+    Ok(Some(Encoded {
+        path,
+        bytes,
+        format,
+    }))
+}
+
+fn no_image(path: &Path) -> Error {
+    let problem = "not a PNG or JPEG, by its content; replace it or take it out";
+    Error::format(path, problem)
+}
+
+/// Reads and decodes an image that was found to be one before.
+///
+/// # Errors
+/// When the file is not that any more, or cannot be decoded.
+pub(crate) fn bitmap(path: &Path) -> Result<Bitmap, Error> {
+    read(path)?.ok_or_else(|| no_image(path))?.bitmap()
+}
+
+impl Encoded<'_> {
+    /// Whether it is whole and says a possible size, without decoding it.
+    ///
+    /// # Errors
+    /// When it is cut off, or its header cannot be read.
+    pub fn check(&self) -> Result<(), Error> {
+        self.decoder().map(|_| ())
+    }
+
+    /// Its pixels, three channels, the way up that the EXIF orientation says.
+    ///
+    /// # Errors
+    /// When it cannot be decoded.
+    pub fn bitmap(&self) -> Result<Bitmap, Error> {
+        let image = self.decode()?;
+        Ok(Bitmap {
+            width: image.width() as usize,
+            height: image.height() as usize,
+            channels: 3,
+            bytes: image.into_raw(),
+        })
+    }
+
+    /// Its planes `[3, size, size]`, whatever the aspect was.
+    ///
+    /// # Errors
+    /// When it cannot be decoded.
+    pub fn stretched(&self, size: usize) -> Result<Vec<u8>, Error> {
+        let image = self.decode()?;
+        let side = size as u32;
+        let image = if image.dimensions() == (side, side) {
+            image
+        } else {
+            image::imageops::resize(&image, side, side, FilterType::Triangle)
+        };
+        let interleaved = image.as_raw();
+        let channel = |c: usize| interleaved.iter().skip(c).step_by(3).copied();
+        Ok((0..3).flat_map(channel).collect())
+    }
+
+    fn name(&self) -> &'static str {
+        match self.format {
+            ImageFormat::Png => "PNG",
+            _ => "JPEG",
         }
-    };
-    let planes = planes.map_err(wrong)?;
-    Ok(Some(Picture { bytes, planes }))
+    }
+
+    fn unreadable(&self, problem: image::ImageError) -> Error {
+        let name = self.name();
+        let problem =
+            format!("a {name} that cannot be read ({problem}); replace it or take it out");
+        Error::format(self.path, problem)
+    }
+
+    fn decoder(&self) -> Result<impl ImageDecoder + '_, Error> {
+        let (name, bytes) = (self.name(), &self.bytes[..]);
+        let (complete, densest) = match self.format {
+            ImageFormat::Png => (png_is_complete(bytes), PNG_DENSEST),
+            _ => (jpeg_is_complete(bytes), JPEG_DENSEST),
+        };
+        let wrong = |problem: String| Err(Error::format(self.path, problem));
+        if !complete {
+            return wrong(format!(
+                "this {name} is cut off: its end is missing; copy or download it again"
+            ));
+        }
+        let reader = ImageReader::with_format(Cursor::new(bytes), self.format);
+        let decoder = reader.into_decoder().map_err(|e| self.unreadable(e))?;
+        let (width, height) = decoder.dimensions();
+        let pixels = u64::from(width) * u64::from(height);
+        if pixels > densest * bytes.len() as u64 {
+            return wrong(format!(
+                "this {name} says that it has {width}x{height} pixels, which cannot be in {} bytes; replace it or take \
+                 it out",
+                bytes.len()
+            ));
+        }
+        Ok(decoder)
+    }
+
+    fn decode(&self) -> Result<RgbImage, Error> {
+        let mut decoder = self.decoder()?;
+        let orientation = decoder.orientation().map_err(|e| self.unreadable(e))?;
+        let mut image = DynamicImage::from_decoder(decoder).map_err(|e| self.unreadable(e))?;
+        image.apply_orientation(orientation);
+        Ok(image.into_rgb8())
+    }
 }
 
 /// What a file is, without reading all of it.
@@ -140,46 +242,6 @@ fn signature(start: &[u8]) -> Kind {
         let known = foreign.iter().find(|(mark, _)| start.starts_with(mark));
         known.map_or(Kind::Other, |(_, format)| Kind::Foreign(format))
     }
-}
-
-/// Decodes to RGB planes of `size × size`, whatever the aspect was, the way up that the EXIF orientation says.
-pub(super) fn decode(bytes: &[u8], format: ImageFormat, size: usize) -> Result<Vec<u8>, String> {
-    let (name, complete, densest) = match format {
-        ImageFormat::Png => ("PNG", png_is_complete(bytes), PNG_DENSEST),
-        _ => ("JPEG", jpeg_is_complete(bytes), JPEG_DENSEST),
-    };
-    if !complete {
-        return Err(format!(
-            "this {name} is cut off: its end is missing; copy or download it again"
-        ));
-    }
-    let unreadable = |e: image::ImageError| {
-        format!("a {name} that cannot be read ({e}); replace it or take it out")
-    };
-    let reader = ImageReader::with_format(Cursor::new(bytes), format);
-    let mut decoder = reader.into_decoder().map_err(unreadable)?;
-    let (width, height) = decoder.dimensions();
-    let pixels = u64::from(width) * u64::from(height);
-    if pixels > densest * bytes.len() as u64 {
-        return Err(format!(
-            "this {name} says that it has {width}x{height} pixels, which cannot be in {} bytes; replace it or take it \
-             out",
-            bytes.len()
-        ));
-    }
-    let orientation = decoder.orientation().map_err(unreadable)?;
-    let mut image = DynamicImage::from_decoder(decoder).map_err(unreadable)?;
-    image.apply_orientation(orientation);
-    let image = image.into_rgb8();
-    let side = size as u32;
-    let image = if image.dimensions() == (side, side) {
-        image
-    } else {
-        image::imageops::resize(&image, side, side, FilterType::Triangle)
-    };
-    let interleaved = image.as_raw();
-    let channel = |c: usize| interleaved.iter().skip(c).step_by(3).copied();
-    Ok((0..3).flat_map(channel).collect())
 }
 
 /// Pixels that a byte of a PNG can hold at most: deflate makes up to 1,032 bytes of one, and a byte is up to

@@ -3,6 +3,7 @@
 mod checkpoint;
 mod differences;
 mod graph;
+mod mixing;
 mod parse;
 mod plan;
 mod stage;
@@ -294,7 +295,9 @@ impl Recipe {
         self.validate_weights()?;
         self.validate_student()?;
         self.validate_patience()?;
-        self.validate_graph()
+        self.validate_graph()?;
+        self.validate_views()?;
+        self.validate_mix()
     }
 
     /// The name becomes a folder.

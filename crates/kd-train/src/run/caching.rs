@@ -80,6 +80,10 @@ impl<T: Task> RunContext<'_, T> {
             let spelled = serde_json::json!(normalize).to_string();
             parts.push(("teacher.normalize", spelled));
         }
+        if self.recipe.data.augment.is_endless() {
+            // Views without end are told apart by their draw, of this seed.
+            parts.push(("seed of the views", self.recipe.seed.to_string()));
+        }
         let identity = Identity::new(
             config,
             &teacher.network,

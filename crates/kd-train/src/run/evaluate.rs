@@ -9,6 +9,7 @@ use super::RunContext;
 use super::trained::TrainedNetwork;
 use crate::evaluate::{Predictions, predict};
 use crate::measure::{latency, throughput};
+use crate::source::with_all_of;
 use crate::summary::{Gain, NetworkSummary};
 use crate::task::{Evaluated, NetworkCost, Task};
 use crate::{Error, Event, Observer, Role, Source};
@@ -44,7 +45,7 @@ pub(super) fn measure<T: Task>(
     let network = &trained.network;
     let evaluated = match known {
         Some(known) => known.clone(),
-        None => task.evaluate(network, test, device),
+        None => with_all_of(test, task.evaluate(network, test, device))?,
     };
     let cost = task.cost(network)?;
     let summary = NetworkSummary {
@@ -118,7 +119,7 @@ pub(super) fn measure_ensemble<T: Task>(
     let ensemble = Ensemble {
         members: members.iter().map(|m| m.network.clone()).collect(),
     };
-    let predictions = predict(&ensemble, test, device);
+    let predictions = with_all_of(test, predict(&ensemble, test, device))?;
     let costs = members
         .iter()
         .map(|m| task.cost(&m.network))

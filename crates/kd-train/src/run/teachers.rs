@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::RunContext;
 use super::trained::TrainedNetwork;
 use crate::recipe::{TEACHER, TrainingPlan};
+use crate::source::with_all_of;
 use crate::task::{Evaluated, Task};
 use crate::teacher_check::TeacherScore;
 use crate::{Error, Event, Observer, Role, Score};
@@ -67,11 +68,13 @@ impl<T: Task> RunContext<'_, T> {
                 let network = &teacher.network;
                 if let Some(source) = self.task.validation(batch)? {
                     let found = self.task.evaluate(network, source.as_ref(), self.device);
+                    let found = with_all_of(source.as_ref(), found)?;
                     teacher.validation = found.scores.first().cloned();
                     (teacher.validation.clone(), "validation")
                 } else {
                     let source = self.task.test(batch)?;
                     let found = self.task.evaluate(network, source.as_ref(), self.device);
+                    let found = with_all_of(source.as_ref(), found)?;
                     let score = found.scores.first().cloned();
                     tested = Some(found);
                     (score, "test")

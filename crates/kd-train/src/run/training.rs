@@ -16,6 +16,7 @@ use crate::check::{DryRun, dry_run};
 use crate::folder::Folder;
 use crate::recipe::{Start, TrainingPlan};
 use crate::records::Record;
+use crate::source::with_all_of;
 use crate::state::{Saved, StateFiles, TrainingState};
 use crate::task::{Task, TrainSource};
 use crate::train::{CheckpointSink, Student, Teachers, Trained, Training, train, usable_batches};
@@ -193,10 +194,9 @@ impl<T: Task> RunContext<'_, T> {
             None
         };
         let validate = validation.as_ref().map(|source| {
-            move |network: &T::Network| -> Scores {
-                self.task
-                    .evaluate(network, source.as_ref(), self.device)
-                    .scores
+            move |network: &T::Network| -> Result<Scores, Error> {
+                let found = self.task.evaluate(network, source.as_ref(), self.device);
+                with_all_of(source.as_ref(), found.scores)
             }
         });
         let steps = usable_batches(source.as_ref(), &plan.train);
@@ -231,7 +231,7 @@ impl<T: Task> RunContext<'_, T> {
             train: source.as_ref(),
             validate: validate
                 .as_ref()
-                .map(|f| f as &dyn Fn(&T::Network) -> Scores),
+                .map(|f| f as &dyn Fn(&T::Network) -> Result<Scores, Error>),
             device: self.device,
             state,
         };

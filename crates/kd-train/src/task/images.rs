@@ -355,6 +355,7 @@ impl<N: ImageNetwork> ImageClassification<N> {
         training: Option<u64>,
         batch: usize,
     ) -> Result<Loader, Error> {
+        let mix = self.data.mix.filter(|_| training.is_some());
         let config = LoaderConfig {
             batch,
             augment: match training {
@@ -367,7 +368,11 @@ impl<N: ImageNetwork> ImageClassification<N> {
             shuffle: training.is_some(),
             drop_last: false,
         };
-        Ok(Loader::new(images.clone(), indices.to_vec(), config)?)
+        let loader = Loader::new(images.clone(), indices.to_vec(), config)?;
+        Ok(match mix {
+            None => loader,
+            Some(mix) => loader.with_mix(mix, self.shape.classes)?,
+        })
     }
 }
 
@@ -505,6 +510,14 @@ impl<N: ImageNetwork> Task for ImageClassification<N> {
             "augment": data.augment,
             "split_seed": data.split_seed,
         });
+        // What is not there has no entry, so that trainings of earlier versions are found.
+        if let Some(fit) = data.fit() {
+            all["resize"] = fit.resize.into();
+            all["interpolation"] = json!(fit.interpolation);
+        }
+        if let Some(mix) = data.mix {
+            all["mix"] = json!(mix);
+        }
         if let Some(losses) = &self.losses {
             all["losses"] = losses.name.clone().into();
         }
@@ -521,13 +534,15 @@ impl<N: ImageNetwork> Task for ImageClassification<N> {
         let Dataset {
             sha256, mean, std, ..
         } = &self.dataset;
-        data_parts(
-            sha256,
-            [channels, height, width],
-            mean,
-            std,
-            self.data.augment,
-        )
+        let size = [channels, height, width];
+        let mut parts = data_parts(sha256, size, mean, std, self.data.augment);
+        if let Some(fit) = self.data.fit() {
+            parts.push((
+                "data.resize",
+                format!("{} {}", fit.resize, fit.interpolation),
+            ));
+        }
+        parts
     }
 
     fn doubts(&self, path: &Path, normalize: Option<&Normalize>) -> Result<Vec<String>, Error> {
@@ -554,14 +569,18 @@ pub(crate) fn data_parts(
     std: &[f32],
     augment: Augment,
 ) -> Vec<DataPart> {
-    let Augment { crop, flip, cutout } = augment;
+    let Augment {
+        crop, flip, cutout, ..
+    } = augment;
+    // The three have always been spelled like this; the others are as in the recipe, where they are on.
+    let mut spelled = format!("crop {crop}, flip {flip}, cutout {cutout}");
+    if augment.is_endless() {
+        spelled = json!(augment).to_string();
+    }
     vec![
         ("SHA-256 of the data", sha256.into()),
         ("size of an image", format!("{channels}x{height}x{width}")),
         ("data.normalize", format!("mean {mean:?}, std {std:?}")),
-        (
-            "data.augment",
-            format!("crop {crop}, flip {flip}, cutout {cutout}"),
-        ),
+        ("data.augment", spelled),
     ]
 }

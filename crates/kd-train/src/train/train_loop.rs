@@ -27,7 +27,7 @@ pub(super) struct TrainLoop<'a, S: Backbone, T: Module> {
     pub seed: u64,
     pub config: &'a TrainConfig,
     pub train: &'a dyn Source<Input = S::Input>,
-    pub validate: Option<&'a dyn Fn(&S) -> Scores>,
+    pub validate: Option<&'a dyn Fn(&S) -> Result<Scores, Error>>,
     pub device: &'a Device,
     /// Batches and optimiser steps of an epoch.
     pub batches: usize,
@@ -113,6 +113,11 @@ where
         let mut logged = (clock, self.place.seen);
         loop {
             let batches: Vec<_> = stream.by_ref().take(config.accumulate).collect();
+            if batches.len() < config.accumulate
+                && let Some(problem) = train.problem()
+            {
+                return Err(problem);
+            }
             if batches.is_empty() {
                 return Ok(());
             }
@@ -199,6 +204,7 @@ where
         for student in &mut self.group.students {
             let network = student.learner.deployed()?;
             let scores = self.validate.map(|validate| validate(&network));
+            let scores = scores.transpose()?;
             let (loss, components) = student.means();
             let validation = scores.iter().flat_map(|scores| &scores.list);
             let record = EpochRecord {

@@ -180,7 +180,7 @@ impl CaMkd {
             maps,
             said,
         } = self.read(pair)?;
-        camkd(projected, maps, said, pair.labels())
+        camkd(projected, maps, said, pair.class()?)
     }
 
     /// How much each teacher counts for each sample, `[teachers, batch]`: see [`confidence`].
@@ -188,7 +188,7 @@ impl CaMkd {
     /// # Errors
     /// As [`CaMkd::forward`].
     pub fn weights(&self, pair: &Pair) -> Result<Tensor<2>, Error> {
-        confidence(self.read(pair)?.said, pair.labels())
+        confidence(self.read(pair)?.said, pair.class()?)
     }
 
     fn read(&self, pair: &Pair) -> Result<Read, Error> {

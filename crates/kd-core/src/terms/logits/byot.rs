@@ -274,7 +274,7 @@ impl Byot {
                     logits.clone(),
                 ],
                 [features, last.clone()],
-                pair.labels().clone(),
+                pair.class()?.clone(),
                 &self.config,
             )
         });

@@ -5,6 +5,9 @@
 //!
 //! `L = mean over the batch of −(1 − ε) · log p[y] − (ε / C) · Σ_c log p[c]`, in nats.
 //!
+//! Of rows that are mixed of several classes, with the share `s[c]` of each, `Σ_c s[c] · log p[c]` stands for
+//! `log p[y]`.
+//!
 //! Source of label smoothing: C. Szegedy, V. Vanhoucke, S. Ioffe, J. Shlens, Z. Wojna,
 //! "Rethinking the Inception Architecture for Computer Vision", CVPR 2016.
 
@@ -50,6 +53,32 @@ pub fn cross_entropy(
         return Ok(picked.neg());
     }
     Ok((picked * (1.0 - smoothing) + log_p.mean() * smoothing).neg())
+}
+
+/// Mean cross-entropy of logits `[batch, classes]` with the share of each class in each row, `[batch, classes]`, in
+/// nats: what mixup and CutMix train with. `smoothing` is that of [`cross_entropy`], which this is for shares of 0
+/// and 1.
+///
+/// # Errors
+/// [`Error::Shape`] when the shapes differ or the batch is empty; [`Error::Config`] when `smoothing` is outside
+/// `[0, 1)`.
+pub fn soft_cross_entropy(
+    logits: Tensor<2>,
+    shares: Tensor<2>,
+    smoothing: f64,
+) -> Result<Tensor<1>, Error> {
+    let (rows, given) = (logits.dims(), shares.dims());
+    if rows != given {
+        return Err(Error::Shape {
+            loss: "cross_entropy",
+            problem: format!("logits of shape {rows:?}, and shares of classes of shape {given:?}"),
+        });
+    }
+    check::not_empty("cross_entropy", &rows)?;
+    check::fraction("smoothing", smoothing)?;
+    let log_p = log_softmax(logits, 1);
+    let known = (log_p.clone() * shares).sum_dim(1).mean();
+    Ok((known * (1.0 - smoothing) + log_p.mean() * smoothing).neg())
 }
 
 /// Parameters of [`CrossEntropy`].
@@ -99,12 +128,12 @@ impl CrossEntropy {
     /// The loss of one batch, `[1]`.
     ///
     /// # Errors
-    /// As [`cross_entropy`].
+    /// As [`cross_entropy`]; of mixed rows, as [`soft_cross_entropy`].
     pub fn forward(&self, pair: &Pair, _step: &Step) -> Result<Tensor<1>, Error> {
-        cross_entropy(
-            pair.student.logits.clone(),
-            pair.labels().clone(),
-            self.smoothing,
-        )
+        let logits = pair.student.logits.clone();
+        match &pair.targets.shares {
+            None => cross_entropy(logits, pair.labels().clone(), self.smoothing),
+            Some(shares) => soft_cross_entropy(logits, shares.clone(), self.smoothing),
+        }
     }
 }

@@ -191,7 +191,7 @@ impl Dkd {
         dkd(
             pair.student.logits.clone(),
             pair.teacher()?.logits.clone(),
-            pair.labels().clone(),
+            pair.class()?.clone(),
             &self.config,
         )
     }

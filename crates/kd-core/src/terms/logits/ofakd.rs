@@ -229,7 +229,7 @@ impl OfaKd {
             let OfaKdConfig {
                 gamma, temperature, ..
             } = self.config;
-            let labels = pair.labels().clone();
+            let labels = pair.class()?.clone();
             ofakd(logits, teacher.clone(), labels, gamma, temperature)
         };
         let exits = self

@@ -126,7 +126,7 @@ impl Wsld {
         wsld(
             pair.student.logits.clone(),
             pair.teacher()?.logits.clone(),
-            pair.labels().clone(),
+            pair.class()?.clone(),
             self.temperature.at(step),
         )
     }

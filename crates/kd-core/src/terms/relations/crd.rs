@@ -276,7 +276,7 @@ impl Crd {
         let student = unit(self.of_student.forward(student));
         let teacher = unit(self.of_teacher.forward(teacher));
 
-        let labels = pair.labels().clone().without_autodiff().float();
+        let labels = pair.class()?.clone().without_autodiff().float();
         let known = self.memory.recall();
         let own = Samples {
             rows: index.clone(),

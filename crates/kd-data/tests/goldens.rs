@@ -1,0 +1,112 @@
+//! Images against Pillow and torchvision: equal to the last bit of every byte.
+
+#![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
+
+use kd_data::{Bitmap, Fit, Interpolation, Operation, Sampling};
+use kd_goldens::{Comparison, Report};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+/// The image that a golden file means by a kind and a size: `tests/goldens/images.py` has the same formulas.
+fn formula(kind: &str, width: usize, height: usize, channels: usize) -> Bitmap {
+    let byte = |x: usize, y: usize, c: usize| match kind {
+        "noise" => {
+            let mut z = ((y * width + x) * channels + c) as u32;
+            z = (z ^ (z >> 16)).wrapping_mul(0x7feb_352d);
+            z = (z ^ (z >> 15)).wrapping_mul(0x846c_a68b);
+            (z ^ (z >> 16)) >> 24
+        }
+        "smooth" => ((x * x * 3 + y * 5 * (c + 1) + x * y) / 64 % 200 + 20) as u32,
+        "edges" => match (x / 5 + y / 7 + c) % 3 {
+            0 => 255,
+            1 => 0,
+            _ => 128,
+        },
+        "dark" => ((x * 7 + y * 3 + c) % 4 * 9) as u32,
+        _ => panic!("no image {kind}"),
+    };
+    let mut bytes = Vec::new();
+    for y in 0..height {
+        for x in 0..width {
+            bytes.extend((0..channels).map(|c| byte(x, y, c) as u8));
+        }
+    }
+    Bitmap {
+        width,
+        height,
+        channels,
+        bytes,
+    }
+}
+
+fn whole(value: &Value) -> usize {
+    value
+        .as_u64()
+        .unwrap_or_else(|| panic!("no whole number: {value}")) as usize
+}
+
+fn interpolation(case: &Value) -> Interpolation {
+    serde_json::from_value(case["interpolation"].clone()).unwrap()
+}
+
+fn result(image: &Bitmap, case: &Value, found: &mut Comparison) -> Bitmap {
+    match case["do"].as_str().unwrap() {
+        "resize" => {
+            let to = (whole(&case["to"][0]), whole(&case["to"][1]));
+            image.resize(to, interpolation(case))
+        }
+        "fit" => Fit {
+            resize: whole(&case["resize"]),
+            size: whole(&case["size"]),
+            interpolation: interpolation(case),
+        }
+        .apply(image),
+        name => {
+            let operation = Operation::ALL
+                .into_iter()
+                .find(|o| format!("{o:?}") == name);
+            let operation = operation.unwrap_or_else(|| panic!("no operation {name}"));
+            let (magnitude, bins) = (whole(&case["magnitude"]), whole(&case["bins"]));
+            let size = (image.width, image.height);
+            let strength = match case["wide"].as_bool() {
+                Some(true) => operation.wide_strength(magnitude, bins),
+                _ => operation.strength(magnitude, bins, size),
+            };
+            let want = case["strength"].as_f64().unwrap();
+            // At single precision, whose last bit depends on the vector instructions of the reference.
+            found.close("strength", strength, want.abs(), 1e-6, 1.0);
+            let sampling: Sampling = serde_json::from_value(case["interpolation"].clone()).unwrap();
+            if want < 0.0 && !operation.is_signed() {
+                found.fail("the operation has no direction");
+            }
+            operation.apply(image, strength.copysign(want), sampling)
+        }
+    }
+}
+
+#[test]
+fn images_are_those_of_pillow_and_torchvision() {
+    let golden = kd_goldens::read("images.json");
+    let mut report = Report::new("images.json", &[]);
+    for case in golden["cases"].as_array().unwrap() {
+        let mut name = case.clone();
+        for key in ["sha256", "becomes"] {
+            name.as_object_mut().unwrap().shift_remove(key);
+        }
+        report.case(&name.to_string(), |found| {
+            let of = &case["image"];
+            let [width, height, channels] = [1, 2, 3].map(|i| whole(&of[i]));
+            let image = formula(of[0].as_str().unwrap(), width, height, channels);
+            let got = result(&image, case, found);
+            let size = [got.width, got.height].map(|side| side as f64);
+            let want = [0, 1].map(|i| whole(&case["becomes"][i]) as f64);
+            found.close_all("size", &size, &want, 1e-9, 1.0);
+            let hash = Sha256::digest(&got.bytes);
+            let hash: String = hash[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+            if case["sha256"] != hash.as_str() {
+                found.fail(format!("another image: its SHA-256 begins with {hash}"));
+            }
+        });
+    }
+    report.finish();
+}
