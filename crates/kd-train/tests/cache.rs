@@ -132,6 +132,7 @@ fn losses(out: &Path) -> Vec<u64> {
                 values.extend(s.components.values().map(|c| c.value));
             }
             Record::Epoch(e) => values.push(e.loss),
+            _ => {}
         }
     }
     values.into_iter().map(f64::to_bits).collect()

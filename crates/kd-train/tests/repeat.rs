@@ -47,9 +47,10 @@ fn a_run_repeats_to_the_last_bit() {
         let text = std::fs::read_to_string(options.out.join("metrics.jsonl")).unwrap();
         let records = text.lines().map(|l| serde_json::from_str(l).unwrap());
         records
-            .map(|r: Record| match r {
-                Record::Step(s) => s.loss,
-                Record::Epoch(e) => e.loss,
+            .filter_map(|r: Record| match r {
+                Record::Step(s) => Some(s.loss),
+                Record::Epoch(e) => Some(e.loss),
+                _ => None,
             })
             .collect()
     };

@@ -106,6 +106,7 @@ fn results(out: &Path) -> (Vec<Record>, Vec<u8>) {
         match &mut record {
             Record::Step(step) => step.images_per_second = 0.0,
             Record::Epoch(epoch) => (epoch.seconds, epoch.images_per_second) = (0.0, 0.0),
+            _ => {}
         }
         record
     });
