@@ -15,7 +15,7 @@ use serde::Deserialize;
 use crate::kd;
 
 /// The golden files that a test reads: file, crate, and name of the test in the crate's `tests/goldens.rs`.
-const READERS: [(&str, &str, &str); 6] = [
+const READERS: [(&str, &str, &str); 7] = [
     (
         "losses.json",
         "kd-core",
@@ -30,6 +30,11 @@ const READERS: [(&str, &str, &str); 6] = [
         "models.json",
         "kd-models",
         "networks_compute_what_their_references_do",
+    ),
+    (
+        "models_more.json",
+        "kd-models",
+        "networks_for_large_images_show_and_learn_what_torchvision_does",
     ),
     (
         "training.json",

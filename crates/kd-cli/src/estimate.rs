@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::Result;
 use burn::tensor::{Device, Tensor};
 use kd_core::Taps;
-use kd_models::{Backbone, Network, NetworkConfig};
+use kd_models::{Backbone, Network};
 use kd_train::cache::{Forecast, showings};
 use kd_train::{DataShape, Recipe, TrainConfig};
 
@@ -129,7 +129,7 @@ fn saved(recipe: &Recipe, seeds: u32, data: &DataShape) -> f64 {
 }
 
 fn seconds_per_image(model: &str, data: &DataShape, device: &Device) -> Result<f64> {
-    let config = NetworkConfig::new(model, data.classes, data.channels);
+    let config = data.network(model);
     let network = Network::new(&config, device)?;
     let shape = [BATCH, data.channels, data.height, data.width];
     let images = Tensor::<4>::zeros(shape, device);

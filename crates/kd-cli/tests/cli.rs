@@ -217,9 +217,33 @@ fn a_backtrace_setting_adds_no_noise() {
 fn lists_are_complete_and_name_their_details() {
     let models = call(&["models"]);
     assert_eq!(models.code, Some(0), "{}", models.stderr);
-    for name in ["resnet8x4", "wrn_40_2", "shufflenet_v2", "mobilenet_v2"] {
+    for name in [
+        "resnet8x4",
+        "wrn_40_2",
+        "shufflenet_v2",
+        "mobilenet_v2",
+        "vgg16_bn_224",
+    ] {
         assert!(models.stdout.contains(name), "{}", models.stdout);
     }
+    let large = call(&["models", "torchvision.resnet18", "--classes", "1000"]);
+    for part in [
+        "resnet18_224, ResNet",
+        "images of 224x224; divides height and width by 32",
+        "11689512",
+    ] {
+        assert!(large.stdout.contains(part), "{}", large.stdout);
+    }
+    let small = call(&["models", "--size", "28"]);
+    let row = |name: &str| small.stdout.lines().find(|l| l.contains(name)).unwrap();
+    assert!(
+        row("vgg16_bn_224").contains("too small"),
+        "{}",
+        small.stdout
+    );
+    assert!(row("resnet18_224").contains(" 32 "), "{}", small.stdout);
+    let vgg = call(&["models", "vgg16_224", "--size", "28"]);
+    fails(&vgg, 3, &["size = 28", "use a larger size"]);
     let model = call(&["models", "ShuffleV2"]);
     assert!(
         model.stdout.starts_with("shufflenet_v2"),

@@ -7,6 +7,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use crate::Error;
 use crate::backbone::Backbone;
 use crate::macs::MacCounter;
+use crate::scale::Scale;
 use crate::spelling::Spelling;
 use crate::vit::Origin;
 
@@ -38,6 +39,18 @@ impl<C: Copy> Named<C> {
     }
 }
 
+/// The name of a network that torchvision has, and its aliases.
+macro_rules! torchvision {
+    ($name:literal) => {
+        (
+            concat!($name, "_224"),
+            &[concat!("torchvision.", $name), concat!("tv_", $name)] as &'static [&'static str],
+        )
+    };
+}
+
+pub(crate) use torchvision;
+
 /// What a family adds to [`Backbone`].
 pub(crate) trait Architecture: Backbone<Input = Tensor<4>> {
     /// What distinguishes the networks of the family; `()` where there is only one.
@@ -49,7 +62,7 @@ pub(crate) trait Architecture: Backbone<Input = Tensor<4>> {
     /// Height and width of the images that a network is made for.
     fn image_size(config: &Self::Config) -> usize {
         let _ = config;
-        32
+        Scale::Small.image_size()
     }
 
     /// Builds a network with the initialisation of its reference; parameters are drawn when they

@@ -1,7 +1,7 @@
 //! What a trainer and an objective know of a network.
 
 use burn::module::{Module, ModuleDisplay};
-use burn::nn::Linear;
+use burn::nn::{Dropout, Linear};
 use burn::tensor::Tensor;
 use kd_core::{Classifier, Head, Output, Part, Taps};
 
@@ -80,10 +80,39 @@ impl<'a> Recorder<'a> {
     }
 
     /// Ends with the map whose average the classifier reads, and with what it reads, says and is.
-    pub fn finish(mut self, map: Tensor<4>, layer: &Linear) -> Output {
+    pub fn finish(self, map: Tensor<4>, layer: &Linear) -> Output {
+        let embedding = global_average(map.clone());
+        self.end(map, embedding, None, layer)
+    }
+
+    /// As [`finish`](Self::finish), with dropout between the average and the classifier.
+    pub fn finish_dropping(self, map: Tensor<4>, dropout: &Dropout, layer: &Linear) -> Output {
+        let embedding = global_average(map.clone());
+        self.end(map, embedding, Some(dropout), layer)
+    }
+
+    /// As [`finish`](Self::finish), where hidden layers between the average and the classifier give `embedding`. What
+    /// the classifier reads is then the average of a map of one position.
+    pub fn finish_hidden(self, embedding: Tensor<2>, dropout: &Dropout, layer: &Linear) -> Output {
+        let [batch, width] = embedding.dims();
+        let map = embedding.clone().reshape([batch, width, 1, 1]);
+        self.end(map, embedding, Some(dropout), layer)
+    }
+
+    /// The embedding is shown as it is before dropout: its noise would be in every loss that reads it.
+    fn end(
+        mut self,
+        map: Tensor<4>,
+        embedding: Tensor<2>,
+        dropout: Option<&Dropout>,
+        layer: &Linear,
+    ) -> Output {
         self.output.push(Part::Pooled, &map, self.taps);
-        let embedding = global_average(map);
-        self.output.logits = classify(layer, embedding.clone());
+        let read = match dropout {
+            Some(dropout) => dropout.forward(embedding.clone()),
+            None => embedding.clone(),
+        };
+        self.output.logits = classify(layer, read);
         self.output.push(Part::Embedding, &embedding, self.taps);
         self.output
             .push_with(Part::Classifier, self.taps, || shown(layer));

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::scale::Scale;
 use crate::{Error, registry};
 
 /// Which network to build, and for what.
@@ -61,7 +62,7 @@ impl NetworkConfig {
     pub fn new(model: impl Into<String>, classes: usize, channels: usize) -> Self {
         let model = model.into();
         // An unknown name is told when the network is built.
-        let size = registry::find(&model).map_or(32, |m| m.image_size);
+        let size = registry::find(&model).map_or(Scale::Small.image_size(), |m| m.image_size);
         Self::for_input(model, classes, InputSpec::Image { channels, size })
     }
 
@@ -148,6 +149,14 @@ mod tests {
             "{message}"
         );
         assert_eq!(config.clone().with_image_size(64), config);
+    }
+
+    #[test]
+    fn images_are_of_the_networks_own_size_where_none_is_given() {
+        for (model, size) in [("resnet18", 32), ("resnet18_224", 224), ("unknown", 32)] {
+            let config = NetworkConfig::new(model, 10, 3);
+            assert_eq!(config.image_size().unwrap(), size, "{model}");
+        }
     }
 
     #[test]

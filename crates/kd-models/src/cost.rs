@@ -37,18 +37,7 @@ impl Network {
     /// # Errors
     /// [`Error::Config`] for images that the strides shrink to nothing.
     pub fn cost(&self, image_size: usize) -> Result<Cost, Error> {
-        let mut macs = MacCounter::new(image_size);
-        self.family.count(&mut macs);
-        if image_size == 0 || macs.size().contains(&0) {
-            return Err(Error::Config {
-                key: "image_size",
-                value: image_size,
-                expected: format!(
-                    "`{}` halves an image until nothing of this one is left; use a larger size",
-                    self.config.model
-                ),
-            });
-        }
+        let mut macs = self.counted(image_size, "image_size")?;
         if let Some(head) = &self.head {
             macs.shrink(head.config().size);
             let (convolutions, classifier) = head.layers();
@@ -64,6 +53,42 @@ impl Network {
             macs: macs.macs(),
             bytes: file_size(self.header(), keys),
         })
+    }
+}
+
+/// By how much a network divides the height and width of an image before its last average.
+///
+/// # Errors
+/// [`Error::UnknownModel`]; [`Error::Config`], also for images that the strides shrink to nothing.
+pub fn stride(config: &NetworkConfig) -> Result<usize, Error> {
+    let network = Network::lazy(config, &Device::default())?;
+    Ok(network.counted(config.image_size()?, "size")?.stride())
+}
+
+impl Network {
+    /// The family's layers, followed from an image; `key` is what an error calls the size.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for images that the strides shrink to nothing.
+    pub(crate) fn counted(
+        &self,
+        image_size: usize,
+        key: &'static str,
+    ) -> Result<MacCounter, Error> {
+        let mut macs = MacCounter::new(image_size);
+        self.family.count(&mut macs);
+        if image_size == 0 || macs.size().contains(&0) {
+            return Err(Error::Config {
+                key,
+                value: image_size,
+                expected: format!(
+                    "`{}` divides height and width by {}, until nothing of this image is left; use a larger size",
+                    self.config.model,
+                    macs.stride()
+                ),
+            });
+        }
+        Ok(macs)
     }
 }
 

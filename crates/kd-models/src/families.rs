@@ -149,7 +149,7 @@ families! {
     resnet: ResNet;
     wrn: WideResNet;
     vgg: Vgg;
-    mobilenet_v2: MobileNetV2;
+    mobilenet: MobileNet;
     shufflenet_v1: ShuffleNetV1;
     shufflenet_v2: ShuffleNetV2;
     vit: Vit;

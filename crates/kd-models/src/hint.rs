@@ -1,5 +1,7 @@
 //! What a file of weights that does not fit seems to hold.
 
+use std::collections::BTreeSet;
+
 use crate::config::NetworkConfig;
 use crate::keys::Key;
 use crate::mismatch::Shapes;
@@ -41,30 +43,49 @@ pub(crate) fn of(
             Some((info.name, Network::lazy(&other, &device).ok()?.keys()))
         })
         .collect();
-    let fitting = groups(found).into_iter().filter_map(|(prefix, found)| {
-        let (name, counts) = known
-            .iter()
-            .find_map(|(name, keys)| Some((name, fits(keys, &found)?)))?;
-        let place = match prefix.trim_end_matches('.') {
-            "" => String::new(),
-            prefix => format!(" behind the prefix `{stands_before}{prefix}`"),
-        };
-        Some(format!("`{name}` for {} classes{place}", counts.classes))
-    });
-    let fitting: Vec<String> = fitting.collect();
+    let stems: BTreeSet<&str> = known
+        .iter()
+        .filter_map(|(_, keys)| Some(stem(keys)?.name.as_str()))
+        .collect();
+    let fitting = groups(found, &stems)
+        .into_iter()
+        .flat_map(|(prefix, found)| {
+            let place = match prefix.trim_end_matches('.') {
+                "" => String::new(),
+                prefix => format!(" behind the prefix `{stands_before}{prefix}`"),
+            };
+            let fitting = known.iter().filter_map(|(name, keys)| {
+                let classes = fits(keys, &found)?.classes;
+                let [.., height, width] = stem(keys)?.shape[..] else {
+                    return None;
+                };
+                Some((
+                    *name,
+                    format!("`{name}` for {classes} classes{place} ({height}×{width} stem)"),
+                ))
+            });
+            fitting.collect::<Vec<_>>()
+        });
+    let (names, fitting): (Vec<&str>, Vec<String>) = fitting.unzip();
+    let cure = match names[..] {
+        [name] => format!(": set `model = \"{name}\"`"),
+        _ => String::new(),
+    };
     (!fitting.is_empty())
-        .then(|| format!("these look like weights of {}", fitting.join(", and of ")))
+        .then(|| format!("these are weights of {}{cure}", fitting.join(", and of ")))
 }
 
-/// The names by which references call the stem.
-const STEMS: [&str; 3] = ["conv1.weight", "conv1.0.weight", "block0.0.weight"];
+/// The first convolution.
+fn stem(keys: &[Key]) -> Option<&Key> {
+    keys.iter().find(|key| key.shape.len() == 4)
+}
 
-/// The keys behind each prefix that a stem has, without it; all keys come first.
-fn groups(found: &Shapes) -> Vec<(String, Shapes)> {
-    let prefixes = found.keys().flat_map(|key| {
+/// The keys behind each prefix that the name of a stem has, without it; all keys come first.
+fn groups(found: &Shapes, stems: &BTreeSet<&str>) -> Vec<(String, Shapes)> {
+    let prefixes = found.keys().filter_map(|key| {
         let of = |stem: &&str| key.strip_suffix(*stem);
-        let prefix = STEMS.iter().find_map(of);
-        prefix.filter(|prefix| prefix.ends_with('.'))
+        let prefix = stems.iter().find_map(of)?;
+        prefix.ends_with('.').then_some(prefix)
     });
     let behind = |prefix: &str| -> Shapes {
         let keys = found.iter();
@@ -73,7 +94,10 @@ fn groups(found: &Shapes) -> Vec<(String, Shapes)> {
     };
     // A block has a stem's name too, but few keys.
     const FEWEST: usize = 12;
-    let inner = prefixes.map(|prefix| (prefix.to_owned(), behind(prefix)));
+    let prefixes: BTreeSet<&str> = prefixes.collect();
+    let inner = prefixes
+        .into_iter()
+        .map(|prefix| (prefix.to_owned(), behind(prefix)));
     let inner = inner.filter(|(_, keys)| keys.len() >= FEWEST);
     std::iter::once((String::new(), found.clone()))
         .chain(inner)
@@ -88,10 +112,9 @@ struct Counts {
 
 /// The counts under which a file has exactly these keys and shapes.
 fn fits(keys: &[Key], found: &Shapes) -> Option<Counts> {
-    let classifier = keys.iter().find(|key| key.shape.len() == 2)?;
+    let classifier = keys.iter().rfind(|key| key.shape.len() == 2)?;
     let bias = classifier.name.replace(".weight", ".bias");
-    // The stem is the convolution that the reference calls `conv1`, or VGG's first.
-    let stem = keys.iter().find(|key| STEMS.contains(&key.name.as_str()))?;
+    let stem = stem(keys)?;
     let classes = *found.get(&classifier.name)?.first()?;
     let channels = *found.get(&stem.name)?.get(1)?;
     let same = |key: &Key| {

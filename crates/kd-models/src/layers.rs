@@ -3,6 +3,8 @@
 use burn::module::Initializer;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{Linear, PaddingConfig2d};
+use burn::tensor::module::max_pool2d;
+use burn::tensor::ops::MaxPoolOptions;
 use burn::tensor::{Device, Tensor};
 use kd_core::draw;
 
@@ -102,6 +104,22 @@ pub(crate) fn linear_normal(inputs: usize, outputs: usize, std: f64, device: &De
         bias: Some(Initializer::Zeros.init([outputs], device)),
         weight: draw::normal([inputs, outputs], std, device),
     }
+}
+
+/// A classifier with weights uniform within `bound` and a zero bias.
+pub(crate) fn linear_uniform(inputs: usize, outputs: usize, bound: f64, device: &Device) -> Linear {
+    Linear {
+        bias: Some(Initializer::Zeros.init([outputs], device)),
+        weight: draw::uniform([inputs, outputs], bound, device),
+    }
+}
+
+/// The pooling of stems for large images: the largest of 3×3, at every second pixel.
+pub(crate) fn stem_pool(x: Tensor<4>) -> Tensor<4> {
+    let options = MaxPoolOptions::new([3, 3])
+        .with_stride([2, 2])
+        .with_padding([1, 1]);
+    max_pool2d(x, options)
 }
 
 /// Mean over height and width: `[batch, channels, height, width]` to `[batch, channels]`.

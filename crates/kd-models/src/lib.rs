@@ -29,6 +29,7 @@
 //! 3. Add a golden value for one of its names (`tests/goldens.rs`), and its smallest name to
 //!    `SMALL` in `tests/networks.rs`.
 
+mod activation;
 mod architecture;
 mod backbone;
 mod config;
@@ -46,18 +47,20 @@ mod keys;
 mod layers;
 mod macs;
 mod mismatch;
-mod mobilenet_v2;
+mod mobilenet;
 mod network;
 mod prefix;
 mod registry;
 mod residual;
 mod resnet;
 mod resnet_cifar;
+mod scale;
 mod shufflenet_v1;
 mod shufflenet_v2;
 mod spelling;
 mod standardise;
 mod state_dict;
+mod stochastic_depth;
 mod vgg;
 mod vit;
 mod weights;
@@ -65,7 +68,7 @@ mod wrn;
 
 pub use backbone::Backbone;
 pub use config::{InputSpec, NetworkConfig};
-pub use cost::{Cost, cost};
+pub use cost::{Cost, cost, stride};
 pub use error::Error;
 pub use finite::{NotFinite, not_finite};
 pub use header::WeightsHeader;

@@ -9,6 +9,7 @@ use burn::nn::{Linear, PaddingConfig2d};
 pub(crate) struct MacCounter {
     macs: u64,
     size: [usize; 2],
+    stride: usize,
 }
 
 impl MacCounter {
@@ -17,6 +18,7 @@ impl MacCounter {
         Self {
             macs: 0,
             size: [image_size; 2],
+            stride: 1,
         }
     }
 
@@ -28,6 +30,16 @@ impl MacCounter {
     /// Height and width after the layers so far.
     pub fn size(&self) -> [usize; 2] {
         self.size
+    }
+
+    /// By how much the layers so far divide height and width.
+    pub fn stride(&self) -> usize {
+        self.stride
+    }
+
+    /// The pooling of [`stem_pool`](crate::layers::stem_pool).
+    pub fn stem_pool(&mut self) -> &mut Self {
+        self.pool(3, 2, 1)
     }
 
     /// A convolution.
@@ -75,13 +87,14 @@ impl MacCounter {
 
     /// A convolution of a parallel branch that starts at `size`; the main path goes on unchanged.
     pub fn branch(&mut self, size: [usize; 2], conv: &Conv2d) -> &mut Self {
-        let main = std::mem::replace(&mut self.size, size);
+        let main = (std::mem::replace(&mut self.size, size), self.stride);
         self.conv(conv);
-        self.size = main;
+        (self.size, self.stride) = main;
         self
     }
 
     fn window(&mut self, kernel: [usize; 2], stride: [usize; 2], padding: [usize; 2]) {
+        self.stride *= stride[0];
         self.size = std::array::from_fn(|axis| {
             let padded = self.size[axis] + padding[axis];
             match padded.checked_sub(kernel[axis]) {

@@ -16,8 +16,9 @@ use crate::{Error, Origin, VitConfig};
 /// A registered network.
 ///
 /// Input is `[batch, channels, height, width]`; any size that survives the strides will do, since
-/// the last pooling is global (which at 32×32 is what the references compute). A vision transformer is built for a size;
-/// for images of another it resizes its positions, and leaves out what does not fill a patch.
+/// the last pooling is global, or to a fixed size (which at the network's own size is what the references compute).
+/// A vision transformer is built for a size; for images of another it resizes its positions, and leaves out what does not
+/// fill a patch.
 ///
 /// Cloning shares the running statistics of batch normalisation with the original; a copy of
 /// its own comes from [`Module::valid`] or from [`Network::load`].
@@ -58,7 +59,9 @@ impl Network {
             ..config.clone()
         };
         let family = info.build(&config, device)?;
-        Ok(Self::of(family, config))
+        let network = Self::of(family, config);
+        network.counted(network.config.image_size()?, "size")?;
+        Ok(network)
     }
 
     fn of(family: ImageNetwork, config: NetworkConfig) -> Self {

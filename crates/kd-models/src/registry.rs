@@ -89,7 +89,7 @@ fn nearest(wanted: &str) -> Vec<&'static str> {
         .map(|model| {
             let score = model
                 .names()
-                .map(|known| strsim::normalized_damerau_levenshtein(&normalise(known), wanted))
+                .map(|known| alike(&normalise(known), wanted))
                 .fold(0.0, f64::max);
             (score, model.name)
         })
@@ -97,6 +97,14 @@ fn nearest(wanted: &str) -> Vec<&'static str> {
         .collect();
     scored.sort_by(|a, b| b.0.total_cmp(&a.0));
     scored.into_iter().take(3).map(|(_, name)| name).collect()
+}
+
+/// From 0 to 1, which a name has that only goes on, such as `resnet34_224` after `resnet34`.
+fn alike(known: &str, wanted: &str) -> f64 {
+    match known.strip_prefix(wanted) {
+        Some(rest) if rest.starts_with('_') => 1.0,
+        _ => strsim::normalized_damerau_levenshtein(known, wanted),
+    }
 }
 
 impl ModelInfo {
@@ -140,6 +148,9 @@ mod tests {
             ("ShuffleV2", "shufflenet_v2"),
             ("MobileNetV2", "mobilenet_v2"),
             ("wrn-40-2", "wrn_40_2"),
+            ("resnet18", "resnet18"),
+            ("torchvision.resnet18", "resnet18_224"),
+            ("tv_shufflenet_v2_x1_0", "shufflenet_v2_x1_0_224"),
         ] {
             assert_eq!(find(alias).unwrap().name, name);
         }
@@ -152,6 +163,8 @@ mod tests {
             message.starts_with("there is no network `resnet21`; did you mean `resnet20`"),
             "{message}"
         );
+        let message = find("resnet34").unwrap_err().to_string();
+        assert!(message.contains("did you mean `resnet34_224`"), "{message}");
         let message = find("transformer").unwrap_err().to_string();
         assert!(message.contains("`kd models` lists them"), "{message}");
     }

@@ -1,4 +1,4 @@
-//! ResNets of four stages with a stem for small images (He et al., CVPR 2016).
+//! ResNets of four stages, for small and for large images (He et al., CVPR 2016).
 
 use burn::module::Module;
 use burn::nn::Linear;
@@ -7,12 +7,13 @@ use burn::tensor::{Device, Tensor};
 use kd_core::{Output, Taps};
 use kd_kernels::layers::BatchNorm;
 
-use crate::architecture::{Architecture, Named};
+use crate::architecture::{Architecture, Named, torchvision};
 use crate::backbone::{Backbone, Recorder};
 use crate::fused::{conv_bn, conv_bn_relu};
-use crate::layers::{Conv, ConvInit, linear};
+use crate::layers::{Conv, ConvInit, linear, stem_pool};
 use crate::macs::MacCounter;
 use crate::residual::{self, ResidualBlock};
+use crate::scale::Scale::{self, Large, Small};
 
 const WIDTHS: [usize; 4] = [64, 128, 256, 512];
 const INIT: ConvInit = ConvInit::FanOut;
@@ -24,6 +25,9 @@ pub(crate) struct ResNetConfig {
     pub blocks: [usize; 4],
     /// Whether blocks are bottlenecks (1×1, 3×3, 1×1 with four times the channels) or two 3×3.
     pub bottleneck: bool,
+    /// Which images it is for: the stem is a 3×3 convolution of stride 1 for small ones, and a 7×7 convolution and a
+    /// pooling, each of stride 2, for large ones.
+    pub scale: Scale,
 }
 
 /// A basic block, or a bottleneck when there is a third convolution.
@@ -96,9 +100,9 @@ impl ResidualBlock for Block {
     }
 }
 
-/// A ResNet whose stem is a 3×3 convolution of stride 1, without pooling.
+/// A ResNet; its bottlenecks stride in the 3×3 convolution.
 ///
-/// Levels: the stem after its ReLU (in both lists), then the output of each of the four stages
+/// Levels: the stem after its ReLU and its pooling (in both lists), then the output of each of the four stages
 /// after and before its last ReLU.
 #[derive(Module, Debug)]
 pub(crate) struct ResNet {
@@ -109,6 +113,8 @@ pub(crate) struct ResNet {
     layer3: Vec<Block>,
     layer4: Vec<Block>,
     linear: Linear,
+    #[module(skip)]
+    scale: Scale,
 }
 
 impl ResNet {
@@ -118,17 +124,21 @@ impl ResNet {
 }
 
 const fn named(
-    name: &'static str,
-    aliases: &'static [&'static str],
+    (name, aliases): (&'static str, &'static [&'static str]),
     blocks: [usize; 4],
     bottleneck: bool,
+    scale: Scale,
 ) -> Named<ResNetConfig> {
     Named {
         name,
         aliases,
         family: "ResNet",
         reference: "He et al., CVPR 2016",
-        config: ResNetConfig { blocks, bottleneck },
+        config: ResNetConfig {
+            blocks,
+            bottleneck,
+            scale,
+        },
     }
 }
 
@@ -137,6 +147,10 @@ impl Backbone for ResNet {
 
     fn forward(&self, input: Tensor<4>, taps: &Taps) -> Output {
         let stem = conv_bn_relu(&self.conv1, &self.bn1, input);
+        let stem = match self.scale {
+            Small => stem,
+            Large => stem_pool(stem),
+        };
         let mut recorder = Recorder::new(taps, &stem);
         let last = residual::run(self.stages(), stem, &mut recorder);
         recorder.finish(last, &self.linear)
@@ -147,11 +161,20 @@ impl Architecture for ResNet {
     type Config = ResNetConfig;
 
     const MODELS: &'static [Named<Self::Config>] = &[
-        named("resnet18", &["ResNet18"], [2, 2, 2, 2], false),
-        named("resnet50", &["ResNet50"], [3, 4, 6, 3], true),
-        named("resnet101", &["ResNet101"], [3, 4, 23, 3], true),
-        named("resnet152", &["ResNet152"], [3, 8, 36, 3], true),
+        named(("resnet18", &["ResNet18"]), [2, 2, 2, 2], false, Small),
+        named(("resnet50", &["ResNet50"]), [3, 4, 6, 3], true, Small),
+        named(("resnet101", &["ResNet101"]), [3, 4, 23, 3], true, Small),
+        named(("resnet152", &["ResNet152"]), [3, 8, 36, 3], true, Small),
+        named(torchvision!("resnet18"), [2, 2, 2, 2], false, Large),
+        named(torchvision!("resnet34"), [3, 4, 6, 3], false, Large),
+        named(torchvision!("resnet50"), [3, 4, 6, 3], true, Large),
+        named(torchvision!("resnet101"), [3, 4, 23, 3], true, Large),
+        named(torchvision!("resnet152"), [3, 8, 36, 3], true, Large),
     ];
+
+    fn image_size(config: &ResNetConfig) -> usize {
+        config.scale.image_size()
+    }
 
     fn new(config: &ResNetConfig, channels: usize, classes: usize, device: &Device) -> Self {
         let expansion = if config.bottleneck { 4 } else { 1 };
@@ -165,20 +188,39 @@ impl Architecture for ResNet {
                 Block::new(inputs, WIDTHS[index], stride, config.bottleneck, device)
             })
         };
+        let stem = match config.scale {
+            Small => Conv::k3([channels, WIDTHS[0]], 1, INIT),
+            Large => Conv {
+                kernel: 7,
+                ..Conv::k3([channels, WIDTHS[0]], 2, INIT)
+            },
+        };
         Self {
             layer1: stage(0),
             layer2: stage(1),
             layer3: stage(2),
             layer4: stage(3),
-            conv1: Conv::k3([channels, WIDTHS[0]], 1, INIT).build(device),
+            conv1: stem.build(device),
             bn1: BatchNorm::new(WIDTHS[0], device),
             linear: linear(WIDTHS[3] * expansion, classes, device),
+            scale: config.scale,
         }
     }
 
     fn count(&self, macs: &mut MacCounter) {
         macs.conv(&self.conv1);
+        if self.scale == Large {
+            macs.stem_pool();
+        }
         residual::count(self.stages(), macs);
         macs.linear(&self.linear);
+    }
+
+    fn pytorch_key(&self, path: &str) -> String {
+        match (self.scale, path.strip_prefix("linear.")) {
+            (Small, _) => path.to_owned(),
+            (Large, Some(last)) => format!("fc.{last}"),
+            (Large, None) => path.replace(".shortcut.", ".downsample."),
+        }
     }
 }

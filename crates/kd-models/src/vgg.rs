@@ -1,58 +1,79 @@
-//! VGG with batch normalisation and a single classifier layer (Simonyan and Zisserman, ICLR 2015).
+//! VGG, for small and for large images (Simonyan and Zisserman, ICLR 2015).
 
 use burn::module::Module;
-use burn::nn::Linear;
 use burn::nn::conv::Conv2d;
+use burn::nn::{Dropout, DropoutConfig, Linear};
 use burn::tensor::activation::relu;
 use burn::tensor::module::max_pool2d;
 use burn::tensor::ops::MaxPoolOptions;
 use burn::tensor::{Device, Tensor};
 use kd_core::{Output, Taps};
+use kd_kernels::average_pool;
 use kd_kernels::layers::BatchNorm;
 
-use crate::architecture::{Architecture, Named};
+use crate::architecture::{Architecture, Named, torchvision};
 use crate::backbone::{Backbone, Recorder};
-use crate::fused::conv_bn;
+use crate::fused::{conv, conv_bn, conv_relu};
 use crate::layers::{Conv, ConvInit, linear_normal};
 use crate::macs::MacCounter;
+use crate::scale::Scale::{self, Large, Small};
 
 const WIDTHS: [usize; 5] = [64, 128, 256, 512, 512];
 
-/// Images of this height are pooled once more before the last block, as in the reference.
+/// Convolutions in each block.
+const VGG11: [usize; 5] = [1, 1, 2, 2, 2];
+const VGG13: [usize; 5] = [2, 2, 2, 2, 2];
+const VGG16: [usize; 5] = [2, 2, 3, 3, 3];
+const VGG19: [usize; 5] = [2, 2, 4, 4, 4];
+
+/// Small images of this height are pooled once more before the last block, as in the reference.
 const TALL: usize = 64;
+
+/// Height and width of the map that hidden layers read, and their width.
+const MAP: usize = 7;
+const HIDDEN: usize = 4096;
 
 /// The plan of a [`Vgg`].
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct VggConfig {
     /// Convolutions in each block.
     pub convs: [usize; 5],
+    /// Whether each is normalised.
+    pub normalised: bool,
+    /// Which images it is for: for small ones an average stands before the classifier, for large ones two hidden
+    /// layers.
+    pub scale: Scale,
 }
 
-/// A 3×3 convolution with bias, and batch normalisation.
+/// A 3×3 convolution with bias, and batch normalisation on request.
 #[derive(Module, Debug)]
 struct Layer {
     conv: Conv2d,
-    bn: BatchNorm,
+    bn: Option<BatchNorm>,
 }
 
 impl Layer {
-    fn new(channels: [usize; 2], device: &Device) -> Self {
+    fn new(channels: [usize; 2], normalised: bool, device: &Device) -> Self {
         let conv = Conv {
             bias: true,
             ..Conv::k3(channels, 1, ConvInit::FanOut)
         };
         Self {
             conv: conv.build(device),
-            bn: BatchNorm::new(channels[1], device),
+            bn: normalised.then(|| BatchNorm::new(channels[1], device)),
         }
     }
 
     fn forward(&self, x: Tensor<4>, relu: bool) -> Tensor<4> {
-        conv_bn(&self.conv, &self.bn, x, None, relu)
+        match &self.bn {
+            Some(bn) => conv_bn(&self.conv, bn, x, None, relu),
+            None if relu => conv_relu(&self.conv, x),
+            None => conv(&self.conv, x),
+        }
     }
 }
 
-/// VGG-BN whose last pooling is global.
+/// VGG. The last map is averaged, or averaged down to 7×7 for two hidden layers with ReLU and dropout.
 ///
 /// Levels: the first block after its ReLU (in both lists), then each of the other four blocks
 /// after and before its last ReLU.
@@ -63,7 +84,11 @@ pub(crate) struct Vgg {
     block2: Vec<Layer>,
     block3: Vec<Layer>,
     block4: Vec<Layer>,
+    hidden: Vec<Linear>,
+    dropout: Dropout,
     classifier: Linear,
+    #[module(skip)]
+    config: VggConfig,
 }
 
 impl Vgg {
@@ -76,11 +101,33 @@ impl Vgg {
             &self.block4,
         ]
     }
+
+    /// Whether a 2×2 pooling stands before a block.
+    fn pooled(&self, block: usize, height: usize) -> bool {
+        match block {
+            0 => false,
+            4 => self.config.scale == Large || height == TALL,
+            _ => true,
+        }
+    }
+
+    /// What the hidden layers make of the last map.
+    fn embedding(&self, map: Tensor<4>) -> Tensor<2> {
+        let map = average_pool(pool(map), [MAP, MAP]);
+        let hidden = self.hidden.iter().enumerate();
+        hidden.fold(map.flatten(1, 3), |x, (index, layer)| {
+            let x = if index == 0 {
+                x
+            } else {
+                self.dropout.forward(x)
+            };
+            relu(layer.forward(x))
+        })
+    }
 }
 
-/// Whether a 2×2 pooling stands before a block.
-fn pooled(block: usize, height: usize) -> bool {
-    matches!(block, 1..=3) || (block == 4 && height == TALL)
+fn pool(x: Tensor<4>) -> Tensor<4> {
+    max_pool2d(x, MaxPoolOptions::new([2, 2]))
 }
 
 /// A block's output after and, when asked for, before its last ReLU.
@@ -96,16 +143,21 @@ fn run(layers: &[Layer], mut x: Tensor<4>, preact: bool) -> (Tensor<4>, Option<T
 }
 
 const fn named(
-    name: &'static str,
-    aliases: &'static [&'static str],
+    (name, aliases): (&'static str, &'static [&'static str]),
     convs: [usize; 5],
+    normalised: bool,
+    scale: Scale,
 ) -> Named<VggConfig> {
     Named {
         name,
         aliases,
-        family: "VGG-BN",
+        family: if normalised { "VGG-BN" } else { "VGG" },
         reference: "Simonyan and Zisserman, ICLR 2015",
-        config: VggConfig { convs },
+        config: VggConfig {
+            convs,
+            normalised,
+            scale,
+        },
     }
 }
 
@@ -117,14 +169,17 @@ impl Backbone for Vgg {
         let (mut x, _) = run(&self.block0, input, false);
         let mut recorder = Recorder::new(taps, &x);
         for (index, block) in self.blocks().into_iter().enumerate().skip(1) {
-            if pooled(index, height) {
-                x = max_pool2d(x, MaxPoolOptions::new([2, 2]));
+            if self.pooled(index, height) {
+                x = pool(x);
             }
             let (map, preact) = run(block, x, recorder.wants_preact());
             recorder.stage(&map, preact);
             x = map;
         }
-        recorder.finish(x, &self.classifier)
+        match self.config.scale {
+            Small => recorder.finish(x, &self.classifier),
+            Large => recorder.finish_hidden(self.embedding(x), &self.dropout, &self.classifier),
+        }
     }
 }
 
@@ -132,12 +187,24 @@ impl Architecture for Vgg {
     type Config = VggConfig;
 
     const MODELS: &'static [Named<Self::Config>] = &[
-        named("vgg8", &["vgg8_bn"], [1, 1, 1, 1, 1]),
-        named("vgg11", &["vgg11_bn"], [1, 1, 2, 2, 2]),
-        named("vgg13", &["vgg13_bn"], [2, 2, 2, 2, 2]),
-        named("vgg16", &["vgg16_bn"], [2, 2, 3, 3, 3]),
-        named("vgg19", &["vgg19_bn"], [2, 2, 4, 4, 4]),
+        named(("vgg8", &["vgg8_bn"]), [1; 5], true, Small),
+        named(("vgg11", &["vgg11_bn"]), VGG11, true, Small),
+        named(("vgg13", &["vgg13_bn"]), VGG13, true, Small),
+        named(("vgg16", &["vgg16_bn"]), VGG16, true, Small),
+        named(("vgg19", &["vgg19_bn"]), VGG19, true, Small),
+        named(torchvision!("vgg11"), VGG11, false, Large),
+        named(torchvision!("vgg13"), VGG13, false, Large),
+        named(torchvision!("vgg16"), VGG16, false, Large),
+        named(torchvision!("vgg19"), VGG19, false, Large),
+        named(torchvision!("vgg11_bn"), VGG11, true, Large),
+        named(torchvision!("vgg13_bn"), VGG13, true, Large),
+        named(torchvision!("vgg16_bn"), VGG16, true, Large),
+        named(torchvision!("vgg19_bn"), VGG19, true, Large),
     ];
+
+    fn image_size(config: &VggConfig) -> usize {
+        config.scale.image_size()
+    }
 
     fn new(config: &VggConfig, channels: usize, classes: usize, device: &Device) -> Self {
         let block = |index: usize| {
@@ -148,8 +215,15 @@ impl Architecture for Vgg {
                 WIDTHS[index - 1]
             };
             (0..config.convs[index])
-                .map(|conv| Layer::new([if conv == 0 { inputs } else { width }, width], device))
+                .map(|conv| {
+                    let channels = [if conv == 0 { inputs } else { width }, width];
+                    Layer::new(channels, config.normalised, device)
+                })
                 .collect()
+        };
+        let (hidden, width): (&[usize], usize) = match config.scale {
+            Small => (&[], WIDTHS[4]),
+            Large => (&[WIDTHS[4] * MAP * MAP, HIDDEN], HIDDEN),
         };
         Self {
             block0: block(0),
@@ -157,33 +231,63 @@ impl Architecture for Vgg {
             block2: block(2),
             block3: block(3),
             block4: block(4),
-            classifier: linear_normal(WIDTHS[4], classes, 0.01, device),
+            hidden: hidden
+                .iter()
+                .map(|&inputs| linear_normal(inputs, HIDDEN, 0.01, device))
+                .collect(),
+            dropout: DropoutConfig::new(0.5).init(),
+            classifier: linear_normal(width, classes, 0.01, device),
+            config: *config,
         }
     }
 
     fn count(&self, macs: &mut MacCounter) {
         let height = macs.size()[0];
         for (index, block) in self.blocks().into_iter().enumerate() {
-            if pooled(index, height) {
+            if self.pooled(index, height) {
                 macs.pool(2, 2, 0);
             }
             for layer in block {
                 macs.conv(&layer.conv);
             }
         }
-        macs.linear(&self.classifier);
+        if self.config.scale == Large {
+            macs.pool(2, 2, 0);
+        }
+        for layer in self.hidden.iter().chain([&self.classifier]) {
+            macs.linear(layer);
+        }
     }
 
-    /// `block2.1.bn.gamma` is `block2.4.gamma` in the reference, where the convolution, the
-    /// normalisation and the ReLU of a layer have a place each.
+    /// `block2.1.bn.gamma` is `block2.4.gamma` in the reference for small images, where the convolution, the
+    /// normalisation and the ReLU of a layer have a place each. torchvision has all blocks in one list, with a pooling
+    /// after each.
     fn pytorch_key(&self, path: &str) -> String {
+        let VggConfig {
+            convs,
+            normalised,
+            scale,
+        } = self.config;
         let parts: Vec<&str> = path.split('.').collect();
-        if let [block, layer, kind, parameter] = parts[..]
-            && let Ok(layer) = layer.parse::<usize>()
-        {
-            let place = 3 * layer + usize::from(kind == "bn");
-            return format!("{block}.{place}.{parameter}");
+        let places = if normalised { 3 } else { 2 };
+        match (parts[..].as_ref(), scale) {
+            ([block, layer, kind, parameter], _) => {
+                let number = |text: &str| text.parse::<usize>().unwrap_or_default();
+                let place = places * number(layer) + usize::from(*kind == "bn");
+                let index = number(block.trim_start_matches("block"));
+                match scale {
+                    Small => format!("{block}.{place}.{parameter}"),
+                    Large => {
+                        let before = convs[..index].iter().map(|convs| places * convs + 1);
+                        format!("features.{}.{parameter}", before.sum::<usize>() + place)
+                    }
+                }
+            }
+            // A ReLU and dropout stand after each hidden layer.
+            (["hidden", "0", parameter], _) => format!("classifier.0.{parameter}"),
+            (["hidden", _, parameter], _) => format!("classifier.3.{parameter}"),
+            (["classifier", parameter], Large) => format!("classifier.6.{parameter}"),
+            _ => path.to_owned(),
         }
-        path.to_owned()
     }
 }

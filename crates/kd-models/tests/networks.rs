@@ -11,7 +11,7 @@ use kd_core::{Levels, Pair, Part, Step, Taps, Targets, draw};
 use kd_models::{Backbone, Network, NetworkConfig, find, models};
 
 /// Small enough to run every family in a test, of every family one.
-const SMALL: [&str; 11] = [
+const SMALL: [&str; 17] = [
     "resnet8",
     "resnet20_a",
     "resnet8x4",
@@ -23,14 +23,33 @@ const SMALL: [&str; 11] = [
     "shufflenet_v2",
     "vit_p4_d6_w192_mlp2",
     "deit_tiny_patch16_224",
+    "resnet18_224",
+    "mobilenet_v2_224",
+    "mobilenet_v3_small_224",
+    "efficientnet_b0_224",
+    "shufflenet_v2_x0_5_224",
+    "vgg11_224",
 ];
 
+/// A network for images of 32×32, which all take.
+fn config(name: &str, channels: usize) -> NetworkConfig {
+    NetworkConfig::new(name, 10, channels).with_image_size(32)
+}
+
 #[test]
-fn grey_images_of_28_pixels_work() {
+fn grey_images_of_any_size_work() {
     let device = Device::flex();
     for name in SMALL {
-        let network = Network::new(&NetworkConfig::new(name, 10, 1), &device).unwrap();
-        let output = network.forward(Tensor::zeros([2, 1, 28, 28], &device), &Taps::all());
+        let size = match name {
+            // Five halvings leave nothing of 28 pixels.
+            "vgg11_224" => 45,
+            // Patches of 16 do not fill 28.
+            "deit_tiny_patch16_224" => 48,
+            _ => 28,
+        };
+        let config = config(name, 1).with_image_size(size);
+        let network = Network::new(&config, &device).unwrap();
+        let output = network.forward(Tensor::zeros([2, 1, size, size], &device), &Taps::all());
         assert_eq!(output.logits.dims(), [2, 10], "{name}");
         let embedding = output.embedding().unwrap();
         assert_eq!(embedding.dims()[0], 2);
@@ -45,6 +64,41 @@ fn grey_images_of_28_pixels_work() {
             let before = output.map_preact(level).unwrap();
             assert_eq!(before.dims(), map.dims(), "{name} level {level}");
         }
+    }
+}
+
+#[test]
+fn a_size_that_the_strides_cannot_take_is_an_error_by_its_key() {
+    let small = config("vgg11_224", 1).with_image_size(28);
+    let message = Network::new(&small, &Device::flex())
+        .unwrap_err()
+        .to_string();
+    assert_eq!(
+        message,
+        "size = 28: `vgg11_224` divides height and width by 32, until nothing of this image is left; use a larger \
+         size"
+    );
+}
+
+#[test]
+fn networks_for_large_images_have_levels_at_the_same_strides() {
+    let device = Device::flex();
+    for (name, strides) in [
+        ("resnet18_224", [4, 4, 8, 16, 32].as_slice()),
+        ("shufflenet_v2_x0_5_224", &[4, 8, 16, 32]),
+        ("mobilenet_v2_224", &[2, 4, 8, 16, 32]),
+        ("mobilenet_v3_small_224", &[2, 4, 8, 16, 32]),
+        ("mobilenet_v3_large_224", &[2, 4, 8, 16, 32]),
+        ("efficientnet_b0_224", &[2, 4, 8, 16, 32]),
+    ] {
+        let config = NetworkConfig::new(name, 10, 3).with_image_size(64);
+        assert_eq!(kd_models::stride(&config).unwrap(), 32, "{name}");
+        let network = Network::new(&config, &device).unwrap();
+        let output = network.forward(Tensor::zeros([1, 3, 64, 64], &device), &Taps::all());
+        let found: Vec<usize> = (0..output.levels(Part::Maps))
+            .map(|level| 64 / output.map(level).unwrap().dims()[2])
+            .collect();
+        assert_eq!(found, strides, "{name}");
     }
 }
 
@@ -68,7 +122,7 @@ fn the_classifier_gives_the_logits_of_the_embedding() {
     let device = Device::flex();
     for name in SMALL {
         draw::seed(5);
-        let network = Network::new(&NetworkConfig::new(name, 10, 3), &device).unwrap();
+        let network = Network::new(&config(name, 3), &device).unwrap();
         let input = Tensor::random([3, 3, 32, 32], Distribution::Default, &device);
         let output = network.forward(input, &Taps::all());
         let again = output.classifier().unwrap();
@@ -85,7 +139,7 @@ fn the_classifier_gives_the_logits_of_the_embedding() {
 #[test]
 fn simkd_takes_a_teacher_of_every_family() {
     let device = Device::flex().autodiff();
-    let student = |name| Network::new(&NetworkConfig::new(name, 10, 3), &device).unwrap();
+    let student = |name| Network::new(&config(name, 3), &device).unwrap();
     for name in SMALL {
         draw::seed(5);
         let network = student(name);
@@ -141,7 +195,7 @@ fn every_parameter_gets_a_gradient() {
 
     let device = Device::flex().autodiff();
     for name in SMALL {
-        let network = Network::new(&NetworkConfig::new(name, 10, 3), &device).unwrap();
+        let network = Network::new(&config(name, 3), &device).unwrap();
         let input = Tensor::random([2, 3, 32, 32], Distribution::Default, &device);
         let output = network.forward(input, &Taps::none());
         let gradients =
@@ -165,7 +219,7 @@ fn every_parameter_gets_a_gradient() {
 fn tensors(name: &str) -> (usize, usize) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("n.safetensors");
-    let network = Network::new(&NetworkConfig::new(name, 10, 3), &Device::flex()).unwrap();
+    let network = Network::new(&config(name, 3), &Device::flex()).unwrap();
     network.save(&path, &[]).unwrap();
     let bytes = std::fs::read(path).unwrap();
     let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
@@ -223,7 +277,7 @@ fn a_network_of_every_family_says_the_same_after_a_file() {
     let device = Device::flex();
     let folder = tempfile::tempdir().unwrap();
     for name in SMALL {
-        let config = NetworkConfig::new(name, 10, 3);
+        let config = config(name, 3);
         draw::seed(5);
         let network = Network::new(&config, &device).unwrap();
         let path = folder.path().join(format!("{name}.safetensors"));
@@ -241,7 +295,8 @@ fn a_network_of_every_family_says_the_same_after_a_file() {
 #[test]
 fn every_registered_name_builds_and_counts() {
     for model in models() {
-        let cost = kd_models::cost(&NetworkConfig::new(model.name, 10, 3), 32).unwrap();
+        let cost = kd_models::cost(&NetworkConfig::new(model.name, 10, 3), model.image_size);
+        let cost = cost.unwrap();
         assert!(cost.parameters > 10_000 && cost.bytes > 4 * cost.parameters);
         assert!(!model.family.is_empty() && !model.reference.is_empty());
     }

@@ -61,7 +61,7 @@ fn a_pytorch_file_that_is_cut_off_or_for_other_classes_is_an_error() {
         );
         let message = error(&NetworkConfig::new("resnet8", classes, 3), &path);
         assert!(
-            message.contains(&format!("look like weights of `{model}`")),
+            message.contains(&format!("these are weights of `{model}`")),
             "{message}"
         );
         let bytes = std::fs::read(&path).unwrap();

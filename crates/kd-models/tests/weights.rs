@@ -158,7 +158,9 @@ fn weights_of_another_network_are_recognised() {
     assert!(message.contains("missing: "), "{message}");
     assert!(message.contains("unexpected: "), "{message}");
     assert!(
-        message.contains("look like weights of `wrn_16_2` for 7 classes"),
+        message.contains(
+            "these are weights of `wrn_16_2` for 7 classes (3×3 stem): set `model = \"wrn_16_2\"`"
+        ),
         "{message}"
     );
     let Error::Mismatch(mismatch) = error else {
@@ -175,6 +177,28 @@ fn weights_of_another_network_are_recognised() {
             .contains(&"block1.layer.0.conv1.weight".to_owned())
     );
     assert_eq!(mismatch.model, "resnet20");
+}
+
+#[test]
+fn weights_of_the_same_family_for_other_images_are_recognised() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("other.safetensors");
+    for (small, large, stem) in [
+        ("resnet18", "resnet18_224", "7×7"),
+        ("mobilenet_v2", "mobilenet_v2_224", "3×3"),
+        ("shufflenet_v2", "shufflenet_v2_x1_0_224", "3×3"),
+    ] {
+        network(large).save(&path, &[]).unwrap();
+        let message = error(&config(small), &path);
+        let hint = format!(
+            "hint: these are weights of `{large}` for 10 classes ({stem} stem): set `model = \"{large}\"`"
+        );
+        assert!(message.contains(&hint), "{message}, without {hint}");
+        network(small).save(&path, &[]).unwrap();
+        let message = error(&config(large), &path);
+        let hint = format!("these are weights of `{small}` for 10 classes");
+        assert!(message.contains(&hint), "{message}, without {hint}");
+    }
 }
 
 #[test]

@@ -22,6 +22,14 @@ pub(crate) fn dry_run<T: TaskSpec>(task: &T, network: &T::Network, device: &Devi
 /// # Errors
 /// [`Error::Recipe`] with the key and the nearest name.
 pub(crate) fn names(recipe: &Recipe) -> Result<(), Error> {
+    for (key, model) in networks(recipe) {
+        kd_models::find(model).map_err(|problem| Error::Recipe(format!("{key}: {problem}")))?;
+    }
+    Ok(())
+}
+
+/// The networks that a recipe names, each with its key.
+pub(crate) fn networks(recipe: &Recipe) -> Vec<(String, &str)> {
     let stages = recipe.stages.iter();
     let stages = stages.map(|(name, stage)| (format!("stages.{name}"), stage));
     let stages = stages.chain([(STUDENT.into(), &recipe.student)]);
@@ -33,10 +41,8 @@ pub(crate) fn names(recipe: &Recipe) -> Result<(), Error> {
     });
     let teacher = recipe.teacher.iter();
     let teacher = teacher.map(|t| (format!("{TEACHER}.model"), &t.model));
-    for (key, model) in of_stages.chain(teacher) {
-        kd_models::find(model).map_err(|problem| Error::Recipe(format!("{key}: {problem}")))?;
-    }
-    Ok(())
+    let all = of_stages.chain(teacher);
+    all.map(|(key, model)| (key, model.as_str())).collect()
 }
 
 /// Builds every network and objective of a recipe once, without its data, and asks whether the

@@ -191,6 +191,7 @@ impl<S: Backbone> Learner<S> {
             measure_all: false,
             at: *step,
             lr,
+            seed: None,
         };
         let values = crate::step::step(&mut [self], teachers, batches, &plan)?;
         Ok(values.into_iter().next().unwrap_or_default())

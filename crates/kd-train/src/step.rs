@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use burn::module::Module;
 use burn::optim::GradientsParams;
+use burn::tensor::Device;
 use kd_core::{Combine, Evaluation, Output, Pair, Step, Taps, Targets};
 use kd_models::{Backbone, Input};
 
@@ -56,6 +57,28 @@ pub(crate) struct StepPlan {
     pub at: Step,
     /// Learning rate.
     pub lr: f64,
+    /// Seed of what networks draw in a forward pass, such as dropout; with none they draw what comes next.
+    pub seed: Option<u64>,
+}
+
+impl StepPlan {
+    /// Seeds what a student draws for a batch. It follows from where the training stands, so that a training that
+    /// was interrupted goes on with the same draws.
+    fn seed(&self, device: &Device, number: usize, student: usize) {
+        if let Some(seed) = self.seed {
+            let key = [self.at.index, number, student].map(|part| part as u64);
+            device.seed(key.into_iter().fold(seed, mix));
+        }
+    }
+}
+
+/// SplitMix64 (Steele, Lea, Flood, OOPSLA 2014) of a state and one part more.
+fn mix(state: u64, part: u64) -> u64 {
+    const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
+    let z = (state ^ part.wrapping_mul(GOLDEN)).wrapping_add(GOLDEN);
+    let z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
 }
 
 /// One optimiser step of every student over `batches` (several when gradients are accumulated).
@@ -83,9 +106,12 @@ pub(crate) fn step<S: Backbone>(
         let plain = batch.input.clone().lower();
         let shown = teachers(number, plain, &asked)?;
         let input = batch.input.lift();
+        let device = input.device();
         let outputs: Vec<Output> = students
             .iter()
-            .map(|student| {
+            .enumerate()
+            .map(|(place, student)| {
+                plan.seed(&device, number, place);
                 let own = student.objective().taps().student;
                 let taps = if plan.mutual {
                     own.union(asked.clone())
@@ -115,7 +141,7 @@ pub(crate) fn step<S: Backbone>(
                 indices: batch.places.as_deref(),
             };
             if number == 0 {
-                student.measure_gradient_norms(plan.measure_all, &input, &pair, &plan.at)?;
+                student.measure_gradient_norms(plan, place, &input, &pair)?;
             }
             student.backward(&pair, &plan.at, share)?;
         }
@@ -125,18 +151,20 @@ pub(crate) fn step<S: Backbone>(
 }
 
 impl<S: Backbone> Learner<S> {
-    /// Measures the norms of components' gradients on the student: of all of them with `all`, for the records
-    /// of this step, and of those that the objective wants for its balance, which follows.
+    /// Measures the norms of components' gradients on the student: of all of them with `measure_all`, for the
+    /// records of this step, and of those that the objective wants for its balance, which follows.
     ///
-    /// A graph can be followed back once, so each component gets a forward pass of its own; on copies,
-    /// whose running statistics and memories are their own, so that measuring changes nothing else.
+    /// A graph can be followed back once, so each component gets a forward pass of its own, with the same draws; on
+    /// copies, whose running statistics and memories are their own, so that measuring changes nothing else.
     fn measure_gradient_norms(
         &mut self,
-        all: bool,
+        plan: &StepPlan,
+        place: usize,
         input: &S::Input,
         pair: &Pair,
-        at: &Step,
     ) -> Result<(), Error> {
+        let (all, at) = (plan.measure_all, &plan.at);
+        let device = input.device();
         let objective = self.objective();
         let wanted = objective.to_measure(at);
         let names = objective
@@ -146,6 +174,7 @@ impl<S: Backbone> Learner<S> {
         for name in names {
             let copy = self.trainee().valid().train();
             let taps = copy.objective.taps().student;
+            plan.seed(&device, 0, place);
             let output = copy.student.forward(input.clone(), &taps);
             let pair = Pair {
                 student: &output,

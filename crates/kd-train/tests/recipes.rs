@@ -142,6 +142,7 @@ fn every_term_of_a_shipped_recipe_fits_its_networks() {
             "cifar100" => (100, 3, 32),
             "cifar10" => (10, 3, 32),
             "fashion_mnist_small" => (10, 1, 28),
+            "folder" => (1000, 3, recipe.data.size.unwrap()),
             other => panic!("{}: what shape has {other}?", path.display()),
         };
         let mut show = |model: &str| -> Output {
@@ -451,6 +452,35 @@ fn a_distillation_of_weight_zero_is_told() {
         "{found:?}"
     );
     assert_eq!(load(GOOD, &[]).unwrap().warnings(), [""; 0]);
+}
+
+#[test]
+fn a_network_for_images_of_quite_another_size_is_told() {
+    let found = load(GOOD, &["student.model=mobilenet_v2_224"]).unwrap();
+    assert_eq!(
+        found.warnings(),
+        [
+            "warning: student.model = \"mobilenet_v2_224\" is made for images of 224×224, and the data have 32×32; \
+             `mobilenet_v2` is made for such images"
+        ]
+    );
+    let folder = |size: usize| {
+        let size = format!("data.size={size}");
+        let overrides = [
+            "data.name=folder",
+            &size,
+            "student.model=mobilenet_v3_small_224",
+        ];
+        load(GOOD, &overrides).unwrap().warnings()
+    };
+    // The teacher is a ResNet-20.
+    let found = folder(224);
+    assert!(
+        found.len() == 1 && found[0].contains("teacher.model = \"resnet20\" is made for"),
+        "{found:?}"
+    );
+    assert!(found[0].ends_with("for which size each network is made"));
+    assert_eq!(folder(96), [""; 0]);
 }
 
 #[test]

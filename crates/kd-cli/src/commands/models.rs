@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use clap::{Args, builder::RangedU64ValueParser};
-use kd_models::{ModelInfo, NetworkConfig, cost, find, models};
+use kd_models::{Cost, Error, ModelInfo, NetworkConfig, cost, find, models, stride};
 
 use crate::{
     format::{bytes, count},
@@ -13,9 +13,14 @@ use crate::{
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
-  kd models                          the list, for CIFAR-100
+  kd models                          the list, each for images of its own size
   kd models resnet8x4                one of them
-  kd models --classes 10 --channels 1 --size 28")]
+  kd models --classes 1000           as ImageNet has them
+  kd models --classes 10 --channels 1 --size 28
+
+Names that end in _224 are the networks for images of ImageNet's size, as torchvision has
+them; torchvision's weights fit them. Other names are the networks for small images of the
+literature of distillation.")]
 pub struct Arguments {
     /// Name of a network.
     name: Option<String>,
@@ -25,9 +30,9 @@ pub struct Arguments {
     /// Channels of an image.
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = RangedU64ValueParser::<usize>::new().range(1..=1024))]
     channels: usize,
-    /// Height and width of an image.
-    #[arg(long, value_name = "PIXELS", default_value_t = 32, value_parser = RangedU64ValueParser::<usize>::new().range(1..=4096))]
-    size: usize,
+    /// Height and width of an image [default: what each network is made for].
+    #[arg(long, value_name = "PIXELS", value_parser = RangedU64ValueParser::<usize>::new().range(1..=4096))]
+    size: Option<usize>,
 }
 
 /// Runs the command.
@@ -39,53 +44,99 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         .iter()
         .map(|model| row(model, arguments))
         .collect::<Result<Vec<_>>>()?;
-    let header = ["name", "parameters", "MACs", "size", "family", "reference"];
+    let header = [
+        "name",
+        "image",
+        "stride",
+        "parameters",
+        "MACs",
+        "size",
+        "family",
+        "reference",
+    ];
     super::print(format_args!(
         "{}\n\nfor {}",
-        table(header, 1..4, rows),
-        what_for(arguments)
+        table(header, 1..6, rows),
+        what_for(arguments, arguments.size)
     ))
 }
 
-fn row(model: &ModelInfo, arguments: &Arguments) -> Result<[String; 6]> {
-    let cost = cost(&config(model, arguments), arguments.size)?;
+fn row(model: &ModelInfo, arguments: &Arguments) -> Result<[String; 8]> {
+    let size = arguments.size.unwrap_or(model.image_size);
+    let figures = match Figures::of(model, arguments) {
+        Ok(figures) => figures.listed(),
+        // Of an image that its strides shrink to nothing.
+        Err(Error::Config { key: "size", .. }) => ["too small", "-", "-", "-"].map(String::from),
+        Err(problem) => return Err(problem.into()),
+    };
+    let [stride, parameters, macs, bytes] = figures;
     Ok([
         model.name.into(),
-        count(cost.parameters),
-        count(cost.macs),
-        bytes(cost.bytes),
+        size.to_string(),
+        stride,
+        parameters,
+        macs,
+        bytes,
         model.family.into(),
         model.reference.into(),
     ])
 }
 
 fn in_full(model: &ModelInfo, arguments: &Arguments) -> Result<String> {
-    let cost = cost(&config(model, arguments), arguments.size)?;
+    let Figures { stride, cost } = Figures::of(model, arguments)?;
     let mut text = format!("{}, {}, {}\n", model.name, model.family, model.reference);
     if !model.aliases.is_empty() {
         text.push_str(&format!("  also called  {}\n", model.aliases.join(", ")));
     }
+    let made_for = model.image_size;
     text.push_str(&format!(
-        "  parameters   {}\n  MACs         {} (convolutions and linear layers, one image)\n  \
+        "  made for     images of {made_for}x{made_for}; divides height and width by {stride}\n  \
+         parameters   {}\n  MACs         {} (convolutions and linear layers, one image)\n  \
          size         {} (safetensors, f32)\nfor {}",
         cost.parameters,
         cost.macs,
         bytes(cost.bytes),
-        what_for(arguments)
+        what_for(arguments, Some(arguments.size.unwrap_or(made_for)))
     ));
     Ok(text)
 }
 
-fn config(model: &ModelInfo, arguments: &Arguments) -> NetworkConfig {
-    NetworkConfig::new(model.name, arguments.classes, arguments.channels)
+/// What a network does to an image, and what it costs.
+struct Figures {
+    stride: usize,
+    cost: Cost,
 }
 
-fn what_for(arguments: &Arguments) -> String {
+impl Figures {
+    fn of(model: &ModelInfo, arguments: &Arguments) -> Result<Self, Error> {
+        let size = arguments.size.unwrap_or(model.image_size);
+        let config = NetworkConfig::new(model.name, arguments.classes, arguments.channels);
+        let config = config.with_image_size(size);
+        Ok(Self {
+            stride: stride(&config)?,
+            cost: cost(&config, size)?,
+        })
+    }
+
+    fn listed(self) -> [String; 4] {
+        let Self { stride, cost } = self;
+        [
+            stride.to_string(),
+            count(cost.parameters),
+            count(cost.macs),
+            bytes(cost.bytes),
+        ]
+    }
+}
+
+fn what_for(arguments: &Arguments, size: Option<usize>) -> String {
     let Arguments {
-        classes,
-        channels,
-        size,
-        ..
+        classes, channels, ..
     } = arguments;
-    format!("{classes} classes and images of {channels}x{size}x{size}")
+    match size {
+        Some(size) => format!("{classes} classes and images of {channels}x{size}x{size}"),
+        None => format!(
+            "{classes} classes and images of {channels} channels, each of the size that it is made for"
+        ),
+    }
 }

@@ -12,13 +12,44 @@ impl Recipe {
     pub fn warnings(&self) -> Vec<String> {
         let plans = self.plans();
         let plans = plans.iter().filter(|plan| !plan.is_baseline());
-        plans
-            .flat_map(|plan| {
-                let found = [other_temperature(plan), nothing_distilled(plan)];
-                found.into_iter().flatten().collect::<Vec<_>>()
-            })
-            .collect()
+        let of_plans = plans.flat_map(|plan| {
+            let found = [other_temperature(plan), nothing_distilled(plan)];
+            found.into_iter().flatten().collect::<Vec<_>>()
+        });
+        other_size(self).into_iter().chain(of_plans).collect()
     }
+}
+
+/// Height and width of the images of all sets but folders, or nearly.
+const SMALL: usize = 32;
+
+/// How many times larger or smaller images may be than those that a network is made for.
+const TIMES: usize = 4;
+
+/// Networks that are made for images of quite another size than the data have.
+fn other_size(recipe: &Recipe) -> Vec<String> {
+    let size = recipe.data.size.unwrap_or(SMALL);
+    let networks = crate::check::networks(recipe).into_iter();
+    let other = networks.filter_map(|(key, model)| {
+        let info = kd_models::find(model).ok()?;
+        let made_for = info.image_size;
+        if size < TIMES * made_for && made_for < TIMES * size {
+            return None;
+        }
+        let sibling = match info.name.strip_suffix("_224") {
+            Some(name) => name.to_owned(),
+            None => format!("{}_224", info.name),
+        };
+        let cure = match kd_models::find(&sibling) {
+            Ok(_) => format!("`{sibling}` is made for such images"),
+            Err(_) => "`kd models` lists for which size each network is made".into(),
+        };
+        Some(format!(
+            "warning: {key} = \"{model}\" is made for images of {made_for}×{made_for}, and the data have {size}×{size}; \
+             {cure}"
+        ))
+    });
+    other.collect()
 }
 
 /// The table of a plan's stage.

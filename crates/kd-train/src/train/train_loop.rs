@@ -126,9 +126,15 @@ where
             };
             let every = config.gradient_norms_every;
             let measure_all = every.is_some_and(|every| index.is_multiple_of(every));
-            let losses = self
-                .group
-                .step(batches, &self.places, at, lr, measure_all)?;
+            let plan = StepPlan {
+                combine: self.group.teachers.combine,
+                mutual: self.group.teachers.mutual,
+                measure_all,
+                at,
+                lr,
+                seed: Some(self.seed),
+            };
+            let losses = self.group.step(batches, &self.places, &plan)?;
             self.place.lr = lr;
             self.place.batches += number;
             self.place.seen += count;
@@ -248,9 +254,7 @@ where
         &mut self,
         batches: Vec<Batch<S::Input>>,
         places: &HashMap<usize, usize>,
-        at: Step,
-        lr: f64,
-        measure_all: bool,
+        plan: &StepPlan,
     ) -> Result<Vec<LossValues>, Error> {
         let samples: Vec<Vec<(usize, u64)>> = batches
             .iter()
@@ -263,19 +267,12 @@ where
             places: Some(batch.indices.iter().map(|i| places[i]).collect()),
             ..batch.into()
         });
-        let plan = StepPlan {
-            combine: self.teachers.combine,
-            mutual: self.teachers.mutual,
-            measure_all,
-            at,
-            lr,
-        };
         let teachers = &mut self.teachers;
         let mut ask = |number: usize, input: S::Input, taps: &Taps| {
             teachers.outputs(input, taps, &samples[number])
         };
         let students = self.students.iter_mut();
         let mut learners: Vec<_> = students.map(|student| &mut student.learner).collect();
-        step(&mut learners, &mut ask, batches.collect(), &plan)
+        step(&mut learners, &mut ask, batches.collect(), plan)
     }
 }

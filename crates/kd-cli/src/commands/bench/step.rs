@@ -116,15 +116,19 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 /// Classes of CIFAR-100.
 pub const CLASSES: usize = 100;
 
+/// Height and width of its images.
+pub const SIZE: usize = 32;
+
 /// A network of the registry with weights that every call draws alike.
 pub fn network(name: &str, device: &Device) -> Result<Network> {
     draw::seed(1);
-    Ok(Network::new(&NetworkConfig::new(name, CLASSES, 3), device)?)
+    let config = NetworkConfig::new(name, CLASSES, 3).with_image_size(SIZE);
+    Ok(Network::new(&config, device)?)
 }
 
 /// Random images of CIFAR's size and their classes.
 pub fn random_batch(batch: usize, device: &Device) -> (Tensor<4>, Tensor<1, Int>) {
-    let images = Tensor::random([batch, 3, 32, 32], Distribution::Default, device);
+    let images = Tensor::random([batch, 3, SIZE, SIZE], Distribution::Default, device);
     let labels: Vec<i32> = (0..batch).map(|i| (i * 37 % CLASSES) as i32).collect();
     (images, Tensor::from_ints(labels.as_slice(), device))
 }

@@ -53,8 +53,10 @@ impl Parts {
 
         let spec = recipe.teacher.as_ref().context("a teacher")?;
         let weights = spec.weights.as_ref().context("the teacher's weights")?;
-        let network =
-            |name: &str| NetworkConfig::new(name, dataset.classes.len(), dataset.train.channels);
+        let network = |name: &str| {
+            NetworkConfig::new(name, dataset.classes.len(), dataset.train.channels)
+                .with_image_size(dataset.train.height)
+        };
         let teacher = Network::from_file(&network(&spec.model), weights, device)?.valid();
         draw::seed(recipe.seed);
         let student = Network::new(&network(&recipe.student.model), &device.clone().autodiff())?;

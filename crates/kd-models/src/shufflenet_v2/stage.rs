@@ -1,26 +1,18 @@
-//! ShuffleNetV2 for small images, width 1 (Ma et al., ECCV 2018).
+//! A stage of ShuffleNetV2: its units, and how they pass channels on.
 
 use burn::module::Module;
-use burn::nn::Linear;
 use burn::nn::conv::Conv2d;
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
-use kd_core::{Output, Taps};
 use kd_kernels::layers::BatchNorm;
 use kd_kernels::{channels, interleave};
 
-use crate::architecture::{Architecture, Named};
-use crate::backbone::{Backbone, Recorder};
 use crate::fused::{conv_bn, conv_bn_relu};
-use crate::layers::{Conv, ConvInit, linear};
+use crate::layers::{Conv, ConvInit};
 use crate::macs::MacCounter;
 
-const INIT: ConvInit = ConvInit::Default;
-const STEM: usize = 24;
-/// Output channels of each stage, and units after the one that halves the size.
-const STAGES: [(usize, usize); 3] = [(116, 3), (232, 7), (464, 3)];
-/// Width of the embedding.
-const LAST: usize = 1024;
+/// How all convolutions are drawn.
+pub(super) const INIT: ConvInit = ConvInit::Default;
 
 /// Transforms one half of the channels and keeps the other.
 #[derive(Module, Debug)]
@@ -99,14 +91,15 @@ impl DownUnit {
     }
 }
 
+/// A unit that halves the size, and others after it.
 #[derive(Module, Debug)]
-struct Stage {
+pub(crate) struct Stage {
     down: DownUnit,
     units: Vec<Unit>,
 }
 
 impl Stage {
-    fn new(inputs: usize, outputs: usize, units: usize, device: &Device) -> Self {
+    pub fn new(inputs: usize, outputs: usize, units: usize, device: &Device) -> Self {
         Self {
             down: DownUnit::new(inputs, outputs, device),
             units: (0..units).map(|_| Unit::new(outputs, device)).collect(),
@@ -115,7 +108,7 @@ impl Stage {
 
     /// The output after the last shuffle and, when asked for, the channels before the last
     /// activation, unshuffled.
-    fn forward(&self, x: Tensor<4>, preact: bool) -> (Tensor<4>, Option<Tensor<4>>) {
+    pub fn forward(&self, x: Tensor<4>, preact: bool) -> (Tensor<4>, Option<Tensor<4>>) {
         let mut x = self.down.forward(x);
         for (index, unit) in self.units.iter().enumerate() {
             if preact && index + 1 == self.units.len() {
@@ -129,7 +122,7 @@ impl Stage {
         (x, None)
     }
 
-    fn count(&self, macs: &mut MacCounter) {
+    pub fn count(&self, macs: &mut MacCounter) {
         let input = macs.size();
         let down = &self.down;
         // The right branch keeps the size until its depthwise convolution.
@@ -140,93 +133,6 @@ impl Stage {
             .conv(&down.conv5);
         for unit in &self.units {
             macs.conv(&unit.conv1).conv(&unit.conv2).conv(&unit.conv3);
-        }
-    }
-}
-
-/// ShuffleNetV2 whose stem is a 1×1 convolution, without pooling.
-///
-/// Levels: the stem after its ReLU (in both lists), then the output of each stage. Before the
-/// activation a stage's channels stand as they were concatenated, not shuffled, as in the
-/// reference. The embedding is 1024 wide while the last map has 464 channels: a 1×1 convolution
-/// stands between them.
-#[derive(Module, Debug)]
-pub(crate) struct ShuffleNetV2 {
-    conv1: Conv2d,
-    bn1: BatchNorm,
-    stages: Vec<Stage>,
-    conv2: Conv2d,
-    bn2: BatchNorm,
-    linear: Linear,
-}
-
-impl Backbone for ShuffleNetV2 {
-    type Input = Tensor<4>;
-
-    fn forward(&self, input: Tensor<4>, taps: &Taps) -> Output {
-        let mut x = conv_bn_relu(&self.conv1, &self.bn1, input);
-        let mut recorder = Recorder::new(taps, &x);
-        for stage in &self.stages {
-            let (map, preact) = stage.forward(x, recorder.wants_preact());
-            recorder.stage(&map, preact);
-            x = map;
-        }
-        let x = conv_bn_relu(&self.conv2, &self.bn2, x);
-        recorder.finish(x, &self.linear)
-    }
-}
-
-impl Architecture for ShuffleNetV2 {
-    type Config = ();
-
-    const MODELS: &'static [Named<Self::Config>] = &[Named {
-        name: "shufflenet_v2",
-        aliases: &["ShuffleV2", "ShuffleNetV2"],
-        family: "ShuffleNetV2 (width 1)",
-        reference: "Ma et al., ECCV 2018",
-        config: (),
-    }];
-
-    fn new((): &(), channels: usize, classes: usize, device: &Device) -> Self {
-        let mut inputs = STEM;
-        let stages = STAGES
-            .iter()
-            .map(|&(outputs, units)| {
-                let from = std::mem::replace(&mut inputs, outputs);
-                Stage::new(from, outputs, units, device)
-            })
-            .collect();
-        Self {
-            conv1: Conv::k1([channels, STEM], 1, INIT).build(device),
-            bn1: BatchNorm::new(STEM, device),
-            stages,
-            conv2: Conv::k1([inputs, LAST], 1, INIT).build(device),
-            bn2: BatchNorm::new(LAST, device),
-            linear: linear(LAST, classes, device),
-        }
-    }
-
-    fn count(&self, macs: &mut MacCounter) {
-        macs.conv(&self.conv1);
-        for stage in &self.stages {
-            stage.count(macs);
-        }
-        macs.conv(&self.conv2).linear(&self.linear);
-    }
-
-    /// In the reference a stage is one list, `layer1` to `layer3`: the unit that halves the size,
-    /// then the others.
-    fn pytorch_key(&self, path: &str) -> String {
-        let parts: Vec<&str> = path.split('.').collect();
-        let after = |index: &str| index.parse::<usize>().map_or(0, |index| index + 1);
-        match parts[..] {
-            ["stages", stage, "down", ref rest @ ..] => {
-                format!("layer{}.0.{}", after(stage), rest.join("."))
-            }
-            ["stages", stage, "units", unit, ref rest @ ..] => {
-                format!("layer{}.{}.{}", after(stage), after(unit), rest.join("."))
-            }
-            _ => path.to_owned(),
         }
     }
 }
