@@ -270,7 +270,7 @@ impl Architecture for Vgg {
         } = self.config;
         let parts: Vec<&str> = path.split('.').collect();
         let places = if normalised { 3 } else { 2 };
-        match (parts[..].as_ref(), scale) {
+        match (parts.as_slice(), scale) {
             ([block, layer, kind, parameter], _) => {
                 let number = |text: &str| text.parse::<usize>().unwrap_or_default();
                 let place = places * number(layer) + usize::from(*kind == "bn");
