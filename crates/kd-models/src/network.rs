@@ -16,8 +16,8 @@ use crate::{Error, Origin, VitConfig};
 /// A registered network.
 ///
 /// Input is `[batch, channels, height, width]`; any size that survives the strides will do, since
-/// the last pooling is global, or to a fixed size (which at the network's own size is what the references compute). A
-/// vision transformer is built for a size; for images of another it resizes its positions, and leaves out what does not
+/// the last pooling is global, or to a fixed size (which at the network's own size is what the references compute).
+/// A vision transformer is built for a size; for images of another it resizes its positions, and leaves out what does not
 /// fill a patch.
 ///
 /// Cloning shares the running statistics of batch normalisation with the original; a copy of

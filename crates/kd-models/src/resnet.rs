@@ -13,7 +13,7 @@ use crate::fused::{conv_bn, conv_bn_relu};
 use crate::layers::{Conv, ConvInit, linear, stem_pool};
 use crate::macs::MacCounter;
 use crate::residual::{self, ResidualBlock};
-use crate::scale::Scale;
+use crate::scale::Scale::{self, Large, Small};
 
 const WIDTHS: [usize; 4] = [64, 128, 256, 512];
 const INIT: ConvInit = ConvInit::FanOut;
@@ -142,31 +142,14 @@ const fn named(
     }
 }
 
-const fn small(
-    name: &'static str,
-    aliases: &'static [&'static str],
-    blocks: [usize; 4],
-    bottleneck: bool,
-) -> Named<ResNetConfig> {
-    named((name, aliases), blocks, bottleneck, Scale::Small)
-}
-
-const fn large(
-    names: (&'static str, &'static [&'static str]),
-    blocks: [usize; 4],
-    bottleneck: bool,
-) -> Named<ResNetConfig> {
-    named(names, blocks, bottleneck, Scale::Large)
-}
-
 impl Backbone for ResNet {
     type Input = Tensor<4>;
 
     fn forward(&self, input: Tensor<4>, taps: &Taps) -> Output {
         let stem = conv_bn_relu(&self.conv1, &self.bn1, input);
         let stem = match self.scale {
-            Scale::Small => stem,
-            Scale::Large => stem_pool(stem),
+            Small => stem,
+            Large => stem_pool(stem),
         };
         let mut recorder = Recorder::new(taps, &stem);
         let last = residual::run(self.stages(), stem, &mut recorder);
@@ -178,15 +161,15 @@ impl Architecture for ResNet {
     type Config = ResNetConfig;
 
     const MODELS: &'static [Named<Self::Config>] = &[
-        small("resnet18", &["ResNet18"], [2, 2, 2, 2], false),
-        small("resnet50", &["ResNet50"], [3, 4, 6, 3], true),
-        small("resnet101", &["ResNet101"], [3, 4, 23, 3], true),
-        small("resnet152", &["ResNet152"], [3, 8, 36, 3], true),
-        large(torchvision!("resnet18"), [2, 2, 2, 2], false),
-        large(torchvision!("resnet34"), [3, 4, 6, 3], false),
-        large(torchvision!("resnet50"), [3, 4, 6, 3], true),
-        large(torchvision!("resnet101"), [3, 4, 23, 3], true),
-        large(torchvision!("resnet152"), [3, 8, 36, 3], true),
+        named(("resnet18", &["ResNet18"]), [2, 2, 2, 2], false, Small),
+        named(("resnet50", &["ResNet50"]), [3, 4, 6, 3], true, Small),
+        named(("resnet101", &["ResNet101"]), [3, 4, 23, 3], true, Small),
+        named(("resnet152", &["ResNet152"]), [3, 8, 36, 3], true, Small),
+        named(torchvision!("resnet18"), [2, 2, 2, 2], false, Large),
+        named(torchvision!("resnet34"), [3, 4, 6, 3], false, Large),
+        named(torchvision!("resnet50"), [3, 4, 6, 3], true, Large),
+        named(torchvision!("resnet101"), [3, 4, 23, 3], true, Large),
+        named(torchvision!("resnet152"), [3, 8, 36, 3], true, Large),
     ];
 
     fn image_size(config: &ResNetConfig) -> usize {
@@ -206,8 +189,8 @@ impl Architecture for ResNet {
             })
         };
         let stem = match config.scale {
-            Scale::Small => Conv::k3([channels, WIDTHS[0]], 1, INIT),
-            Scale::Large => Conv {
+            Small => Conv::k3([channels, WIDTHS[0]], 1, INIT),
+            Large => Conv {
                 kernel: 7,
                 ..Conv::k3([channels, WIDTHS[0]], 2, INIT)
             },
@@ -226,7 +209,7 @@ impl Architecture for ResNet {
 
     fn count(&self, macs: &mut MacCounter) {
         macs.conv(&self.conv1);
-        if self.scale == Scale::Large {
+        if self.scale == Large {
             macs.stem_pool();
         }
         residual::count(self.stages(), macs);
@@ -235,9 +218,9 @@ impl Architecture for ResNet {
 
     fn pytorch_key(&self, path: &str) -> String {
         match (self.scale, path.strip_prefix("linear.")) {
-            (Scale::Small, _) => path.to_owned(),
-            (Scale::Large, Some(last)) => format!("fc.{last}"),
-            (Scale::Large, None) => path.replace(".shortcut.", ".downsample."),
+            (Small, _) => path.to_owned(),
+            (Large, Some(last)) => format!("fc.{last}"),
+            (Large, None) => path.replace(".shortcut.", ".downsample."),
         }
     }
 }

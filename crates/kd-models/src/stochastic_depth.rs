@@ -25,17 +25,15 @@ impl StochasticDepth {
         *prob > 0.0 && training.is_enabled() && device.is_autodiff()
     }
 
-    /// A branch `[batch, channels, height, width]` with the samples left out that chance says.
-    pub fn forward(&self, branch: Tensor<4>) -> Tensor<4> {
+    /// A branch `[batch, ..]`, such as maps or tokens, with the samples left out that chance says.
+    pub fn forward<const D: usize>(&self, branch: Tensor<D>) -> Tensor<D> {
         let device = branch.device();
         if !self.is_active(&device) {
             return branch;
         }
-        let [batch, ..] = branch.dims();
-        branch
-            * self
-                .dropout
-                .forward(Tensor::ones([batch, 1, 1, 1], &device))
+        let mut samples = [1; D];
+        samples[0] = branch.dims()[0];
+        branch * self.dropout.forward(Tensor::ones(samples, &device))
     }
 }
 

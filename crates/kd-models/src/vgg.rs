@@ -16,7 +16,7 @@ use crate::backbone::{Backbone, Recorder};
 use crate::fused::{conv, conv_bn, conv_relu};
 use crate::layers::{Conv, ConvInit, linear_normal};
 use crate::macs::MacCounter;
-use crate::scale::Scale;
+use crate::scale::Scale::{self, Large, Small};
 
 const WIDTHS: [usize; 5] = [64, 128, 256, 512, 512];
 
@@ -106,7 +106,7 @@ impl Vgg {
     fn pooled(&self, block: usize, height: usize) -> bool {
         match block {
             0 => false,
-            4 => self.config.scale == Scale::Large || height == TALL,
+            4 => self.config.scale == Large || height == TALL,
             _ => true,
         }
     }
@@ -142,28 +142,11 @@ fn run(layers: &[Layer], mut x: Tensor<4>, preact: bool) -> (Tensor<4>, Option<T
     (x, None)
 }
 
-const fn small(
-    name: &'static str,
-    aliases: &'static [&'static str],
-    convs: [usize; 5],
-) -> Named<VggConfig> {
-    Named {
-        name,
-        aliases,
-        family: "VGG-BN",
-        reference: "Simonyan and Zisserman, ICLR 2015",
-        config: VggConfig {
-            convs,
-            normalised: true,
-            scale: Scale::Small,
-        },
-    }
-}
-
-const fn large(
+const fn named(
     (name, aliases): (&'static str, &'static [&'static str]),
     convs: [usize; 5],
     normalised: bool,
+    scale: Scale,
 ) -> Named<VggConfig> {
     Named {
         name,
@@ -173,7 +156,7 @@ const fn large(
         config: VggConfig {
             convs,
             normalised,
-            scale: Scale::Large,
+            scale,
         },
     }
 }
@@ -194,10 +177,8 @@ impl Backbone for Vgg {
             x = map;
         }
         match self.config.scale {
-            Scale::Small => recorder.finish(x, &self.classifier),
-            Scale::Large => {
-                recorder.finish_hidden(self.embedding(x), &self.dropout, &self.classifier)
-            }
+            Small => recorder.finish(x, &self.classifier),
+            Large => recorder.finish_hidden(self.embedding(x), &self.dropout, &self.classifier),
         }
     }
 }
@@ -206,19 +187,19 @@ impl Architecture for Vgg {
     type Config = VggConfig;
 
     const MODELS: &'static [Named<Self::Config>] = &[
-        small("vgg8", &["vgg8_bn"], [1, 1, 1, 1, 1]),
-        small("vgg11", &["vgg11_bn"], VGG11),
-        small("vgg13", &["vgg13_bn"], VGG13),
-        small("vgg16", &["vgg16_bn"], VGG16),
-        small("vgg19", &["vgg19_bn"], VGG19),
-        large(torchvision!("vgg11"), VGG11, false),
-        large(torchvision!("vgg13"), VGG13, false),
-        large(torchvision!("vgg16"), VGG16, false),
-        large(torchvision!("vgg19"), VGG19, false),
-        large(torchvision!("vgg11_bn"), VGG11, true),
-        large(torchvision!("vgg13_bn"), VGG13, true),
-        large(torchvision!("vgg16_bn"), VGG16, true),
-        large(torchvision!("vgg19_bn"), VGG19, true),
+        named(("vgg8", &["vgg8_bn"]), [1; 5], true, Small),
+        named(("vgg11", &["vgg11_bn"]), VGG11, true, Small),
+        named(("vgg13", &["vgg13_bn"]), VGG13, true, Small),
+        named(("vgg16", &["vgg16_bn"]), VGG16, true, Small),
+        named(("vgg19", &["vgg19_bn"]), VGG19, true, Small),
+        named(torchvision!("vgg11"), VGG11, false, Large),
+        named(torchvision!("vgg13"), VGG13, false, Large),
+        named(torchvision!("vgg16"), VGG16, false, Large),
+        named(torchvision!("vgg19"), VGG19, false, Large),
+        named(torchvision!("vgg11_bn"), VGG11, true, Large),
+        named(torchvision!("vgg13_bn"), VGG13, true, Large),
+        named(torchvision!("vgg16_bn"), VGG16, true, Large),
+        named(torchvision!("vgg19_bn"), VGG19, true, Large),
     ];
 
     fn image_size(config: &VggConfig) -> usize {
@@ -240,13 +221,9 @@ impl Architecture for Vgg {
                 })
                 .collect()
         };
-        let hidden: &[usize] = match config.scale {
-            Scale::Small => &[],
-            Scale::Large => &[WIDTHS[4] * MAP * MAP, HIDDEN],
-        };
-        let width = match config.scale {
-            Scale::Small => WIDTHS[4],
-            Scale::Large => HIDDEN,
+        let (hidden, width): (&[usize], usize) = match config.scale {
+            Small => (&[], WIDTHS[4]),
+            Large => (&[WIDTHS[4] * MAP * MAP, HIDDEN], HIDDEN),
         };
         Self {
             block0: block(0),
@@ -274,7 +251,7 @@ impl Architecture for Vgg {
                 macs.conv(&layer.conv);
             }
         }
-        if self.config.scale == Scale::Large {
+        if self.config.scale == Large {
             macs.pool(2, 2, 0);
         }
         for layer in self.hidden.iter().chain([&self.classifier]) {
@@ -293,14 +270,14 @@ impl Architecture for Vgg {
         } = self.config;
         let parts: Vec<&str> = path.split('.').collect();
         let places = if normalised { 3 } else { 2 };
-        match (parts[..].as_ref(), scale) {
+        match (parts.as_slice(), scale) {
             ([block, layer, kind, parameter], _) => {
                 let number = |text: &str| text.parse::<usize>().unwrap_or_default();
                 let place = places * number(layer) + usize::from(*kind == "bn");
                 let index = number(block.trim_start_matches("block"));
                 match scale {
-                    Scale::Small => format!("{block}.{place}.{parameter}"),
-                    Scale::Large => {
+                    Small => format!("{block}.{place}.{parameter}"),
+                    Large => {
                         let before = convs[..index].iter().map(|convs| places * convs + 1);
                         format!("features.{}.{parameter}", before.sum::<usize>() + place)
                     }
@@ -309,7 +286,7 @@ impl Architecture for Vgg {
             // A ReLU and dropout stand after each hidden layer.
             (["hidden", "0", parameter], _) => format!("classifier.0.{parameter}"),
             (["hidden", _, parameter], _) => format!("classifier.3.{parameter}"),
-            (["classifier", parameter], Scale::Large) => format!("classifier.6.{parameter}"),
+            (["classifier", parameter], Large) => format!("classifier.6.{parameter}"),
             _ => path.to_owned(),
         }
     }

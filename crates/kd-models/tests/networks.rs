@@ -43,7 +43,7 @@ fn grey_images_of_any_size_work() {
         let size = match name {
             // Five halvings leave nothing of 28 pixels.
             "vgg11_224" => 45,
-            // Whole patches.
+            // Patches of 16 do not fill 28.
             "deit_tiny_patch16_224" => 48,
             _ => 28,
         };
@@ -202,15 +202,11 @@ fn every_parameter_gets_a_gradient() {
             GradientsParams::from_grads(output.logits.square().sum().backward(), &network);
         let mut count = Count(&gradients, 0, 0);
         network.visit(&mut count);
-        // Two of the five tensors of a batch normalisation are running statistics.
+        // All but running statistics, two of the five tensors of a batch normalisation.
         let Count(_, with, all) = count;
         assert_eq!(with, gradients.len(), "{name}");
-        let cost = network.cost(32).unwrap();
-        assert!(
-            with <= all && cost.parameters > 0,
-            "{name}: {with} of {all}"
-        );
         let (trainable, tensors) = tensors(name);
+        assert!(trainable > 0, "{name}");
         assert_eq!((with, all), (trainable, tensors), "{name}");
     }
 }

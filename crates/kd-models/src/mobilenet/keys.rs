@@ -35,7 +35,7 @@ impl Keys {
                 };
                 format!("classifier.{place}.{last}")
             }
-            ["hidden", last] => format!("classifier.0.{last}"),
+            ["hidden", _, last] => format!("classifier.0.{last}"),
             ["conv1", ref rest @ ..] if self != Self::Mdistiller => {
                 format!("features.0.{}", rest.join("."))
             }

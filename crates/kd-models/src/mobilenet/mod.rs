@@ -30,7 +30,8 @@ pub(crate) struct MobileNet {
     conv1: (Conv2d, BatchNorm),
     blocks: Vec<Vec<InvertedResidual>>,
     conv2: (Conv2d, BatchNorm),
-    hidden: Option<Linear>,
+    /// None or one: a list, so that the networks without do not carry its size.
+    hidden: Vec<Linear>,
     dropout: Dropout,
     classifier: Linear,
     #[module(skip)]
@@ -75,7 +76,7 @@ impl Backbone for MobileNet {
             }
         }
         let x = activation.after(&self.conv2, x);
-        match &self.hidden {
+        match self.hidden.first() {
             Some(hidden) => {
                 let embedding = activation.apply(hidden.forward(global_average(x)));
                 recorder.finish_hidden(embedding, &self.dropout, &self.classifier)
@@ -147,7 +148,9 @@ impl Architecture for MobileNet {
             conv2: pair(Conv::k1([inputs, plan.last], 1, INIT)),
             hidden: plan
                 .hidden
-                .map(|width| linear_normal(plan.last, width, 0.01, device)),
+                .iter()
+                .map(|&width| linear_normal(plan.last, width, 0.01, device))
+                .collect(),
             dropout: DropoutConfig::new(plan.dropout).init(),
             classifier: match plan.classifier {
                 ClassifierInit::Normal => linear_normal(width, classes, 0.01, device),

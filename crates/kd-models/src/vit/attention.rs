@@ -1,7 +1,7 @@
 //! Attention of several heads.
 
 use burn::module::Module;
-use burn::nn::{Dropout, Linear};
+use burn::nn::{Dropout, DropoutConfig, Linear};
 use burn::tensor::activation::softmax;
 use burn::tensor::module::attention;
 use burn::tensor::ops::AttentionModuleOptions;
@@ -10,7 +10,6 @@ use kd_core::{Output, Part, Taps};
 
 use super::block::{linear, rows};
 use super::config::VitConfig;
-use super::dropping::{dropout, is_active};
 
 /// `proj(softmax(q·kᵀ / √d) · v)` for queries, keys and values of `d` numbers a head, all three by one layer
 /// (Vaswani et al., NeurIPS 2017).
@@ -31,7 +30,7 @@ impl Attention {
             qkv: linear(config.width, 3 * config.width, device),
             proj: linear(config.width, config.width, device),
             heads: config.heads,
-            dropout: dropout(config.dropout.attention),
+            dropout: DropoutConfig::new(config.dropout.attention).init(),
         }
     }
 
@@ -51,13 +50,19 @@ impl Attention {
         rows(&self.proj, mixed)
     }
 
+    /// Whether probabilities are dropped on this device: only in training.
+    fn drops(&self, device: &Device) -> bool {
+        let Dropout { prob, training } = &self.dropout;
+        *prob > 0.0 && training.is_enabled() && device.is_autodiff()
+    }
+
     /// The values `[batch, heads, tokens, d]`, mixed. The fused operation has neither scores nor probabilities, and
     /// no dropout.
     fn mix(&self, parts: [Tensor<4>; 3], output: &mut Output, taps: &Taps) -> Tensor<4> {
         let [query, key, value] = parts;
         let level = output.levels(Part::Attentions);
         let shown = taps.wants(Part::Attentions, level) || taps.wants(Part::Scores, level);
-        if !shown && !is_active(&self.dropout, &query.device()) {
+        if !shown && !self.drops(&query.device()) {
             output.skip(Part::Scores);
             output.skip(Part::Attentions);
             return attention(

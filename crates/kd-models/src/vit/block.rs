@@ -1,16 +1,16 @@
 //! A block: attention and perceptron, each behind its layer normalisation.
 
 use burn::module::{Initializer, Module, Param};
-use burn::nn::{Dropout, Linear};
+use burn::nn::{Dropout, DropoutConfig, Linear};
 use burn::tensor::activation::gelu;
 use burn::tensor::{Device, Tensor};
 use kd_core::{Output, Taps};
 
 use super::attention::Attention;
 use super::config::VitConfig;
-use super::dropping::{drop_path, dropout};
 use super::norm::Norm;
 use crate::layers::linear_normal;
+use crate::stochastic_depth::StochasticDepth;
 
 /// Standard deviation of weights and positions. The references cut the normal distribution off at ±2, which is a
 /// hundred deviations away.
@@ -70,7 +70,7 @@ pub(super) struct Block {
     /// Of elements.
     dropout: Dropout,
     /// Of a sample's branches.
-    path: Dropout,
+    path: StochasticDepth,
 }
 
 impl Block {
@@ -87,8 +87,8 @@ impl Block {
                 fc2: linear(config.hidden, config.width, device),
             },
             ls2: LayerScale::new(config, device),
-            dropout: dropout(config.dropout.hidden),
-            path: dropout(config.dropout.path * number as f64 / last as f64),
+            dropout: DropoutConfig::new(config.dropout.hidden).init(),
+            path: StochasticDepth::new(config.dropout.path * number as f64 / last as f64),
         }
     }
 
@@ -102,10 +102,10 @@ impl Block {
     ) -> Tensor<3> {
         let mixed = self.norm1.forward(x.clone(), epsilon);
         let mixed = self.dropout.forward(self.attn.forward(mixed, output, taps));
-        let x = x + drop_path(scaled(mixed, &self.ls1), &self.path);
+        let x = x + self.path.forward(scaled(mixed, &self.ls1));
         let inner = rows(&self.mlp.fc1, self.norm2.forward(x.clone(), epsilon));
         let inner = self.dropout.forward(gelu(inner));
         let inner = self.dropout.forward(rows(&self.mlp.fc2, inner));
-        x + drop_path(scaled(inner, &self.ls2), &self.path)
+        x + self.path.forward(scaled(inner, &self.ls2))
     }
 }

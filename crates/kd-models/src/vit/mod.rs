@@ -11,14 +11,13 @@
 //! | `config` | The shape, its checks, and how often training drops what. |
 //! | `names` | The registered names. |
 //! | `network` | The module, its forward pass and its parts. |
-//! | `patches`, `block`, `attention`, `norm`, `dropping` | What it is made of. |
+//! | `patches`, `block`, `attention`, `norm` | What it is made of. |
 //! | `positions` | Positions of another size, resized in three ways. |
 //! | `origin`, `tables` | The names of timm, Hugging Face and torchvision, and what else differs between them. |
 
 mod attention;
 mod block;
 mod config;
-mod dropping;
 mod names;
 mod network;
 mod norm;

@@ -1,13 +1,12 @@
 //! The module of a vision transformer.
 
 use burn::module::{Module, Param};
-use burn::nn::{Dropout, Linear};
+use burn::nn::{Dropout, DropoutConfig, Linear};
 use burn::tensor::{Device, Tensor, TensorData};
 use kd_core::{Output, Part, Taps, draw};
 
 use super::block::{Block, DEVIATION, linear};
 use super::config::{VitConfig, VitDesign, VitPooling};
-use super::dropping::dropout;
 use super::names::NAMES;
 use super::norm::Norm;
 use super::origin::Origin;
@@ -74,7 +73,7 @@ impl Vit {
             norm: Norm::new(width, device),
             head: head(),
             head_dist: config.distilled.then(head),
-            dropout: dropout(config.dropout.hidden),
+            dropout: DropoutConfig::new(config.dropout.hidden).init(),
             config: *config,
             grid,
             origin: Origin::default(),

@@ -66,8 +66,7 @@ fn built(name: &str, case: &Value, path: &Path) -> Result<Network, String> {
     network.map_err(|e| e.to_string())
 }
 
-/// Compares a network with its case.
-pub fn network(salt: &str, name: &str, case: &Value, found: &mut Comparison) {
+fn network(salt: &str, name: &str, case: &Value, found: &mut Comparison) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("weights.safetensors");
     write_weights(&path, salt, &kd_goldens::keys(case));
