@@ -129,11 +129,14 @@ pub(crate) mod kernel {
             for (column, y) in self.y.chunks_exact_mut(channels).enumerate() {
                 let first = self.row * height * line + column * width;
                 for channel in (0..channels).step_by(S::LANES) {
-                    let mut sum = s.read(&self.x.pixel(first)[channel..]);
+                    let left = channels - channel;
+                    // SAFETY: blocks divide the map, so that it has all pixels of this one, and the channels that are left.
+                    let at = |pixel| unsafe { self.x.load(s, pixel, channel, left) };
+                    let mut sum = at(first);
                     for row in 0..height {
                         let start = first + row * line;
                         for pixel in start + usize::from(row == 0)..start + width {
-                            sum = s.add(sum, s.read(&self.x.pixel(pixel)[channel..]));
+                            sum = s.add(sum, at(pixel));
                         }
                     }
                     s.write_new(&mut y[channel..], s.mul(sum, scale));

@@ -15,9 +15,8 @@ const WIDE: usize = 4;
 trait ByChannel {
     fn channels(&self) -> usize;
 
-    /// # Safety
-    /// From `channel` on there are `Z` registers of channels, or one that is not full.
-    unsafe fn block<S: Simd, const Z: usize>(&mut self, s: S, channel: usize);
+    /// Does `Z` registers of channels from `channel` on, or one that is not full.
+    fn block<S: Simd, const Z: usize>(&mut self, s: S, channel: usize);
 
     /// Does all channels.
     #[inline(always)]
@@ -28,16 +27,25 @@ trait ByChannel {
         let channels = self.channels();
         let mut channel = 0;
         while channel + WIDE * S::LANES <= channels {
-            // SAFETY: so many channels are left.
-            unsafe { self.block::<S, WIDE>(s, channel) };
+            self.block::<S, WIDE>(s, channel);
             channel += WIDE * S::LANES;
         }
         while channel < channels {
-            // SAFETY: at least a part of a register is left.
-            unsafe { self.block::<S, 1>(s, channel) };
+            self.block::<S, 1>(s, channel);
             channel += S::LANES;
         }
     }
+}
+
+/// Channels from `channel` on.
+///
+/// # Panics
+/// When they are not `Z` registers or more, nor one that is not full.
+#[inline(always)]
+fn left<S: Simd, const Z: usize>(channels: usize, channel: usize) -> usize {
+    let left = channels.saturating_sub(channel);
+    assert!(left >= Z * S::LANES || (Z == 1 && left > 0));
+    left
 }
 
 /// The values of `Z` registers of channels from `channel` on.
@@ -132,8 +140,8 @@ impl ByChannel for Moments<'_> {
     }
 
     #[inline(always)]
-    unsafe fn block<S: Simd, const Z: usize>(&mut self, s: S, channel: usize) {
-        let left = self.mean.len() - channel;
+    fn block<S: Simd, const Z: usize>(&mut self, s: S, channel: usize) {
+        let left = left::<S, Z>(self.mean.len(), channel);
         let at = |i: usize, z: usize| {
             let (pixel, channel) = (self.first + i, channel + z * S::LANES);
             // SAFETY: the map has the pixels of the chunk and the channels that are left.
@@ -222,9 +230,9 @@ impl ByChannel for Affine<'_> {
     }
 
     #[inline(always)]
-    unsafe fn block<S: Simd, const Z: usize>(&mut self, s: S, channel: usize) {
+    fn block<S: Simd, const Z: usize>(&mut self, s: S, channel: usize) {
         let channels = self.x.size.channels;
-        let left = channels - channel;
+        let left = left::<S, Z>(channels, channel);
         let count = self.y.len() / channels;
         let y = self.y.as_mut_ptr().cast::<f32>();
         let scale: [S::V; Z] = registers(s, self.scale, channel);

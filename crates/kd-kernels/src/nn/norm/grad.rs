@@ -2,7 +2,7 @@
 
 use std::mem::MaybeUninit;
 
-use super::{ByChannel, registers};
+use super::{ByChannel, left, registers};
 use crate::images::{Images, OutPtr, Size};
 use crate::simd::chunks;
 use crate::simd::{Isa, Kernel, Simd};
@@ -183,8 +183,8 @@ impl ByChannel for Sums<'_> {
     }
 
     #[inline(always)]
-    unsafe fn block<S: Simd, const Z: usize>(&mut self, s: S, channel: usize) {
-        let left = self.plain.len() - channel;
+    fn block<S: Simd, const Z: usize>(&mut self, s: S, channel: usize) {
+        let left = left::<S, Z>(self.plain.len(), channel);
         let mean: [S::V; Z] = registers(s, self.saved.mean, channel);
         let rstd: [S::V; Z] = registers(s, self.saved.rstd, channel);
         let line = self.saved.gate.line::<S, Z>(s, channel);
@@ -229,9 +229,9 @@ impl ByChannel for Apply<'_> {
     }
 
     #[inline(always)]
-    unsafe fn block<S: Simd, const Z: usize>(&mut self, s: S, channel: usize) {
+    fn block<S: Simd, const Z: usize>(&mut self, s: S, channel: usize) {
         let channels = self.grad.size.channels;
-        let left = channels - channel;
+        let left = left::<S, Z>(channels, channel);
         let count = self.dx.len() / channels;
         let dx = self.dx.as_mut_ptr().cast::<f32>();
         let factors: [[S::V; Z]; 3] = self.factors.map(|values| registers(s, values, channel));
