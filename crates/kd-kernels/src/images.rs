@@ -70,6 +70,21 @@ impl<'a> Images<'a> {
         &self.data[pixel * self.pitch..][..self.size.channels]
     }
 
+    /// Some pixels, as one row of an image.
+    ///
+    /// # Panics
+    /// When there are not `count` pixels from `first` on.
+    pub fn chunk(&self, first: usize, count: usize) -> Self {
+        let size = Size {
+            batch: 1,
+            height: 1,
+            width: count,
+            ..self.size
+        };
+        assert!(first + count <= self.size.pixels(), "pixels of the images");
+        Self::with_pitch(&self.data[first * self.pitch..], size, self.pitch)
+    }
+
     /// Up to a register of the `left` channels of a pixel that remain from `channel` on.
     ///
     /// # Safety

@@ -86,10 +86,15 @@ pub(crate) mod kernel {
         fn run<S: Simd>(self, s: S) {
             let channels = self.a.size.channels;
             for (y, pixel) in self.y.chunks_exact_mut(channels).zip(self.first..) {
-                let (a, b) = (self.a.pixel(pixel), self.b.pixel(pixel));
+                let y = y.as_mut_ptr().cast::<f32>();
                 for channel in (0..channels).step_by(S::LANES) {
-                    let sum = s.add(s.read(&a[channel..]), s.read(&b[channel..]));
-                    s.write_new(&mut y[channel..], sum);
+                    let left = channels - channel;
+                    // SAFETY: both maps and `y` have the pixel and the channels that are left.
+                    unsafe {
+                        let a = self.a.load(s, pixel, channel, left);
+                        let b = self.b.load(s, pixel, channel, left);
+                        s.store_up_to(y.add(channel), s.add(a, b), left);
+                    }
                 }
             }
         }

@@ -126,14 +126,22 @@ pub(crate) mod kernel {
             } = self.x.size;
             let [height, width] = self.block;
             let scale = s.splat(1.0 / (height * width) as f32);
+            // A block as wide as the map is one run of pixels.
+            let [rows, run] = match width == line {
+                true => [1, height * width],
+                false => [height, width],
+            };
             for (column, y) in self.y.chunks_exact_mut(channels).enumerate() {
                 let first = self.row * height * line + column * width;
                 for channel in (0..channels).step_by(S::LANES) {
-                    let mut sum = s.read(&self.x.pixel(first)[channel..]);
-                    for row in 0..height {
+                    let left = channels - channel;
+                    // SAFETY: blocks divide the map, so that it has all pixels of this one, and the channels that are left.
+                    let at = |pixel| unsafe { self.x.load(s, pixel, channel, left) };
+                    let mut sum = at(first);
+                    for row in 0..rows {
                         let start = first + row * line;
-                        for pixel in start + usize::from(row == 0)..start + width {
-                            sum = s.add(sum, s.read(&self.x.pixel(pixel)[channel..]));
+                        for pixel in start + usize::from(row == 0)..start + run {
+                            sum = s.add(sum, at(pixel));
                         }
                     }
                     s.write_new(&mut y[channel..], s.mul(sum, scale));

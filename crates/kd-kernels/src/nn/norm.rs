@@ -15,9 +15,8 @@ const WIDE: usize = 4;
 trait ByChannel {
     fn channels(&self) -> usize;
 
-    /// # Safety
-    /// From `channel` on there are `Z` registers of channels, or one that is not full.
-    unsafe fn block<S: Simd, const Z: usize>(&mut self, s: S, channel: usize);
+    /// Does `Z` registers of channels from `channel` on, or one that is not full.
+    fn block<S: Simd, const Z: usize>(&mut self, s: S, channel: usize);
 
     /// Does all channels.
     #[inline(always)]
@@ -28,16 +27,25 @@ trait ByChannel {
         let channels = self.channels();
         let mut channel = 0;
         while channel + WIDE * S::LANES <= channels {
-            // SAFETY: so many channels are left.
-            unsafe { self.block::<S, WIDE>(s, channel) };
+            self.block::<S, WIDE>(s, channel);
             channel += WIDE * S::LANES;
         }
         while channel < channels {
-            // SAFETY: at least a part of a register is left.
-            unsafe { self.block::<S, 1>(s, channel) };
+            self.block::<S, 1>(s, channel);
             channel += S::LANES;
         }
     }
+}
+
+/// Channels from `channel` on.
+///
+/// # Panics
+/// When they are not `Z` registers or more, nor one that is not full.
+#[inline(always)]
+fn left<S: Simd, const Z: usize>(channels: usize, channel: usize) -> usize {
+    let left = channels.saturating_sub(channel);
+    assert!(left >= Z * S::LANES || (Z == 1 && left > 0));
+    left
 }
 
 /// The values of `Z` registers of channels from `channel` on.
@@ -80,9 +88,7 @@ pub(crate) fn statistics(isa: Isa, x: Images) -> Statistics {
     let partial = chunks::partial(x.size, 2 * channels, |first, count, partial| {
         let (mean, squares) = partial.split_at_mut(channels);
         isa.run(Moments {
-            x: &x,
-            first,
-            count,
+            x: x.chunk(first, count),
             mean,
             squares,
         });
@@ -110,10 +116,8 @@ pub(crate) fn statistics(isa: Isa, x: Images) -> Statistics {
 
 /// Mean, and sum of squares about it, of each channel of a chunk.
 struct Moments<'a> {
-    x: &'a Images<'a>,
-    first: usize,
-    /// At least one.
-    count: usize,
+    /// Of at least one pixel.
+    x: Images<'a>,
     /// One for each channel, as of the squares.
     mean: &'a mut [f32],
     squares: &'a mut [f32],
@@ -132,25 +136,23 @@ impl ByChannel for Moments<'_> {
     }
 
     #[inline(always)]
-    unsafe fn block<S: Simd, const Z: usize>(&mut self, s: S, channel: usize) {
-        let left = self.mean.len() - channel;
-        let at = |i: usize, z: usize| {
-            let (pixel, channel) = (self.first + i, channel + z * S::LANES);
-            // SAFETY: the map has the pixels of the chunk and the channels that are left.
-            unsafe { self.x.load(s, pixel, channel, left) }
-        };
+    fn block<S: Simd, const Z: usize>(&mut self, s: S, channel: usize) {
+        let left = left::<S, Z>(self.mean.len(), channel);
+        let (x, count) = (self.x, self.x.size.pixels());
+        // SAFETY: the chunk has the pixel and the channels that are left.
+        let at = |pixel, z| unsafe { x.load(s, pixel, channel + z * S::LANES, left) };
         // Distances from the first pixel are summed, or the sum would round off what differs.
         let pivot: [S::V; Z] = std::array::from_fn(|z| at(0, z));
         let mut sum = [s.zero(); Z];
-        for i in 0..self.count {
+        for i in 0..count {
             for z in 0..Z {
                 sum[z] = s.add(sum[z], s.sub(at(i, z), pivot[z]));
             }
         }
-        let scale = s.splat(1.0 / self.count as f32);
+        let scale = s.splat(1.0 / count as f32);
         let mean: [S::V; Z] = std::array::from_fn(|z| s.fma(sum[z], scale, pivot[z]));
         let mut squares = [s.zero(); Z];
-        for i in 0..self.count {
+        for i in 0..count {
             for z in 0..Z {
                 let distance = s.sub(at(i, z), mean[z]);
                 squares[z] = s.fma(distance, distance, squares[z]);
@@ -187,25 +189,24 @@ pub(crate) fn affine(
         );
     }
     chunks::each(x.size, channels, y, |first, y| {
+        let count = y.len() / channels;
         isa.run(Affine {
-            x: &x,
+            x: x.chunk(first, count),
             scale,
             shift,
-            residual: residual.as_ref(),
+            residual: residual.map(|residual| residual.chunk(first, count)),
             relu,
-            first,
             y,
         });
     });
 }
 
 struct Affine<'a> {
-    x: &'a Images<'a>,
+    x: Images<'a>,
     scale: &'a [f32],
     shift: &'a [f32],
-    residual: Option<&'a Images<'a>>,
+    residual: Option<Images<'a>>,
     relu: bool,
-    first: usize,
     y: &'a mut [MaybeUninit<f32>],
 }
 
@@ -222,27 +223,26 @@ impl ByChannel for Affine<'_> {
     }
 
     #[inline(always)]
-    unsafe fn block<S: Simd, const Z: usize>(&mut self, s: S, channel: usize) {
-        let channels = self.x.size.channels;
-        let left = channels - channel;
-        let count = self.y.len() / channels;
+    fn block<S: Simd, const Z: usize>(&mut self, s: S, channel: usize) {
+        let (x, residual, relu) = (self.x, self.residual, self.relu);
+        let channels = x.size.channels;
+        let left = left::<S, Z>(channels, channel);
         let y = self.y.as_mut_ptr().cast::<f32>();
         let scale: [S::V; Z] = registers(s, self.scale, channel);
         let shift: [S::V; Z] = registers(s, self.shift, channel);
-        for i in 0..count {
-            let pixel = self.first + i;
+        for pixel in 0..x.size.pixels() {
             for z in 0..Z {
                 let at = channel + z * S::LANES;
-                // SAFETY: the map, the residual and `y` have the pixel and the channels that are left.
+                // SAFETY: the chunk, that of the residual and `y` have the pixel and the channels that are left.
                 unsafe {
-                    let mut value = s.fma(self.x.load(s, pixel, at, left), scale[z], shift[z]);
-                    if let Some(residual) = self.residual {
+                    let mut value = s.fma(x.load(s, pixel, at, left), scale[z], shift[z]);
+                    if let Some(residual) = residual {
                         value = s.add(value, residual.load(s, pixel, at, left));
                     }
-                    if self.relu {
+                    if relu {
                         value = s.max(s.zero(), value);
                     }
-                    s.store_up_to(y.add(i * channels + at), value, left);
+                    s.store_up_to(y.add(pixel * channels + at), value, left);
                 }
             }
         }

@@ -7,7 +7,7 @@ use kd_kernels::{
 };
 
 use crate::compared::{Expected, compare, evaluate, numbers, plain, weighted};
-use crate::options;
+use crate::convolutions::options;
 
 const CHANNELS: usize = 8;
 const SHAPE: [usize; 4] = [2, CHANNELS, 3, 4];

@@ -4,7 +4,7 @@ use burn::tensor::{DType, Tensor};
 use kd_kernels::{Epilogue, batch_norm, conv2d, linear};
 
 use crate::compared::{evaluate, numbers, plain};
-use crate::{convolutions, options, output};
+use crate::convolutions::{convolutions, options, output};
 
 /// An image alone gives what it gives among others: answers may be kept and asked for again.
 #[test]

@@ -7,7 +7,7 @@ use kd_kernels::{
 };
 
 use crate::compared::{Expected, compare};
-use crate::options;
+use crate::convolutions::options;
 
 type View = fn(Tensor<4>) -> Tensor<4>;
 /// Something done with maps and vectors.

@@ -112,8 +112,7 @@ impl Kernel for Gram<'_> {
             self.x.pack([self.first, len], pitch, packed);
             for row in (0..count).step_by(SIDE) {
                 for column in (row..count).step_by(SIDE) {
-                    // SAFETY: a multiple of the tile's rows is packed, each a multiple of the widest register.
-                    let tile = unsafe { products(s, packed, pitch, row, column) };
+                    let tile = products(s, packed, pitch, row, column);
                     for i in 0..SIDE.min(count - row) {
                         for j in 0..SIDE.min(count - column) {
                             self.sums[(row + i) * count + column + j] += tile[i][j];
@@ -127,18 +126,19 @@ impl Kernel for Gram<'_> {
 
 /// Products of the rows from `row` on with those from `column` on.
 ///
-/// # Safety
-/// There are [`SIDE`] rows of `pitch` values, a multiple of any register, from both on.
+/// # Panics
+/// When there are not [`SIDE`] rows of `pitch` values, a multiple of any register, from both on.
 #[inline(always)]
-unsafe fn products<S: Simd>(
+fn products<S: Simd>(
     s: S,
     packed: &[f32],
     pitch: usize,
     row: usize,
     column: usize,
 ) -> [[f32; SIDE]; SIDE] {
+    assert!((row.max(column) + SIDE) * pitch <= packed.len() && pitch.is_multiple_of(LANES));
     let mut sums = [[s.zero(); SIDE]; SIDE];
-    // SAFETY: the caller has these rows, and a register of each where one begins before the pitch.
+    // SAFETY: there are these rows, and a register of each where one begins before the pitch.
     let load = |row: usize, k: usize| unsafe { s.load(packed.as_ptr().add(row * pitch + k)) };
     for k in (0..pitch).step_by(S::LANES) {
         let right: [S::V; SIDE] = std::array::from_fn(|j| load(column + j, k));

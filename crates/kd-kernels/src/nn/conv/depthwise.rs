@@ -44,10 +44,11 @@ impl Reads {
         self.padding.len(self.channels)
     }
 
-    /// Where the first tap of a pixel lies.
+    /// How far it is from the first tap of a pixel to that of the pixel below, and of the next one.
     #[inline(always)]
-    fn first(&self, row: usize, column: usize) -> usize {
-        (row * self.stride[0] * self.padding.width + column * self.stride[1]) * self.channels
+    fn steps(&self) -> [usize; 2] {
+        let [down, across] = self.stride;
+        [down * self.padding.width, across].map(|pixels| pixels * self.channels)
     }
 
     /// The weight `[channels, 1, kernel...]` with the channels last.
@@ -120,12 +121,13 @@ impl Forward<'_> {
     #[inline(always)]
     fn channels<S: Simd>(&self, s: S, taps: &[usize]) {
         let channels = self.output.channels;
+        let [down, across] = self.reads.steps();
         for channel in (0..channels).step_by(S::LANES) {
             let left = channels - channel;
             let weight = self.weight.as_ptr();
             for r in 0..self.output.height {
                 for c in 0..self.output.width {
-                    let from = self.reads.first(r, c) + channel;
+                    let from = r * down + c * across + channel;
                     // SAFETY: the taps of every pixel of the output lie in the padded image, and each has a row of
                     // weights; of the last register only the channels that are left are touched.
                     unsafe {

@@ -2,7 +2,7 @@
 
 use std::mem::MaybeUninit;
 
-use super::{ByChannel, registers};
+use super::{ByChannel, left, registers};
 use crate::images::{Images, OutPtr, Size};
 use crate::simd::chunks;
 use crate::simd::{Isa, Kernel, Simd};
@@ -53,10 +53,8 @@ pub(crate) fn grad(
     let sums = chunks::sums(grad.size, 2 * channels, |first, count, partial| {
         let (plain, scaled) = partial.split_at_mut(channels);
         isa.run(Sums {
-            saved: &saved,
-            grad: &grad,
-            first,
-            count,
+            saved: saved.chunk(first, count),
+            grad: grad.chunk(first, count),
             plain,
             scaled,
         });
@@ -75,13 +73,14 @@ pub(crate) fn grad(
     let (a, rest) = factors.split_at(channels);
     let (b, c) = rest.split_at(channels);
     chunks::each(grad.size, channels, dx, |first, dx| {
+        let count = dx.len() / channels;
         isa.run(Apply {
-            saved: &saved,
-            grad: &grad,
+            saved: saved.chunk(first, count),
+            grad: grad.chunk(first, count),
             factors: [a, b, c],
-            first,
             dx,
             residual,
+            first,
         });
     });
     let single = |sums: &[f64]| sums.iter().map(|sum| *sum as f32).collect();
@@ -93,10 +92,8 @@ pub(crate) fn grad(
 
 /// `Σ g` and `Σ g · x̂` of each channel of a chunk.
 struct Sums<'a> {
-    saved: &'a Saved<'a>,
-    grad: &'a Images<'a>,
-    first: usize,
-    count: usize,
+    saved: Saved<'a>,
+    grad: Images<'a>,
     plain: &'a mut [f32],
     scaled: &'a mut [f32],
 }
@@ -126,6 +123,18 @@ impl Gate<'_> {
 }
 
 impl Saved<'_> {
+    /// That of some pixels.
+    fn chunk(&self, first: usize, count: usize) -> Self {
+        Self {
+            x: self.x.chunk(first, count),
+            gate: match self.gate {
+                Gate::Output(output) => Gate::Output(output.chunk(first, count)),
+                other => other,
+            },
+            ..*self
+        }
+    }
+
     /// # Panics
     /// When it is not of a gradient of this size.
     fn check(&self, grad: Size) {
@@ -183,18 +192,18 @@ impl ByChannel for Sums<'_> {
     }
 
     #[inline(always)]
-    unsafe fn block<S: Simd, const Z: usize>(&mut self, s: S, channel: usize) {
-        let left = self.plain.len() - channel;
+    fn block<S: Simd, const Z: usize>(&mut self, s: S, channel: usize) {
+        let left = left::<S, Z>(self.plain.len(), channel);
         let mean: [S::V; Z] = registers(s, self.saved.mean, channel);
         let rstd: [S::V; Z] = registers(s, self.saved.rstd, channel);
         let line = self.saved.gate.line::<S, Z>(s, channel);
         let mut plain = [s.zero(); Z];
         let mut scaled = [s.zero(); Z];
-        for pixel in self.first..self.first + self.count {
+        for pixel in 0..self.grad.size.pixels() {
             for z in 0..Z {
                 let place = [pixel, channel + z * S::LANES, left];
                 // SAFETY: the gradient and what is saved have the pixel and the channels that are left.
-                let (value, g) = unsafe { self.saved.read(s, self.grad, &line, z, place) };
+                let (value, g) = unsafe { self.saved.read(s, &self.grad, &line, z, place) };
                 plain[z] = s.add(plain[z], g);
                 scaled[z] = s.fma(g, s.sub(value, mean[z]), scaled[z]);
             }
@@ -208,12 +217,13 @@ impl ByChannel for Sums<'_> {
 }
 
 struct Apply<'a> {
-    saved: &'a Saved<'a>,
-    grad: &'a Images<'a>,
+    saved: Saved<'a>,
+    grad: Images<'a>,
     factors: [&'a [f32]; 3],
-    first: usize,
     dx: &'a mut [MaybeUninit<f32>],
     residual: Option<OutPtr>,
+    /// Where the chunk begins, for the shortcut.
+    first: usize,
 }
 
 impl Kernel for Apply<'_> {
@@ -229,28 +239,27 @@ impl ByChannel for Apply<'_> {
     }
 
     #[inline(always)]
-    unsafe fn block<S: Simd, const Z: usize>(&mut self, s: S, channel: usize) {
+    fn block<S: Simd, const Z: usize>(&mut self, s: S, channel: usize) {
         let channels = self.grad.size.channels;
-        let left = channels - channel;
-        let count = self.dx.len() / channels;
+        let left = left::<S, Z>(channels, channel);
         let dx = self.dx.as_mut_ptr().cast::<f32>();
         let factors: [[S::V; Z]; 3] = self.factors.map(|values| registers(s, values, channel));
         let mean: [S::V; Z] = registers(s, self.saved.mean, channel);
         let line = self.saved.gate.line::<S, Z>(s, channel);
-        for i in 0..count {
-            let pixel = self.first + i;
+        for pixel in 0..self.grad.size.pixels() {
             for z in 0..Z {
                 let at = channel + z * S::LANES;
                 // SAFETY: the gradient, what is saved, `dx` and the shortcut have the pixel and the channels that are
                 // left. No other task has this pixel of the shortcut.
                 unsafe {
                     let place = [pixel, at, left];
-                    let (value, g) = self.saved.read(s, self.grad, &line, z, place);
+                    let (value, g) = self.saved.read(s, &self.grad, &line, z, place);
                     let tail = s.fma(s.sub(value, mean[z]), factors[1][z], factors[2][z]);
-                    let to = dx.add(i * channels + at);
+                    let to = dx.add(pixel * channels + at);
                     s.store_up_to(to, s.fma(g, factors[0][z], tail), left);
                     if let Some(residual) = self.residual {
-                        s.store_up_to(residual.at(pixel * channels + at), g, left);
+                        let to = residual.at((self.first + pixel) * channels + at);
+                        s.store_up_to(to, g, left);
                     }
                 }
             }

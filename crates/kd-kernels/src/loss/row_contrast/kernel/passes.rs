@@ -14,17 +14,12 @@ const SLOPES: [usize; 2] = [4, 2];
 
 /// Scores of up to [`BLOCK`] rows, `[rows, padded batch]`.
 ///
-/// # Safety
-/// The rows lie within the bank, and the batch was padded for `S`.
+/// # Panics
+/// When a row lies outside of the bank, or the batch was padded for another instruction set.
 #[inline(always)]
-unsafe fn scores<S: Simd>(
-    s: S,
-    contrast: &Contrast,
-    packed: &Packed,
-    rows: &[u32],
-    scores: &mut [f32],
-) {
+fn scores<S: Simd>(s: S, contrast: &Contrast, packed: &Packed, rows: &[u32], scores: &mut [f32]) {
     let (width, padded) = (contrast.width, packed.padded);
+    assert!(padded.is_multiple_of(SCORES[1] * S::LANES) && packed.values.len() == width * padded);
     for (tile, scores) in rows
         .chunks(SCORES[0])
         .zip(scores.chunks_mut(SCORES[0] * padded))
@@ -35,7 +30,7 @@ unsafe fn scores<S: Simd>(
         for column in (0..padded).step_by(SCORES[1] * S::LANES) {
             let terms = (0..width).map(|d| (d, d * padded));
             let zeros = [[s.zero(); SCORES[1]]; SCORES[0]];
-            // SAFETY: a row has its width, and the padded batch is a multiple of the tile.
+            // SAFETY: a row has its width, and so have the embeddings, of which there are a multiple of the tile.
             let sums = unsafe {
                 let embeddings = packed.values.as_ptr().add(column);
                 accumulate(s, zeros, from, embeddings, SCORES[1] * S::LANES, terms)
@@ -78,8 +73,7 @@ impl Kernel for Softplus<'_> {
         for first in (self.rows[0]..end).step_by(BLOCK) {
             let range = first..(first + BLOCK).min(end);
             let (rows, classes) = (&others.rows[range.clone()], &others.classes[range]);
-            // SAFETY: rows were checked when the embeddings were packed, for this instruction set.
-            unsafe { scores(s, &self.contrast, self.packed, rows, &mut weights) };
+            scores(s, &self.contrast, self.packed, rows, &mut weights);
             value.fill(0.0);
             counted.fill(0.0);
             for ((row, class), weights) in rows.iter().zip(classes).zip(weights.chunks_mut(padded))
@@ -96,9 +90,7 @@ impl Kernel for Softplus<'_> {
                 sums[b] += f64::from(value[b]);
                 counts[b] += counted[b] as usize;
             }
-            // SAFETY: rows were checked when the embeddings were packed, for this instruction set; there is a weight
-            // for each row and embedding, and slopes for the padded batch.
-            unsafe { add_slopes(s, &self.contrast, padded, rows, &weights, slopes) };
+            add_slopes(s, &self.contrast, padded, rows, &weights, slopes);
         }
     }
 }
@@ -126,11 +118,10 @@ fn softplus(x: f32) -> (f32, f32) {
 
 /// Adds to each embedding's slopes `[padded batch, width]` the rows times its weights, `[rows, padded batch]`.
 ///
-/// # Safety
-/// The rows lie within the bank. `weights` has `padded` values for each row and `slopes` a row of the bank's width
-/// for each of `padded` embeddings, a multiple of the tile's.
+/// # Panics
+/// When a row lies outside of the bank, or weights or slopes are not as many.
 #[inline(always)]
-unsafe fn add_slopes<S: Simd>(
+fn add_slopes<S: Simd>(
     s: S,
     contrast: &Contrast,
     padded: usize,
@@ -139,6 +130,9 @@ unsafe fn add_slopes<S: Simd>(
     slopes: &mut [f32],
 ) {
     let width = contrast.width;
+    let last = rows.iter().max().map_or(0, |row| *row as usize + 1);
+    assert!(last * width <= contrast.bank.len() && rows.len() * padded <= weights.len());
+    assert!(padded.is_multiple_of(SLOPES[0]) && contrast.batch() <= padded);
     // The padding has no slopes to add.
     for b in (0..contrast.batch()).step_by(SLOPES[0]) {
         let tile = Slopes {
@@ -150,7 +144,7 @@ unsafe fn add_slopes<S: Simd>(
         };
         let slopes = &mut slopes[b * width..][..SLOPES[0] * width];
         for first in (0..width).step_by(SLOPES[1] * S::LANES) {
-            // SAFETY: the caller has the rows, and weights for all embeddings of the tile.
+            // SAFETY: the rows lie within the bank, and there are weights of each for whole tiles of embeddings.
             unsafe {
                 match width - first > S::LANES {
                     true => tile.add::<S, { SLOPES[1] }>(s, first, slopes),
@@ -219,8 +213,7 @@ impl Kernel for Exponentials<'_> {
         let end = self.rows[0] + self.rows[1];
         for first in (self.rows[0]..end).step_by(BLOCK) {
             let rows = &self.contrast.others.rows[first..(first + BLOCK).min(end)];
-            // SAFETY: rows were checked when the embeddings were packed, for this instruction set.
-            unsafe { scores(s, &self.contrast, self.packed, rows, &mut values) };
+            scores(s, &self.contrast, self.packed, rows, &mut values);
             let values = || values.chunks(padded).take(rows.len());
             let scores = || values().flat_map(|row| &row[..batch]);
             let largest = scores().fold(f32::NEG_INFINITY, |a, b| if *b <= a { a } else { *b });

@@ -66,12 +66,13 @@ impl Kernel for InputGrad<'_> {
         let (size, padding) = (self.grad.size, &self.reads.padding);
         let channels = size.channels;
         let padded = self.padded.as_mut_ptr();
+        let [down, across] = self.reads.steps();
         for channel in (0..channels).step_by(S::LANES) {
             let left = channels - channel;
             for r in 0..size.height {
                 for c in 0..size.width {
                     let pixel = self.index * size.area() + r * size.width + c;
-                    let first = self.reads.first(r, c) + channel;
+                    let first = r * down + c * across + channel;
                     // SAFETY: the gradient has the pixel, whose taps lie in the padded image, and each tap has a row
                     // of weights; of the last register only the channels that are left are touched.
                     unsafe {
@@ -182,11 +183,12 @@ impl WeightGrad<'_> {
         let size = self.grad.size;
         let channels = size.channels;
         let left = channels - channel;
+        let [down, across] = self.reads.steps();
         let mut sums = [s.zero(); T];
         for r in 0..size.height {
             for c in 0..size.width {
                 let pixel = self.index * size.area() + r * size.width + c;
-                let from = self.reads.first(r, c) + channel;
+                let from = r * down + c * across + channel;
                 // SAFETY: the gradient has the pixel, whose taps lie in the padded image; of the last register only
                 // the channels that are left are read.
                 unsafe {
