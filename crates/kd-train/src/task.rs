@@ -20,6 +20,7 @@ use crate::recipe::TeacherSpec;
 use crate::{Error, Scores, Source};
 
 pub use crate::summary::DataSummary;
+pub(crate) use images::tell;
 pub use images::{DataShape, ImageClassification, ImageNetwork};
 
 /// The networks of a task, and what is known of its data before they are read.
