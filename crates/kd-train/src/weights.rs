@@ -101,13 +101,14 @@ impl Recipe {
             }
             _ => {}
         }
-        if folder && teacher.normalize.is_none() {
-            if let (Some(mean), Some(std)) = (header.mean, header.std) {
-                tell(format!(
-                    "teacher.normalize = {{ mean = {mean:?}, std = {std:?} }}"
-                ));
-                teacher.normalize = Some(Normalize::Given { mean, std });
-            }
+        if folder
+            && teacher.normalize.is_none()
+            && let (Some(mean), Some(std)) = (header.mean, header.std)
+        {
+            tell(format!(
+                "teacher.normalize = {{ mean = {mean:?}, std = {std:?} }}"
+            ));
+            teacher.normalize = Some(Normalize::Given { mean, std });
         }
         if self.data.lacks_size()
             && let Some(size) = header.size
