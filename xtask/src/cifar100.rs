@@ -29,7 +29,7 @@ pub struct Arguments {
     /// The teacher's network; it is trained first unless --teacher-weights is given.
     #[arg(long, value_name = "NAME")]
     teacher: Option<String>,
-    /// The teacher's weights (.safetensors, .pth, .th).
+    /// The teacher's weights: a file, a folder, or hf://organisation/name.
     #[arg(long, value_name = "FILE")]
     teacher_weights: Option<PathBuf>,
     /// The student's network.
@@ -104,6 +104,15 @@ mod tests {
     fn called(line: &[&str]) -> String {
         let line = Line::parse_from([&["cifar100"], line].concat());
         call(&line.arguments).unwrap().line()
+    }
+
+    #[test]
+    fn weights_of_the_hub_are_no_path() {
+        let line = called(&["--teacher-weights", "hf://org/name@main/x.pth"]);
+        assert!(
+            line.contains("teacher.weights=hf://org/name@main/x.pth"),
+            "{line}"
+        );
     }
 
     #[test]

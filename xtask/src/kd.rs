@@ -172,6 +172,10 @@ pub fn repository() -> Result<PathBuf> {
         .context("start this program as `cargo xtask JOB`")
 }
 
+/// A path made absolute; an address of the Hugging Face hub stays as it is.
 fn absolute(path: &Path) -> Result<PathBuf> {
+    if path.to_str().is_some_and(|text| text.starts_with("hf://")) {
+        return Ok(path.to_owned());
+    }
     std::path::absolute(path).with_context(|| format!("resolve {}", path.display()))
 }

@@ -4,6 +4,8 @@
 
 #[path = "cli/bench.rs"]
 mod bench;
+#[path = "cli/hub.rs"]
+mod hub;
 #[path = "cli/pairs.rs"]
 mod pairs;
 mod run;
@@ -493,4 +495,43 @@ fn converted_weights_measure_the_same_and_nothing_is_written_over() {
     assert!(copy == values(Path::new(weights)));
     fails(&convert("copy.safetensors"), 3, &["already exists"]);
     fails(&convert("copy.pth"), 3, &["copy.pth", "*.safetensors"]);
+}
+
+#[test]
+fn weights_that_name_their_network_need_no_options() {
+    let weights = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../recipes/weights/cifar100_resnet56.safetensors"
+    );
+    let folder = tempfile::tempdir().expect("a folder");
+    let convert =
+        |arguments: &[&str]| finish(kd(folder.path(), &[&["convert"][..], arguments].concat()));
+    let network = ["--model", "resnet56", "--classes", "100"];
+    let first = convert(&[&[weights, "first.safetensors"][..], &network].concat());
+    assert_eq!(first.code, Some(0), "{}", first.stderr);
+    // What was converted says what it is.
+    let second = convert(&["first.safetensors", "second.safetensors"]);
+    assert_eq!(second.code, Some(0), "{}", second.stderr);
+
+    let hub = folder.path().join("hub");
+    fs::create_dir(&hub).expect("a folder");
+    fs::copy(weights, hub.join("model.safetensors")).expect("weights");
+    fs::write(
+        hub.join("config.json"),
+        r#"{"num_classes": 100, "architecture": "resnet99"}"#,
+    )
+    .expect("a description");
+    let from_folder = convert(&[&["hub", "third.safetensors"][..], &network[..2]].concat());
+    assert_eq!(from_folder.code, Some(0), "{}", from_folder.stderr);
+
+    fs::write(folder.path().join("none.bin"), "no header").expect("a file");
+    for (input, parts) in [
+        (
+            "none.bin",
+            ["do not say which network", "give --model and --classes"],
+        ),
+        ("hf://resnet18", ["hf://resnet18", "organisation/name"]),
+    ] {
+        fails(&convert(&[input, "x.safetensors"]), 3, &parts);
+    }
 }

@@ -185,6 +185,68 @@ pub(crate) fn torch_legacy(pickle: Vec<u8>) -> Vec<u8> {
     bytes
 }
 
+/// The pickle of a compiled module with one tensor, and a part with another.
+pub(crate) fn script() -> Vec<u8> {
+    let mut bytes = b"\x80\x02c__torch__\nNet\n)\x81}(".to_vec();
+    let tensor = |name: &str, offset: u8| {
+        let mut bytes = pickled(name);
+        bytes.extend(b"ctorch._utils\n_rebuild_tensor_v2\n((");
+        bytes.extend(pickled("storage"));
+        bytes.extend(b"ctorch\nFloatStorage\n");
+        bytes.extend(pickled("0"));
+        bytes.extend(pickled("cpu"));
+        bytes.extend(b"K\x04tQK");
+        bytes.push(offset);
+        bytes.extend(b"K\x02\x85K\x01\x85\x89ccollections\nOrderedDict\n)RtR");
+        bytes
+    };
+    bytes.extend(tensor("scale", 0));
+    bytes.extend(pickled("training"));
+    bytes.push(0x89);
+    bytes.extend(pickled("fc"));
+    bytes.extend(b"c__torch__\nLinear\n)\x81q\0}(");
+    bytes.extend(tensor("bias", 2));
+    bytes.extend(b"ubub.");
+    bytes
+}
+
+/// What `torch.jit.save` writes around a pickle.
+pub(crate) fn script_zip(pickle: Vec<u8>) -> Vec<u8> {
+    zip(&[
+        ("archive/data.pkl", &pickle),
+        ("archive/constants.pkl", b"\x80\x02).".as_slice()),
+        ("archive/byteorder", b"little"),
+        ("archive/data/0", &FLOATS),
+        ("archive/version", b"3\n"),
+    ])
+}
+
+/// The description of two weights of an exported program.
+pub(crate) fn exported() -> Vec<u8> {
+    let weight = |name: &str, offset: usize| {
+        format!(
+            "\"{name}\": {{\"path_name\": \"weight_0\", \"is_param\": true, \"use_pickle\": false, \"tensor_meta\": \
+             {{\"dtype\": 7, \"sizes\": [{{\"as_int\": 1}}, {{\"as_int\": 2}}], \"strides\": [{{\"as_int\": 2}}, \
+             {{\"as_int\": 1}}], \"storage_offset\": {{\"as_int\": {offset}}}, \"layout\": 7}}}}"
+        )
+    };
+    let weights = [weight("conv1.weight", 0), weight("fc.weight", 2)];
+    format!("{{\"config\": {{{}}}}}", weights.join(", ")).into_bytes()
+}
+
+/// What `torch.export.save` writes around a description.
+pub(crate) fn exported_zip(description: Vec<u8>) -> Vec<u8> {
+    zip(&[
+        ("archive/archive_format", b"pt2".as_slice()),
+        ("archive/byteorder", b"little"),
+        (
+            "archive/data/weights/model_weights_config.json",
+            &description,
+        ),
+        ("archive/data/weights/weight_0", &FLOATS),
+    ])
+}
+
 /// The length of a safetensors header, made right: it ends before the first byte that is no text.
 pub(crate) fn safetensors_length(mut bytes: Vec<u8>) -> Vec<u8> {
     let is_text = |byte: &u8| (b' '..=b'~').contains(byte);

@@ -7,7 +7,9 @@ use kd_fuzz::{Limits, Scratch, Seed, Target, fuzz, targets};
 /// Cases that draw reports or build networks take longer.
 fn cases(name: &str) -> u64 {
     match name {
-        "metrics" | "summary" | "pth" | "safetensors" => 2_000,
+        "metrics" | "summary" | "pth" | "safetensors" | "torchscript" | "exported" | "index" => {
+            2_000
+        }
         _ => 5_000,
     }
 }

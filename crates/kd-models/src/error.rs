@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::formats::foreign::Foreign;
 use crate::mismatch::Mismatch;
 
 /// An error of this crate.
@@ -71,6 +72,48 @@ pub enum Error {
         path: PathBuf,
         /// What the reader found.
         problem: String,
+    },
+    /// Weights of another program.
+    #[error("{} is {found}", path.display())]
+    Foreign {
+        /// The file or folder.
+        path: PathBuf,
+        /// What it is, and what to do.
+        found: Foreign,
+    },
+    /// A folder without weights.
+    #[error(
+        "{} is a folder without weights: none of {looked} is in it; name a file",
+        path.display()
+    )]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// The files that were looked for.
+        looked: String,
+    },
+    /// A file that describes weights is wrong.
+    #[error(
+        "{} describes weights and cannot be read: {problem}; correct it, or name the file of weights beside it",
+        path.display()
+    )]
+    Described {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A pickled object of a class that is not known.
+    #[error(
+        "{} holds an object of the class `{class}`, and pickled classes are never executed: save its state dict in \
+         the program that knows the class, torch.save(model.state_dict(), \"weights.pth\")",
+        path.display()
+    )]
+    Object {
+        /// The file.
+        path: PathBuf,
+        /// The class.
+        class: String,
     },
     /// A file holds several networks that may be meant.
     #[error(

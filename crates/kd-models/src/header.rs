@@ -11,16 +11,19 @@ use std::path::Path;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::Error;
-use crate::state_dict::is_safetensors;
+use crate::formats::folder;
+use crate::interpolation::Interpolation;
+use crate::{Error, described, state_dict};
 
-/// What weights were trained for, as the header of a safetensors file says it. Files of other programs say
-/// little or nothing of it.
+/// What weights were trained for: as the header of a safetensors file says it, or the files beside weights in a
+/// folder of the Hugging Face hub or of timm. Files of other programs say little or nothing of it.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct WeightsHeader {
     /// Name of the network in the registry.
     pub model: Option<String>,
+    /// Name of the network in a folder of another program.
+    pub architecture: Option<String>,
     /// Number of classes.
     pub classes: Option<usize>,
     /// Channels of an image.
@@ -31,6 +34,10 @@ pub struct WeightsHeader {
     pub mean: Option<Vec<f32>>,
     /// Standard deviation of each channel, likewise.
     pub std: Option<Vec<f32>>,
+    /// How images were resized.
+    pub interpolation: Option<Interpolation>,
+    /// Share of the shorter side of an image that was cut out of its middle.
+    pub crop: Option<f32>,
     /// Names of the classes, by label.
     pub class_names: Option<Vec<String>>,
     /// Name of the data set, as a recipe's `data.name`.
@@ -40,35 +47,70 @@ pub struct WeightsHeader {
 }
 
 impl WeightsHeader {
-    /// Reads the header of a file of weights; every entry is none where there is no header, as in PyTorch's
+    /// Reads what a file or a folder says of its weights; every entry is none where nothing is said, as in PyTorch's
     /// files. Tensors are not read.
     ///
     /// # Errors
-    /// [`Error::Open`] when there is no such file, [`Error::Format`] for an entry that is there but wrong.
+    /// [`Error::Open`] when there is no such file, [`Error::StandIn`] for what lies in its place, [`Error::Folder`] and
+    /// [`Error::Foreign`] for a folder without weights, [`Error::Format`] for an entry that is there but wrong, and
+    /// [`Error::Described`] for a file beside the weights that is.
     pub fn read(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
-        File::open(path).map_err(|source| Error::Open {
-            path: path.to_owned(),
-            source,
-        })?;
-        let entries = entries(path).unwrap_or_default();
-        let text = |key: &str| entries.get(key).cloned();
-        let number = |key: &str| entries.get(key).map(|text| spelled(path, key, text));
-        let numbers = |key: &str| entries.get(key).map(|text| spelled(path, key, text));
+        let own = Self::of_file(&folder::weights(path)?)?;
+        match path.is_dir() {
+            true => described::of_folder(path, own),
+            false => Ok(own),
+        }
+    }
+
+    fn of_file(path: &Path) -> Result<Self, Error> {
+        state_dict::start(path)?;
+        let entries = Entries {
+            path,
+            all: entries(path).unwrap_or_default(),
+        };
+        let text = |key: &str| entries.all.get(key).cloned();
         Ok(Self {
             model: text("model"),
-            classes: number("classes").transpose()?,
-            channels: number("channels").transpose()?,
-            size: number("size").transpose()?,
-            mean: numbers("mean").transpose()?,
-            std: numbers("std").transpose()?,
-            class_names: entries
-                .get("class_names")
-                .map(|text| spelled(path, "class_names", text))
-                .transpose()?,
+            architecture: None,
+            classes: entries.get("classes")?,
+            channels: entries.get("channels")?,
+            size: entries.get("size")?,
+            mean: entries.get("mean")?,
+            std: entries.get("std")?,
+            interpolation: match text("interpolation") {
+                Some(name) => Some(Interpolation::named(&name).ok_or_else(|| {
+                    wrong(
+                        path,
+                        "interpolation",
+                        "is none of nearest, bilinear, bicubic and lanczos",
+                    )
+                })?),
+                None => None,
+            },
+            crop: entries.get("crop")?,
+            class_names: entries.get("class_names")?,
             data: text("data"),
             data_sha256: text("data_sha256"),
         })
+    }
+
+    /// This, and what `other` says where this says nothing.
+    pub(crate) fn or(self, other: Self) -> Self {
+        Self {
+            model: self.model.or(other.model),
+            architecture: self.architecture.or(other.architecture),
+            classes: self.classes.or(other.classes),
+            channels: self.channels.or(other.channels),
+            size: self.size.or(other.size),
+            mean: self.mean.or(other.mean),
+            std: self.std.or(other.std),
+            interpolation: self.interpolation.or(other.interpolation),
+            crop: self.crop.or(other.crop),
+            class_names: self.class_names.or(other.class_names),
+            data: self.data.or(other.data),
+            data_sha256: self.data_sha256.or(other.data_sha256),
+        }
     }
 
     /// The entries that are there, as [`Network::save`](crate::Network::save) takes them.
@@ -84,6 +126,11 @@ impl WeightsHeader {
             ("size", number(&self.size)),
             ("mean", list(&self.mean)),
             ("std", list(&self.std)),
+            (
+                "interpolation",
+                self.interpolation.map(|i| i.name().to_owned()),
+            ),
+            ("crop", self.crop.map(|share| share.to_string())),
             ("class_names", json(names.map(|v| serde_json::json!(v)))),
             ("data", self.data.clone()),
             ("data_sha256", self.data_sha256.clone()),
@@ -99,11 +146,21 @@ impl WeightsHeader {
 /// # Errors
 /// [`Error::Format`] for an entry that does not spell the type.
 pub(crate) fn entry<T: DeserializeOwned>(path: &Path, key: &str) -> Result<Option<T>, Error> {
-    let entries = entries(path).unwrap_or_default();
-    entries
-        .get(key)
-        .map(|text| spelled(path, key, text))
-        .transpose()
+    let all = entries(path).unwrap_or_default();
+    Entries { path, all }.get(key)
+}
+
+/// The entries of a file's header.
+struct Entries<'a> {
+    path: &'a Path,
+    all: BTreeMap<String, String>,
+}
+
+impl Entries<'_> {
+    fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, Error> {
+        let text = self.all.get(key);
+        text.map(|text| spelled(self.path, key, text)).transpose()
+    }
 }
 
 fn spelled<T: DeserializeOwned>(path: &Path, key: &str, text: &str) -> Result<T, Error> {
@@ -124,7 +181,7 @@ fn entries(path: &Path) -> Option<BTreeMap<String, String>> {
     let size = file.metadata().ok()?.len();
     let mut start = [0; 9];
     file.read_exact(&mut start).ok()?;
-    if !is_safetensors(&start) {
+    if !state_dict::is_safetensors(&start) {
         return None;
     }
     let length = u64::from_le_bytes(*start.first_chunk()?);

@@ -14,6 +14,7 @@ use burn::tensor::Device;
 use crate::config::NetworkConfig;
 use crate::finite::{NotFinite, not_finite};
 use crate::fit::{NO_CLASSIFIER, ORIGIN, Part, origin};
+use crate::formats::folder;
 use crate::keys::Key;
 use crate::mismatch::{Mismatch, Shapes};
 use crate::network::Network;
@@ -67,8 +68,10 @@ impl Network {
 
     /// Replaces every parameter and running statistic by those of a file.
     ///
-    /// Files: safetensors, and PyTorch's (`.pth`, `.pt`, `.th`) in any format it has written
-    /// (a pickle is parsed, never executed). The content says which, not the name. Whatever stands before the
+    /// Files: safetensors, in one file or in several with an index, and PyTorch's (`.pth`, `.pt`, `.th`, `.pt2`) in
+    /// any format it has written: state dicts, checkpoints, whole and compiled modules, exported programs (a pickle
+    /// is parsed, never executed). The content says which, not the name. A folder is that of the Hugging Face hub or
+    /// of timm, with `model.safetensors` or the like. Whatever stands before the
     /// network's own names is taken off (`state_dict`, `module`, `_orig_mod`, in any order and number), and
     /// what a training script keeps beside them is left alone. The counters `num_batches_tracked` and
     /// `n_averaged` are ignored. Otherwise every key must be used and none be missing. A head that the file
@@ -77,8 +80,8 @@ impl Network {
     /// to the device's float type and must be finite. Clones of this network keep what they have.
     ///
     /// # Errors
-    /// [`Error::Open`], [`Error::StandIn`], [`Error::Format`], [`Error::SeveralNetworks`],
-    /// [`Error::Mismatch`], [`Error::Head`], [`Error::NotFinite`].
+    /// [`Error::Open`], [`Error::Folder`], [`Error::StandIn`], [`Error::Foreign`], [`Error::Object`],
+    /// [`Error::Format`], [`Error::SeveralNetworks`], [`Error::Mismatch`], [`Error::Head`], [`Error::NotFinite`].
     pub fn load(self, path: impl AsRef<Path>) -> Result<Self, Error> {
         // A validation copy has running statistics of its own; clones share theirs.
         let trains = self.device().is_some_and(|device| device.is_autodiff());
@@ -88,6 +91,7 @@ impl Network {
     }
 
     fn fill(mut self, path: &Path, prefix: Option<&str>, part: Part) -> Result<Self, Error> {
+        let path = &folder::weights(path)?;
         let mut stored = state_dict::read(path)?;
         self.head = head::of_file(path, &stored, &self.device().unwrap_or_default())?;
         let own = self.keys();

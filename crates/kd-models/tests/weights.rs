@@ -230,9 +230,9 @@ fn files_that_cannot_be_read_are_told_apart() {
     assert!(message.starts_with("cannot read weights from"), "{message}");
     assert!(message.contains("nowhere.pth"), "{message}");
 
-    std::fs::write(at("w.onnx"), b"x").unwrap();
+    std::fs::write(at("w.bin"), b"x").unwrap();
     std::fs::write(at("text.pt"), b"hello, these are no weights").unwrap();
-    for name in ["w.onnx", "text.pt"] {
+    for name in ["w.bin", "text.pt"] {
         let message = error(&config("resnet8"), &at(name));
         assert!(
             message.contains("neither safetensors nor a file of PyTorch"),

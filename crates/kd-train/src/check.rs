@@ -9,7 +9,7 @@ use kd_models::Backbone;
 
 use crate::recipe::{STUDENT, TEACHER, TrainingPlan};
 use crate::task::TaskSpec;
-use crate::{Error, Recipe, Role, cache};
+use crate::{Error, Recipe, Role, cache, weights};
 
 /// What a network on the plain `device` shows of two samples; shapes are read from it.
 pub(crate) fn dry_run<T: TaskSpec>(task: &T, network: &T::Network, device: &Device) -> Output {
@@ -70,7 +70,9 @@ pub fn check<T: TaskSpec>(recipe: &Recipe, task: &T, device: &Device) -> Result<
             .show(&stage.model)
             .map_err(|e| wrong_model(&name, e))?;
         if let Some(path) = &stage.weights {
-            task.load_behind(&stage.model, path, stage.weights_prefix.as_deref(), device)
+            let prefix = stage.weights_prefix.as_deref();
+            weights::local(path)
+                .and_then(|path| task.load_behind(&stage.model, &path, prefix, device))
                 .map_err(|e| wrong_weights(&name, e))?;
         }
     }
@@ -79,7 +81,8 @@ pub fn check<T: TaskSpec>(recipe: &Recipe, task: &T, device: &Device) -> Result<
             .show(&teacher.model)
             .map_err(|e| wrong_model(TEACHER, e))?;
         if let Some(path) = &teacher.weights {
-            task.load_teacher(teacher, path, device)
+            weights::local(path)
+                .and_then(|path| task.load_teacher(teacher, &path, device))
                 .map_err(|e| wrong_weights(TEACHER, e))?;
         }
     }

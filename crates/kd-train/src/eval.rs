@@ -8,14 +8,14 @@ use kd_models::Network;
 
 use crate::source::with_all_of;
 use crate::task::{DataShape, ImageClassification, Task, TaskSpec};
-use crate::{Error, Observer, Recipe, Scores};
+use crate::{Error, Observer, Recipe, Scores, fetch_weights};
 
 /// What `kd eval` measures.
 #[derive(Clone, Debug)]
 pub struct EvalOptions {
     /// Name in the registry.
     pub model: String,
-    /// Its weights.
+    /// Its weights: a file, or an address of the hub.
     pub weights: PathBuf,
     /// The data; only the test split is read.
     pub data: DataConfig,
@@ -90,7 +90,8 @@ pub fn evaluate(
 ) -> Result<EvalResult, Error> {
     // A wrong network is told before minutes are spent on reading images.
     let shape = DataShape::surveyed(&options.data)?;
-    let network = shape.load(&options.model, &options.weights, device)?;
+    let weights = fetch_weights(&options.weights, observer)?;
+    let network = shape.load(&options.model, &weights, device)?;
     let task = ImageClassification::<Network>::load_test(&options.data, observer)?;
     let test = task.test(options.batch)?;
     let found = task.evaluate(&network, test.as_ref(), device);

@@ -43,6 +43,7 @@ pub mod task;
 mod teacher_check;
 mod teacher_softmax;
 mod train;
+mod weights;
 
 pub use check::check;
 pub use error::Error;
@@ -70,6 +71,7 @@ pub use summary::{
 };
 pub use task::{DataShape, ImageClassification, ImageNetwork, Task, TaskSpec};
 pub use train::{CheckpointSink, Student, Teachers, Trained, Training as TrainingJob, train};
+pub use weights::fetch_weights;
 
 /// The README's example is compiled and run with the doc tests.
 #[cfg(doctest)]

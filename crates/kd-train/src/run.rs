@@ -97,6 +97,7 @@ pub fn run(
     device: &Device,
     observer: &mut dyn Observer,
 ) -> Result<Summary, Error> {
+    let recipe = &recipe.clone().complete(observer)?;
     in_folder(recipe, options, observer, |folder, observer| {
         crate::check::names(recipe)?;
         let known = DataShape::known(recipe);
@@ -124,6 +125,7 @@ pub fn run_task<T: Task>(
     device: &Device,
     observer: &mut dyn Observer,
 ) -> Result<Summary, Error> {
+    let recipe = &recipe.clone().complete(observer)?;
     in_folder(recipe, options, observer, |folder, observer| {
         check(recipe, task, device)?;
         fill(folder, task, recipe, options, device, observer)

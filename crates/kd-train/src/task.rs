@@ -20,6 +20,7 @@ use crate::recipe::TeacherSpec;
 use crate::{Error, Scores, Source};
 
 pub use crate::summary::DataSummary;
+pub(crate) use images::tell;
 pub use images::{DataShape, ImageClassification, ImageNetwork};
 
 /// The networks of a task, and what is known of its data before they are read.
@@ -47,7 +48,7 @@ pub trait TaskSpec {
     /// When there is no such network.
     fn build(&self, model: &str, device: &Device) -> Result<Self::Network, Error>;
 
-    /// Builds the network of a name with the weights of a file.
+    /// Builds the network of a name with the weights of a file, or of a folder such as the hub's.
     ///
     /// # Errors
     /// When there is no such network, or the file does not fit it.

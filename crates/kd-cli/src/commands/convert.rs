@@ -1,32 +1,36 @@
 //! `kd convert`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
 use kd_models::{Network, NetworkConfig, WeightsHeader};
+use kd_train::fetch_weights;
 
 use crate::failure::BadInput;
+use crate::{interrupt::Interrupt, progress::Watch};
 
-/// Write the weights of a PyTorch file as safetensors, checked against the network
+/// Write weights as safetensors, checked against the network
 #[derive(Args)]
 #[command(after_help = "Example:
   kd convert resnet56.pth resnet56.safetensors --model resnet56 --classes 100
-  kd convert both.pth student.safetensors --model resnet20 --classes 10 --prefix student")]
+  kd convert both.pth student.safetensors --model resnet20 --classes 10 --prefix student
+  kd convert hf://timm/resnet18.a1_in1k resnet18.safetensors")]
 pub struct Arguments {
-    /// Weights to read: a file of PyTorch or safetensors, whatever its name.
+    /// Weights to read: a file of PyTorch or safetensors, whatever its name, a folder of the Hugging Face hub or
+    /// of timm, or an address of the hub (hf://organisation/name@revision/file).
     input: PathBuf,
     /// File to write; it must not exist yet.
     output: PathBuf,
-    /// Name of the network (`kd models` lists them).
+    /// Name of the network (`kd models` lists them) [default: as the weights say].
     #[arg(long, value_name = "NAME")]
-    model: String,
-    /// Classes that it tells apart.
+    model: Option<String>,
+    /// Classes that it tells apart [default: as the weights say].
     #[arg(long, value_name = "N")]
-    classes: usize,
-    /// Channels of its images.
-    #[arg(long, value_name = "N", default_value_t = 3)]
-    channels: usize,
+    classes: Option<usize>,
+    /// Channels of its images [default: as the weights say, else 3].
+    #[arg(long, value_name = "N")]
+    channels: Option<usize>,
     /// What stands before the network's names in a file of several networks, such as `teacher`.
     #[arg(long, value_name = "NAME")]
     prefix: Option<String>,
@@ -46,17 +50,39 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         let problem = format!("{}: already exists; name another file", output.display());
         return Err(BadInput(problem).into());
     }
-    let config = NetworkConfig::new(&arguments.model, arguments.classes, arguments.channels);
     let device = crate::device::preferred()?.open()?;
-    let network = match &arguments.prefix {
-        Some(prefix) => Network::from_file_behind(&config, &arguments.input, prefix, &device)?,
-        None => Network::from_file(&config, &arguments.input, &device)?,
+    // Nothing is half written when Ctrl-C ends this.
+    let input = fetch_weights(
+        &arguments.input,
+        &mut Watch::new(false, Interrupt::default()),
+    )?;
+    let mut header = WeightsHeader::read(&input)?;
+    let model = arguments.model.clone().or_else(|| header.model.clone());
+    let (Some(model), Some(classes)) = (model, arguments.classes.or(header.classes)) else {
+        return Err(BadInput(unsaid(&input, &header)).into());
     };
-    let model = network.config().model.clone();
-    let mut header = WeightsHeader::read(&arguments.input)?;
-    header.model = Some(model);
-    header.classes = Some(arguments.classes);
-    header.channels = Some(arguments.channels);
+    let channels = arguments.channels.or(header.channels).unwrap_or(3);
+    let config = NetworkConfig::new(&model, classes, channels);
+    let network = match &arguments.prefix {
+        Some(prefix) => Network::from_file_behind(&config, &input, prefix, &device)?,
+        None => Network::from_file(&config, &input, &device)?,
+    };
+    header.model = Some(network.config().model.clone());
+    header.classes = Some(classes);
+    header.channels = Some(channels);
     network.save(output, &header.entries())?;
     super::print(output.display())
+}
+
+/// What has to be given, since the weights do not say it.
+fn unsaid(input: &Path, header: &WeightsHeader) -> String {
+    let called = header.architecture.iter();
+    let called: String = called
+        .map(|name| format!(" (they call it `{name}`)"))
+        .collect();
+    format!(
+        "{}: these weights do not say which network of `kd models` they are of{called}, or for how many classes: give \
+         --model and --classes",
+        input.display()
+    )
 }

@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use kd_data::{DataConfig, Normalize};
-use kd_train::{EvalOptions, evaluate};
+use kd_models::WeightsHeader;
+use kd_train::{EvalOptions, evaluate, fetch_weights};
 
 use super::DeviceArgument;
+use crate::failure::BadInput;
 use crate::{interrupt::Interrupt, progress::Watch};
 
 /// Measure trained weights on the test split of a data set
@@ -23,12 +25,13 @@ Examples:
 A run's recipe says network, data, size and normalisation; an option says otherwise.")]
 pub struct Arguments {
     /// Folder of a run, whose student is measured.
-    #[arg(value_name = "RUN", required_unless_present_all = ["model", "weights"])]
+    #[arg(value_name = "RUN", required_unless_present = "weights")]
     run: Option<PathBuf>,
-    /// Name of the network (`kd models` lists them) [default: the run's student].
+    /// Name of the network (`kd models` lists them) [default: the run's student, else as the weights say].
     #[arg(long, value_name = "NAME")]
     model: Option<String>,
-    /// Its weights: .safetensors, .pth, .pt or .th [default: the run's student].
+    /// Its weights: a file, a folder of the Hugging Face hub or of timm, or hf://organisation/name [default: the
+    /// run's student].
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
     /// Name of the data set [default: the run's, else fashion_mnist_small].
@@ -40,8 +43,8 @@ pub struct Arguments {
     /// Height and width that the images of an image folder are resized to [default: the run's].
     #[arg(long, value_name = "PIXELS")]
     size: Option<usize>,
-    /// Mean and standard deviation that the network was trained with [default: the run's, else the data
-    /// set's].
+    /// Mean and standard deviation that the network was trained with [default: the run's, else what a folder
+    /// of weights says, else the data set's].
     #[arg(long, value_enum)]
     normalize: Option<Statistics>,
     /// Images in a batch.
@@ -66,9 +69,13 @@ enum Statistics {
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> Result<()> {
     let device = arguments.device.selection()?.open()?;
-    let options = options(arguments)?;
     // Nothing is half written when Ctrl-C ends this, so there is nothing to wait for.
     let mut watch = Watch::new(arguments.quiet, Interrupt::default());
+    let mut options = options(arguments)?;
+    options.weights = fetch_weights(&options.weights, &mut watch)?;
+    if arguments.run.is_none() {
+        describe(&mut options, arguments)?;
+    }
     let evaluated = evaluate(&options, &device, &mut watch)?;
     drop(watch);
     let scores = evaluated.scores.list.iter();
@@ -79,6 +86,31 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         "{} on {} test images of {}\n{scores}  {:13}  sha256 {}",
         options.model, evaluated.images, options.data.name, "data", evaluated.data_sha256
     ))
+}
+
+/// What weights say of themselves, where the options do not say otherwise.
+fn describe(options: &mut EvalOptions, arguments: &Arguments) -> Result<()> {
+    let header = WeightsHeader::read(&options.weights)?;
+    if options.model.is_empty() {
+        let called = header
+            .architecture
+            .map_or(String::new(), |name| format!(" (they call it `{name}`)"));
+        options.model = header.model.ok_or_else(|| {
+            BadInput(format!(
+                "{}: these weights do not say which network of `kd models` they are of{called}: give --model",
+                options.weights.display()
+            ))
+        })?;
+    }
+    let data = &mut options.data;
+    if data.lacks_size() {
+        data.size = header.size;
+    }
+    let folder = options.weights.is_dir() && arguments.normalize.is_none();
+    if let (true, Some(mean), Some(std)) = (folder, header.mean, header.std) {
+        data.normalize = Normalize::Given { mean, std };
+    }
+    Ok(())
 }
 
 /// What is known of the weights, by the run's folder, and what the options say instead.

@@ -84,6 +84,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             _ => {}
         }
     }
+    let mut watch = Watch::new(arguments.quiet, Interrupt::listen()?);
+    let recipe = recipe.complete(&mut watch)?;
     let selection = arguments.device.selection()?;
     let device = selection.open()?;
     let folders = Folders::new(arguments, &recipe.name);
@@ -103,7 +105,6 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             estimate::text(&recipe, seeds as u32, finished, &selection, &device)?
         );
     }
-    let mut watch = Watch::new(arguments.quiet, Interrupt::listen()?);
     let result = loop {
         match kd_train::run(&recipe, &options, &device, &mut watch) {
             // Another run has taken the name a moment ago.

@@ -1,6 +1,7 @@
 //! The parsers, and files that they accept.
 
 mod data;
+mod folders;
 mod runs;
 mod weights;
 
@@ -69,6 +70,10 @@ pub fn targets() -> Vec<Target> {
         runs::study(),
         weights::pth(),
         weights::safetensors(),
+        weights::torchscript(),
+        weights::exported(),
+        folders::described(),
+        folders::index(),
         runs::teacher_cache(),
         runs::metrics(),
         runs::summary(),

@@ -61,6 +61,69 @@ pub(super) fn pth() -> Target {
     }
 }
 
+/// Deflate makes at most 1,032 bytes of one, and a growing buffer is twice as large as what it holds.
+const DEFLATE: u64 = 4 * 1032;
+
+pub(super) fn torchscript() -> Target {
+    Target {
+        name: "torchscript",
+        run,
+        seeds: vec![
+            Seed::inside(files::script(), files::script_zip),
+            Seed::plain(include_bytes!("../../../kd-models/tests/data/traced.pt")),
+        ],
+        words: &[
+            b"ctorch._utils\n_rebuild_tensor_v2\n",
+            b"ctorch._utils\n_rebuild_parameter\n",
+            b"ctorch._tensor\n_rebuild_from_type_v2\n",
+            b"ctorch\nHalfStorage\n",
+            b"c__torch__\nA\n)\x81",
+            b"_parameters",
+            b"_modules",
+            b"_buffers",
+            b"_non_persistent_buffers_set",
+            b"}",
+            b"(",
+            b"t",
+            b"Q",
+            b"R",
+            b"u",
+            b"b",
+            b"h\0",
+            b"q\0",
+            b"2",
+            b"K\x02",
+            b"\x8a\x08",
+            b".",
+        ],
+        allowance: 8 << 20,
+        // Objects that share parts are walked as often as their names differ.
+        multiple: 2 * DEFLATE,
+    }
+}
+
+pub(super) fn exported() -> Target {
+    Target {
+        name: "exported",
+        run,
+        seeds: vec![
+            Seed::inside(files::exported(), files::exported_zip),
+            Seed::plain(include_bytes!("../../../kd-models/tests/data/exported.pt2")),
+        ],
+        words: &[
+            b"\"use_pickle\": true",
+            b"\"path_name\": \"weight_0\"",
+            b"{\"as_int\": 18446744073709551615}",
+            b"{\"as_expr\": \"s0\"}",
+            b"\"dtype\": 13",
+            b"\"strides\": []",
+            b"null",
+        ],
+        allowance: 8 << 20,
+        multiple: DEFLATE,
+    }
+}
+
 pub(super) fn safetensors() -> Target {
     let small = b"\0\0\0\0\0\0\0\0{\"__metadata__\":{\"format\":\"pt\",\"mean\":\"[0.5]\"},\"model.conv1.weight\":\
         {\"dtype\":\"F32\",\"shape\":[2,1],\"data_offsets\":[0,8]},\"fc.bias\":{\"dtype\":\"F16\",\"shape\":[2],\

@@ -63,9 +63,11 @@ pub struct Recipe {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TeacherSpec {
-    /// Name in the registry.
+    /// Name in the registry; empty where it is left to the weights, until [`Recipe::complete`].
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub model: String,
-    /// Trained weights, relative to the recipe. Without them the teacher is trained first.
+    /// Trained weights: a file or folder, relative to the recipe, or an address of the hub such as
+    /// `hf://timm/resnet18.a1_in1k`. Without them the teacher is trained first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weights: Option<PathBuf>,
     /// What stands before the names of this network in a file of several, such as `teacher`.
@@ -219,7 +221,7 @@ impl Recipe {
     /// and the nearest valid name when it is wrong.
     pub fn load(path: &Path, overrides: &[String]) -> Result<Self, Error> {
         let recipe = parse::load(path, overrides)?;
-        let data = recipe.data.validate().map_err(|e| e.to_string());
+        let data = recipe.data_to_be().validate().map_err(|e| e.to_string());
         recipe
             .validate_name()
             .and(data)
@@ -328,6 +330,13 @@ impl Recipe {
         let Some(teacher) = &self.teacher else {
             return Ok(());
         };
+        if teacher.model.is_empty() && teacher.weights.is_none() {
+            return Err(
+                "teacher.model: name a network (`kd models` lists them), or give teacher.weights that say which it \
+                 is"
+                    .into(),
+            );
+        }
         if let Some(normalize) = &teacher.normalize {
             let problem = |e: kd_data::Error| e.to_string().replacen("data.", "teacher.", 1);
             normalize.validate().map_err(problem)?;

@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use kd_core::nearest_name;
+use kd_data::hub::Address;
 use toml::{Table, Value};
 
 use super::Recipe;
 use crate::Error;
 
-/// Keys that hold a path relative to the recipe's folder; `*` is any key.
+/// Keys that hold a path relative to the recipe's folder, or an address of the hub; `*` is any key.
 const PATHS: [&[&str]; 4] = [
     &["teacher", "weights"],
     &["teacher", "cache", "path"],
@@ -109,6 +110,9 @@ fn make_absolute(table: &mut Table, folder: &Path) -> Result<(), Error> {
     PATHS.iter().try_for_each(|keys| {
         each_text(table, keys, "", &mut |place, path| {
             escapes(place, path)?;
+            if Address::of_path(Path::new(path))?.is_some() {
+                return Ok(());
+            }
             *path = absolute(&folder.join(&*path))?;
             Ok(())
         })

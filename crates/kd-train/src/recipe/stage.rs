@@ -15,7 +15,8 @@ use super::TrainConfig;
 pub struct StageSpec {
     /// Name in the registry (`kd models` lists them).
     pub model: String,
-    /// Weights to start from: safetensors, or a file of PyTorch; relative to the recipe.
+    /// Weights to start from: a file or folder, relative to the recipe, or an address of the hub such as
+    /// `hf://timm/resnet18.a1_in1k`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weights: Option<PathBuf>,
     /// What stands before the names of this network in a file of several, such as `student`.

@@ -10,7 +10,7 @@ use crate::folder::Folder;
 use crate::recipe::{STUDENT, TEACHER};
 use crate::summary::CacheSummary;
 use crate::task::{Evaluated, Task};
-use crate::{Error, Event, Observer, Recipe, Role};
+use crate::{Error, Event, Observer, Recipe, Role, weights};
 
 /// The networks of a run before they are measured.
 pub(super) struct AllTrained<N> {
@@ -103,10 +103,10 @@ impl<T: Task> RunContext<'_, T> {
         let stages = stages.map(|(name, stage)| (format!("stages.{name}"), &stage.weights));
         let stages = stages.chain([(STUDENT.into(), &recipe.student.weights)]);
         let teacher = recipe.teacher.iter().map(|t| (TEACHER.into(), &t.weights));
-        for (table, weights) in teacher.chain(stages) {
-            let Some(path) = weights else { continue };
+        for (table, path) in teacher.chain(stages) {
+            let Some(path) = path else { continue };
             let normalize = recipe.normalize_of(&table);
-            for doubt in self.task.doubts(path, normalize)? {
+            for doubt in self.task.doubts(&weights::local(path)?, normalize)? {
                 // Only a teacher has statistics of its own.
                 let key = if table == TEACHER { TEACHER } else { "data" };
                 let doubt = doubt.replace("{table}", key);
@@ -129,7 +129,8 @@ impl<T: Task> RunContext<'_, T> {
             return Ok(None);
         };
         if let Some(path) = &spec.weights {
-            let network = self.task.load_teacher(spec, path, self.device)?;
+            let path = weights::local(path)?;
+            let network = self.task.load_teacher(spec, &path, self.device)?;
             return Ok(Some(TrainedNetwork {
                 role: Role::Teacher,
                 seed: None,

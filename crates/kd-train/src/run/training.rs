@@ -20,7 +20,7 @@ use crate::source::with_all_of;
 use crate::state::{Saved, StateFiles, TrainingState};
 use crate::task::{Task, TrainSource};
 use crate::train::{CheckpointSink, Student, Teachers, Trained, Training, train, usable_batches};
-use crate::{CheckpointConfig, Error, Event, Observer, Role, Scores, TrainConfig};
+use crate::{CheckpointConfig, Error, Event, Observer, Role, Scores, TrainConfig, weights};
 
 /// One training with its seed and the networks that it needs.
 struct Job<'a, N> {
@@ -60,8 +60,9 @@ impl<T: Task> RunContext<'_, T> {
                 Start::Fresh => self.task.build(&student.model, &autodiff),
                 Start::File { path, prefix } => {
                     let prefix = prefix.as_deref();
+                    let path = weights::local(path)?;
                     self.task
-                        .load_behind(&student.model, path, prefix, &autodiff)
+                        .load_behind(&student.model, &path, prefix, &autodiff)
                 }
                 // A validation copy has running statistics of its own.
                 Start::Stage(name) => Ok(done[name].valid().train()),

@@ -3,9 +3,25 @@
 use burn::tensor::Device;
 
 use super::file::Study;
-use crate::{DataShape, Error};
+use crate::{DataShape, Error, Observer};
 
 impl Study {
+    /// The study with the weights of every variant on this machine, as [`Recipe::complete`](crate::Recipe::complete)
+    /// says. [`run`](super::run) does this by itself.
+    ///
+    /// # Errors
+    /// [`Error::Variant`] when weights cannot be fetched.
+    pub fn complete(mut self, observer: &mut dyn Observer) -> Result<Self, Error> {
+        for variant in &mut self.variants {
+            let recipe = variant.recipe.clone().complete(observer);
+            variant.recipe = recipe.map_err(|source| Error::Variant {
+                variant: format!("variant `{}`", variant.name),
+                source: Box::new(source),
+            })?;
+        }
+        Ok(self)
+    }
+
     /// Checks every variant as its run will, without reading the data. A set whose shape is not known
     /// beforehand is left to its run.
     ///

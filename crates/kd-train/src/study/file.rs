@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use kd_core::nearest_name;
+use kd_data::hub::Address;
 use serde::Deserialize;
 use toml::{Table, Value};
 
@@ -70,7 +71,7 @@ const CHOICES: [&str; 11] = [
     "stages.*.train.lr.shape",
 ];
 
-/// Keys that hold a path relative to the file; `*` is any name.
+/// Keys that hold a path relative to the file, or an address of the hub; `*` is any name.
 const PATHS: [&str; 4] = [
     "teacher.weights",
     "teacher.cache.path",
@@ -236,7 +237,9 @@ fn changes_of(table: &Table, folder: &Path) -> Result<Vec<String>, Error> {
                 }
                 // As with `--set`, an empty value takes the key out.
                 Value::String(text) if text.is_empty() => found.push(format!("{key}=")),
-                Value::String(text) if is_one(&key, &PATHS) => {
+                Value::String(text)
+                    if is_one(&key, &PATHS) && Address::of_path(Path::new(text))?.is_none() =>
+                {
                     let file = std::path::absolute(folder.join(text))
                         .map_err(io("resolve the path", Path::new(text)))?;
                     let file = Value::String(file.to_string_lossy().into_owned());

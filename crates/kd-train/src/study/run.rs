@@ -72,6 +72,7 @@ pub fn run(
     device_name: &str,
     observer: &mut dyn StudyObserver,
 ) -> Result<Results, Error> {
+    let study = &study.clone().complete(observer)?;
     let states = || -> Result<Vec<State>, Error> {
         let variants = study.variants.iter();
         variants

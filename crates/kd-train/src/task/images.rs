@@ -261,7 +261,7 @@ fn of_the_teacher(problem: kd_data::Error) -> Error {
 }
 
 /// Passes on what happens to the data.
-fn tell(progress: Progress, observer: &mut dyn Observer) {
+pub(crate) fn tell(progress: Progress, observer: &mut dyn Observer) {
     match progress {
         Progress::Note(text) => observer.event(Event::Note(&text)),
         progress => observer.event(Event::Data(progress)),

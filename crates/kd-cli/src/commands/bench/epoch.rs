@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use burn::tensor::Device;
 use clap::Args;
-use kd_train::{Error, Event, Observer, Recipe, Role, RunOptions};
+use kd_train::{Error, Event, Observer, Recipe, Role, RunOptions, Silent};
 use serde_json::json;
 
 use self::parts::Parts;
@@ -139,7 +139,7 @@ impl Arguments {
         }
         overrides.extend_from_slice(&self.overrides);
         overrides.extend_from_slice(more);
-        let recipe = Recipe::load(&path, &overrides)?;
+        let recipe = Recipe::load(&path, &overrides)?.complete(&mut Silent)?;
         let trained = recipe.teacher.as_ref().is_some_and(|t| t.weights.is_some());
         let problem = if !trained {
             "teacher.weights must be given: an epoch of distillation has a trained teacher".into()

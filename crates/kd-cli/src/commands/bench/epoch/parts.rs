@@ -8,7 +8,7 @@ use burn::tensor::Device;
 use kd_core::{ObjectiveConfig, Step, Taps, draw};
 use kd_data::{Batch, Loader, LoaderConfig, load, measure_throughput, split};
 use kd_models::{Backbone, Network, NetworkConfig};
-use kd_train::{Learner, Recipe};
+use kd_train::{Learner, Recipe, Silent};
 use serde_json::json;
 
 use crate::commands::bench::timing;
@@ -57,6 +57,7 @@ impl Parts {
             NetworkConfig::new(name, dataset.classes.len(), dataset.train.channels)
                 .with_image_size(dataset.train.height)
         };
+        let weights = kd_train::fetch_weights(weights, &mut Silent)?;
         let teacher = Network::from_file(&network(&spec.model), weights, device)?.valid();
         draw::seed(recipe.seed);
         let student = Network::new(&network(&recipe.student.model), &device.clone().autodiff())?;
