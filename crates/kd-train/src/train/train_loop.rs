@@ -13,7 +13,7 @@ use super::{CheckpointSink, Teachers, Validate};
 use crate::records::{EpochRecord, Record, StepRecord};
 use crate::state::{Place, TrainingState, damaged};
 use crate::step::{Examples, StepPlan, step};
-use crate::{Batch, Error, Event, LossValues, Observer, Scores, Source, TrainConfig};
+use crate::{Batch, Error, Event, LossValues, Observer, Source, TrainConfig};
 
 /// All students of a training, and who they learn from.
 pub(super) struct StudentGroup<'a, S: Backbone, T: Module> {
