@@ -97,6 +97,15 @@ impl DataConfig {
         Ok(())
     }
 
+    /// Writes out the interpolation, where it counts and is not given.
+    pub fn with_interpolation(mut self) -> Self {
+        self.interpolation = self
+            .fit()
+            .map(|fit| fit.interpolation)
+            .or(self.interpolation);
+        self
+    }
+
     /// How evaluation cuts out the centre of an image; none for images that are stretched.
     pub fn fit(&self) -> Option<Fit> {
         let size = self.size?;

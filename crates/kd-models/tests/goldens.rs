@@ -28,14 +28,6 @@ fn networks_compute_what_their_references_do() {
         let name = case["name"].as_str().unwrap();
         report.case(name, |found| match case["source"].as_str().unwrap() {
             "mdistiller cifar" => compare(&golden, name, case, found),
-            "torchvision" if name == "vit_b_16" => {
-                transformers::network(
-                    golden["salt"].as_str().unwrap(),
-                    &format!("torchvision.{name}"),
-                    case,
-                    found,
-                );
-            }
             "torchvision" if find(&torchvision(name)).is_ok() => {
                 compare(&golden, &torchvision(name), case, found);
             }

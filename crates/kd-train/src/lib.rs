@@ -70,7 +70,9 @@ pub use summary::{
     TemperatureSample, TemperatureSummary, Training,
 };
 pub use task::{DataShape, ImageClassification, ImageNetwork, Task, TaskSpec};
-pub use train::{CheckpointSink, Student, Teachers, Trained, Training as TrainingJob, train};
+pub use train::{
+    CheckpointSink, Student, Teachers, Trained, Training as TrainingJob, Validate, train,
+};
 pub use weights::fetch_weights;
 
 /// The README's example is compiled and run with the doc tests.

@@ -20,6 +20,9 @@ use crate::records::Record;
 use crate::state::{Place, TrainingState};
 use crate::{Error, Observer, Role, Scores, Source, TrainConfig};
 
+/// Gives the scores of a student on the validation split.
+pub type Validate<'a, S> = dyn Fn(&S) -> Result<Scores, Error> + 'a;
+
 /// One training: who learns from whom, on what, for how long.
 pub struct Training<'a, S: Backbone, T: Module> {
     /// The students. All see the same batches, and each has an optimiser of its own.
@@ -34,7 +37,7 @@ pub struct Training<'a, S: Backbone, T: Module> {
     pub train: &'a dyn Source<Input = S::Input>,
     /// The scores of a student on the validation split, which select the epoch that is kept; the last
     /// epoch is kept without them.
-    pub validate: Option<&'a dyn Fn(&S) -> Result<Scores, Error>>,
+    pub validate: Option<&'a Validate<'a, S>>,
     /// The plain device; its autodiff form is where the students learn.
     pub device: &'a Device,
     /// The state of the same training, to go on from. All else must be as it was before its first step.

@@ -162,6 +162,8 @@ fn a_stopped_run_of_mixed_images_goes_on_to_the_last_bit() {
     assert_ne!(plain.losses, whole.losses);
     // The written recipe says the same.
     let written = scratch.out("whole").join("recipe.toml");
+    let text = fs::read_to_string(&written).unwrap();
+    assert!(text.contains("interpolation = \"bilinear\""), "{text}");
     let again = Recipe::load(&written, &[]).unwrap();
     assert_eq!(again.data, scratch.recipe(&[MIX]).unwrap().data);
 }

@@ -82,3 +82,65 @@ fn it_gives_every_method_with_its_defaults() {
         }
     }
 }
+
+/// The tables of the augmentation, each with its keys and their defaults in the rows below it.
+#[test]
+fn it_gives_every_kind_of_augmentation_with_its_defaults() {
+    let page = recipes_page();
+    let around = "name = \"x\"\nstudent.model = \"resnet8\"\nobjective.cross_entropy = {}\n\
+                  train = { epochs = 1, lr.peak = 0.1 }\n";
+    let data = |text: &str| -> toml::Table {
+        let recipe = load(&format!("{around}[data]\n{text}")).to_toml().unwrap();
+        let recipe: toml::Table = recipe.parse().unwrap();
+        recipe["data"].as_table().unwrap().clone()
+    };
+    let mut tables = Vec::new();
+    for name in [
+        "random_resized_crop",
+        "rand_augment",
+        "trivial_augment",
+        "color_jitter",
+        "random_erasing",
+    ] {
+        let resolved = data(&format!("augment.{name} = {{}}"));
+        tables.push((
+            format!("data.augment.{name}"),
+            resolved["augment"][name].clone(),
+        ));
+    }
+    let mut mix = data("mix.mixup_alpha = 0.2")["mix"].clone();
+    mix.as_table_mut()
+        .unwrap()
+        .insert("mixup_alpha".into(), 0.0.into());
+    tables.push(("data.mix".into(), mix));
+    for (table, keys) in tables {
+        let start = format!("| `[{table}]` |");
+        let mut rows = page.lines().skip_while(|line| !line.starts_with(&start));
+        assert!(rows.next().is_some(), "no row {start}");
+        let rows: Vec<_> = rows.take_while(|line| line.starts_with("| `.")).collect();
+        let keys = keys.as_table().unwrap();
+        for (key, default) in keys {
+            let row = format!("| `.{key}` | `{default}` |");
+            assert!(
+                rows.iter().any(|line| line.starts_with(&row)),
+                "no row {row}"
+            );
+        }
+        assert_eq!(rows.len(), keys.len(), "{table}");
+    }
+}
+
+#[test]
+fn its_image_folder_of_any_size_loads() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/src/data.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let blocks: Vec<_> = toml_blocks(&page).collect();
+    assert_eq!(blocks.len(), 1);
+    let recipe = load(&format!(
+        "name = \"x\"\nstudent.model = \"resnet8\"\nobjective.cross_entropy = {{}}\n\
+         train = {{ epochs = 1, lr.peak = 0.1 }}\n{}",
+        blocks[0]
+    ));
+    assert_eq!(recipe.data.fit().map(|fit| fit.resize), Some(256));
+    assert!(recipe.data.augment.random_resized_crop.is_some());
+}

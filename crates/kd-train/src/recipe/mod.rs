@@ -220,7 +220,8 @@ impl Recipe {
     /// [`Error::Io`] when the file cannot be read, [`Error::Recipe`] that names file, line, key
     /// and the nearest valid name when it is wrong.
     pub fn load(path: &Path, overrides: &[String]) -> Result<Self, Error> {
-        let recipe = parse::load(path, overrides)?;
+        let mut recipe = parse::load(path, overrides)?;
+        recipe.data = recipe.data.with_interpolation();
         let data = recipe.data_to_be().validate().map_err(|e| e.to_string());
         recipe
             .validate_name()

@@ -9,11 +9,11 @@ use kd_core::{Step, Taps};
 use kd_models::Backbone;
 
 use super::student::StudentInTraining;
-use super::{CheckpointSink, Teachers};
+use super::{CheckpointSink, Teachers, Validate};
 use crate::records::{EpochRecord, Record, StepRecord};
 use crate::state::{Place, TrainingState, damaged};
 use crate::step::{Examples, StepPlan, step};
-use crate::{Batch, Error, Event, LossValues, Observer, Scores, Source, TrainConfig};
+use crate::{Batch, Error, Event, LossValues, Observer, Source, TrainConfig};
 
 /// All students of a training, and who they learn from.
 pub(super) struct StudentGroup<'a, S: Backbone, T: Module> {
@@ -27,7 +27,7 @@ pub(super) struct TrainLoop<'a, S: Backbone, T: Module> {
     pub seed: u64,
     pub config: &'a TrainConfig,
     pub train: &'a dyn Source<Input = S::Input>,
-    pub validate: Option<&'a dyn Fn(&S) -> Result<Scores, Error>>,
+    pub validate: Option<&'a Validate<'a, S>>,
     pub device: &'a Device,
     /// Batches and optimiser steps of an epoch.
     pub batches: usize,
