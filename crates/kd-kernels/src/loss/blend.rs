@@ -125,13 +125,6 @@ pub(crate) mod kernel {
             assert_eq!(shares, self.shares.size, "two shares for each pixel");
             sides
         }
-
-        /// The pixel of `b` that stands for a pixel of `a`.
-        #[inline(always)]
-        fn small(&self, pixel: usize, [height, width]: [usize; 2]) -> usize {
-            let (row, column) = (pixel / self.a.size.width, pixel % self.a.size.width);
-            row / height * self.b.size.width + column / width
-        }
     }
 
     /// `a · share₀ + b · share₁`, written over `y`, which is dense.
@@ -159,12 +152,19 @@ pub(crate) mod kernel {
         #[inline(always)]
         fn run<S: Simd>(self, _: S) {
             let Blend { a, b, shares } = self.blend;
-            let first = self.row * a.size.width;
-            for (y, pixel) in self.y.chunks_exact_mut(a.size.channels).zip(first..) {
-                let shares = shares.pixel(pixel);
-                let other = b.pixel(self.blend.small(pixel, self.block));
-                for (y, (a, b)) in y.iter_mut().zip(a.pixel(pixel).iter().zip(other)) {
-                    y.write(a * shares[0] + b * shares[1]);
+            let channels = a.size.channels;
+            let small = self.row / self.block[0] * b.size.width;
+            let mut pixel = self.row * a.size.width;
+            // The pixels that have one of `b`.
+            let columns = self.y.chunks_exact_mut(self.block[1] * channels);
+            for (y, other) in columns.zip(small..) {
+                let other = b.pixel(other);
+                for y in y.chunks_exact_mut(channels) {
+                    let share = shares.pixel(pixel);
+                    for (y, (a, b)) in y.iter_mut().zip(a.pixel(pixel).iter().zip(other)) {
+                        y.write(a * share[0] + b * share[1]);
+                    }
+                    pixel += 1;
                 }
             }
         }
@@ -233,19 +233,21 @@ pub(crate) mod kernel {
             let Blend { a, b, shares } = self.blend;
             let channels = a.size.channels;
             let small = self.row * b.size.width;
+            let [height, width] = self.block;
             let row = filled(self.to.b, 0.0);
             let of_pixels = self.to.a.chunks_exact_mut(channels);
             let of_pixels = of_pixels.zip(self.to.shares.chunks_exact_mut(2));
-            let first = self.row * self.block[0] * a.size.width;
+            let first = self.row * height * a.size.width;
             for ((of_a, of_shares), pixel) in of_pixels.zip(first..) {
                 let (grad, share) = (self.grad.pixel(pixel), shares.pixel(pixel));
-                let other = self.blend.small(pixel, self.block);
+                let column = pixel % a.size.width / width;
+                let other = b.pixel(small + column);
                 of_shares[0].write(dot(grad, a.pixel(pixel)));
-                of_shares[1].write(dot(grad, b.pixel(other)));
+                of_shares[1].write(dot(grad, other));
                 for (of_a, grad) in of_a.iter_mut().zip(grad) {
                     of_a.write(grad * share[0]);
                 }
-                let of_b = &mut row[(other - small) * channels..][..channels];
+                let of_b = &mut row[column * channels..][..channels];
                 for (of_b, grad) in of_b.iter_mut().zip(grad) {
                     *of_b += grad * share[1];
                 }

@@ -79,6 +79,7 @@ pub(crate) mod kernel {
     use std::mem::MaybeUninit;
 
     use crate::images::{Images, Size};
+    use crate::simd::by_channel::{ByChannel, left};
     use crate::simd::chunks;
     use crate::simd::{Isa, Kernel, Simd};
 
@@ -119,32 +120,46 @@ pub(crate) mod kernel {
     impl Kernel for Average<'_> {
         #[inline(always)]
         fn run<S: Simd>(self, s: S) {
+            self.every_block(s);
+        }
+    }
+
+    impl ByChannel for Average<'_> {
+        fn channels(&self) -> usize {
+            self.x.size.channels
+        }
+
+        #[inline(always)]
+        fn block<S: Simd, const Z: usize>(&mut self, s: S, channel: usize) {
             let Size {
                 width: line,
                 channels,
                 ..
             } = self.x.size;
+            let left = left::<S, Z>(channels, channel);
             let [height, width] = self.block;
-            let scale = s.splat(1.0 / (height * width) as f32);
             // A block as wide as the map is one run of pixels.
             let [rows, run] = match width == line {
                 true => [1, height * width],
                 false => [height, width],
             };
+            let scale = s.splat(1.0 / (height * width) as f32);
             for (column, y) in self.y.chunks_exact_mut(channels).enumerate() {
                 let first = self.row * height * line + column * width;
-                for channel in (0..channels).step_by(S::LANES) {
-                    let left = channels - channel;
-                    // SAFETY: blocks divide the map, so that it has all pixels of this one, and the channels that are left.
-                    let at = |pixel| unsafe { self.x.load(s, pixel, channel, left) };
-                    let mut sum = at(first);
-                    for row in 0..rows {
-                        let start = first + row * line;
-                        for pixel in start + usize::from(row == 0)..start + run {
-                            sum = s.add(sum, at(pixel));
+                // SAFETY: blocks divide the map, so that it has all pixels of this one, and the channels that are left.
+                let at = |pixel, z| unsafe { self.x.load(s, pixel, channel + z * S::LANES, left) };
+                let mut sums: [S::V; Z] = std::array::from_fn(|z| at(first, z));
+                for row in 0..rows {
+                    let start = first + row * line;
+                    for pixel in start + usize::from(row == 0)..start + run {
+                        for z in 0..Z {
+                            sums[z] = s.add(sums[z], at(pixel, z));
                         }
                     }
-                    s.write_new(&mut y[channel..], s.mul(sum, scale));
+                }
+                for z in 0..Z {
+                    let y = &mut y[channel + z * S::LANES..];
+                    s.write_new(y, s.mul(sums[z], scale));
                 }
             }
         }
@@ -177,10 +192,14 @@ pub(crate) mod kernel {
             let channels = self.grad.size.channels;
             let [height, width] = self.block;
             let scale = 1.0 / (height * width) as f32;
-            for (column, dx) in self.dx.chunks_exact_mut(channels).enumerate() {
-                let from = self.row / height * self.grad.size.width + column / width;
-                for (dx, grad) in dx.iter_mut().zip(self.grad.pixel(from)) {
-                    dx.write(grad * scale);
+            let first = self.row / height * self.grad.size.width;
+            let blocks = self.dx.chunks_exact_mut(width * channels);
+            for (dx, pixel) in blocks.zip(first..) {
+                let grad = self.grad.pixel(pixel);
+                for dx in dx.chunks_exact_mut(channels) {
+                    for (dx, grad) in dx.iter_mut().zip(grad) {
+                        dx.write(grad * scale);
+                    }
                 }
             }
         }

@@ -6,6 +6,7 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 pub(crate) mod blocks;
+pub(crate) mod by_channel;
 pub(crate) mod chunks;
 pub(crate) mod exponential;
 mod isa;

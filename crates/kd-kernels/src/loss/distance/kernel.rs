@@ -84,16 +84,11 @@ impl DistanceArgs<'_> {
         );
     }
 
-    /// What the rule makes of every channel of a pixel.
+    /// Student, target and margin of every channel of a pixel.
     #[inline(always)]
-    fn differences(
-        &self,
-        pixel: usize,
-        rule: impl Fn(f32, f32, f32) -> (f32, f32),
-    ) -> impl Iterator<Item = (f32, f32)> {
+    fn values(&self, pixel: usize) -> impl Iterator<Item = ((&f32, &f32), &f32)> {
         let values = self.student.pixel(pixel).iter();
-        let values = values.zip(self.target.pixel(pixel)).zip(self.margin);
-        values.map(move |((s, t), margin)| rule(*s, *t, *margin))
+        values.zip(self.target.pixel(pixel)).zip(self.margin)
     }
 }
 
@@ -190,8 +185,9 @@ impl Sums<'_> {
     #[inline(always)]
     fn over(self, rule: impl Fn(f32, f32, f32) -> (f32, f32)) {
         for pixel in self.first..self.first + self.count {
-            let differences = self.compared.differences(pixel, &rule);
-            for (sum, (difference, _)) in self.sums.iter_mut().zip(differences) {
+            let values = self.compared.values(pixel);
+            for (sum, ((s, t), margin)) in self.sums.iter_mut().zip(values) {
+                let (difference, _) = rule(*s, *t, *margin);
                 *sum += difference * difference;
             }
         }
@@ -217,9 +213,10 @@ impl Slopes<'_> {
     fn over(self, rule: impl Fn(f32, f32, f32) -> (f32, f32)) {
         let pixels = self.dx.chunks_exact_mut(self.factors.len());
         for (dx, pixel) in pixels.zip(self.first..) {
-            let slopes = self.compared.differences(pixel, &rule);
-            for ((dx, factor), (_, slope)) in dx.iter_mut().zip(self.factors).zip(slopes) {
-                dx.write(factor * slope);
+            let values = self.compared.values(pixel);
+            let to = dx.iter_mut().zip(self.factors);
+            for ((dx, factor), ((s, t), margin)) in to.zip(values) {
+                dx.write(factor * rule(*s, *t, *margin).1);
             }
         }
     }

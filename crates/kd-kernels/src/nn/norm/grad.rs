@@ -2,8 +2,8 @@
 
 use std::mem::MaybeUninit;
 
-use super::{ByChannel, left, registers};
 use crate::images::{Images, OutPtr, Size};
+use crate::simd::by_channel::{ByChannel, left, registers};
 use crate::simd::chunks;
 use crate::simd::{Isa, Kernel, Simd};
 
