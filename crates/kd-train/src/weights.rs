@@ -41,7 +41,7 @@ pub(crate) fn local(weights: &Path) -> Result<PathBuf, Error> {
 }
 
 impl Recipe {
-    /// The recipe with its weights on this machine, and with what they say of themselves. [`run`](crate::run) does
+    /// The recipe with its weights on this machine, and with what they say of themselves. [`run`](fn@crate::run) does
     /// this by itself.
     ///
     /// Weights of the hub are fetched, and their addresses then name the commit, so that they mean the same files for

@@ -7,7 +7,7 @@ use crate::{DataShape, Error, Observer};
 
 impl Study {
     /// The study with the weights of every variant on this machine, as [`Recipe::complete`](crate::Recipe::complete)
-    /// says. [`run`](super::run) does this by itself.
+    /// says. [`run`](fn@super::run) does this by itself.
     ///
     /// # Errors
     /// [`Error::Variant`] when weights cannot be fetched.
