@@ -17,7 +17,6 @@ macro_rules! families {
 
         /// A network of any family.
         #[derive(Module, Debug)]
-        #[allow(clippy::large_enum_variant, reason = "a test below bounds every size")]
         pub(crate) enum ImageNetwork {
             $($network($network),)+
         }
