@@ -2,14 +2,18 @@
 
 #![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
 
+mod notes;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use kd_data::Normalize;
 use kd_models::{Network, NetworkConfig, WeightsHeader};
-use kd_train::{Event, Observer, Recipe, RunOptions, Silent, run};
+use kd_train::{Recipe, RunOptions, Silent, run};
 use serde_json::{Value, json};
+
+use notes::Notes;
 
 const RECIPE: &str = r#"name = "described"
 compare = false
@@ -33,24 +37,6 @@ lr = { peak = 0.05 }
 "#;
 
 struct Scratch(tempfile::TempDir);
-
-/// Keeps what is said.
-#[derive(Default)]
-struct Notes(Vec<String>);
-
-impl Observer for Notes {
-    fn event(&mut self, event: Event<'_>) {
-        if let Event::Note(text) = event {
-            self.0.push(text.into());
-        }
-    }
-}
-
-impl Notes {
-    fn say(&self, part: &str) -> bool {
-        self.0.iter().any(|note| note.contains(part))
-    }
-}
 
 impl Scratch {
     fn new() -> Self {
@@ -85,6 +71,17 @@ impl Scratch {
     }
 }
 
+fn said(notes: &Notes, part: &str) -> bool {
+    notes.0.iter().any(|note| note.contains(part))
+}
+
+/// What a file says that knows its network and nothing else.
+fn of_resnet8() -> WeightsHeader {
+    let mut header = WeightsHeader::default();
+    header.model = Some("resnet8".into());
+    header
+}
+
 fn timm() -> Value {
     json!({
         "architecture": "resnet8",
@@ -96,9 +93,7 @@ fn timm() -> Value {
 #[test]
 fn what_the_recipe_does_not_say_the_weights_say() {
     let scratch = Scratch::new();
-    let mut own = WeightsHeader::default();
-    own.model = Some("resnet8".into());
-    let folder = scratch.folder(&own, &[("config.json", timm())]);
+    let folder = scratch.folder(&of_resnet8(), &[("config.json", timm())]);
     let mut notes = Notes::default();
     let recipe = scratch.recipe("", &folder).complete(&mut notes).unwrap();
     let teacher = recipe.teacher.clone().unwrap();
@@ -109,7 +104,8 @@ fn what_the_recipe_does_not_say_the_weights_say() {
     };
     assert_eq!(teacher.normalize, Some(given));
     assert!(
-        notes.say(
+        said(
+            &notes,
             "says: teacher.model = \"resnet8\", teacher.normalize = { mean = [0.5], std = [0.25] }"
         ),
         "{:?}",
@@ -136,7 +132,7 @@ fn what_the_recipe_does_not_say_the_weights_say() {
         &mut notes,
     )
     .unwrap();
-    assert!(!notes.say("warning: teacher.weights"), "{:?}", notes.0);
+    assert!(!said(&notes, "warning: teacher.weights"), "{:?}", notes.0);
     let written = Recipe::load(&scratch.path("run/recipe.toml"), &[]).unwrap();
     assert_eq!(written.teacher, recipe.teacher);
 }
@@ -144,9 +140,7 @@ fn what_the_recipe_does_not_say_the_weights_say() {
 #[test]
 fn what_the_recipe_says_counts_and_a_contradiction_is_told() {
     let scratch = Scratch::new();
-    let mut own = WeightsHeader::default();
-    own.model = Some("resnet8".into());
-    let folder = scratch.folder(&own, &[("config.json", timm())]);
+    let folder = scratch.folder(&of_resnet8(), &[("config.json", timm())]);
     let mut notes = Notes::default();
     let text = "model = \"resnet14\"\nnormalize = \"dataset\"\n";
     let recipe = scratch.recipe(text, &folder).complete(&mut notes).unwrap();
@@ -156,11 +150,14 @@ fn what_the_recipe_says_counts_and_a_contradiction_is_told() {
         ("resnet14", Some(Normalize::Dataset))
     );
     assert!(
-        notes.say("they say that they are of a resnet8, and teacher.model = \"resnet14\""),
+        said(
+            &notes,
+            "they say that they are of a resnet8, and teacher.model = \"resnet14\""
+        ),
         "{:?}",
         notes.0
     );
-    assert!(!notes.say("says:"), "{:?}", notes.0);
+    assert!(!said(&notes, "says:"), "{:?}", notes.0);
 
     // What they were trained with is told where it is not what they get.
     let options = RunOptions {
@@ -180,7 +177,10 @@ fn what_the_recipe_says_counts_and_a_contradiction_is_told() {
     )
     .unwrap();
     assert!(
-        notes.say("set teacher.normalize = { mean = [0.5], std = [0.25] }"),
+        said(
+            &notes,
+            "set teacher.normalize = { mean = [0.5], std = [0.25] }"
+        ),
         "{:?}",
         notes.0
     );
@@ -208,9 +208,7 @@ fn weights_that_do_not_name_a_network_want_one() {
         .to_string();
     assert!(error.contains("they are of: give teacher.model"), "{error}");
     // A file says it in its own header.
-    let mut own = WeightsHeader::default();
-    own.model = Some("resnet8".into());
-    scratch.folder(&own, &[]);
+    scratch.folder(&of_resnet8(), &[]);
     let recipe = scratch.recipe("", &file).complete(&mut Silent).unwrap();
     assert_eq!(recipe.teacher.unwrap().model, "resnet8");
 

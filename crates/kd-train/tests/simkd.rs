@@ -2,15 +2,19 @@
 
 #![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
 
+mod notes;
+
 use std::path::Path;
 
 use burn::tensor::{Device, Tensor};
 use kd_data::{Augment, Loader, LoaderConfig};
 use kd_models::{Network, NetworkConfig};
 use kd_train::{
-    EvalOptions, Event, NetworkSummary, Observer, Recipe, Role, RunOptions, Scores, Silent,
-    Summary, evaluate, predict, run,
+    EvalOptions, NetworkSummary, Recipe, Role, RunOptions, Scores, Silent, Summary, evaluate,
+    predict, run,
 };
+
+use notes::Notes;
 
 const RECIPE: &str = r#"name = "simkd"
 
@@ -62,17 +66,6 @@ fn load(model: &str, path: &Path) -> Network {
 
 fn numbers<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.into_data().iter().collect()
-}
-
-#[derive(Default)]
-struct Notes(Vec<String>);
-
-impl Observer for Notes {
-    fn event(&mut self, event: Event<'_>) {
-        if let Event::Note(text) = event {
-            self.0.push(text.into());
-        }
-    }
 }
 
 #[test]

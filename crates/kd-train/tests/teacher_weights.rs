@@ -2,14 +2,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
 
+mod notes;
+
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use kd_data::DataConfig;
 use kd_models::WeightsHeader;
-use kd_train::{
-    Error, EvalOptions, Event, Observer, Recipe, RunOptions, Silent, Summary, evaluate, run,
-};
+use kd_train::{Error, EvalOptions, Observer, Recipe, RunOptions, Silent, Summary, evaluate, run};
+
+use notes::Notes;
 
 const STUDENT: &str = r#"name = "teacher"
 
@@ -35,18 +37,6 @@ lr = { peak = 0.05 }
 const OTHER: &str = "data.normalize={ mean = [0.5], std = [0.25] }";
 
 struct Scratch(tempfile::TempDir);
-
-/// Keeps what a run says.
-#[derive(Default)]
-struct Notes(Vec<String>);
-
-impl Observer for Notes {
-    fn event(&mut self, event: Event<'_>) {
-        if let Event::Note(text) = event {
-            self.0.push(text.into());
-        }
-    }
-}
 
 impl Scratch {
     fn new() -> Self {
