@@ -1,0 +1,1 @@
+//! Trained networks as ONNX files, captured from the forward pass.
