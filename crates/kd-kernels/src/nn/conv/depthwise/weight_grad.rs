@@ -1,167 +1,130 @@
-//! The gradients of a convolution of each channel by itself.
+//! The gradient of the weight of a convolution of each channel by itself.
 
-use std::mem::MaybeUninit;
+use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::Reads;
-use crate::images::{Images, OutPtr, Size};
-use crate::nn::conv::{Epilogue, Geometry};
-use crate::simd::scratch;
+use super::meetings::{Meeting, Meetings};
+use crate::images::Images;
+use crate::nn::conv::Geometry;
 use crate::simd::{Isa, Kernel, Simd};
 
-/// Most parts of a batch; see `weight_grad`.
-const PARTS: usize = 16;
-/// Taps whose sums stay in registers at a time.
-const TAPS: usize = 9;
-
-/// The gradient of the input, written over `dx`, which is dense.
-pub(crate) fn input_grad(
-    isa: Isa,
-    geometry: &Geometry,
-    grad: Images,
-    weight: &[f32],
-    epilogue: Epilogue,
-    dx: &mut [MaybeUninit<f32>],
-) {
-    let reads = Reads::of(geometry);
-    let input = geometry.input;
-    geometry.check(Some(weight), None, Some(grad.size));
-    let weight = reads.channels_last(weight);
-    epilogue.check(input);
-    let dx = OutPtr::new(dx, input.len());
-    (0..input.batch).into_par_iter().for_each(|index| {
-        scratch::with(reads.len(), |padded| {
-            padded.fill(0.0);
-            isa.run(InputGrad {
-                reads: &reads,
-                padded,
-                weight: &weight,
-                grad,
-                index,
-                input,
-                epilogue: &epilogue,
-                dx,
-            });
-        });
-    });
-}
-
-/// An image, whose pixels in `dx` no other task writes. The weight has a row of channels for each tap.
-struct InputGrad<'a> {
-    reads: &'a Reads,
-    /// Where the gradient of the padded image is summed.
-    padded: &'a mut [f32],
-    weight: &'a [f32],
-    grad: Images<'a>,
-    index: usize,
-    input: Size,
-    epilogue: &'a Epilogue<'a>,
-    dx: OutPtr,
-}
-
-impl Kernel for InputGrad<'_> {
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let (size, padding) = (self.grad.size, &self.reads.padding);
-        let channels = size.channels;
-        let padded = self.padded.as_mut_ptr();
-        let [down, across] = self.reads.steps();
-        for channel in (0..channels).step_by(S::LANES) {
-            let left = channels - channel;
-            for r in 0..size.height {
-                for c in 0..size.width {
-                    let pixel = self.index * size.area() + r * size.width + c;
-                    let first = r * down + c * across + channel;
-                    // SAFETY: the gradient has the pixel, whose taps lie in the padded image, and each tap has a row
-                    // of weights; of the last register only the channels that are left are touched.
-                    unsafe {
-                        let dy = self.grad.load(s, pixel, channel, left);
-                        for (tap, &offset) in self.reads.taps.iter().enumerate() {
-                            let weight = self.weight.as_ptr().add(tap * channels + channel);
-                            let to = padded.add(first + offset);
-                            let sum = s.load_up_to(to, left);
-                            let sum = s.fma(dy, s.load_up_to(weight, left), sum);
-                            s.store_up_to(to, sum, left);
-                        }
-                    }
-                }
-            }
-            for r in 0..self.input.height {
-                for c in 0..self.input.width {
-                    let row = (padding.top + r) * padding.width;
-                    let from = (row + padding.left + c) * channels + channel;
-                    let pixel = self.index * self.input.area() + r * self.input.width + c;
-                    // SAFETY: the image lies within the padded one, and this task alone writes its pixels.
-                    unsafe {
-                        let sum = s.load_up_to(padded.add(from), left);
-                        let to = self.dx.at(pixel * channels + channel);
-                        self.epilogue.store(s, sum, pixel, channel, left, to);
-                    }
-                }
-            }
-        }
-    }
-}
+/// Most parts that the rows of all images are divided into. It does not depend on the number of threads, so neither
+/// do the sums.
+const PARTS: usize = 32;
 
 /// Gradient `[channels, 1, kernel...]` of the weight.
 pub(crate) fn weight_grad(isa: Isa, geometry: &Geometry, input: Images, grad: Images) -> Vec<f32> {
-    let reads = Reads::of(geometry);
+    assert!(geometry.is_depthwise(), "{geometry:?}");
     geometry.check(None, Some(input.size), Some(grad.size));
-    let (taps, channels) = (reads.taps.len(), reads.channels);
-    let batch = input.size.batch;
-    let parts = PARTS.min(batch.max(1));
+    let (taps, channels) = (geometry.taps(), geometry.outputs);
+    let work = Work {
+        input,
+        grad,
+        kernel_width: geometry.kernel[1],
+        stride: geometry.stride[1],
+        padding: geometry.padding[1],
+        rows: Meetings::of_outputs(geometry, 0).scaled(1, 1),
+        columns: Meetings::of_outputs(geometry, 1).scaled(1, 1),
+    };
+    let rows = grad.size.batch * grad.size.height;
+    let parts = PARTS.min(rows.max(1));
     let mut partial = vec![0.0f32; parts * taps * channels];
     partial
         .par_chunks_mut(taps * channels)
         .enumerate()
         .for_each(|(part, sums)| {
-            for index in (part * batch / parts)..((part + 1) * batch / parts) {
-                scratch::with(reads.len(), |padded| {
-                    reads.padding.copy(&input, index, padded);
-                    isa.run(WeightGrad {
-                        reads: &reads,
-                        padded,
-                        grad,
-                        index,
-                        sums: &mut *sums,
-                    });
-                });
-            }
+            isa.run(WeightGrad {
+                work: &work,
+                rows: (part * rows / parts)..((part + 1) * rows / parts),
+                sums,
+            });
         });
     let mut total = vec![0.0; taps * channels];
     for (channel, total) in total.chunks_mut(taps).enumerate() {
         for (tap, total) in total.iter_mut().enumerate() {
             let index = tap * channels + channel;
-            *total = (0..parts)
-                .map(|part| partial[part * taps * channels + index])
-                .sum();
+            let parts = partial.chunks_exact(taps * channels);
+            *total = parts.map(|part| part[index]).sum();
         }
     }
     total
 }
 
-/// An image. The sums are a row of channels for each tap.
-struct WeightGrad<'a> {
-    reads: &'a Reads,
-    padded: &'a [f32],
+/// What all parts share.
+struct Work<'a> {
+    input: Images<'a>,
     grad: Images<'a>,
-    index: usize,
+    kernel_width: usize,
+    /// Of columns, as the padding.
+    stride: usize,
+    padding: usize,
+    /// For each row of the gradient, rows of taps and of the input that they meet.
+    rows: Vec<Vec<Meeting>>,
+    /// The same for each column.
+    columns: Vec<Vec<Meeting>>,
+}
+
+/// Some rows of the gradient. The sums are a row of channels for each tap.
+struct WeightGrad<'a> {
+    work: &'a Work<'a>,
+    rows: Range<usize>,
     sums: &'a mut [f32],
 }
 
 impl Kernel for WeightGrad<'_> {
     #[inline(always)]
-    fn run<S: Simd>(mut self, s: S) {
-        let reads = self.reads;
-        for channel in (0..reads.channels).step_by(S::LANES) {
-            for (block, taps) in reads.taps.chunks(TAPS).enumerate() {
-                let first = block * TAPS;
-                match <&[usize; TAPS]>::try_from(taps) {
-                    Ok(all) => self.sum(s, all, first, channel),
-                    Err(_) => {
-                        for (tap, offset) in taps.iter().enumerate() {
-                            self.sum(s, &[*offset], first + tap, channel);
+    fn run<S: Simd>(self, s: S) {
+        // The usual widths, whose sums stay in registers.
+        match self.work.kernel_width {
+            3 => self.by_width::<S, 3>(s),
+            5 => self.by_width::<S, 5>(s),
+            7 => self.by_width::<S, 7>(s),
+            _ => self.by_width::<S, 1>(s),
+        }
+    }
+}
+
+impl WeightGrad<'_> {
+    #[inline(always)]
+    fn by_width<S: Simd, const W: usize>(self, s: S) {
+        let Self { work, rows, sums } = self;
+        let (input, grad) = (work.input, work.grad);
+        let (height, width, channels) = (grad.size.height, grad.size.width, grad.size.channels);
+        // Columns between the edges, which meet all taps.
+        let whole = |met: &Vec<Meeting>| met.len() == W && W == work.kernel_width;
+        let first = work.columns.iter().position(whole).unwrap_or(width);
+        let inner = work.columns[first..].iter().take_while(|met| whole(met));
+        let inner = first..first + inner.count();
+        let edges = (0..inner.start).chain(inner.end..width);
+        for row in rows {
+            let from = row / height * input.size.height;
+            for channel in (0..channels).step_by(S::LANES) {
+                let left = channels - channel;
+                // SAFETY: the gradient has every pixel of the row, and the input what they meet; both have the
+                // channels that are left.
+                let load = |images: &Images, pixel| unsafe { images.load(s, pixel, channel, left) };
+                for met in &work.rows[row % height] {
+                    let line = (from + met.met) * input.size.width;
+                    let tap = |j: usize| (met.tap * work.kernel_width + j) * channels + channel;
+                    let mut found: [S::V; W] = std::array::from_fn(|_| s.zero());
+                    for column in inner.clone() {
+                        let dy = load(&grad, row * width + column);
+                        let start = line + column * work.stride - work.padding;
+                        for j in 0..W {
+                            found[j] = s.fma(dy, load(&input, start + j), found[j]);
+                        }
+                    }
+                    if !inner.is_empty() {
+                        for j in 0..W {
+                            add(s, &mut sums[tap(j)..][..left], found[j]);
+                        }
+                    }
+                    for column in edges.clone() {
+                        let dy = load(&grad, row * width + column);
+                        for place in &work.columns[column] {
+                            let product = s.mul(dy, load(&input, line + place.met));
+                            add(s, &mut sums[tap(place.tap)..][..left], product);
                         }
                     }
                 }
@@ -170,41 +133,8 @@ impl Kernel for WeightGrad<'_> {
     }
 }
 
-impl WeightGrad<'_> {
-    /// Adds to the sums of some taps, of which `first` is the first.
-    #[inline(always)]
-    fn sum<S: Simd, const T: usize>(
-        &mut self,
-        s: S,
-        taps: &[usize; T],
-        first: usize,
-        channel: usize,
-    ) {
-        let size = self.grad.size;
-        let channels = size.channels;
-        let left = channels - channel;
-        let [down, across] = self.reads.steps();
-        let mut sums = [s.zero(); T];
-        for r in 0..size.height {
-            for c in 0..size.width {
-                let pixel = self.index * size.area() + r * size.width + c;
-                let from = r * down + c * across + channel;
-                // SAFETY: the gradient has the pixel, whose taps lie in the padded image; of the last register only
-                // the channels that are left are read.
-                unsafe {
-                    let dy = self.grad.load(s, pixel, channel, left);
-                    let x = self.padded.as_ptr().add(from);
-                    for tap in 0..T {
-                        let value = s.load_up_to(x.add(taps[tap]), left);
-                        sums[tap] = s.fma(dy, value, sums[tap]);
-                    }
-                }
-            }
-        }
-        for (tap, sum) in sums.into_iter().enumerate() {
-            let to = &mut self.sums[(first + tap) * channels..][..channels][channel..];
-            let sum = s.add(s.read(to), sum);
-            s.write(to, sum);
-        }
-    }
+/// Adds to the first values of a slice, up to a register.
+#[inline(always)]
+fn add<S: Simd>(s: S, to: &mut [f32], v: S::V) {
+    s.write(to, s.add(s.read(to), v));
 }
