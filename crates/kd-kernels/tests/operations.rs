@@ -10,6 +10,7 @@ mod gradients;
 mod independence;
 mod layers;
 mod maps;
+mod prepared;
 mod relations;
 mod samples;
 mod views;
