@@ -28,8 +28,10 @@ mod loss;
 mod memory;
 mod mode;
 mod nn;
+mod prepared;
 #[cfg(feature = "flex")]
 mod simd;
+mod tasks;
 #[cfg(all(test, feature = "flex"))]
 mod test_memory;
 
@@ -39,8 +41,10 @@ pub use memory::keep_freed_memory;
 pub use mode::kernel_calls;
 pub use mode::{BadMode, Mode, mode};
 pub use nn::*;
+pub use prepared::PreparedWeights;
 #[cfg(feature = "flex")]
 pub use simd::Isa;
+pub use tasks::on_pool;
 
 #[cfg(feature = "flex")]
 pub(crate) use mode::isa;

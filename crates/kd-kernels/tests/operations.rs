@@ -12,6 +12,7 @@ mod independence;
 mod layers;
 mod maps;
 mod pools;
+mod prepared;
 mod relations;
 mod samples;
 mod views;

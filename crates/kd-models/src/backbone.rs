@@ -7,7 +7,7 @@ use kd_core::{Classifier, Head, Output, Part, Taps};
 
 use crate::fused::classify;
 use crate::layers::global_average;
-use crate::{Error, Input};
+use crate::{Error, Input, Prepared};
 
 /// A network that shows its inside.
 ///
@@ -20,6 +20,11 @@ pub trait Backbone: Module + ModuleDisplay {
 
     /// Runs a batch and returns its logits together with what `taps` asks for.
     fn forward(&self, input: Self::Input, taps: &Taps) -> Output;
+
+    /// The network for inference that is asked again and again, one image at a time or many.
+    fn prepare(&self) -> Prepared<Self> {
+        Prepared::new(self)
+    }
 
     /// The same network with `head` in the place of its classifier, as it is deployed after a training that
     /// made one ([`Objective::head`](kd_core::Objective::head)).

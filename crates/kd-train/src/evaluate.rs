@@ -2,6 +2,7 @@
 
 use burn::tensor::Device;
 use kd_core::{Output, Taps};
+use kd_kernels::PreparedWeights;
 use kd_models::Backbone;
 
 use crate::{Score, Scores, Source};
@@ -24,13 +25,14 @@ pub fn predict<N: Backbone>(
     source: &dyn Source<Input = N::Input>,
     device: &Device,
 ) -> Predictions {
+    let prepared = PreparedWeights::new();
     let (mut logits, mut labels, mut classes) = (Vec::new(), Vec::new(), 0);
     for batch in source.epoch(0, device) {
         let Output {
             logits: rows,
             counted,
             ..
-        } = network.forward(batch.input, &Taps::none());
+        } = prepared.run(|| network.forward(batch.input, &Taps::none()));
         classes = rows.dims()[1];
         let rows = rows.into_data().iter::<f32>().collect::<Vec<_>>();
         let of_rows = batch.targets.labels.into_data();

@@ -6,6 +6,7 @@ use burn::module::{Module, ModuleDisplay};
 use burn::optim::{GradientsAccumulator, ModuleOptimizer};
 use burn::tensor::Tensor;
 use kd_core::{Combine, Objective, Output, Step, Taps};
+use kd_kernels::PreparedWeights;
 use kd_models::Backbone;
 
 use crate::gradients::{Average, scale, squared_norm};
@@ -29,6 +30,8 @@ pub struct Learner<S: Module + ModuleDisplay> {
     clip_norm: Option<f64>,
     pub(crate) average: Option<Average>,
     pub(crate) accumulator: StepAccumulator<S>,
+    /// The weights of the teachers of [`Learner::step`] as the kernels read them.
+    prepared: PreparedWeights,
 }
 
 /// What the batches of an optimiser step have given so far.
@@ -88,6 +91,7 @@ impl<S: Backbone> Learner<S> {
             clip_norm: config.clip_norm,
             average: config.ema.map(Average::new),
             accumulator: StepAccumulator::default(),
+            prepared: PreparedWeights::new(),
         }
     }
 
@@ -164,11 +168,11 @@ impl<S: Backbone> Learner<S> {
         T: Backbone<Input = S::Input>,
         B: Into<Examples<S::Input>>,
     {
+        let prepared = self.prepared.clone();
         let mut ask = |_: usize, input: S::Input, taps: &Taps| {
             let teachers = teacher.into_iter();
-            Ok(teachers
-                .map(|teacher| teacher.forward(input.clone(), taps))
-                .collect())
+            let forward = |teacher: &T| prepared.run(|| teacher.forward(input.clone(), taps));
+            Ok(teachers.map(forward).collect())
         };
         let batches = batches.into_iter().map(Into::into).collect();
         self.step_with(&mut ask, batches, step, lr)

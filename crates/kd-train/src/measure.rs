@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use kd_core::Taps;
+use kd_kernels::PreparedWeights;
 use kd_models::{Backbone, Input};
 
 use crate::summary::Latency;
@@ -16,13 +17,12 @@ const WARM_UP: usize = 3;
 
 /// Seconds of single forward passes, sorted.
 fn times<N: Backbone>(network: &N, example: &N::Input) -> Vec<f64> {
+    let prepared = PreparedWeights::new();
     let once = || {
         let start = Instant::now();
         // Reading the logits waits for the device.
-        let _ = network
-            .forward(example.clone(), &Taps::none())
-            .logits
-            .into_data();
+        let output = prepared.run(|| network.forward(example.clone(), &Taps::none()));
+        let _ = output.logits.into_data();
         start.elapsed().as_secs_f64()
     };
     (0..WARM_UP).for_each(|_| {

@@ -5,22 +5,22 @@ use std::mem::MaybeUninit;
 use super::{Case, Map};
 use crate::images::Images;
 use crate::nn::Activation;
-use crate::nn::conv::filter::{Four, Two};
 use crate::nn::conv::{
-    Epilogue, Geometry, depthwise, direct, weight_grad, winograd, winograd_grad,
+    Epilogue, Geometry, Weights, depthwise, direct, weight_grad, winograd, winograd_grad,
 };
 use crate::simd::Isa;
 use crate::test_memory::{numbers, written};
 
-type Forward = fn(Isa, &Geometry, Images, &[f32], Epilogue, &mut [MaybeUninit<f32>]);
+type Prepare = fn(Isa, &Geometry, &[f32]) -> Weights;
+type InputGrad = fn(Isa, &Geometry, Images, &[f32], Epilogue, &mut [MaybeUninit<f32>]);
 type WeightGrad = fn(Isa, &Geometry, Images, Images) -> Vec<f32>;
 
 /// Output, gradient of the input and gradient of the weight.
 fn convolved(
     isa: Isa,
     geometry: &Geometry,
-    forward: Forward,
-    input_grad: Forward,
+    prepare: Prepare,
+    input_grad: InputGrad,
     weight_grad: WeightGrad,
 ) -> Vec<Vec<f32>> {
     let sides = |size: crate::images::Size| [size.batch, size.height, size.width, size.channels];
@@ -41,7 +41,7 @@ fn convolved(
     let y = |activation| {
         written(dy.size.len(), |y| {
             let finish = finish(activation);
-            forward(isa, geometry, x.images(), &weight, finish, y);
+            prepare(isa, geometry, &weight).forward(isa, geometry, x.images(), finish, y);
         })
     };
     let dx = written(x.size.len(), |dx| {
@@ -81,7 +81,7 @@ pub(super) const CASES: &[(&str, Case)] = &[
                 found.extend(convolved(
                     isa,
                     &geometry,
-                    direct::forward,
+                    Weights::direct,
                     direct::input_grad,
                     weight_grad::weight_grad,
                 ));
@@ -96,7 +96,7 @@ pub(super) const CASES: &[(&str, Case)] = &[
             found.extend(convolved(
                 isa,
                 &geometry([channels; 2], kernel, stride, channels),
-                depthwise::forward,
+                |_, geometry, weight| Weights::depthwise(geometry, weight),
                 depthwise::input_grad,
                 depthwise::weight_grad,
             ));
@@ -108,11 +108,11 @@ pub(super) const CASES: &[(&str, Case)] = &[
         let mut found = vec![];
         for both in [[9, channels], [channels, 9]] {
             let geometry = geometry(both, 3, 1, 1);
-            for forward in [winograd::forward::<Two>, winograd::forward::<Four>] {
+            for prepare in [Weights::two as Prepare, Weights::four] {
                 found.extend(convolved(
                     isa,
                     &geometry,
-                    forward,
+                    prepare,
                     winograd::input_grad,
                     winograd_grad::weight_grad,
                 ));

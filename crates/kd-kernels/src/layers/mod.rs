@@ -5,10 +5,12 @@
 mod batch_norm;
 
 use burn::nn::conv::Conv2d;
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 
 pub use batch_norm::BatchNorm;
 
+#[cfg(feature = "flex")]
+use crate::prepared::{self, Folding, Sources};
 use crate::{Activation, ConvOptions, Epilogue, conv2d};
 
 /// A convolution by itself.
@@ -37,6 +39,37 @@ fn conv_then(conv: &Conv2d, x: Tensor<4>, epilogue: Epilogue) -> Tensor<4> {
     }
 }
 
+/// The weight and the bias of a convolution into which the normalisation behind it has been folded.
+fn folded(conv: &Conv2d, bn: &BatchNorm, device: &Device) -> (Tensor<4>, Tensor<1>) {
+    let fold = || {
+        let (scale, mut shift) = bn.affine(device);
+        if let Some(bias) = &conv.bias {
+            shift = shift + bias.val() * scale.clone();
+        }
+        let [outputs] = scale.dims();
+        let weight = conv.weight.val() * scale.reshape([outputs, 1, 1, 1]);
+        (weight, shift)
+    };
+    #[cfg(feature = "flex")]
+    return prepared::folded(
+        Folding::BatchNorm(bn.epsilon.to_bits()),
+        || {
+            let sources = Sources::of(conv.weight.val())
+                .and(bn.gamma.val())
+                .and(bn.beta.val())
+                .and(bn.running_mean.value())
+                .and(bn.running_var.value());
+            match &conv.bias {
+                Some(bias) => sources.and(bias.val()),
+                None => sources,
+            }
+        },
+        fold,
+    );
+    #[cfg(not(feature = "flex"))]
+    fold()
+}
+
 /// Convolution, normalisation, then the addition of a shortcut and a ReLU on request.
 pub fn conv_bn(
     conv: &Conv2d,
@@ -63,12 +96,7 @@ pub fn conv_bn_then(
         Some(options) if !x.device().is_autodiff() => options,
         _ => return bn.forward_with(self::conv(conv, x), epilogue),
     };
-    let (scale, mut shift) = bn.affine(&x.device());
-    if let Some(bias) = &conv.bias {
-        shift = shift + bias.val() * scale.clone();
-    }
-    let [outputs] = scale.dims();
-    let weight = conv.weight.val() * scale.reshape([outputs, 1, 1, 1]);
+    let (weight, shift) = folded(conv, bn, &x.device());
     let shift = epilogue.shifted(shift);
     conv2d(x, weight, options, epilogue.with_bias(shift))
 }

@@ -1,13 +1,16 @@
 //! Convolution.
 
+#[cfg(feature = "flex")]
+use std::sync::Arc;
+
 use burn::tensor::Tensor;
 
 #[cfg(feature = "flex")]
 use super::affine::of_bias;
 #[cfg(feature = "flex")]
-use super::conv::filter::{Four, Two};
-#[cfg(feature = "flex")]
-use super::conv::{self, Geometry, depthwise, direct, weight_grad, winograd, winograd_grad};
+use super::conv::{
+    self, Geometry, Weights, depthwise, direct, weight_grad, winograd, winograd_grad,
+};
 #[cfg(feature = "flex")]
 use super::leaky_relu::gate;
 #[cfg(feature = "flex")]
@@ -19,6 +22,8 @@ use crate::flex::{Dense, FlexTensor, Input, Map, Operation, build, dense, fast, 
 use crate::images::Size;
 #[cfg(feature = "flex")]
 use crate::isa;
+#[cfg(feature = "flex")]
+use crate::prepared::packed;
 
 /// A convolution: `x` of shape `[batch, inputs, height, width]` with `weight`
 /// `[outputs, inputs / groups, kernel height, kernel width]`, and what the epilogue asks for.
@@ -128,22 +133,16 @@ impl Convolution {
             activation: self.activation,
         };
         let geometry = geometry(Size::of(shape4(x)), shape4(weight), self.options);
-        let (x, weight) = (Map::new(x.clone()), Dense::new(weight.clone()));
-        let (isa, x, weight) = (isa(), x.images(), weight.values());
+        let (isa, x) = (isa(), Map::new(x.clone()));
+        let values = || Dense::new(weight.clone());
+        let weights = match self.purpose {
+            Purpose::Training => Arc::new(Weights::for_training(isa, &geometry, values().values())),
+            Purpose::Inference => packed(weight, self.options, || {
+                Weights::for_inference(isa, &geometry, values().values())
+            }),
+        };
         build(geometry.output(), |y| {
-            if geometry.is_depthwise() {
-                depthwise::forward(isa, &geometry, x, weight, epilogue, y);
-                return;
-            }
-            match self.purpose {
-                Purpose::Training if geometry.is_winograd_for_training() => {
-                    winograd::forward::<Two>(isa, &geometry, x, weight, epilogue, y);
-                }
-                Purpose::Inference if geometry.is_winograd() => {
-                    winograd::forward::<Four>(isa, &geometry, x, weight, epilogue, y);
-                }
-                _ => direct::forward(isa, &geometry, x, weight, epilogue, y),
-            }
+            weights.forward(isa, &geometry, x.images(), epilogue, y);
         })
     }
 

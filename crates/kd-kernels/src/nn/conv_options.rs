@@ -5,7 +5,7 @@ use burn::nn::conv::Conv2d;
 use burn::tensor::ops::ConvOptions as BurnConvOptions;
 
 /// Stride, zeros on each side, dilation and groups of a convolution.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ConvOptions {
     /// Down and across.
     pub stride: [usize; 2],

@@ -6,6 +6,8 @@ use burn::tensor::Tensor;
 use super::{ConvOptions, Epilogue, conv2d::conv2d};
 #[cfg(feature = "flex")]
 use crate::flex::fast;
+#[cfg(feature = "flex")]
+use crate::prepared::{Folding, Sources, folded};
 
 /// `x · weight + bias` for `x` of shape `[batch, inputs]` and `weight` of `[inputs, outputs]`.
 ///
@@ -15,9 +17,14 @@ pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<2> {
     #[cfg(feature = "flex")]
     if fast(&x) && !x.device().is_autodiff() {
         let ([batch, inputs], [_, outputs]) = (x.dims(), weight.dims());
+        let sources = || Sources::of(weight.clone()).and(bias.clone());
+        let (weight, bias) = folded(Folding::Linear, sources, || {
+            let weight = weight.clone().transpose();
+            (weight.reshape([outputs, inputs, 1, 1]), bias.clone())
+        });
         let y = conv2d(
             x.reshape([batch, inputs, 1, 1]),
-            weight.transpose().reshape([outputs, inputs, 1, 1]),
+            weight,
             ConvOptions::default(),
             Epilogue::default().with_bias(bias),
         );

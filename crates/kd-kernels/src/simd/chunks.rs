@@ -7,6 +7,7 @@ use std::mem::MaybeUninit;
 use rayon::prelude::*;
 
 use crate::images::Size;
+use crate::tasks;
 
 /// Values of a chunk; it stays in a first- or second-level cache between two readings.
 const VALUES: usize = 1 << 14;
@@ -72,9 +73,7 @@ fn each_chunk(
     work: impl Fn(usize, &mut [MaybeUninit<f32>]) + Sync,
 ) {
     assert_eq!(y.len(), size.pixels() * width, "a place for each value");
-    y.par_chunks_mut((pixels * width).max(1))
-        .enumerate()
-        .for_each(|(index, y)| work(index * pixels, y));
+    tasks::each_chunk(y, pixels * width, |index, y| work(index * pixels, y));
 }
 
 /// Sums over all pixels of `width` values a chunk, which `work(first pixel, count, sums)` adds to zeros.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use burn::module::Module;
 use kd_core::draw;
+use kd_kernels::PreparedWeights;
 use serde_json::{Value, json};
 
 use super::RunContext;
@@ -226,6 +227,7 @@ impl<T: Task> RunContext<'_, T> {
                 combine: plan.combine,
                 mutual: plan.mutual,
                 cache,
+                prepared: PreparedWeights::new(),
             },
             seed,
             config: &plan.train,

@@ -2,6 +2,7 @@
 
 use burn::module::Module;
 use kd_core::{Combine, Output, Taps};
+use kd_kernels::PreparedWeights;
 use kd_models::Backbone;
 
 use crate::Error;
@@ -18,6 +19,8 @@ pub struct Teachers<'a, T: Module> {
     pub mutual: bool,
     /// Keeps the outputs of the only teacher.
     pub cache: Option<&'a mut TeacherCache>,
+    /// The teachers' weights as the kernels read them.
+    pub prepared: PreparedWeights,
 }
 
 impl<T: Module> Teachers<'_, T> {
@@ -28,6 +31,7 @@ impl<T: Module> Teachers<'_, T> {
             combine: Combine::default(),
             mutual: false,
             cache: None,
+            prepared: PreparedWeights::new(),
         }
     }
 }
@@ -41,12 +45,13 @@ impl<T: Backbone> Teachers<'_, T> {
         taps: &Taps,
         samples: &[(usize, u64)],
     ) -> Result<Vec<Output>, Error> {
-        match (self.networks.as_slice(), &mut self.cache) {
+        let prepared = self.prepared.clone();
+        prepared.run(|| match (self.networks.as_slice(), &mut self.cache) {
             ([teacher], Some(cache)) => Ok(vec![cache.output(*teacher, input, samples)?]),
             (teachers, _) => Ok(teachers
                 .iter()
                 .map(|teacher| teacher.forward(input.clone(), taps))
                 .collect()),
-        }
+        })
     }
 }

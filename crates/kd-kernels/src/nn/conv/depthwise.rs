@@ -8,8 +8,8 @@ use std::mem::MaybeUninit;
 use super::{Epilogue, Geometry};
 use crate::images::{Images, Size};
 use crate::simd::by_channel::{ByChannel, left};
-use crate::simd::chunks;
 use crate::simd::{Isa, Kernel, Simd};
+use crate::tasks;
 
 mod meetings;
 mod weight_grad;
@@ -17,18 +17,34 @@ mod weight_grad;
 use self::meetings::{Meeting, Meetings};
 pub(crate) use self::weight_grad::weight_grad;
 
-/// `y = x ∗ w`, written over `y`, which is dense.
-pub(crate) fn forward(
+/// A multiply-add of one channel by itself takes as long as so many of a product of matrices.
+const SLOWER: usize = 4;
+
+/// The weight `[channels, 1, kernel...]` with the channels last: a row of them for each tap.
+pub(super) fn weights(geometry: &Geometry, weight: &[f32]) -> Vec<f32> {
+    geometry.check(Some(weight), None, None);
+    let (taps, channels) = (geometry.taps(), geometry.outputs);
+    let mut last = vec![0.0; taps * channels];
+    for (channel, weight) in weight.chunks_exact(taps).enumerate() {
+        for (tap, weight) in weight.iter().enumerate() {
+            last[tap * channels + channel] = *weight;
+        }
+    }
+    last
+}
+
+/// `y = x ∗ w`, written over `y`, which is dense, with the [`weights`].
+pub(super) fn forward(
     isa: Isa,
     geometry: &Geometry,
     input: Images,
-    weight: &[f32],
+    weights: &[f32],
     epilogue: Epilogue,
     y: &mut [MaybeUninit<f32>],
 ) {
-    geometry.check(Some(weight), Some(input.size), None);
+    geometry.check(Some(weights), Some(input.size), None);
     let meetings = [0, 1].map(|axis| Meetings::of_outputs(geometry, axis));
-    let sums = Sums::new(geometry, input, weight, meetings, geometry.output());
+    let sums = Sums::new(geometry, input, weights, meetings, geometry.output());
     sums.run(isa, epilogue, y);
 }
 
@@ -43,15 +59,15 @@ pub(crate) fn input_grad(
 ) {
     geometry.check(Some(weight), None, Some(grad.size));
     let meetings = [0, 1].map(|axis| Meetings::of_outputs(geometry, axis).turned());
-    let sums = Sums::new(geometry, grad, weight, meetings, geometry.input);
+    let weights = weights(geometry, weight);
+    let sums = Sums::new(geometry, grad, &weights, meetings, geometry.input);
     sums.run(isa, epilogue, dx);
 }
 
 /// For each pixel of the output a sum over the taps that meet something.
 struct Sums<'a> {
     from: Images<'a>,
-    /// The weight with the channels last: a row of them for each tap.
-    weight: Vec<f32>,
+    weights: &'a [f32],
     output: Size,
     /// For each row of the output, where the taps of a column and what they meet begin: in values of the weight, and
     /// of an image.
@@ -66,21 +82,15 @@ impl<'a> Sums<'a> {
     fn new(
         geometry: &Geometry,
         from: Images<'a>,
-        weight: &[f32],
+        weights: &'a [f32],
         [rows, columns]: [Meetings; 2],
         output: Size,
     ) -> Self {
         assert!(geometry.is_depthwise(), "{geometry:?}");
-        let (taps, channels) = (geometry.taps(), geometry.outputs);
-        let mut last = vec![0.0; taps * channels];
-        for (channel, weight) in weight.chunks_exact(taps).enumerate() {
-            for (tap, weight) in weight.iter().enumerate() {
-                last[tap * channels + channel] = *weight;
-            }
-        }
+        let channels = geometry.outputs;
         Self {
             from,
-            weight: last,
+            weights,
             output,
             rows: rows.scaled(geometry.kernel[1] * channels, from.size.width * from.pitch),
             columns: columns.scaled(channels, from.pitch),
@@ -90,15 +100,26 @@ impl<'a> Sums<'a> {
     fn run(&self, isa: Isa, epilogue: Epilogue, y: &mut [MaybeUninit<f32>]) {
         let output = self.output;
         epilogue.check(output);
-        chunks::each_row(output, y, |row, y| {
-            isa.run(Row {
-                sums: self,
-                from: self.from.image(row / output.height),
-                rows: &self.rows[row % output.height],
-                first: row * output.width,
-                epilogue: &epilogue,
-                y,
-            });
+        assert_eq!(y.len(), output.len(), "a place for each value");
+        let taps = self.weights.len() / output.channels.max(1);
+        // Rows of a task.
+        let rows = match tasks::worth(SLOWER * output.len() * taps) {
+            1 => output.batch * output.height,
+            _ => 1,
+        };
+        let len = (output.width * output.channels).max(1);
+        tasks::each_chunk(y, rows * len, |task, y| {
+            for (row, y) in y.chunks_mut(len).enumerate() {
+                let row = task * rows + row;
+                isa.run(Row {
+                    sums: self,
+                    from: self.from.image(row / output.height),
+                    rows: &self.rows[row % output.height],
+                    first: row * output.width,
+                    epilogue: &epilogue,
+                    y,
+                });
+            }
         });
     }
 }
@@ -132,7 +153,7 @@ impl ByChannel for Row<'_> {
     fn block<S: Simd, const Z: usize>(&mut self, s: S, channel: usize) {
         let channels = self.sums.output.channels;
         let left = left::<S, Z>(channels, channel);
-        let (from, weight) = (self.from.as_ptr(), self.sums.weight.as_ptr());
+        let (from, weight) = (self.from.as_ptr(), self.sums.weights.as_ptr());
         let y = self.y.as_mut_ptr().cast::<f32>();
         for (column, met) in self.sums.columns.iter().enumerate() {
             let mut sums = [s.zero(); Z];

@@ -2,9 +2,9 @@
 //! kernel pass by. No matrix is built. The same kernel gives the forward pass of any kernel size,
 //! stride and group, and the gradient of its input.
 
+use std::borrow::Cow;
 use std::mem::MaybeUninit;
-
-use rayon::prelude::*;
+use std::ops::Range;
 
 use super::pack::Packed;
 use super::padded::Padding;
@@ -12,6 +12,7 @@ use super::{Epilogue, Geometry};
 use crate::images::{Images, OutPtr, Size};
 use crate::simd::Isa;
 use crate::simd::scratch;
+use crate::tasks;
 
 mod phases;
 mod tiles;
@@ -23,10 +24,10 @@ use self::tiles::{Places, Tiles};
 const POINTWISE: usize = 256;
 
 /// One product of values and weights, for some of the pixels and channels of the output.
-struct Pass {
+struct Pass<'a> {
     /// Where the values of a pixel lie, from its source.
     rows: Vec<u32>,
-    weights: Packed,
+    weights: Cow<'a, Packed>,
     /// For every output pixel, where its values begin in the padded image.
     sources: Vec<u32>,
     /// For every output pixel, its place among the pixels of the output image.
@@ -44,16 +45,30 @@ struct Job<'a> {
     epilogue: Epilogue<'a>,
 }
 
+/// The weights of each group for [`forward`].
+pub(super) fn weights(isa: Isa, geometry: &Geometry, weight: &[f32]) -> Vec<Packed> {
+    geometry.check(Some(weight), None, None);
+    let (inputs, outputs) = (geometry.group_inputs(), geometry.group_outputs());
+    let rows = [geometry.taps(), inputs];
+    let pack = |group| {
+        Packed::new(rows, outputs, isa.lanes(), |tap, input, column| {
+            weight[geometry.weight_index(group * outputs + column, input, tap)]
+        })
+    };
+    (0..geometry.groups).map(pack).collect()
+}
+
 /// `y = x ∗ w`, written over `y`, which is dense.
-pub(crate) fn forward(
+pub(super) fn forward(
     isa: Isa,
     geometry: &Geometry,
     input: Images,
-    weight: &[f32],
+    weights: &[Packed],
     epilogue: Epilogue,
     y: &mut [MaybeUninit<f32>],
 ) {
-    geometry.check(Some(weight), Some(input.size), None);
+    geometry.check(None, Some(input.size), None);
+    assert_eq!(weights.len(), geometry.groups, "weights for each group");
     let (inputs, outputs) = (geometry.group_inputs(), geometry.group_outputs());
     let [down, across] = geometry.stride;
     let job = Job {
@@ -66,14 +81,7 @@ pub(crate) fn forward(
     let output = job.output;
     let pass = |group| Pass {
         rows: job.rows(pixels(geometry.kernel), group * inputs, inputs),
-        weights: Packed::new(
-            [geometry.taps(), inputs],
-            outputs,
-            isa.lanes(),
-            |tap, input, column| {
-                weight[geometry.weight_index(group * outputs + column, input, tap)]
-            },
-        ),
+        weights: Cow::Borrowed(&weights[group]),
         sources: pixels([output.height, output.width])
             .map(|(r, c)| job.place(r * down, c * across) as u32)
             .collect(),
@@ -81,8 +89,19 @@ pub(crate) fn forward(
         first: group * outputs,
     };
     job.check();
+    for weights in weights {
+        weights.check(geometry.taps() * inputs, outputs, isa.lanes());
+    }
     let passes: Vec<Pass> = (0..geometry.groups).map(pass).collect();
-    job.run(geometry, &passes, y);
+    let wanted = tasks::worth(output.pixels() * geometry.weight_len());
+    let y = OutPtr::new(y, output.len());
+    if geometry.is_pointwise() {
+        job.run_pointwise(&passes, wanted, y);
+    } else {
+        let parts = wanted.div_ceil(output.batch.max(1));
+        let rows = output.height.div_ceil(parts).max(1);
+        job.run_bands(geometry, &passes, rows, y);
+    }
 }
 
 /// The gradient of the input, written over `dx`, which is dense: for every phase of the stride the
@@ -138,7 +157,7 @@ pub(crate) fn input_grad(
                 let taps = met.iter().map(|&(_, y, x)| (y, x));
                 passes.push(Pass {
                     rows: job.rows(taps, group * outputs, outputs),
-                    weights: Packed::new(
+                    weights: Cow::Owned(Packed::new(
                         [met.len(), outputs],
                         inputs,
                         isa.lanes(),
@@ -146,7 +165,7 @@ pub(crate) fn input_grad(
                             let tap = met[tap].0;
                             weight[geometry.weight_index(group * outputs + output, column, tap)]
                         },
-                    ),
+                    )),
                     sources: places().map(|(r, c, _)| job.place(r, c) as u32).collect(),
                     targets: places().map(|(_, _, pixel)| pixel as u32).collect(),
                     first: group * inputs,
@@ -154,7 +173,12 @@ pub(crate) fn input_grad(
             }
         }
     }
-    job.run(geometry, &passes, dx);
+    let y = OutPtr::new(dx, output.len());
+    if geometry.is_pointwise() {
+        job.run_pointwise(&passes, 1, y);
+    } else {
+        job.run_images(&passes, y);
+    }
 }
 
 /// Rows and columns, row by row.
@@ -201,22 +225,14 @@ impl Job<'_> {
         rows.map(|row| row as u32).collect()
     }
 
-    fn run(&self, geometry: &Geometry, passes: &[Pass], y: &mut [MaybeUninit<f32>]) {
-        let y = OutPtr::new(y, self.output.len());
-        if geometry.is_pointwise() {
-            self.run_pointwise(passes, y);
-        } else {
-            self.run_images(passes, y);
-        }
-    }
-
     /// One task an image.
     fn run_images(&self, passes: &[Pass], y: OutPtr) {
         let area = self.output.area();
-        (0..self.output.batch).into_par_iter().for_each(|index| {
+        tasks::each(self.output.batch, |index| {
             let run = |from: &[f32]| {
                 for pass in passes {
-                    self.run_pass(pass, from, index * area, Places::Listed, y);
+                    let count = pass.sources.len();
+                    self.run_pass(pass, from, index * area, Places::Listed { count }, y);
                 }
             };
             if self.padding.is_none(&self.input) {
@@ -231,25 +247,80 @@ impl Job<'_> {
         });
     }
 
-    /// One task a run of pixels, whichever image they belong to: source and target of a pixel
-    /// are the same place.
-    fn run_pointwise(&self, passes: &[Pass], y: OutPtr) {
-        let (pixels, pitch) = (self.output.pixels(), self.input.pitch);
-        (0..pixels.div_ceil(POINTWISE))
-            .into_par_iter()
-            .for_each(|index| {
-                let start = index * POINTWISE;
-                let count = (pixels - start).min(POINTWISE);
-                let from = &self.input.data[start * pitch..];
+    /// One task so many rows of an image's output. Each band's pixels read what those of the first one read, further
+    /// below.
+    fn run_bands(&self, geometry: &Geometry, passes: &[Pass], rows: usize, y: OutPtr) {
+        let Size {
+            batch,
+            height,
+            width,
+            ..
+        } = self.output;
+        let bands = height.div_ceil(rows);
+        let down = geometry.stride[0];
+        tasks::each(batch * bands, |task| {
+            let (index, top) = (task / bands, task % bands * rows);
+            let bottom = (top + rows).min(height);
+            let count = (bottom - top) * width;
+            let start = index * self.output.area() + top * width;
+            let run = |from: &[f32]| {
                 for pass in passes {
-                    self.run_pass(pass, from, start, Places::InTurn { count, pitch }, y);
+                    self.run_pass(pass, from, start, Places::Listed { count }, y);
                 }
+            };
+            if self.padding.is_none(&self.input) {
+                let line = self.input.size.width * self.input.pitch;
+                run(&self.input.image(index)[top * down * line..]);
+                return;
+            }
+            let read = top * down..(bottom - 1) * down + geometry.kernel[0];
+            let len = read.len() * self.padding.width * self.input.size.channels;
+            scratch::with(len, |padded| {
+                self.padding.copy_rows(&self.input, index, read, padded);
+                run(padded);
             });
+        });
+    }
+
+    /// One task a run of pixels, whichever image they belong to: source and target of a pixel are the same place.
+    /// Where these are fewer tasks than wanted, each is divided by output channels.
+    fn run_pointwise(&self, passes: &[Pass], wanted: usize, y: OutPtr) {
+        let (pixels, pitch) = (self.output.pixels(), self.input.pitch);
+        let blocks = passes.first().map_or(0, |pass| pass.weights.blocks().len());
+        let runs = pixels.div_ceil(POINTWISE).max(1);
+        let blocks_each = blocks.div_ceil(wanted.div_ceil(runs)).max(1);
+        let parts = blocks.div_ceil(blocks_each);
+        tasks::each(pixels.div_ceil(POINTWISE) * parts, |task| {
+            let (run, part) = (task / parts, task % parts);
+            let start = run * POINTWISE;
+            let count = (pixels - start).min(POINTWISE);
+            let from = &self.input.data[start * pitch..];
+            let first = part * blocks_each;
+            let blocks = first..first + blocks_each;
+            for pass in passes {
+                let places = Places::InTurn { count, pitch };
+                self.run_blocks(pass, blocks.clone(), from, start, places, y);
+            }
+        });
     }
 
     fn run_pass(&self, pass: &Pass, from: &[f32], start: usize, places: Places, y: OutPtr) {
+        let blocks = 0..pass.weights.blocks().len();
+        self.run_blocks(pass, blocks, from, start, places, y);
+    }
+
+    fn run_blocks(
+        &self,
+        pass: &Pass,
+        blocks: Range<usize>,
+        from: &[f32],
+        start: usize,
+        places: Places,
+        y: OutPtr,
+    ) {
         self.isa.run(Tiles {
             pass,
+            blocks,
             from: from.as_ptr(),
             places,
             start,

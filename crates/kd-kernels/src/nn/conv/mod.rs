@@ -7,6 +7,7 @@ pub(crate) mod geometry;
 pub(crate) mod pack;
 pub(crate) mod padded;
 pub(crate) mod weight_grad;
+pub(crate) mod weights;
 pub(crate) mod winograd;
 pub(crate) mod winograd_grad;
 
@@ -16,6 +17,7 @@ mod reference;
 mod tests;
 
 pub(crate) use geometry::Geometry;
+pub(crate) use weights::Weights;
 
 use crate::images::{Images, Size};
 use crate::nn::Activation;

@@ -1,14 +1,14 @@
 //! Weights in the order in which a register tile reads them.
 
-use rayon::prelude::*;
-
 use crate::simd::blocks::{Block, WIDE, blocks};
+use crate::tasks;
 
 /// Inputs that are packed for one column after the other: so few that all of it stays in a first-level cache.
 const INPUTS: usize = 16;
 
 /// A matrix `[rows, columns]` in blocks of [`WIDE`] registers of columns (the last may have
 /// fewer), each block row by row; columns that are not there are zero.
+#[derive(Clone, Debug)]
 pub(crate) struct Packed {
     pub data: Vec<f32>,
     pub rows: usize,
@@ -47,15 +47,26 @@ impl Packed {
         fill: impl Fn(Block, &mut [f32]) + Sync,
     ) -> Self {
         let mut data = vec![0.0; rows * columns.next_multiple_of(lanes)];
-        data.par_chunks_mut((rows * WIDE * lanes).max(1))
-            .zip(blocks(rows, columns, lanes).collect::<Vec<_>>())
-            .for_each(|(part, block)| fill(block, part));
+        let blocks: Vec<Block> = blocks(rows, columns, lanes).collect();
+        tasks::each_chunk(&mut data, rows * WIDE * lanes, |index, part| {
+            fill(blocks[index], part);
+        });
         Self {
             data,
             rows,
             columns,
             lanes,
         }
+    }
+
+    /// # Panics
+    /// When it is another matrix, or was packed for registers of another width.
+    pub fn check(&self, rows: usize, columns: usize, lanes: usize) {
+        let (is, asked) = (
+            (self.rows, self.columns, self.lanes),
+            (rows, columns, lanes),
+        );
+        assert_eq!(is, asked, "rows, columns and lanes of packed weights");
     }
 
     pub fn blocks(&self) -> impl DoubleEndedIterator<Item = Block> + ExactSizeIterator + Clone {

@@ -1,5 +1,7 @@
 //! An image with zeros around it, so that kernels need no check at its edges.
 
+use std::ops::Range;
+
 use super::Geometry;
 use crate::images::Images;
 
@@ -51,16 +53,22 @@ impl Padding {
 
     /// Fills `to` with image `index`, dense, and zeros around it.
     pub fn copy(&self, images: &Images, index: usize, to: &mut [f32]) {
+        self.copy_rows(images, index, 0..self.height, to);
+    }
+
+    /// As [`copy`](Self::copy), with some rows of the padded image alone.
+    pub fn copy_rows(&self, images: &Images, index: usize, rows: Range<usize>, to: &mut [f32]) {
         let size = images.size;
         let channels = size.channels;
         let from = &images.data[index * images.image_pitch()..];
         let row = self.width * channels;
         let inside = size.width * channels;
-        let to = &mut to[..self.len(channels)];
-        to[..self.top * row].fill(0.0);
-        to[(self.top + size.height) * row..].fill(0.0);
-        for y in 0..size.height {
-            let to = &mut to[(self.top + y) * row..][..row];
+        let to = &mut to[..rows.len() * row];
+        for (y, to) in rows.zip(to.chunks_exact_mut(row.max(1))) {
+            let Some(y) = y.checked_sub(self.top).filter(|y| *y < size.height) else {
+                to.fill(0.0);
+                continue;
+            };
             to[..self.left * channels].fill(0.0);
             to[self.left * channels + inside..].fill(0.0);
             let to = &mut to[self.left * channels..][..inside];

@@ -5,9 +5,8 @@ use std::mem::MaybeUninit;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::filter::{Four, Two};
 use super::reference::Reference;
-use super::{Epilogue, Geometry, depthwise, direct, weight_grad, winograd, winograd_grad};
+use super::{Epilogue, Geometry, Weights, depthwise, direct, weight_grad, winograd, winograd_grad};
 use crate::images::{Images, Size};
 use crate::nn::Activation;
 use crate::simd::Isa;
@@ -15,13 +14,13 @@ use crate::test_memory::{numbers, with_gap, written};
 
 mod fixed;
 
-type Forward = fn(Isa, &Geometry, Images, &[f32], Epilogue, &mut [MaybeUninit<f32>]);
+type InputGrad = fn(Isa, &Geometry, Images, &[f32], Epilogue, &mut [MaybeUninit<f32>]);
 
 /// One way to compute a convolution and its gradients.
 struct Way {
     name: &'static str,
-    forward: Forward,
-    input_grad: Forward,
+    prepare: fn(Isa, &Geometry, &[f32]) -> Weights,
+    input_grad: InputGrad,
     weight_grad: fn(Isa, &Geometry, Images, Images) -> Vec<f32>,
     /// Of the largest value.
     tolerance: f64,
@@ -29,7 +28,7 @@ struct Way {
 
 const DIRECT: Way = Way {
     name: "direct",
-    forward: direct::forward,
+    prepare: Weights::direct,
     input_grad: direct::input_grad,
     weight_grad: weight_grad::weight_grad,
     tolerance: 2e-6,
@@ -37,7 +36,7 @@ const DIRECT: Way = Way {
 
 const DEPTHWISE: Way = Way {
     name: "depthwise",
-    forward: depthwise::forward,
+    prepare: |_, geometry, weight| Weights::depthwise(geometry, weight),
     input_grad: depthwise::input_grad,
     weight_grad: depthwise::weight_grad,
     tolerance: 2e-6,
@@ -45,7 +44,7 @@ const DEPTHWISE: Way = Way {
 
 const WINOGRAD: Way = Way {
     name: "winograd",
-    forward: winograd::forward::<Four>,
+    prepare: Weights::four,
     input_grad: winograd::input_grad,
     weight_grad: winograd_grad::weight_grad,
     tolerance: 2e-5,
@@ -54,7 +53,7 @@ const WINOGRAD: Way = Way {
 /// The filtering with small tiles, which has a forward pass only.
 const WINOGRAD_TWO: Way = Way {
     name: "winograd, small tiles",
-    forward: winograd::forward::<Two>,
+    prepare: Weights::two,
     tolerance: 2e-6,
     input_grad: direct::input_grad,
     weight_grad: weight_grad::weight_grad,
@@ -148,7 +147,8 @@ impl Case {
         };
         for isa in Isa::available() {
             let y = written(output.len(), |y| {
-                (way.forward)(isa, geometry, x, &weight, forward, y);
+                let weights = (way.prepare)(isa, geometry, &weight);
+                weights.forward(isa, geometry, x, forward, y);
             });
             let dx = written(input.len(), |dx| {
                 (way.input_grad)(isa, geometry, dy, &weight, backward, dx);

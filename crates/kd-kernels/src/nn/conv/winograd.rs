@@ -9,17 +9,17 @@ mod weights;
 
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
-
-use rayon::prelude::*;
+use std::ops::Range;
 
 use super::filter::{Filter, Four, MOST_IN, MOST_OUT};
 use super::pack::Packed;
 use super::{Epilogue, Geometry};
 use crate::images::{Images, OutPtr};
 use crate::simd::accumulate::{Tiled, accumulate, each_tile};
-use crate::simd::blocks::Block;
+use crate::simd::blocks::{Block, WIDE};
 use crate::simd::scratch;
 use crate::simd::{Isa, Kernel, Simd};
+use crate::tasks;
 
 pub(super) use self::tiles::{Tiling, input_tile};
 use self::weights::transform_weights;
@@ -27,22 +27,31 @@ use self::weights::transform_weights;
 /// Values that the transformed tiles of a task may take: about half of a second-level cache.
 const WORK: usize = 150_000;
 
+/// Least tiles of a task where it has only some of the output channels: as many fill the rows of every register tile.
+const LEAST: usize = 24;
+
+/// The transformed weights for [`forward`].
+pub(super) fn weights<F: Filter>(isa: Isa, geometry: &Geometry, weight: &[f32]) -> Packed {
+    geometry.check(Some(weight), None, None);
+    let taps = |output: usize, input: usize| -> [f32; 9] {
+        std::array::from_fn(|tap| weight[geometry.weight_index(output, input, tap)])
+    };
+    transform_weights::<F>(isa, geometry.input.channels, geometry.outputs, taps)
+}
+
 /// `y = x ∗ w`, written over `y`, which is dense.
-pub(crate) fn forward<F: Filter>(
+pub(super) fn forward<F: Filter>(
     isa: Isa,
     geometry: &Geometry,
     input: Images,
-    weight: &[f32],
+    weights: &Packed,
     epilogue: Epilogue,
     y: &mut [MaybeUninit<f32>],
 ) {
     assert!(geometry.is_winograd(), "{geometry:?}");
-    geometry.check(Some(weight), Some(input.size), None);
-    let taps = |output: usize, input: usize| -> [f32; 9] {
-        std::array::from_fn(|tap| weight[geometry.weight_index(output, input, tap)])
-    };
+    geometry.check(None, Some(input.size), None);
     let tiling = Tiling::new::<F>(geometry.input, geometry.output(), geometry.padding);
-    run::<F>(isa, &tiling, input, taps, epilogue, y);
+    run::<F>(isa, &tiling, input, weights, epilogue, y);
 }
 
 /// The gradient of the input, written over `dx`, which is dense: a convolution with the weights
@@ -62,14 +71,16 @@ pub(crate) fn input_grad(
     };
     let padding = geometry.padding.map(|padding| 2 - padding);
     let tiling = Tiling::new::<Four>(grad.size, geometry.input, padding);
-    run::<Four>(isa, &tiling, grad, taps, epilogue, dx);
+    let weights =
+        transform_weights::<Four>(isa, tiling.input.channels, tiling.output.channels, taps);
+    run::<Four>(isa, &tiling, grad, &weights, epilogue, dx);
 }
 
 fn run<F: Filter>(
     isa: Isa,
     tiling: &Tiling,
     input: Images,
-    taps: impl Fn(usize, usize) -> [f32; 9] + Sync,
+    weights: &Packed,
     epilogue: Epilogue,
     y: &mut [MaybeUninit<f32>],
 ) {
@@ -77,26 +88,34 @@ fn run<F: Filter>(
     let y = OutPtr::new(y, tiling.output.len());
     let lanes = isa.lanes();
     let (inputs, outputs) = (tiling.input.channels, tiling.output.channels);
-    let weights = transform_weights::<F>(isa, inputs, outputs, taps);
+    weights.check(F::POINTS * inputs, outputs, lanes);
     let wide = [inputs, outputs].map(|channels| channels.next_multiple_of(lanes));
     let count = tiling.count();
-    // As many tiles as the cache holds, but enough tasks for every thread.
+    let wanted = tasks::worth(count * F::POINTS * inputs * outputs);
+    // As many tiles as the cache holds, but enough tasks for every thread: by tiles, then by output channels.
     let group = (WORK / (F::POINTS * (wide[0] + wide[1])))
-        .clamp(24, 256)
-        .min(count.div_ceil(rayon::current_num_threads()).max(1))
+        .clamp(LEAST, 256)
+        .min(count.div_ceil(wanted).max(LEAST))
+        .min(count.max(1))
         .next_multiple_of(8);
+    let groups = count.div_ceil(group);
+    let blocks = weights.blocks().len();
+    let blocks_each = blocks.div_ceil(wanted.div_ceil(groups.max(1))).max(1);
+    let parts = blocks.div_ceil(blocks_each);
     let zeros = vec![0.0; wide[0]];
     // A point's values end off a power of two, or all points would share a few cache sets.
     let strides = wide.map(|channels| group * channels + lanes.max(16));
-    (0..count.div_ceil(group)).into_par_iter().for_each(|task| {
-        let first = task * group;
+    tasks::each(groups * parts, |task| {
+        let first = task / parts * group;
+        let part = task % parts * blocks_each;
         scratch::with(F::POINTS * (strides[0] + strides[1]), |work| {
             let (values, products) = work.split_at_mut(F::POINTS * strides[0]);
             isa.run(Group {
                 filter: PhantomData::<F>,
                 tiling,
                 input,
-                weights: &weights,
+                weights,
+                blocks: part..(part + blocks_each).min(blocks),
                 zeros: &zeros,
                 first,
                 count: group.min(count - first),
@@ -113,12 +132,14 @@ fn run<F: Filter>(
 /// The tiles of a task.
 ///
 /// `values` has `POINTS` times the first of the strides, `products` the second, and both belong to this task, as do
-/// the pixels of its tiles in `y`, which has every pixel of the output.
+/// the channels of its blocks at the pixels of its tiles in `y`, which has every pixel of the output.
 struct Group<'a, F> {
     filter: PhantomData<F>,
     tiling: &'a Tiling,
     input: Images<'a>,
     weights: &'a Packed,
+    /// Which blocks of output channels.
+    blocks: Range<usize>,
     zeros: &'a [f32],
     first: usize,
     count: usize,
@@ -150,18 +171,19 @@ impl<F: Filter> Kernel for Group<'_, F> {
         }
         for point in 0..F::POINTS {
             let group = &self;
+            let blocks = self.weights.blocks().take(self.blocks.end);
             // SAFETY: the values of all tiles were written, and the weights were packed for this instruction set.
             unsafe {
                 each_tile(
                     s,
                     &Point { group, point },
                     self.count,
-                    self.weights.blocks(),
+                    blocks.skip(self.blocks.start),
                 )
             }
         }
         for index in 0..self.count {
-            // SAFETY: the products of all points were written.
+            // SAFETY: the products of all points were written, as far as the blocks go.
             unsafe { self.output_tile(s, index) }
         }
     }
@@ -208,10 +230,10 @@ impl<F: Filter> Tiled for Point<'_, F> {
 }
 
 impl<F: Filter> Group<'_, F> {
-    /// Writes `Aᵀ m A` of a tile, as far as it lies in the output.
+    /// Writes `Aᵀ m A` of a tile, as far as it lies in the output and in the blocks.
     ///
     /// # Safety
-    /// The products of all points were written, and `index` is below `count`.
+    /// The products of all points were written, as far as the blocks go, and `index` is below `count`.
     #[inline(always)]
     unsafe fn output_tile<S: Simd>(&self, s: S, index: usize) {
         let size = self.tiling.output;
@@ -220,7 +242,9 @@ impl<F: Filter> Group<'_, F> {
         let pitch = channels.next_multiple_of(S::LANES);
         let rows = (size.height - top).min(F::OUT);
         let columns = (size.width - left).min(F::OUT);
-        for channel in (0..channels).step_by(S::LANES) {
+        let [start, end] =
+            [self.blocks.start, self.blocks.end].map(|block| block * WIDE * S::LANES);
+        for channel in (start..channels.min(end)).step_by(S::LANES) {
             // SAFETY: the products have whole registers, and of the output only rows, columns and channels that are
             // there are touched; no other task has those of this tile.
             unsafe {

@@ -1,5 +1,7 @@
 //! The register tiles of a direct convolution.
 
+use std::ops::Range;
+
 use super::Pass;
 use crate::images::OutPtr;
 use crate::nn::conv::Epilogue;
@@ -10,22 +12,24 @@ use crate::simd::{Kernel, Simd};
 /// Where the values and the outputs of pixel `i` are.
 #[derive(Clone, Copy)]
 pub(super) enum Places {
-    /// As the pass lists them.
-    Listed,
+    /// As the pass lists them, the first ones.
+    Listed { count: usize },
     /// The values `i · pitch` further than the first ones, the output `i` further.
     InTurn { count: usize, pitch: usize },
 }
 
 /// The tiles of a pass over one image.
 ///
-/// From `from` on, every source of the pass plus every row of it can be read; with its weights they are equally many.
-/// `start` plus every target is a pixel of the output, and `y`, bias and residual have the pass's channels of it,
-/// which no other task writes.
+/// From `from` on, every source of the pass plus every row of it can be read, as far as they count; with its weights
+/// the rows are equally many. `start` plus every target is a pixel of the output, and `y`, bias and residual have the
+/// pass's channels of it, of which no other task writes those of the blocks.
 pub(super) struct Tiles<'a> {
-    pub pass: &'a Pass,
+    pub pass: &'a Pass<'a>,
+    /// Which of the weights' blocks, as far as they are there.
+    pub blocks: Range<usize>,
     pub from: *const f32,
     pub places: Places,
-    /// Place of the first pixel of the image among all pixels of the output.
+    /// Place of the first pixel of the task's among all pixels of the output.
     pub start: usize,
     pub channels: usize,
     pub epilogue: &'a Epilogue<'a>,
@@ -35,8 +39,13 @@ pub(super) struct Tiles<'a> {
 impl Kernel for Tiles<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
+        if let Places::Listed { count } = self.places {
+            assert!(self.pass.sources.len() >= count && self.pass.targets.len() >= count);
+        }
+        let blocks = self.pass.weights.blocks();
+        let blocks = blocks.take(self.blocks.end).skip(self.blocks.start);
         // SAFETY: the pass was made for this instruction set, and its pixels are the rows of the work.
-        unsafe { each_tile(s, &self, self.count(), self.pass.weights.blocks()) }
+        unsafe { each_tile(s, &self, self.count(), blocks) }
     }
 }
 
@@ -45,8 +54,7 @@ impl Tiles<'_> {
     #[inline(always)]
     fn count(&self) -> usize {
         match self.places {
-            Places::Listed => self.pass.sources.len(),
-            Places::InTurn { count, .. } => count,
+            Places::Listed { count } | Places::InTurn { count, .. } => count,
         }
     }
 }
@@ -69,7 +77,7 @@ impl Tiled for Tiles<'_> {
             unsafe {
                 let (source, place) = match self.places {
                     Places::InTurn { pitch, .. } => (i * pitch, i),
-                    Places::Listed => (
+                    Places::Listed { .. } => (
                         *self.pass.sources.get_unchecked(i) as usize,
                         *self.pass.targets.get_unchecked(i) as usize,
                     ),

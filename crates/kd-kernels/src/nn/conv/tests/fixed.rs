@@ -80,7 +80,8 @@ fn an_activation_lets_nan_through() {
                 };
                 let x = Images::new(&x, geometry.input);
                 let y = written(geometry.output().len(), |y| {
-                    (way.forward)(isa, &geometry, x, &weight, epilogue, y);
+                    let weights = (way.prepare)(isa, &geometry, &weight);
+                    weights.forward(isa, &geometry, x, epilogue, y);
                 });
                 let what = format!("{} and {activation:?} with {isa}", way.name);
                 assert!(y.iter().all(|y| y.is_nan()), "{what}");
@@ -120,7 +121,8 @@ fn an_image_gives_the_same_bits_in_every_batch_and_on_every_number_of_threads() 
                 let x = &x[first * input.len() / 64..];
                 let x = Images::new(x, part.input);
                 written(part.output().len(), |y| {
-                    (way.forward)(isa, &part, x, &weight, Epilogue::default(), y);
+                    let weights = (way.prepare)(isa, &part, &weight);
+                    weights.forward(isa, &part, x, Epilogue::default(), y);
                 })
             };
             let all = || {
