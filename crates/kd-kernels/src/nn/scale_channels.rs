@@ -7,8 +7,8 @@ use crate::flex::{FlexTensor, Input, Map, Operation, build, dense, fast, run, sh
 #[cfg(feature = "flex")]
 use crate::isa;
 
-/// `x · scale` of a map `[batch, channels, height, width]` and `scale` `[batch, channels, 1, 1]`, as squeeze and excitation
-/// has it (Hu et al., CVPR 2018). Differentiable in both.
+/// `x · scale` of a map `[batch, channels, height, width]` and `scale` `[batch, channels, 1, 1]`, as squeeze and
+/// excitation has it (Hu et al., CVPR 2018). Differentiable in both.
 pub fn scale_channels(x: Tensor<4>, scale: Tensor<4>) -> Tensor<4> {
     #[cfg(feature = "flex")]
     if fast(&x) {

@@ -159,6 +159,7 @@ impl Four {
     }
 
     /// `Gᵀ s`, for the gradient of the weight.
+    #[inline(always)]
     pub(super) fn sums(s: [f64; MOST_IN]) -> [f64; 3] {
         let (near, far) = (f64::from(NEAR), f64::from(FAR));
         let [scale, near_scale, far_scale] = scales();

@@ -18,6 +18,8 @@ const PARTS: usize = 16;
 const SUMS: usize = 1 << 18;
 /// Tasks to aim at.
 const TASKS: usize = 16;
+/// Inputs whose sums are brought into the order of the weight at a time.
+const INPUTS: usize = 16;
 /// Pixels taken at a time where they need no padding.
 const RUN: usize = 256;
 
@@ -119,18 +121,20 @@ fn unpack(
     let lanes = isa.lanes();
     let sums = partial.len() / parts;
     weight
-        .par_chunks_mut((inputs * taps).max(1))
-        .enumerate()
-        .for_each(|(output, weight)| {
-            let block = &blocks[output / (blocks::WIDE * lanes)];
-            let column = output - block.first;
+        .par_chunks_mut((blocks::WIDE * lanes * inputs * taps).max(1))
+        .zip(blocks)
+        .for_each(|(weight, block)| {
             let stride = block.registers * lanes;
-            for input in 0..inputs {
-                for tap in 0..taps {
-                    let row = tap * inputs + input;
-                    let index = block.start + row * stride + column;
-                    weight[input * taps + tap] =
-                        (0..parts).map(|part| partial[part * sums + index]).sum();
+            // The sums of all outputs lie side by side: so few inputs at a time that they stay in the cache meanwhile.
+            for first in (0..inputs).step_by(INPUTS) {
+                for column in 0..block.columns {
+                    for input in first..inputs.min(first + INPUTS) {
+                        let weight = &mut weight[(column * inputs + input) * taps..][..taps];
+                        for (tap, weight) in weight.iter_mut().enumerate() {
+                            let index = block.start + (tap * inputs + input) * stride + column;
+                            *weight = (0..parts).map(|part| partial[part * sums + index]).sum();
+                        }
+                    }
                 }
             }
         });

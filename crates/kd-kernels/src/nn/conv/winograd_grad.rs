@@ -5,12 +5,15 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+mod weights;
+
+use self::weights::unpack;
 use super::Geometry;
 use super::filter::{Filter, Four, MOST_IN as IN, MOST_OUT as OUT};
 use super::winograd::{Tiling, input_tile};
 use crate::images::{Images, OutPtr};
 use crate::simd::accumulate::{Sums, Tiled, accumulate, each_tile};
-use crate::simd::blocks::{self, Block, blocks};
+use crate::simd::blocks::{Block, blocks};
 use crate::simd::scratch;
 use crate::simd::{Isa, Kernel, Simd};
 
@@ -34,43 +37,7 @@ pub(crate) fn weight_grad(isa: Isa, geometry: &Geometry, input: Images, grad: Im
         zeros: &vec![0.0; inputs.next_multiple_of(lanes)],
         wide: [inputs, outputs].map(|channels| channels.next_multiple_of(lanes)),
     };
-    unpack(geometry, &work.sums(), lanes)
-}
-
-/// Applies `Gᵀ s G`.
-fn unpack(geometry: &Geometry, sums: &[f32], lanes: usize) -> Vec<f32> {
-    let (inputs, outputs) = (geometry.input.channels, geometry.outputs);
-    let blocks: Vec<Block> = blocks(POINTS * inputs, outputs, lanes).collect();
-    let mut weight = vec![0.0f32; geometry.weight_len()];
-    weight
-        .par_chunks_mut((inputs * 9).max(1))
-        .enumerate()
-        .for_each(|(output, weight)| {
-            let block = &blocks[output / (blocks::WIDE * lanes)];
-            let stride = block.registers * lanes;
-            for (input, weight) in weight.chunks_exact_mut(9).enumerate() {
-                let points: [f32; POINTS] = std::array::from_fn(|point| {
-                    let row = point * inputs + input;
-                    sums[block.start + row * stride + output - block.first]
-                });
-                weight.copy_from_slice(&transform_sums(&points));
-            }
-        });
-    weight
-}
-
-/// `Gᵀ s G`, in double precision.
-fn transform_sums(s: &[f32; POINTS]) -> [f32; 9] {
-    let columns: [[f64; 3]; IN] =
-        std::array::from_fn(|j| Four::sums(std::array::from_fn(|i| f64::from(s[i * IN + j]))));
-    let mut taps = [0.0; 9];
-    for i in 0..3 {
-        let row = Four::sums(std::array::from_fn(|j| columns[j][i]));
-        for (j, value) in row.into_iter().enumerate() {
-            taps[i * 3 + j] = value as f32;
-        }
-    }
-    taps
+    unpack(isa, geometry, &work.sums())
 }
 
 #[derive(Clone, Copy)]
