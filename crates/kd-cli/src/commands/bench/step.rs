@@ -22,6 +22,7 @@ use crate::{commands::print, failure::BadInput};
 #[command(after_help = "\
 The steps, on random images of CIFAR's size, 3x32x32, with 100 classes:
   infer NET            a forward pass in evaluation, without gradients
+  infer1 NET           the same, of one image at a time, whatever --batch says
   train NET            cross-entropy, forward and backward, SGD
   kd TEACHER STUDENT   the teacher's forward pass, 0.1 CE + 0.9 KD at temperature 4, the student's
                        backward pass, SGD
@@ -43,6 +44,8 @@ pub struct Arguments {
 pub enum Row {
     /// A forward pass.
     Infer(&'static str),
+    /// A forward pass of one image.
+    InferOne(&'static str),
     /// A step on labels.
     Train(&'static str),
     /// A step with a teacher, which is named first.
@@ -50,12 +53,17 @@ pub enum Row {
 }
 
 /// Narrow and wide residual networks and one of depthwise convolutions, alone and in pairs.
-const ROWS: [Row; 11] = [
+const ROWS: [Row; 16] = [
     Row::Infer("resnet20"),
     Row::Infer("resnet56"),
     Row::Infer("resnet8x4"),
     Row::Infer("resnet32x4"),
     Row::Infer("shufflenet_v2"),
+    Row::InferOne("resnet20"),
+    Row::InferOne("resnet56"),
+    Row::InferOne("resnet8x4"),
+    Row::InferOne("resnet32x4"),
+    Row::InferOne("shufflenet_v2"),
     Row::Train("resnet20"),
     Row::Train("resnet8x4"),
     Row::Train("shufflenet_v2"),
@@ -68,8 +76,19 @@ impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Infer(network) => write!(f, "infer {network}"),
+            Self::InferOne(network) => write!(f, "infer1 {network}"),
             Self::Train(network) => write!(f, "train {network}"),
             Self::Distil(teacher, student) => write!(f, "kd {teacher} {student}"),
+        }
+    }
+}
+
+impl Row {
+    /// Images of a step, where batches are of `batch`.
+    fn images(self, batch: u32) -> u32 {
+        match self {
+            Self::InferOne(_) => 1,
+            _ => batch,
         }
     }
 }
@@ -101,8 +120,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let mut measured = Map::new();
     for row in rows {
         let seconds = time(row, batch as usize, timing.repeat, &device)?;
-        let best = f64::from(batch) / seconds.best();
-        let median = f64::from(batch) / seconds.median();
+        let images = f64::from(row.images(batch));
+        let best = images / seconds.best();
+        let median = images / seconds.median();
         print(format_args!(
             "| {:27} | {best:8.1} | {median:8.1} |",
             row.to_string()
@@ -139,8 +159,9 @@ pub fn random_batch(batch: usize, device: &Device) -> (Tensor<4>, Tensor<1, Int>
 /// When the device fails.
 pub fn time(row: Row, batch: usize, repeat: u32, device: &Device) -> Result<Seconds> {
     let (student, teacher, objective) = match row {
-        Row::Infer(name) => {
-            let network = network(name, device)?;
+        Row::Infer(name) | Row::InferOne(name) => {
+            let network = network(name, device)?.prepare();
+            let batch = row.images(u32::try_from(batch)?) as usize;
             let (images, _) = random_batch(batch, device);
             return timing::repeat(repeat, device, || {
                 network.forward(images.clone(), &Taps::none());
