@@ -26,6 +26,8 @@ pub enum Bench {
     Epoch(OnDevice),
     /// Time and memory of every distillation loss.
     Losses(OnDevice),
+    /// Latency and throughput of networks as they are deployed, here and in other runtimes.
+    Deploy(OnDevice),
     /// Compare measurements of `bench step` with PyTorch's of the same steps.
     Compare(compare::Arguments),
 }
@@ -53,6 +55,7 @@ pub fn run(bench: &Bench) -> Result<ExitCode> {
         Bench::Step(options) => options.start("step", &[]),
         Bench::Epoch(options) => options.start("epoch", &["--recipes".into(), recipes()?]),
         Bench::Losses(options) => options.start("losses", &[]),
+        Bench::Deploy(options) => options.start("deploy", &[]),
         Bench::Compare(arguments) => compare::run(arguments),
     }
 }

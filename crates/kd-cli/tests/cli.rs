@@ -4,6 +4,8 @@
 
 #[path = "cli/bench.rs"]
 mod bench;
+#[path = "cli/deploy.rs"]
+mod deploy;
 #[path = "cli/hub.rs"]
 mod hub;
 #[path = "cli/pairs.rs"]

@@ -12,7 +12,7 @@ pub(crate) use kept::{Folding, Sources, folded, packed};
 /// was made of a tensor, burn changes a copy instead of the tensor itself. So a forward pass gives, bit for bit, what it
 /// gives without.
 ///
-/// It takes memory: about the weights once more for most layers, and five times for 3×3 convolutions of stride 1.
+/// It takes memory: about twice that of the weights for most layers, and five times for 3×3 convolutions of stride 1.
 /// What was made of tensors that are no more is dropped when something else is made, and the rest with the last clone
 /// of this value.
 ///

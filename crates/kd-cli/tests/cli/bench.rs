@@ -11,7 +11,7 @@ use super::{
 };
 
 /// A measurement that must succeed, with the file it writes.
-fn measure(folder: &Path, arguments: &[&str]) -> (Finished, Value) {
+pub fn measure(folder: &Path, arguments: &[&str]) -> (Finished, Value) {
     let arguments = [arguments, &["--json", "out.json"]].concat();
     let finished = finish(kd(folder, &arguments));
     assert_eq!(finished.code, Some(0), "{}", finished.stderr);
@@ -45,7 +45,12 @@ fn a_step_is_measured_in_images_per_second() {
         "1",
     ];
     let (finished, json) = measure(folder.path(), &arguments);
-    let steps = ["infer resnet20", "train resnet20", "kd resnet56 resnet20"];
+    let steps = [
+        "infer resnet20",
+        "infer1 resnet20",
+        "train resnet20",
+        "kd resnet56 resnet20",
+    ];
     assert_eq!(json["rows"].as_object().unwrap().len(), steps.len());
     for step in steps {
         assert!(finished.stdout.contains(step), "{}", finished.stdout);

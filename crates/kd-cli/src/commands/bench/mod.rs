@@ -1,5 +1,6 @@
 //! `kd bench`.
 
+mod deploy;
 mod epoch;
 mod loader;
 mod losses;
@@ -24,6 +25,7 @@ pub enum Bench {
     Step(step::Arguments),
     Epoch(epoch::Arguments),
     Losses(losses::Arguments),
+    Deploy(deploy::Arguments),
 }
 
 impl Bench {
@@ -32,7 +34,7 @@ impl Bench {
         match self {
             Self::Step(arguments) => Some(arguments.timing.threads.into()),
             Self::Losses(arguments) => Some(arguments.timing.threads.into()),
-            Self::Loader(_) | Self::Epoch(_) => None,
+            Self::Loader(_) | Self::Epoch(_) | Self::Deploy(_) => None,
         }
     }
 }
@@ -43,6 +45,7 @@ pub fn run(bench: &Bench) -> Result<()> {
         Bench::Step(arguments) => &arguments.timing.json,
         Bench::Losses(arguments) => &arguments.timing.json,
         Bench::Epoch(arguments) => &arguments.json,
+        Bench::Deploy(arguments) => &arguments.json,
         Bench::Loader(_) => &None,
     };
     if let Some(path) = json {
@@ -53,6 +56,7 @@ pub fn run(bench: &Bench) -> Result<()> {
         Bench::Step(arguments) => step::run(arguments),
         Bench::Epoch(arguments) => epoch::run(arguments),
         Bench::Losses(arguments) => losses::run(arguments),
+        Bench::Deploy(arguments) => deploy::run(arguments),
     }
 }
 

@@ -23,6 +23,7 @@ use crate::{commands::print, failure::BadInput};
 The steps, on random images of CIFAR's size, 3x32x32, with 100 classes; networks that end in _224
 take ImageNet's, 3x224x224, with 1000 classes, and an eighth of the batch:
   infer NET            a forward pass in evaluation, without gradients
+  infer1 NET           the same, of one image at a time, whatever --batch says
   train NET            cross-entropy, forward and backward, SGD
   kd TEACHER STUDENT   the teacher's forward pass, 0.1 CE + 0.9 KD at temperature 4, the student's
                        backward pass, SGD
@@ -44,6 +45,8 @@ pub struct Arguments {
 pub enum Row {
     /// A forward pass.
     Infer(&'static str),
+    /// A forward pass of one image.
+    InferOne(&'static str),
     /// A step on labels.
     Train(&'static str),
     /// A step with a teacher, which is named first.
@@ -52,12 +55,17 @@ pub enum Row {
 
 /// Narrow and wide residual networks and one of depthwise convolutions, alone and in pairs; then torchvision's
 /// networks for large images.
-const ROWS: [Row; 23] = [
+const ROWS: [Row; 28] = [
     Row::Infer("resnet20"),
     Row::Infer("resnet56"),
     Row::Infer("resnet8x4"),
     Row::Infer("resnet32x4"),
     Row::Infer("shufflenet_v2"),
+    Row::InferOne("resnet20"),
+    Row::InferOne("resnet56"),
+    Row::InferOne("resnet8x4"),
+    Row::InferOne("resnet32x4"),
+    Row::InferOne("shufflenet_v2"),
     Row::Train("resnet20"),
     Row::Train("resnet8x4"),
     Row::Train("shufflenet_v2"),
@@ -82,6 +90,7 @@ impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Infer(network) => write!(f, "infer {network}"),
+            Self::InferOne(network) => write!(f, "infer1 {network}"),
             Self::Train(network) => write!(f, "train {network}"),
             Self::Distil(teacher, student) => write!(f, "kd {teacher} {student}"),
         }
@@ -89,9 +98,10 @@ impl fmt::Display for Row {
 }
 
 impl Row {
-    /// Images of its batch, of so many where images are small: large ones take an eighth.
-    fn batch(self, batch: u32) -> u32 {
+    /// Images of a step, where batches of small images are of `batch`: large ones take an eighth.
+    fn images(self, batch: u32) -> u32 {
         match self {
+            Self::InferOne(_) => 1,
             Self::Infer(network) | Self::Train(network) if network.ends_with("_224") => {
                 (batch / 8).max(1)
             }
@@ -126,10 +136,11 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     ))?;
     let mut measured = Map::new();
     for row in rows {
-        let batch = row.batch(batch);
+        let batch = row.images(batch);
         let seconds = time(row, batch as usize, timing.repeat, &device)?;
-        let best = f64::from(batch) / seconds.best();
-        let median = f64::from(batch) / seconds.median();
+        let images = f64::from(batch);
+        let best = images / seconds.best();
+        let median = images / seconds.median();
         print(format_args!(
             "| {:27} | {best:8.1} | {median:8.1} |",
             row.to_string()
@@ -177,8 +188,8 @@ fn random_images(batch: usize, size: usize, device: &Device) -> (Tensor<4>, Tens
 /// When the device fails.
 pub fn time(row: Row, batch: usize, repeat: u32, device: &Device) -> Result<Seconds> {
     let (student, teacher, objective) = match row {
-        Row::Infer(name) => {
-            let network = network(name, device)?;
+        Row::Infer(name) | Row::InferOne(name) => {
+            let network = network(name, device)?.prepare();
             let (images, _) = random_images(batch, config(name).image_size()?, device);
             return timing::repeat(repeat, device, || {
                 network.forward(images.clone(), &Taps::none());
