@@ -41,22 +41,38 @@ pub struct Arguments {
 
 /// Writes the table of docs/src/folders.md; fails when a folder is not loaded, or gives other logits.
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let root = kd::repository()?;
-    let python = match &arguments.python {
-        Some(python) => python.clone(),
-        None => environment(&root.join("target/verify-folders"))?,
-    };
-    let mut script = Command::new(&python);
-    script
-        .current_dir(&root)
-        .arg(root.join("xtask/python/verify_folders.py"));
+    let mut script = arguments.python.script("verify_folders.py")?;
     match &arguments.only {
         Some(name) => script.args(["--only", name]),
-        None => script.arg("--write").arg(root.join("docs/src/folders.md")),
+        None => script.args(["--write", "docs/src/folders.md"]),
     };
-    let status = script
-        .status()
-        .with_context(|| format!("start {}", python.display()))?;
+    start(script)
+}
+
+/// Prints how far the logits of networks of Keras are from those that they have here; fails when it is too far.
+pub fn run_keras(python: &Python) -> Result<ExitCode> {
+    start(python.script("verify_keras.py")?)
+}
+
+impl Python {
+    /// A script of this job, to be started in the repository's root.
+    fn script(&self, name: &str) -> Result<Command> {
+        let root = kd::repository()?;
+        let python = match &self.path {
+            Some(python) => std::path::absolute(python)
+                .with_context(|| format!("resolve {}", python.display()))?,
+            None => environment(&root.join("target/verify-folders"))?,
+        };
+        let mut script = Command::new(python);
+        let path = root.join("xtask/python").join(name);
+        script.current_dir(&root).arg(path);
+        Ok(script)
+    }
+}
+
+fn start(mut script: Command) -> Result<ExitCode> {
+    let status = script.status();
+    let status = status.with_context(|| format!("start {}", script.get_program().display()))?;
     Ok(kd::exit_code(status))
 }
 

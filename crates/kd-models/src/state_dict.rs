@@ -42,6 +42,9 @@ pub(crate) fn read(path: &Path) -> Result<(Tensors, Said), Error> {
     Ok((transformers::renamed(tensors), Said::default()))
 }
 
+/// Makes tensors of the whole content of a file, or says what is wrong with it.
+type Reader = fn(&Path, Vec<u8>) -> Result<(Tensors, Said), String>;
+
 /// What a program wrote whose arrays are laid out in another way; none for any other file.
 fn of_another_program(path: &Path) -> Result<Option<(Tensors, Said)>, Error> {
     let start = start(path)?;
@@ -53,7 +56,7 @@ fn of_another_program(path: &Path) -> Result<Option<(Tensors, Said)>, Error> {
         },
         found => found,
     };
-    let read: fn(&Path, Vec<u8>) -> Result<(Tensors, Said), String> = match found {
+    let read: Reader = match found {
         _ if is_safetensors(&start) => return Ok(None),
         Some(Foreign::Flax) => |path, bytes| flax::read(path, &bytes),
         #[cfg(feature = "keras")]

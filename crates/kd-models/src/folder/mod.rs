@@ -147,6 +147,18 @@ impl Network {
     }
 }
 
+/// Numbers with the digits that they were written with: 0.485, and not 0.48500001430511475.
+fn decimals(values: Option<&Vec<f32>>) -> Value {
+    let each = values.into_iter().flatten();
+    let each = each.map(|value| {
+        value
+            .to_string()
+            .parse::<f64>()
+            .unwrap_or(f64::from(*value))
+    });
+    each.collect::<Vec<_>>().into()
+}
+
 /// Lets everybody read a folder that was made under a temporary, and so private, name.
 #[cfg(unix)]
 fn open_to_all(folder: &Path) -> std::io::Result<()> {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::Export;
+use super::{Export, decimals};
 use crate::elsewhere::Elsewhere;
 use crate::interpolation::Interpolation;
 
@@ -30,10 +30,10 @@ pub(super) fn config(export: &Export<'_>, network: &Elsewhere) -> Value {
         "input_size": [channels, size, size],
         "fixed_input_size": export.network.family.positions().is_some(),
         "interpolation": interpolation.name(),
-        "crop_pct": header.crop.unwrap_or(1.0),
+        "crop_pct": decimals(Some(&vec![header.crop.unwrap_or(1.0)]))[0],
         "crop_mode": "center",
-        "mean": header.mean,
-        "std": header.std,
+        "mean": decimals(header.mean.as_ref()),
+        "std": decimals(header.std.as_ref()),
         "num_classes": classes,
         "classifier": match &heads[..] {
             [one] => json!(one),

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::Export;
+use super::{Export, decimals};
 use crate::elsewhere::Elsewhere;
 use crate::interpolation::Interpolation;
 
@@ -44,8 +44,8 @@ pub(super) fn preprocessor(export: &Export<'_>) -> Value {
         "do_rescale": true,
         "rescale_factor": 1.0 / 255.0,
         "do_normalize": true,
-        "image_mean": header.mean,
-        "image_std": header.std,
+        "image_mean": decimals(header.mean.as_ref()),
+        "image_std": decimals(header.std.as_ref()),
     });
     if let Some(share) = header.crop.filter(|share| *share > 0.0) {
         let resized = (size as f32 / share).round() as usize;

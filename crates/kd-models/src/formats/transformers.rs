@@ -176,7 +176,8 @@ mod tests {
             );
             let mut read = names(renamed(tensors(&written)));
             let mut own = own;
-            (read.sort(), own.sort());
+            read.sort();
+            own.sort();
             assert_eq!(read, own, "{model}");
         }
     }

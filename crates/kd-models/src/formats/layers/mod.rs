@@ -7,6 +7,11 @@
 //! | `names` | The names of `keras.applications`, and those of a user's own file. |
 //! | `said` | What goes with the tensors. |
 
+#![cfg_attr(
+    not(feature = "keras"),
+    allow(dead_code, reason = "only files of Keras say what their layers are")
+)]
+
 mod config;
 mod layout;
 mod names;
