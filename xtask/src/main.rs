@@ -38,6 +38,7 @@ use kd::Kd;
   cargo xtask goldens                        losses and networks beside reference values
   cargo xtask bench step                     images/s of inference, training and distillation steps
   cargo xtask fuzz --cases 10000             mutated files for every parser
+  cargo xtask verify-folders --only resnet   exported networks in transformers, timm and torchvision
 
 The exit code is that of `kd` (see `kd --help`)."
 )]
