@@ -11,7 +11,7 @@ use crate::failure::BadInput;
 use crate::{interrupt::Interrupt, progress::Watch};
 
 #[derive(Args)]
-pub struct Arguments {
+pub struct FolderArguments {
     /// Folder of a run, whose student is exported.
     #[arg(value_name = "RUN", required_unless_present = "weights")]
     run: Option<PathBuf>,
@@ -53,7 +53,7 @@ fn format(name: &str) -> Result<FolderFormat, String> {
 }
 
 /// Writes the folder.
-pub fn run(arguments: &Arguments) -> Result<()> {
+pub fn run(arguments: &FolderArguments) -> Result<()> {
     if arguments.out.exists() {
         let problem = format!(
             "{}: already exists; name another folder",
@@ -84,7 +84,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 
 /// What the network is built for, by the options, else by the weights.
 fn config(
-    arguments: &Arguments,
+    arguments: &FolderArguments,
     named: Option<String>,
     weights: &Path,
     header: &WeightsHeader,

@@ -14,7 +14,7 @@ Examples:
   kd export --weights hf://timm/resnet18.a1_in1k --format torchvision --out resnet18")]
 pub struct Arguments {
     #[command(flatten)]
-    folder: folder::Arguments,
+    folder: folder::FolderArguments,
 }
 
 /// Runs the command.

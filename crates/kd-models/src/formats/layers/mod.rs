@@ -75,8 +75,10 @@ pub(crate) fn tensors(
             return Err(format!("two of its layers are named `{name}`"));
         }
     }
+    let normalised = tensors.keys().any(|name| name.ends_with(".running_var"));
+    let epsilon = config.epsilon()?.or(names.epsilon).unwrap_or(epsilon);
     let said = Said {
-        epsilon: Some(config.epsilon()?.or(names.epsilon).unwrap_or(epsilon)),
+        epsilon: normalised.then_some(epsilon),
         variant: Variant {
             same_padding: config.same_padding().unwrap_or(names.variant.same_padding),
             ..names.variant
