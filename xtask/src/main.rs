@@ -7,6 +7,7 @@ mod book;
 mod chaos;
 mod cifar100;
 mod compare;
+mod folders;
 mod fuzz;
 mod goldens;
 mod kd;
@@ -37,6 +38,7 @@ use kd::Kd;
   cargo xtask goldens                        losses and networks beside reference values
   cargo xtask bench step                     images/s of inference, training and distillation steps
   cargo xtask fuzz --cases 10000             mutated files for every parser
+  cargo xtask verify-folders --only resnet   exported networks in transformers, timm and torchvision
 
 The exit code is that of `kd` (see `kd --help`)."
 )]
@@ -68,6 +70,10 @@ enum Job {
     Chaos(chaos::Arguments),
     /// Give every parser a million mutated files: none may panic, hang or allocate too much.
     Fuzz(fuzz::Arguments),
+    /// Export every network and load it in transformers, timm and torchvision; the logits go into docs/.
+    VerifyFolders(folders::Arguments),
+    /// Save networks of keras.applications in each format, and compare the logits that they have here.
+    VerifyKeras(folders::Python),
     /// Run every check of .ci/run.
     Ci,
 }
@@ -147,6 +153,8 @@ fn run(job: Job) -> Result<ExitCode> {
         Job::Outside => outside::run(),
         Job::Chaos(arguments) => chaos::run(&arguments),
         Job::Fuzz(arguments) => fuzz::run(&arguments),
+        Job::VerifyFolders(arguments) => folders::run(&arguments),
+        Job::VerifyKeras(python) => folders::run_keras(&python),
         Job::Ci => {
             let script = kd::repository()?.join(".ci/run");
             let status = std::process::Command::new(&script)

@@ -474,6 +474,38 @@ fn the_books_catalogue_of_methods_is_what_kd_says() {
 }
 
 #[test]
+fn a_network_is_exported_whole_or_refused_with_what_is_possible() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = kd_models::NetworkConfig::new("resnet8", 10, 3);
+    let network = kd_models::Network::new(&config, &Default::default()).unwrap();
+    let header = [
+        ("classes".into(), "10".into()),
+        ("model".into(), "resnet8".into()),
+    ];
+    let weights = folder.path().join("w.safetensors");
+    network.save(weights, &header).unwrap();
+    let export = |format: &str| {
+        let arguments = ["export", "--weights", "w.safetensors", "--format", format];
+        finish(kd(
+            folder.path(),
+            &[&arguments[..], &["--out", "out"]].concat(),
+        ))
+    };
+    let refused = export("timm");
+    fails(
+        &refused,
+        3,
+        &["`resnet8` cannot be exported for timm", "as safetensors"],
+    );
+    assert!(!folder.path().join("out").exists());
+    assert_eq!(export("onyx").code, Some(2));
+    let written = export("safetensors");
+    assert_eq!(written.code, Some(0), "{}", written.stderr);
+    assert!(folder.path().join("out/model.safetensors").exists());
+    fails(&export("safetensors"), 3, &["out: already exists"]);
+}
+
+#[test]
 fn converted_weights_measure_the_same_and_nothing_is_written_over() {
     let weights = concat!(
         env!("CARGO_MANIFEST_DIR"),

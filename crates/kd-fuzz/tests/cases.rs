@@ -10,6 +10,8 @@ fn cases(name: &str) -> u64 {
         "metrics" | "summary" | "pth" | "safetensors" | "torchscript" | "exported" | "index" => {
             2_000
         }
+        // Files of half a megabyte.
+        "flax" | "keras" | "hdf5" => 500,
         _ => 5_000,
     }
 }

@@ -6,9 +6,11 @@ use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::Error;
 use crate::backbone::Backbone;
+use crate::elsewhere::{self, Elsewhere};
 use crate::macs::MacCounter;
 use crate::scale::Scale;
 use crate::spelling::Spelling;
+use crate::variant::Variant;
 use crate::vit::Origin;
 
 /// A registered name of a family.
@@ -108,6 +110,47 @@ pub(crate) trait Architecture: Backbone<Input = Tensor<4>> {
     /// Says which program the weights are from.
     fn set_origin(&mut self, origin: Origin) {
         let _ = origin;
+    }
+
+    /// What is added to variances, where that is not what goes with the names of the weights.
+    fn epsilon(&self) -> Option<f64> {
+        None
+    }
+
+    /// Says what is added to variances, none for what goes with the names of the weights; false for a family that
+    /// cannot have another than that.
+    #[must_use]
+    fn set_epsilon(&mut self, epsilon: Option<f64>) -> bool {
+        epsilon.is_none()
+    }
+
+    /// What it does otherwise than its reference.
+    fn variant(&self) -> Variant {
+        Variant::default()
+    }
+
+    /// Says what it does otherwise than its reference; false for a family that cannot do it.
+    #[must_use]
+    fn set_variant(&mut self, variant: Variant) -> bool {
+        variant == Variant::default()
+    }
+
+    /// This network as another program has it. `torchvision` is its name in torchvision, `own` are the names of the
+    /// reference.
+    ///
+    /// # Errors
+    /// Why the program cannot build it.
+    fn elsewhere(
+        &self,
+        program: Origin,
+        torchvision: Option<&str>,
+        own: &[String],
+    ) -> Result<Elsewhere, String> {
+        let _ = own;
+        match program {
+            Origin::Torchvision => elsewhere::of_torchvision(torchvision, self.epsilon()),
+            _ => Err(elsewhere::UNKNOWN.into()),
+        }
     }
 
     /// The path of learned positions, which may be those of images of another size in a file.

@@ -31,6 +31,17 @@ struct Config {
     /// Width and patch of a ViT.
     hidden_size: Option<usize>,
     patch_size: Option<Side>,
+    /// What layer normalisation adds to variances, in transformers.
+    layer_norm_eps: Option<f64>,
+    /// What timm builds a network with.
+    model_args: Option<Arguments>,
+}
+
+/// Of timm's arguments those that change what weights mean.
+#[derive(Default, Deserialize)]
+struct Arguments {
+    /// What batch normalisation adds to variances.
+    bn_eps: Option<f64>,
 }
 
 /// How timm prepares images.
@@ -139,6 +150,16 @@ pub(crate) fn of_folder(folder: &Path, own: WeightsHeader) -> Result<WeightsHead
     found.interpolation = numbered.or(spelled.and_then(Interpolation::named));
     found.crop = prepared.crop().or(pretrained.crop_pct);
     Ok(own.or(found))
+}
+
+/// What a folder says is added to variances; none where it does not say so.
+///
+/// # Errors
+/// As [`of_folder`].
+pub(crate) fn epsilon(folder: &Path) -> Result<Option<f64>, Error> {
+    let config: Config = read(&folder.join("config.json"))?;
+    let arguments = config.model_args.unwrap_or_default();
+    Ok(config.layer_norm_eps.or(arguments.bn_eps))
 }
 
 impl Config {

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::folder::FolderFormat;
 use crate::formats::foreign::Foreign;
 use crate::mismatch::Mismatch;
 
@@ -80,6 +81,16 @@ pub enum Error {
         path: PathBuf,
         /// What it is, and what to do.
         found: Foreign,
+    },
+    /// A file of a program with other layouts and names cannot be made into weights of a network here.
+    #[error("{}, a file of {program}: {problem}", path.display())]
+    Converted {
+        /// The file.
+        path: PathBuf,
+        /// The program.
+        program: &'static str,
+        /// What is wrong, and what to do.
+        problem: String,
     },
     /// A folder without weights.
     #[error(
@@ -176,6 +187,31 @@ pub enum Error {
         model: String,
         /// What it lacks.
         problem: kd_core::Error,
+    },
+    /// A program cannot build a network.
+    #[error(
+        "`{model}` cannot be exported for {format}: {problem}. It can be exported as {possible}"
+    )]
+    Export {
+        /// The network.
+        model: String,
+        /// The format.
+        format: FolderFormat,
+        /// Why not.
+        problem: String,
+        /// The formats that are possible.
+        possible: String,
+    },
+    /// It is not known how images are normalised, or not for as many channels.
+    #[error(
+        "a folder for {format} says how images are normalised, and these weights do not say it for {channels} \
+         channels: give the mean and the standard deviation of each channel, in units of 255"
+    )]
+    Unprepared {
+        /// The format.
+        format: FolderFormat,
+        /// Channels of an image.
+        channels: usize,
     },
     /// Weights could not be written.
     #[error("cannot write weights to {}: {problem}", path.display())]

@@ -7,8 +7,10 @@ use kd_core::{Output, Taps};
 use crate::Error;
 use crate::architecture::{Architecture, Named};
 use crate::backbone::Backbone;
+use crate::elsewhere::Elsewhere;
 use crate::macs::MacCounter;
 use crate::spelling::Spelling;
+use crate::variant::Variant;
 use crate::vit::Origin;
 
 macro_rules! families {
@@ -106,6 +108,48 @@ macro_rules! families {
             pub fn set_origin(&mut self, origin: Origin) {
                 match self {
                     $(Self::$network(network) => network.set_origin(origin),)+
+                }
+            }
+
+            /// See [`Architecture::epsilon`].
+            pub fn epsilon(&self) -> Option<f64> {
+                match self {
+                    $(Self::$network(network) => network.epsilon(),)+
+                }
+            }
+
+            /// See [`Architecture::set_epsilon`].
+            #[must_use]
+            pub fn set_epsilon(&mut self, epsilon: Option<f64>) -> bool {
+                match self {
+                    $(Self::$network(network) => network.set_epsilon(epsilon),)+
+                }
+            }
+
+            /// See [`Architecture::variant`].
+            pub fn variant(&self) -> Variant {
+                match self {
+                    $(Self::$network(network) => network.variant(),)+
+                }
+            }
+
+            /// See [`Architecture::set_variant`].
+            #[must_use]
+            pub fn set_variant(&mut self, variant: Variant) -> bool {
+                match self {
+                    $(Self::$network(network) => network.set_variant(variant),)+
+                }
+            }
+
+            /// See [`Architecture::elsewhere`].
+            pub fn elsewhere(
+                &self,
+                program: Origin,
+                torchvision: Option<&str>,
+                own: &[String],
+            ) -> Result<Elsewhere, String> {
+                match self {
+                    $(Self::$network(network) => network.elsewhere(program, torchvision, own),)+
                 }
             }
 

@@ -10,11 +10,18 @@ use crate::keys::Key;
 use crate::mismatch::Shapes;
 use crate::network::Network;
 use crate::spelling::{self, Spelling};
-use crate::{Error, Origin, header};
+use crate::variant::Variant;
+use crate::{Error, Origin, described, header};
 
 /// The entry of a header that says whose weights a vision transformer has: our files have the names of timm,
 /// whosever the weights are.
 pub(crate) const ORIGIN: &str = "weights_origin";
+
+/// The entry of a header that says what is added to variances, where that is not what goes with the names.
+pub(crate) const EPSILON: &str = "epsilon";
+
+/// The entry of a header that says what a network does otherwise than its reference.
+pub(crate) const VARIANT: &str = "variant";
 
 /// What stands before every path of the family's module.
 const FAMILY: &str = "family.";
@@ -58,6 +65,54 @@ impl Network {
             .map(|(module, _)| format!("{module}."))
             .into_iter()
             .collect()
+    }
+
+    /// Takes the epsilon that the header of the file `path` says, else `config.json` where `named` is a folder, else
+    /// what was `said` beside its tensors, else that of the program whose names the file has.
+    pub(crate) fn take_epsilon(
+        &mut self,
+        named: &Path,
+        path: &Path,
+        said: Option<f64>,
+        spelling: Option<&Spelling>,
+    ) -> Result<(), Error> {
+        let described = match header::entry(path, EPSILON)? {
+            Some(epsilon) => Some(epsilon),
+            None if named.is_dir() => described::epsilon(named)?,
+            None => None,
+        };
+        let said = described.or(said);
+        let epsilon = said.or(spelling.and_then(|spelling| spelling.epsilon));
+        let problem = match epsilon {
+            Some(epsilon) if !(epsilon > 0.0 && epsilon < 1.0) => {
+                format!("they say the epsilon {epsilon:e}, which is not between 0 and 1")
+            }
+            epsilon if self.family.set_epsilon(epsilon) => return Ok(()),
+            epsilon => format!(
+                "they need the epsilon {:e}, and `{}` has its own",
+                epsilon.unwrap_or_default(),
+                self.config.model
+            ),
+        };
+        Err(Error::Format {
+            path: named.to_owned(),
+            problem,
+        })
+    }
+
+    /// Takes what the header of a file, or what was `said` beside its tensors, says of strides and padding.
+    pub(crate) fn take_variant(&mut self, path: &Path, said: Variant) -> Result<(), Error> {
+        let variant = header::entry(path, VARIANT)?.unwrap_or(said);
+        match self.family.set_variant(variant) {
+            true => Ok(()),
+            false => Err(Error::Format {
+                path: path.to_owned(),
+                problem: format!(
+                    "its network pads or strides as `{}` cannot ({variant:?})",
+                    self.config.model
+                ),
+            }),
+        }
     }
 
     /// Resizes the positions of a file, where they are those of images of another size.

@@ -36,6 +36,12 @@ impl Interpolation {
         found.map(|(this, ..)| *this)
     }
 
+    /// Its number in PIL.
+    pub(crate) fn in_pil(self) -> u32 {
+        let found = Self::ALL.iter().find(|(this, ..)| *this == self);
+        found.map_or(0, |(.., number)| *number)
+    }
+
     /// That of a number of PIL (`PIL.Image.Resampling`), as `transformers` writes it.
     pub(crate) fn of_pil(number: u32) -> Option<Self> {
         let found = Self::ALL.iter().find(|(.., known)| *known == number);

@@ -46,7 +46,8 @@ impl MacCounter {
     pub fn conv(&mut self, conv: &Conv2d) -> &mut Self {
         let padding = match conv.padding {
             PaddingConfig2d::Explicit(top, left, bottom, right) => [top + bottom, left + right],
-            _ => [0, 0],
+            PaddingConfig2d::Same => conv.kernel_size.map(|kernel| kernel - 1),
+            PaddingConfig2d::Valid => [0, 0],
         };
         self.window(conv.kernel_size, conv.stride, padding);
         // `[out, in / groups, kernel, kernel]`: one multiplication per weight and output pixel.

@@ -6,17 +6,26 @@ use burn::nn::conv::Conv2d;
 use burn::tensor::{Device, Tensor};
 use kd_core::{Output, Taps};
 use kd_kernels::layers::BatchNorm;
+use serde_json::{Value, json};
 
 use crate::architecture::{Architecture, Named, torchvision};
 use crate::backbone::{Backbone, Recorder};
+use crate::elsewhere::{self, Elsewhere};
+use crate::formats::transformers;
 use crate::fused::{conv_bn, conv_bn_relu};
 use crate::layers::{Conv, ConvInit, linear, stem_pool};
 use crate::macs::MacCounter;
 use crate::residual::{self, ResidualBlock};
 use crate::scale::Scale::{self, Large, Small};
+use crate::variant::Variant;
+use crate::vit::Origin;
 
 const WIDTHS: [usize; 4] = [64, 128, 256, 512];
 const INIT: ConvInit = ConvInit::FanOut;
+/// Output channels of a bottleneck over those in its middle.
+const EXPANSION: usize = 4;
+/// What the references add to variances.
+const EPSILON: f64 = 1e-5;
 
 /// The plan of a [`ResNet`].
 #[derive(Clone, Copy, Debug)]
@@ -44,7 +53,7 @@ struct Block {
 
 impl Block {
     fn new(inputs: usize, width: usize, stride: usize, bottleneck: bool, device: &Device) -> Self {
-        let outputs = if bottleneck { 4 * width } else { width };
+        let outputs = if bottleneck { EXPANSION * width } else { width };
         let (first, second) = if bottleneck {
             (
                 Conv::k1([inputs, width], 1, INIT),
@@ -70,6 +79,24 @@ impl Block {
                 )
             }),
         }
+    }
+
+    fn set_variant(&mut self, variant: Variant) {
+        if self.conv3.is_some() {
+            let stride = [self.conv1.stride[0] * self.conv2.stride[0]; 2];
+            (self.conv1.stride, self.conv2.stride) = match variant.first_strides {
+                true => (stride, [1, 1]),
+                false => ([1, 1], stride),
+            };
+        }
+        variant.pad(&mut self.conv1);
+        variant.pad(&mut self.conv2);
+    }
+
+    fn norms(&mut self) -> impl Iterator<Item = &mut BatchNorm> {
+        let shortcut = self.shortcut.as_mut().map(|(_, norm)| norm);
+        let both = [&mut self.bn1, &mut self.bn2].into_iter();
+        both.chain(&mut self.bn3).chain(shortcut)
     }
 }
 
@@ -115,11 +142,38 @@ pub(crate) struct ResNet {
     linear: Linear,
     #[module(skip)]
     scale: Scale,
+    #[module(skip)]
+    variant: Variant,
 }
 
 impl ResNet {
     fn stages(&self) -> [&Vec<Block>; 4] {
         [&self.layer1, &self.layer2, &self.layer3, &self.layer4]
+    }
+
+    fn stages_mut(&mut self) -> [&mut Vec<Block>; 4] {
+        [
+            &mut self.layer1,
+            &mut self.layer2,
+            &mut self.layer3,
+            &mut self.layer4,
+        ]
+    }
+
+    /// Its configuration in the `transformers` library.
+    fn described(&self) -> Value {
+        let bottleneck = self.layer1[0].conv3.is_some();
+        let expansion = if bottleneck { EXPANSION } else { 1 };
+        json!({
+            "model_type": "resnet",
+            "embedding_size": WIDTHS[0],
+            "hidden_sizes": WIDTHS.map(|width| width * expansion),
+            "depths": self.stages().map(Vec::len),
+            "layer_type": if bottleneck { "bottleneck" } else { "basic" },
+            "hidden_act": "relu",
+            "downsample_in_first_stage": false,
+            "downsample_in_bottleneck": false,
+        })
     }
 }
 
@@ -177,7 +231,7 @@ impl Architecture for ResNet {
     }
 
     fn new(config: &ResNetConfig, channels: usize, classes: usize, device: &Device) -> Self {
-        let expansion = if config.bottleneck { 4 } else { 1 };
+        let expansion = if config.bottleneck { EXPANSION } else { 1 };
         let mut inputs = WIDTHS[0];
         let mut stage = |index: usize| {
             let outputs = WIDTHS[index] * expansion;
@@ -204,6 +258,7 @@ impl Architecture for ResNet {
             bn1: BatchNorm::new(WIDTHS[0], device),
             linear: linear(WIDTHS[3] * expansion, classes, device),
             scale: config.scale,
+            variant: Variant::default(),
         }
     }
 
@@ -214,6 +269,57 @@ impl Architecture for ResNet {
         }
         residual::count(self.stages(), macs);
         macs.linear(&self.linear);
+    }
+
+    fn epsilon(&self) -> Option<f64> {
+        let epsilon = self.bn1.epsilon;
+        (epsilon != EPSILON).then_some(epsilon)
+    }
+
+    fn set_epsilon(&mut self, epsilon: Option<f64>) -> bool {
+        let epsilon = epsilon.unwrap_or(EPSILON);
+        self.bn1.epsilon = epsilon;
+        let norms = self
+            .stages_mut()
+            .into_iter()
+            .flatten()
+            .flat_map(Block::norms);
+        norms.for_each(|norm| norm.epsilon = epsilon);
+        true
+    }
+
+    fn variant(&self) -> Variant {
+        self.variant
+    }
+
+    fn set_variant(&mut self, variant: Variant) -> bool {
+        let bottleneck = self.layer1[0].conv3.is_some();
+        if variant.first_strides && !bottleneck {
+            return false;
+        }
+        self.variant = variant;
+        variant.pad(&mut self.conv1);
+        for block in self.stages_mut().into_iter().flatten() {
+            block.set_variant(variant);
+        }
+        true
+    }
+
+    fn elsewhere(
+        &self,
+        program: Origin,
+        torchvision: Option<&str>,
+        own: &[String],
+    ) -> Result<Elsewhere, String> {
+        let found = elsewhere::of_torchvision(torchvision, self.epsilon())?;
+        Ok(match program {
+            // timm has torchvision's names.
+            Origin::Torchvision | Origin::Timm => found,
+            Origin::HuggingFace => {
+                Elsewhere::named("ResNetForImageClassification", transformers::spelling(own))
+                    .with(self.described())
+            }
+        })
     }
 
     fn pytorch_key(&self, path: &str) -> String {

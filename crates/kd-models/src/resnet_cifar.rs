@@ -13,6 +13,10 @@ use crate::fused::{conv_bn, conv_bn_relu};
 use crate::layers::{Conv, ConvInit, linear, linear_normal};
 use crate::macs::MacCounter;
 use crate::residual::{self, ResidualBlock};
+use crate::variant::Variant;
+
+/// What the references add to variances.
+const EPSILON: f64 = 1e-5;
 
 /// What the shortcut does where the number of channels changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +82,11 @@ impl BasicBlock {
             }),
         }
     }
+
+    fn norms(&mut self) -> impl Iterator<Item = &mut BatchNorm> {
+        let shortcut = self.downsample.as_mut().map(|(_, norm)| norm);
+        [&mut self.bn1, &mut self.bn2].into_iter().chain(shortcut)
+    }
 }
 
 impl ResidualBlock for BasicBlock {
@@ -130,6 +139,8 @@ pub(crate) struct ResNetCifar {
     fc: Linear,
     #[module(skip)]
     shortcut: Shortcut,
+    #[module(skip)]
+    variant: Variant,
 }
 
 const fn named(
@@ -169,6 +180,11 @@ const fn option_a(name: &'static str, blocks: usize) -> Named<ResNetCifarConfig>
 impl ResNetCifar {
     fn stages(&self) -> [&Vec<BasicBlock>; 3] {
         [&self.layer1, &self.layer2, &self.layer3]
+    }
+
+    fn blocks_mut(&mut self) -> impl Iterator<Item = &mut BasicBlock> {
+        let stages = [&mut self.layer1, &mut self.layer2, &mut self.layer3];
+        stages.into_iter().flatten()
     }
 }
 
@@ -229,6 +245,7 @@ impl Architecture for ResNetCifar {
             layer3: stage(3, 2),
             fc,
             shortcut,
+            variant: Variant::default(),
         }
     }
 
@@ -236,6 +253,33 @@ impl Architecture for ResNetCifar {
         macs.conv(&self.conv1);
         residual::count(self.stages(), macs);
         macs.linear(&self.fc);
+    }
+
+    fn epsilon(&self) -> Option<f64> {
+        let epsilon = self.bn1.epsilon;
+        (epsilon != EPSILON).then_some(epsilon)
+    }
+
+    fn set_epsilon(&mut self, epsilon: Option<f64>) -> bool {
+        let epsilon = epsilon.unwrap_or(EPSILON);
+        self.bn1.epsilon = epsilon;
+        let norms = self.blocks_mut().flat_map(BasicBlock::norms);
+        norms.for_each(|norm| norm.epsilon = epsilon);
+        true
+    }
+
+    fn variant(&self) -> Variant {
+        self.variant
+    }
+
+    fn set_variant(&mut self, variant: Variant) -> bool {
+        if variant.first_strides {
+            return false;
+        }
+        self.variant = variant;
+        self.blocks_mut()
+            .for_each(|block| variant.pad(&mut block.conv1));
+        true
     }
 
     fn pytorch_key(&self, path: &str) -> String {

@@ -23,22 +23,39 @@ pub(crate) struct Spelling {
     pub origin: Origin,
     /// Its names for each of ours; several for a tensor that is in pieces there, in the order of their rows.
     pub names: BTreeMap<String, Vec<String>>,
+    /// Shapes of as many numbers that tensors have there, by our names; others have ours.
+    pub shapes: BTreeMap<String, Vec<usize>>,
+    /// What its networks add to variances, where that is not what ours do.
+    pub epsilon: Option<f64>,
     /// How names begin that the network has no use for.
     pub ignored: Vec<String>,
 }
 
 impl Spelling {
+    /// Our names, in a program that has them, too.
+    pub fn own(origin: Origin) -> Self {
+        Self {
+            origin,
+            names: BTreeMap::new(),
+            shapes: BTreeMap::new(),
+            epsilon: None,
+            ignored: Vec::new(),
+        }
+    }
+
     /// The keys of a network as a file of this program has them. Pieces of one tensor have one path.
     pub fn keys(&self, own: &[Key]) -> Vec<Key> {
         own.iter().flat_map(|key| self.pieces(key)).collect()
     }
 
-    fn pieces(&self, key: &Key) -> Vec<Key> {
+    /// A key as it is there, in its pieces.
+    pub fn pieces(&self, key: &Key) -> Vec<Key> {
         let Some(names) = self.names.get(&key.name) else {
             return vec![key.clone()];
         };
         let piece = |name: &String| {
-            let mut shape = key.shape.clone();
+            let shape = self.shapes.get(&key.name).unwrap_or(&key.shape);
+            let mut shape = shape.clone();
             if let Some(rows) = shape.first_mut() {
                 *rows /= names.len();
             }
@@ -77,7 +94,8 @@ pub(crate) fn of_file(found: &Shapes, spellings: Vec<Spelling>, own: &[Key]) -> 
     Some(best)
 }
 
-/// The tensors of a file under the paths of the module. `keys` are the file's; pieces of one path are joined.
+/// The tensors of a file under the paths of the module, in the shapes of `own`, its keys. `keys` are the file's;
+/// pieces of one path are joined.
 ///
 /// # Errors
 /// [`Error::Format`] for pieces of several number types.
@@ -85,7 +103,10 @@ pub(crate) fn take(
     path: &Path,
     mut stored: BTreeMap<String, Stored>,
     keys: &[Key],
+    own: &[Key],
 ) -> Result<Vec<Stored>, Error> {
+    let shapes = own.iter().map(|key| (key.path.as_str(), &key.shape));
+    let shapes: BTreeMap<&str, &Vec<usize>> = shapes.collect();
     let mut tensors = Vec::new();
     for pieces in keys.chunk_by(|one, other| one.path == other.path) {
         let found = pieces.iter().filter_map(|key| stored.remove(&key.name));
@@ -105,6 +126,9 @@ pub(crate) fn take(
             _ => joined(found),
         };
         tensor.name.clone_from(&pieces[0].path);
+        if let Some(&shape) = shapes.get(tensor.name.as_str()) {
+            tensor.shape = Shape::from(shape.clone());
+        }
         tensors.push(tensor);
     }
     Ok(tensors)

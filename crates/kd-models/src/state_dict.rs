@@ -9,20 +9,25 @@ use burn::store::{ModuleStore, SafetensorsStore, bridge};
 
 use crate::Error;
 use crate::formats::archive::{Archive, Kind};
+use crate::formats::foreign::Foreign;
+use crate::formats::layers::Said;
 use crate::formats::shards::Shards;
-use crate::formats::{Tensors, folder, foreign, legacy, transformers};
+use crate::formats::{Tensors, flax, folder, foreign, legacy, transformers};
 
 /// PyTorch counts batches per normalisation layer and models per averaged model; nothing here reads the counts.
 const COUNTERS: [&str; 2] = ["num_batches_tracked", "n_averaged"];
 
-/// Every tensor of a file or folder by its name there. The content says the format: a name that ends in `.pth`
-/// says nothing.
+/// Every tensor of a file or folder by its name there, and what goes with them. The content says the format: a name
+/// that ends in `.pth` says nothing.
 ///
 /// # Errors
 /// [`Error::Open`], [`Error::StandIn`], [`Error::Folder`], [`Error::Foreign`], [`Error::Object`],
-/// [`Error::Format`].
-pub(crate) fn read(path: &Path) -> Result<Tensors, Error> {
+/// [`Error::Format`], [`Error::Converted`].
+pub(crate) fn read(path: &Path) -> Result<(Tensors, Said), Error> {
     let path = &folder::weights(path)?;
+    if let Some(found) = of_another_program(path)? {
+        return Ok(found);
+    }
     let mut tensors = match Shards::of(path)? {
         Some(shards) => shards.read(read_file)?,
         None => read_file(path)?,
@@ -34,7 +39,43 @@ pub(crate) fn read(path: &Path) -> Result<Tensors, Error> {
     if tensors.is_empty() {
         return Err(wrong(path, "it holds no tensors".into()));
     }
-    Ok(transformers::renamed(tensors))
+    Ok((transformers::renamed(tensors), Said::default()))
+}
+
+/// Makes tensors of the whole content of a file, or says what is wrong with it.
+type Reader = fn(&Path, Vec<u8>) -> Result<(Tensors, Said), String>;
+
+/// What a program wrote whose arrays are laid out in another way; none for any other file.
+fn of_another_program(path: &Path) -> Result<Option<(Tensors, Said)>, Error> {
+    let start = start(path)?;
+    let archive = || Some(Archive::open(path).ok()?.kind());
+    let found = match foreign::of_file(path, &start) {
+        None if start.starts_with(b"PK") => match archive() {
+            Some(Kind::Other(found)) => Some(found),
+            _ => None,
+        },
+        found => found,
+    };
+    let read: Reader = match found {
+        _ if is_safetensors(&start) => return Ok(None),
+        Some(Foreign::Flax) => |path, bytes| flax::read(path, &bytes),
+        #[cfg(feature = "keras")]
+        Some(Foreign::Keras) => crate::formats::keras::read,
+        _ => return Ok(None),
+    };
+    let bytes = std::fs::read(path).map_err(|source| Error::Open {
+        path: path.to_owned(),
+        source,
+    })?;
+    let found = read(path, bytes).map_err(|problem| Error::Converted {
+        path: path.to_owned(),
+        program: match found {
+            Some(Foreign::Flax) => "Flax",
+            _ => "Keras",
+        },
+        problem,
+    });
+    found.map(Some)
 }
 
 fn read_file(path: &Path) -> Result<Tensors, Error> {

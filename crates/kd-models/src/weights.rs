@@ -13,12 +13,13 @@ use burn::tensor::Device;
 
 use crate::config::NetworkConfig;
 use crate::finite::{NotFinite, not_finite};
-use crate::fit::{NO_CLASSIFIER, ORIGIN, Part, origin};
+use crate::fit::{EPSILON, NO_CLASSIFIER, ORIGIN, Part, VARIANT, origin};
 use crate::formats::folder;
 use crate::keys::Key;
 use crate::mismatch::{Mismatch, Shapes};
 use crate::network::Network;
 use crate::prefix::{self, Place};
+use crate::variant::Variant;
 use crate::{Error, Origin, head, hint, spelling, state_dict};
 
 impl Network {
@@ -91,8 +92,8 @@ impl Network {
     }
 
     fn fill(mut self, path: &Path, prefix: Option<&str>, part: Part) -> Result<Self, Error> {
-        let path = &folder::weights(path)?;
-        let mut stored = state_dict::read(path)?;
+        let (named, path) = (path, &folder::weights(path)?);
+        let (mut stored, said) = state_dict::read(path)?;
         self.head = head::of_file(path, &stored, &self.device().unwrap_or_default())?;
         let own = self.keys();
         let classifiers = self.classifiers(&own);
@@ -100,7 +101,7 @@ impl Network {
         let spelling = self.spelling(&shapes(&stored), &own);
         let mut keys = match &spelling {
             Some(spelling) => spelling.keys(&own),
-            None => own,
+            None => own.clone(),
         };
         let stands_before = choose(path, &mut stored, &keys, prefix)?;
         let mut stored = without(stored, &stands_before);
@@ -108,6 +109,8 @@ impl Network {
             stored.retain(|name, _| !spelling.ignores(name));
             self.family.set_origin(origin(path, spelling.origin)?);
         }
+        self.take_epsilon(named, path, said.epsilon, spelling.as_ref())?;
+        self.take_variant(path, said.variant)?;
         if part == Part::WithoutClassifier {
             for key in keys.extract_if(.., |key| is_classifier(&key.path)) {
                 stored.remove(&key.name);
@@ -125,7 +128,7 @@ impl Network {
             return Err(Box::new(mismatch).into());
         }
 
-        let tensors = spelling::take(path, stored, &keys)?;
+        let tensors = spelling::take(path, stored, &keys, &own)?;
         let float = self.device().unwrap_or_default().settings().float_dtype;
         let adapter = PyTorchToBurnAdapter.chain(FloatCastAdapter::to(float.into()));
         let result = self.apply(tensors, None, Some(Box::new(adapter)), true);
@@ -206,6 +209,13 @@ impl Network {
         if let Some(origin) = self.origin().filter(|origin| *origin != Origin::default()) {
             entries.insert(ORIGIN.into(), serde_json::json!(origin).to_string());
         }
+        if let Some(epsilon) = self.family.epsilon() {
+            entries.insert(EPSILON.into(), epsilon.to_string());
+        }
+        let variant = self.family.variant();
+        if variant != Variant::default() {
+            entries.insert(VARIANT.into(), serde_json::json!(variant).to_string());
+        }
         entries
     }
 }
@@ -224,7 +234,7 @@ fn publish(_: &Path) -> std::io::Result<()> {
 
 /// Gives tensors the reference's names, by their paths in the module.
 #[derive(Clone, Debug)]
-struct Rename(BTreeMap<String, String>);
+pub(crate) struct Rename(pub BTreeMap<String, String>);
 
 impl ModuleAdapter for Rename {
     fn adapt(&self, mut tensor: Stored, _context: ModuleContext<'_>) -> Stored {

@@ -1,6 +1,6 @@
 //! `kd convert`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
@@ -59,7 +59,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let mut header = WeightsHeader::read(&input)?;
     let model = arguments.model.clone().or_else(|| header.model.clone());
     let (Some(model), Some(classes)) = (model, arguments.classes.or(header.classes)) else {
-        return Err(BadInput(unsaid(&input, &header)).into());
+        return Err(BadInput(super::unsaid(&input, &header)).into());
     };
     let channels = arguments.channels.or(header.channels).unwrap_or(3);
     let config = NetworkConfig::new(&model, classes, channels);
@@ -72,17 +72,4 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     header.channels = Some(channels);
     network.save(output, &header.entries())?;
     super::print(output.display())
-}
-
-/// What has to be given, since the weights do not say it.
-fn unsaid(input: &Path, header: &WeightsHeader) -> String {
-    let called = header.architecture.iter();
-    let called: String = called
-        .map(|name| format!(" (they call it `{name}`)"))
-        .collect();
-    format!(
-        "{}: these weights do not say which network of `kd models` they are of{called}, or for how many classes: give \
-         --model and --classes",
-        input.display()
-    )
 }

@@ -4,6 +4,7 @@ pub mod bench;
 pub mod convert;
 pub mod devices;
 pub mod eval;
+pub mod export;
 pub mod methods;
 pub mod models;
 pub mod pairs;
@@ -12,10 +13,12 @@ pub mod study;
 pub mod train;
 
 use std::io::{self, Write};
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use clap::Args;
 use kd_core::{TermConfig, nearest_name};
+use kd_models::WeightsHeader;
 
 use crate::device::{self, Selection};
 use crate::failure::BadInput;
@@ -56,4 +59,17 @@ fn print(text: impl std::fmt::Display) -> Result<()> {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         result => result.context("write the result"),
     }
+}
+
+/// What has to be given, since weights do not say it.
+fn unsaid(input: &Path, header: &WeightsHeader) -> String {
+    let called = header.architecture.iter();
+    let called: String = called
+        .map(|name| format!(" (they call it `{name}`)"))
+        .collect();
+    format!(
+        "{}: these weights do not say which network of `kd models` they are of{called}, or for how many classes: give \
+         --model and --classes",
+        input.display()
+    )
 }

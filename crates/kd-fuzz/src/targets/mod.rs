@@ -2,6 +2,7 @@
 
 mod data;
 mod folders;
+mod layers;
 mod runs;
 mod weights;
 
@@ -74,6 +75,9 @@ pub fn targets() -> Vec<Target> {
         weights::exported(),
         folders::described(),
         folders::index(),
+        layers::flax(),
+        layers::keras(),
+        layers::hdf5(),
         runs::teacher_cache(),
         runs::metrics(),
         runs::summary(),

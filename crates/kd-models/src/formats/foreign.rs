@@ -109,21 +109,19 @@ impl fmt::Display for Foreign {
                  often quantised, so that it cannot be trained further",
                 "take the model that it was converted from: write its variables",
             ),
-            Self::Keras => (
-                "a file of Keras (HDF5)",
-                "load it in Keras, write its weights (kernels [height, width, in, out] become [out, in, height, \
-                 width], those of dense layers are transposed)",
-            ),
+            Self::Keras => {
+                return f.write_str(
+                    "of Keras, whose files .keras and .h5 are read where `keras` is among the features: name the file",
+                );
+            }
             Self::Orbax => (
                 "a checkpoint of Orbax",
                 "restore it with orbax.checkpoint, write its parameters (kernels [height, width, in, out] become \
                  [out, in, height, width], those of dense layers are transposed)",
             ),
-            Self::Flax => (
-                "a file of Flax (msgpack)",
-                "restore it with flax.serialization, write its parameters (kernels [height, width, in, out] become \
-                 [out, in, height, width], those of dense layers are transposed)",
-            ),
+            Self::Flax => {
+                return f.write_str("of Flax, whose files .msgpack are read: name the file");
+            }
             Self::Gguf => (
                 "a file of llama.cpp (GGUF), which holds language models",
                 "take the files that it was converted from; of a network of images write the tensors",

@@ -2,8 +2,12 @@
 
 pub(crate) mod archive;
 mod exported;
+pub(crate) mod flax;
 pub(crate) mod folder;
 pub(crate) mod foreign;
+#[cfg(feature = "keras")]
+pub(crate) mod keras;
+pub(crate) mod layers;
 pub(crate) mod legacy;
 mod objects;
 pub(crate) mod shards;

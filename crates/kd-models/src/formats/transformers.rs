@@ -4,6 +4,8 @@
 //! networks give the same logits.
 
 use super::Tensors;
+use crate::Origin;
+use crate::spelling::Spelling;
 
 /// The first convolution, by whose name such a network is known.
 const STEM: &str = "embedder.embedder.convolution.weight";
@@ -65,6 +67,49 @@ fn classifier(name: &str) -> Option<String> {
     Some(format!("fc.{}", name.strip_prefix("classifier.1.")?))
 }
 
+/// The names that a ResNet with torchvision's names has in files of `transformers`: the other way of [`renamed`].
+pub(crate) fn spelling(own: &[String]) -> Spelling {
+    let names = own.iter().map(|name| {
+        let spelled = spelled(name).unwrap_or_else(|| name.clone());
+        (name.clone(), vec![spelled])
+    });
+    Spelling {
+        names: names.collect(),
+        ..Spelling::own(Origin::HuggingFace)
+    }
+}
+
+fn spelled(name: &str) -> Option<String> {
+    let (layer, parameter) = name.rsplit_once('.')?;
+    let kind = |convolution: bool| match convolution {
+        true => format!("convolution.{parameter}"),
+        false => format!("normalization.{parameter}"),
+    };
+    let parts: Vec<&str> = layer.split('.').collect();
+    Some(match parts[..] {
+        ["fc"] => format!("classifier.1.{parameter}"),
+        [first] => format!("resnet.embedder.embedder.{}", kind(first == "conv1")),
+        [stage, block, ref inner @ ..] => {
+            let stage = stage.strip_prefix("layer")?.parse::<usize>().ok()?;
+            let block = format!(
+                "resnet.encoder.stages.{}.layers.{block}",
+                stage.checked_sub(1)?
+            );
+            match inner {
+                ["downsample", place] => format!("{block}.shortcut.{}", kind(*place == "0")),
+                [layer] => {
+                    let conv = layer.strip_prefix("conv");
+                    let place = conv.or_else(|| layer.strip_prefix("bn"))?;
+                    let place = place.parse::<usize>().ok()?.checked_sub(1)?;
+                    format!("{block}.layer.{place}.{}", kind(conv.is_some()))
+                }
+                _ => return None,
+            }
+        }
+        [] => return None,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use burn::store::burn_pack::Tensor as Stored;
@@ -114,6 +159,27 @@ mod tests {
                 "optimizer.state",
             ]
         );
+    }
+
+    #[test]
+    fn a_resnet_is_written_as_it_is_read() {
+        for model in ["resnet34_224", "resnet50_224"] {
+            let config = crate::NetworkConfig::new(model, 10, 3);
+            let network = crate::Network::new(&config, &Default::default()).unwrap();
+            let own: Vec<String> = network.keys().into_iter().map(|key| key.name).collect();
+            let written = spelling(&own).names;
+            let written: Vec<&str> = own.iter().map(|name| written[name][0].as_str()).collect();
+            assert!(
+                written
+                    .iter()
+                    .all(|name| !own.contains(&(*name).to_owned()))
+            );
+            let mut read = names(renamed(tensors(&written)));
+            let mut own = own;
+            read.sort();
+            own.sort();
+            assert_eq!(read, own, "{model}");
+        }
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub(super) const INIT: ConvInit = ConvInit::FanOut;
 #[derive(Module, Debug)]
 pub(crate) struct InvertedResidual {
     pub(super) expand: Option<(Conv2d, BatchNorm)>,
-    depthwise: (Conv2d, BatchNorm),
+    pub(super) depthwise: (Conv2d, BatchNorm),
     pub(super) squeeze: Option<SqueezeExcite>,
     project: (Conv2d, BatchNorm),
     depth: StochasticDepth,
@@ -77,6 +77,12 @@ impl InvertedResidual {
         }
         let shortcut = self.residual.then_some(x);
         conv_bn(project, bn, hidden, shortcut, false)
+    }
+
+    pub fn norms(&mut self) -> impl Iterator<Item = &mut BatchNorm> {
+        let expand = self.expand.as_mut().map(|(_, norm)| norm);
+        let others = [&mut self.depthwise.1, &mut self.project.1];
+        expand.into_iter().chain(others)
     }
 
     pub fn count(&self, macs: &mut MacCounter) {

@@ -4,6 +4,7 @@
 mod block;
 mod keys;
 mod plan;
+mod timm;
 
 use burn::module::Module;
 use burn::nn::conv::Conv2d;
@@ -13,12 +14,17 @@ use kd_core::{Output, Taps};
 use kd_kernels::layers::BatchNorm;
 
 use self::block::{INIT, InvertedResidual};
+use self::keys::Keys;
 use self::plan::{ClassifierInit, Plan};
 use crate::activation::conv_bn_activated;
 use crate::architecture::{Architecture, Named, torchvision};
 use crate::backbone::{Backbone, Recorder};
+use crate::elsewhere::{self, Elsewhere};
 use crate::layers::{Conv, global_average, linear_normal, linear_uniform};
 use crate::macs::MacCounter;
+use crate::spelling::Spelling;
+use crate::variant::Variant;
+use crate::vit::Origin;
 
 /// A 3×3 convolution of stride 2, stages of inverted residual blocks, a 1×1 convolution, an average, and one or two
 /// linear layers.
@@ -37,6 +43,8 @@ pub(crate) struct MobileNet {
     classifier: Linear,
     #[module(skip)]
     plan: &'static Plan,
+    #[module(skip)]
+    variant: Variant,
 }
 
 const fn large(
@@ -160,6 +168,7 @@ impl Architecture for MobileNet {
                 }
             },
             plan,
+            variant: Variant::default(),
         }
     }
 
@@ -171,6 +180,56 @@ impl Architecture for MobileNet {
         macs.conv(&self.conv2.0);
         for layer in self.hidden.iter().chain([&self.classifier]) {
             macs.linear(layer);
+        }
+    }
+
+    fn spellings(&self, _: &[String]) -> Vec<Spelling> {
+        match self.plan.keys {
+            Keys::Mdistiller => Vec::new(),
+            _ => vec![Spelling::own(Origin::Torchvision), self.timm()],
+        }
+    }
+
+    fn epsilon(&self) -> Option<f64> {
+        let epsilon = self.conv1.1.epsilon;
+        (epsilon != self.plan.norm[0]).then_some(epsilon)
+    }
+
+    fn set_epsilon(&mut self, epsilon: Option<f64>) -> bool {
+        let epsilon = epsilon.unwrap_or(self.plan.norm[0]);
+        let blocks = self.blocks.iter_mut().flatten();
+        let ends = [&mut self.conv1.1, &mut self.conv2.1];
+        let norms = blocks.flat_map(InvertedResidual::norms).chain(ends);
+        norms.for_each(|norm| norm.epsilon = epsilon);
+        true
+    }
+
+    fn variant(&self) -> Variant {
+        self.variant
+    }
+
+    fn set_variant(&mut self, variant: Variant) -> bool {
+        if variant.first_strides {
+            return false;
+        }
+        self.variant = variant;
+        variant.pad(&mut self.conv1.0);
+        let blocks = self.blocks.iter_mut().flatten();
+        blocks.for_each(|block| variant.pad(&mut block.depthwise.0));
+        true
+    }
+
+    fn elsewhere(
+        &self,
+        program: Origin,
+        torchvision: Option<&str>,
+        _: &[String],
+    ) -> Result<Elsewhere, String> {
+        match program {
+            Origin::Torchvision => elsewhere::of_torchvision(torchvision, self.epsilon()),
+            Origin::Timm => self.in_timm(torchvision),
+            // Pads as TensorFlow does.
+            Origin::HuggingFace => Err(elsewhere::UNKNOWN.into()),
         }
     }
 

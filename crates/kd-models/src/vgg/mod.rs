@@ -1,5 +1,7 @@
 //! VGG, for small and for large images (Simonyan and Zisserman, ICLR 2015).
 
+mod timm;
+
 use burn::module::Module;
 use burn::nn::conv::Conv2d;
 use burn::nn::{Dropout, DropoutConfig, Linear};
@@ -12,10 +14,13 @@ use kd_kernels::{average_pool, max_pool};
 
 use crate::architecture::{Architecture, Named, torchvision};
 use crate::backbone::{Backbone, Recorder};
+use crate::elsewhere::{self, Elsewhere};
 use crate::fused::{conv, conv_bn, conv_relu};
 use crate::layers::{Conv, ConvInit, linear_normal};
 use crate::macs::MacCounter;
 use crate::scale::Scale::{self, Large, Small};
+use crate::spelling::Spelling;
+use crate::vit::Origin;
 
 const WIDTHS: [usize; 5] = [64, 128, 256, 512, 512];
 
@@ -255,6 +260,27 @@ impl Architecture for Vgg {
         }
         for layer in self.hidden.iter().chain([&self.classifier]) {
             macs.linear(layer);
+        }
+    }
+
+    fn spellings(&self, own: &[String]) -> Vec<Spelling> {
+        match self.config.scale {
+            Small => Vec::new(),
+            Large => vec![Spelling::own(Origin::Torchvision), timm::spelling(own)],
+        }
+    }
+
+    fn elsewhere(
+        &self,
+        program: Origin,
+        torchvision: Option<&str>,
+        own: &[String],
+    ) -> Result<Elsewhere, String> {
+        let found = elsewhere::of_torchvision(torchvision, None)?;
+        match program {
+            Origin::Torchvision => Ok(found),
+            Origin::Timm => Ok(Elsewhere::named(found.name, timm::spelling(own))),
+            Origin::HuggingFace => Err(elsewhere::UNKNOWN.into()),
         }
     }
 

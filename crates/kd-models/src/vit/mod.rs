@@ -14,10 +14,12 @@
 //! | `patches`, `block`, `attention`, `norm` | What it is made of. |
 //! | `positions` | Positions of another size, resized in three ways. |
 //! | `origin`, `tables` | The names of timm, Hugging Face and torchvision, and what else differs between them. |
+//! | `elsewhere` | What these programs build it with. |
 
 mod attention;
 mod block;
 mod config;
+mod elsewhere;
 mod names;
 mod network;
 mod norm;

@@ -7,6 +7,7 @@ use kd_core::{Output, Part, Taps, draw};
 
 use super::block::{Block, DEVIATION, linear};
 use super::config::{VitConfig, VitDesign, VitPooling};
+use super::elsewhere::Described;
 use super::names::NAMES;
 use super::norm::Norm;
 use super::origin::Origin;
@@ -15,6 +16,7 @@ use super::tables;
 use crate::Error;
 use crate::architecture::{Architecture, Named};
 use crate::backbone::{Backbone, shown};
+use crate::elsewhere::Elsewhere;
 use crate::fused::classify;
 use crate::macs::MacCounter;
 use crate::spelling::Spelling;
@@ -42,12 +44,15 @@ pub(crate) struct Vit {
     /// Of tokens with their positions.
     dropout: Dropout,
     #[module(skip)]
-    config: VitConfig,
+    pub(super) config: VitConfig,
     /// Patches along a side, as many as there are positions.
     #[module(skip)]
-    grid: usize,
+    pub(super) grid: usize,
     #[module(skip)]
     origin: Origin,
+    /// What is added to variances, where it is not what the origin adds.
+    #[module(skip)]
+    other_epsilon: Option<f64>,
 }
 
 impl Vit {
@@ -77,6 +82,7 @@ impl Vit {
             config: *config,
             grid,
             origin: Origin::default(),
+            other_epsilon: None,
         }
     }
 
@@ -95,8 +101,10 @@ impl Vit {
         (tokens, grid)
     }
 
-    fn epsilon(&self) -> f64 {
-        self.origin.epsilon(self.config.layer_scale.is_some())
+    /// What layer normalisation adds to variances.
+    pub(super) fn layer_norm_epsilon(&self) -> f64 {
+        let own = self.origin.epsilon(self.config.layer_scale.is_some());
+        self.other_epsilon.unwrap_or(own)
     }
 
     /// Adds a level of tokens, and of maps.
@@ -119,7 +127,7 @@ impl Vit {
 
     /// What the classifiers read, `[batch, width]` for each.
     fn pooled(&self, tokens: &Tensor<3>, grid: [usize; 2]) -> Vec<Tensor<2>> {
-        let normed = |x: Tensor<3>| self.norm.forward(x, self.epsilon());
+        let normed = |x: Tensor<3>| self.norm.forward(x, self.layer_norm_epsilon());
         let mean = |x: Tensor<3>| x.mean_dim(1);
         match self.config.pooling {
             // Each token is normalised by itself, so the others need not be.
@@ -182,7 +190,7 @@ impl Backbone for Vit {
         let (mut tokens, grid) = self.embed(input);
         self.level(&mut output, &tokens, grid, taps);
         for block in &self.blocks {
-            tokens = block.forward(tokens, self.epsilon(), &mut output, taps);
+            tokens = block.forward(tokens, self.layer_norm_epsilon(), &mut output, taps);
             self.level(&mut output, &tokens, grid, taps);
         }
         let pooled = self.pooled(&tokens, grid);
@@ -261,6 +269,25 @@ impl Architecture for Vit {
 
     fn set_origin(&mut self, origin: Origin) {
         self.origin = origin;
+    }
+
+    fn epsilon(&self) -> Option<f64> {
+        self.other_epsilon
+    }
+
+    fn set_epsilon(&mut self, epsilon: Option<f64>) -> bool {
+        let own = self.origin.epsilon(self.config.layer_scale.is_some());
+        self.other_epsilon = epsilon.filter(|epsilon| *epsilon != own);
+        true
+    }
+
+    fn elsewhere(
+        &self,
+        program: Origin,
+        _: Option<&str>,
+        own: &[String],
+    ) -> Result<Elsewhere, String> {
+        Described::of(self).within(program, own)
     }
 
     fn positions(&self) -> Option<&'static str> {

@@ -4,8 +4,6 @@
 //! several beginnings are pieces, whose rows are joined. What comes after it (`weight`, `bias`) is the same
 //! everywhere.
 
-use std::collections::BTreeMap;
-
 use super::origin::Origin;
 use crate::spelling::Spelling;
 
@@ -150,16 +148,29 @@ const TABLES: [Table; 5] = [
 /// has two classifiers.
 pub(super) fn spellings(own: &[String], distilled: bool) -> Vec<Spelling> {
     let timm = Spelling {
-        origin: Origin::Timm,
-        names: BTreeMap::new(),
         // DINOv2's own files keep the token that stands for a hidden patch.
         ignored: vec!["mask_token".into()],
+        ..Spelling::own(Origin::Timm)
     };
     let others = TABLES.iter().flat_map(|table| {
         let each = table.models.iter();
         each.map(move |model| table.spelling(model, own, distilled))
     });
     std::iter::once(timm).chain(others).collect()
+}
+
+/// The names in files of Hugging Face for a network that it calls `model`.
+pub(super) fn hugging_face(model: &str, own: &[String], distilled: bool) -> Spelling {
+    let table = match model {
+        "dinov2" => HUGGING_FACE_DINO,
+        _ => HUGGING_FACE,
+    };
+    table.spelling(&format!("{model}."), own, distilled)
+}
+
+/// The names in files of torchvision.
+pub(super) fn torchvision(own: &[String]) -> Spelling {
+    TORCHVISION.spelling("", own, false)
 }
 
 impl Table {
@@ -186,9 +197,9 @@ impl Table {
         });
         let ignored = self.ignored.iter();
         Spelling {
-            origin: self.origin,
             names: named.collect(),
             ignored: ignored.map(|name| format!("{model}{name}")).collect(),
+            ..Spelling::own(self.origin)
         }
     }
 }
