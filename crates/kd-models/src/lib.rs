@@ -35,6 +35,7 @@ mod backbone;
 mod config;
 mod cost;
 mod described;
+pub mod detection;
 mod error;
 mod families;
 mod finite;

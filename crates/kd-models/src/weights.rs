@@ -224,7 +224,7 @@ fn publish(_: &Path) -> std::io::Result<()> {
 
 /// Gives tensors the reference's names, by their paths in the module.
 #[derive(Clone, Debug)]
-struct Rename(BTreeMap<String, String>);
+pub(crate) struct Rename(pub(crate) BTreeMap<String, String>);
 
 impl ModuleAdapter for Rename {
     fn adapt(&self, mut tensor: Stored, _context: ModuleContext<'_>) -> Stored {
@@ -239,7 +239,7 @@ impl ModuleAdapter for Rename {
     }
 }
 
-fn shapes(stored: &BTreeMap<String, Stored>) -> Shapes {
+pub(crate) fn shapes(stored: &BTreeMap<String, Stored>) -> Shapes {
     let shape = |tensor: &Stored| tensor.shape.iter().copied().collect();
     let each = stored.iter();
     each.map(|(name, tensor)| (name.clone(), shape(tensor)))
@@ -248,7 +248,7 @@ fn shapes(stored: &BTreeMap<String, Stored>) -> Shapes {
 
 /// What stands before the network's names in a file; `stored` keeps only what a `prefix` that a user named
 /// stands before.
-fn choose(
+pub(crate) fn choose(
     path: &Path,
     stored: &mut BTreeMap<String, Stored>,
     keys: &[Key],
@@ -283,7 +283,7 @@ fn choose(
 }
 
 /// Keys that start with `prefix`, without it.
-fn without(tensors: BTreeMap<String, Stored>, prefix: &str) -> BTreeMap<String, Stored> {
+pub(crate) fn without(tensors: BTreeMap<String, Stored>, prefix: &str) -> BTreeMap<String, Stored> {
     tensors
         .into_iter()
         .filter_map(|(key, tensor)| Some((key.strip_prefix(prefix)?.to_owned(), tensor)))

@@ -62,10 +62,19 @@ impl InvertedResidual {
     }
 
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let hidden = match &self.expand {
-            Some(expand) => self.activation.after(expand, x.clone()),
-            None => x.clone(),
-        };
+        self.narrow(self.widen(x.clone()), x)
+    }
+
+    /// The expansion, after its activation.
+    pub fn widen(&self, x: Tensor<4>) -> Tensor<4> {
+        match &self.expand {
+            Some(expand) => self.activation.after(expand, x),
+            None => x,
+        }
+    }
+
+    /// What follows the expansion `hidden` of `x`.
+    pub fn narrow(&self, hidden: Tensor<4>, x: Tensor<4>) -> Tensor<4> {
         let hidden = self.activation.after(&self.depthwise, hidden);
         let hidden = match &self.squeeze {
             Some(squeeze) => squeeze.forward(hidden),

@@ -2,6 +2,7 @@
 //! and EfficientNet (Tan and Le, ICML 2019).
 
 mod block;
+mod body;
 mod keys;
 mod plan;
 
@@ -13,6 +14,7 @@ use kd_core::{Output, Taps};
 use kd_kernels::layers::BatchNorm;
 
 use self::block::{INIT, InvertedResidual};
+pub(crate) use self::body::SsdLiteBody;
 use self::plan::{ClassifierInit, Plan};
 use crate::architecture::{Architecture, Named, torchvision};
 use crate::backbone::{Backbone, Recorder};
