@@ -158,4 +158,4 @@ fn draws_never_change() {
 }
 
 const PLAIN: &str = "8bb34f82cb31";
-const ALL: &str = "2a9aab8c726b";
+const ALL: &str = "31d72934202f";

@@ -4,12 +4,14 @@
 #![cfg(feature = "flex")]
 #![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
 
+mod activations;
 mod compared;
 mod convolutions;
 mod gradients;
 mod independence;
 mod layers;
 mod maps;
+mod pools;
 mod relations;
 mod samples;
 mod views;
@@ -184,7 +186,7 @@ fn what_does_not_fit_is_refused() {
         )
         .output
     };
-    let refused: [(&str, &dyn Fn() -> Tensor<4>); 12] = [
+    let refused: [(&str, &dyn Fn() -> Tensor<4>); 13] = [
         ("only a map of the same size can be added", &|| {
             fused(8, [1, 8, 4, 3])
         }),
@@ -232,6 +234,9 @@ fn what_does_not_fit_is_refused() {
         }),
         ("one map is the other's size or divides it", &|| {
             kd_kernels::blend(map(), plain([1, 8, 3, 4]), plain([1, 2, 4, 4]))
+        }),
+        ("one factor for each channel of an image", &|| {
+            kd_kernels::scale_channels(map(), plain([1, 8, 4, 4]))
         }),
         ("only equal maps can be interleaved", &|| {
             interleave(map(), plain([1, 8, 4, 3]))

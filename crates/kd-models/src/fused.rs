@@ -5,7 +5,7 @@ use burn::nn::conv::Conv2d;
 use burn::tensor::Tensor;
 use kd_kernels::layers::BatchNorm;
 
-pub(crate) use kd_kernels::layers::{conv, conv_bn, conv_relu};
+pub(crate) use kd_kernels::layers::{conv, conv_activated, conv_bn, conv_relu};
 
 /// [`conv_bn`] with a ReLU and no shortcut.
 pub(crate) fn conv_bn_relu(conv: &Conv2d, bn: &BatchNorm, x: Tensor<4>) -> Tensor<4> {

@@ -3,10 +3,10 @@
 use burn::module::Initializer;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{Linear, PaddingConfig2d};
-use burn::tensor::module::max_pool2d;
 use burn::tensor::ops::MaxPoolOptions;
 use burn::tensor::{Device, Tensor};
 use kd_core::draw;
+use kd_kernels::max_pool;
 
 /// How a reference draws the weights of its convolutions.
 #[derive(Clone, Copy, Debug)]
@@ -119,7 +119,7 @@ pub(crate) fn stem_pool(x: Tensor<4>) -> Tensor<4> {
     let options = MaxPoolOptions::new([3, 3])
         .with_stride([2, 2])
         .with_padding([1, 1]);
-    max_pool2d(x, options)
+    max_pool(x, options)
 }
 
 /// Mean over height and width: `[batch, channels, height, width]` to `[batch, channels]`.

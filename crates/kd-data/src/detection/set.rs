@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::evaluation::TrueObject;
-use super::{Classes, Counts};
+use super::{Classes, Counts, Scene};
 use crate::{Bitmap, Error, sets};
 
 /// An object of an image.
@@ -88,6 +88,21 @@ impl DetectionSet {
                  be elsewhere; correct width and height, or put the right picture here"
             ),
         ))
+    }
+
+    /// An image with the objects that a network is to find in it: all but crowds.
+    ///
+    /// # Errors
+    /// As [`DetectionSet::picture`].
+    ///
+    /// # Panics
+    /// When there is no such image.
+    pub fn scene(&self, index: usize) -> Result<Scene, Error> {
+        let objects = self.images[index].objects.iter();
+        Ok(Scene {
+            image: self.picture(index)?,
+            objects: objects.filter(|object| !object.crowd).copied().collect(),
+        })
     }
 
     /// All objects, as COCO's evaluation takes them; classes are numbered from 0, images by their order.

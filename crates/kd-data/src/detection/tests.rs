@@ -100,6 +100,15 @@ fn crowds_are_kept_apart_and_whole_numbers_may_be_written_as_reals() {
     assert!(object.crowd);
     assert_eq!((object.area, set.counts.crowds), (3.5, 1));
     assert!(set.truth()[0].crowd);
+    let folder = folder(&["in/a.png", "b.png"]);
+    let file = folder.path().join("instances.json");
+    let other = annotation(7, 0, &[1.0, 1.0, 5.0, 5.0]);
+    value["annotations"].as_array_mut().unwrap().push(other);
+    fs::write(&file, value.to_string()).unwrap();
+    let scene = read_coco(&file, folder.path(), None).unwrap().scene(1);
+    let classes: Vec<usize> = scene.unwrap().objects.iter().map(|o| o.class).collect();
+    assert_eq!(classes, [1], "a crowd is not trained on");
+    value["annotations"].as_array_mut().unwrap().truncate(1);
     value["images"][0]["id"] = json!(7.5);
     assert!(refused(&value).contains("7.5 is not a whole number"));
 }

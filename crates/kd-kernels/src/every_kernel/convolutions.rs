@@ -4,6 +4,7 @@ use std::mem::MaybeUninit;
 
 use super::{Case, Map};
 use crate::images::Images;
+use crate::nn::Activation;
 use crate::nn::conv::filter::{Four, Two};
 use crate::nn::conv::{
     Epilogue, Geometry, depthwise, direct, weight_grad, winograd, winograd_grad,
@@ -28,22 +29,30 @@ fn convolved(
     let (dy, shortcut) = (Map::new("dy", output), Map::new("shortcut", output));
     let weight = numbers("weight", geometry.weight_len());
     let bias = numbers("bias", geometry.outputs);
-    let finish = Epilogue {
+    let finish = |activation| Epilogue {
         bias: Some(&bias),
         residual: Some(shortcut.images()),
-        relu: true,
+        activation,
     };
     let add = Epilogue {
         residual: Some(earlier.images()),
         ..Epilogue::default()
     };
-    let y = written(dy.size.len(), |y| {
-        forward(isa, geometry, x.images(), &weight, finish, y);
-    });
+    let y = |activation| {
+        written(dy.size.len(), |y| {
+            let finish = finish(activation);
+            forward(isa, geometry, x.images(), &weight, finish, y);
+        })
+    };
     let dx = written(x.size.len(), |dx| {
         input_grad(isa, geometry, dy.images(), &weight, add, dx);
     });
-    vec![y, dx, weight_grad(isa, geometry, x.images(), dy.images())]
+    vec![
+        y(Activation::Relu),
+        y(Activation::Silu),
+        dx,
+        weight_grad(isa, geometry, x.images(), dy.images()),
+    ]
 }
 
 fn geometry(

@@ -1,12 +1,16 @@
 //! Kernels of layers that are no convolutions.
 
 use super::{Case, Map};
+use crate::nn::Activation;
+use crate::nn::activation::kernel as activation;
 use crate::nn::add::kernel as add;
 use crate::nn::average_pool::kernel as pool;
 use crate::nn::channels::kernel as channels;
 use crate::nn::interleave::kernel as interleave;
 use crate::nn::leaky_relu::kernel as leaky_relu;
+use crate::nn::max_pool::kernel::{self as max_pool, Window};
 use crate::nn::norm::{Gate, Saved};
+use crate::nn::scale_channels::kernel as scale_channels;
 use crate::nn::{norm, sums};
 use crate::test_memory::{numbers, written};
 
@@ -25,7 +29,15 @@ pub(super) const CASES: &[(&str, Case)] = &[
         let (scale, shift) = norm::fold(&gamma, &beta, &mean, &variance, 1e-5);
         let y = written(x.size.len(), |y| {
             let residual = Some(shortcut.images());
-            norm::affine(isa, x.images(), &scale, &shift, residual, true, y);
+            norm::affine(
+                isa,
+                x.images(),
+                &scale,
+                &shift,
+                residual,
+                Activation::Relu,
+                y,
+            );
         });
         let rstd = norm::reciprocal_deviation(&variance, 1e-5);
         // Another map than the output, whose values near zero fall on either side.
@@ -48,6 +60,35 @@ pub(super) const CASES: &[(&str, Case)] = &[
         found.extend([mean, variance, y, dx]);
         found
     }),
+    ("activations", |isa, channels| {
+        let [x, dy] = ["x", "dy"].map(|key| map(key, channels));
+        let [scale, shift] = ["scale", "shift"].map(|key| numbers(key, channels));
+        let [mean, rstd] = [vec![0.5; channels], vec![2.0; channels]];
+        let mut found = vec![];
+        for function in Activation::ALL {
+            found.push(written(x.size.len(), |y| {
+                activation::activate(isa, x.images(), function, y);
+            }));
+            found.push(written(x.size.len(), |dx| {
+                activation::grad(isa, x.images(), dy.images(), function, dx);
+            }));
+            let saved = Saved {
+                x: x.images(),
+                gate: Gate::Line {
+                    scale: &scale,
+                    shift: &shift,
+                    activation: function,
+                },
+                mean: &mean,
+                rstd: &rstd,
+                gamma: &scale,
+            };
+            found.push(written(x.size.len(), |dx| {
+                norm::grad(isa, saved, dy.images(), dx, None);
+            }));
+        }
+        found
+    }),
     ("pool", |isa, channels| {
         let x = map("x", channels);
         let dy = Map::new("dy", [2, 2, 3, channels]);
@@ -65,6 +106,43 @@ pub(super) const CASES: &[(&str, Case)] = &[
             pool::grad(isa, whole.images(), x.size, dx);
         });
         vec![y, dx, mean, spread]
+    }),
+    ("largest", |isa, channels| {
+        let x = map("x", channels);
+        let mut found = vec![];
+        for (kernel, stride, padding) in [(2, 2, 0), (3, 2, 1), (3, 1, 1)] {
+            let window = Window {
+                kernel: [kernel; 2],
+                stride: [stride; 2],
+                padding: [padding; 2],
+            };
+            let output = window.output(x.size);
+            let mut taps = vec![0; output.len()];
+            found.push(written(output.len(), |y| {
+                max_pool::largest(isa, x.images(), window, y, Some(&mut taps));
+            }));
+            found.push(written(output.len(), |y| {
+                max_pool::largest(isa, x.images(), window, y, None);
+            }));
+            let [batch, height, width] = [output.batch, output.height, output.width];
+            let dy = Map::new("dy", [batch, height, width, channels]);
+            found.push(written(x.size.len(), |dx| {
+                max_pool::grad(isa, dy.images(), &taps, window, x.size, dx);
+            }));
+        }
+        found
+    }),
+    ("scaled channels", |isa, channels| {
+        let [x, dy] = ["x", "dy"].map(|key| map(key, channels));
+        let scale = Map::new("scale", [SHAPE[0], 1, 1, channels]);
+        let y = written(x.size.len(), |y| {
+            scale_channels::scale(isa, x.images(), scale.images(), y);
+        });
+        let mut to_scale = vec![];
+        let dx = written(x.size.len(), |dx| {
+            to_scale = scale_channels::grad(isa, x.images(), scale.images(), dy.images(), dx);
+        });
+        vec![y, dx, to_scale]
     }),
     ("sums", |isa, count| {
         let [a, b] = ["a", "b"].map(|key| map(key, count));

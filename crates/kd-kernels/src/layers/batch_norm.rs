@@ -69,7 +69,14 @@ impl BatchNorm {
         shortcut: Option<Tensor<4>>,
         relu: bool,
     ) -> Tensor<4> {
-        let epilogue = Epilogue::default().with_residual(shortcut).with_relu(relu);
+        self.forward_with(
+            input,
+            Epilogue::default().with_residual(shortcut).with_relu(relu),
+        )
+    }
+
+    /// [`forward`](Self::forward), and what the epilogue asks for.
+    pub fn forward_with(&self, input: Tensor<4>, epilogue: Epilogue) -> Tensor<4> {
         if input.device().is_autodiff() && self.training.is_enabled() {
             let [batch, _, height, width] = input.dims();
             let count = (batch * height * width) as f64;

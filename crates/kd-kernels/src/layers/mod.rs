@@ -9,7 +9,7 @@ use burn::tensor::Tensor;
 
 pub use batch_norm::BatchNorm;
 
-use crate::{ConvOptions, Epilogue, conv2d};
+use crate::{Activation, ConvOptions, Epilogue, conv2d};
 
 /// A convolution by itself.
 pub fn conv(conv: &Conv2d, x: Tensor<4>) -> Tensor<4> {
@@ -19,6 +19,11 @@ pub fn conv(conv: &Conv2d, x: Tensor<4>) -> Tensor<4> {
 /// A convolution and a ReLU.
 pub fn conv_relu(conv: &Conv2d, x: Tensor<4>) -> Tensor<4> {
     conv_then(conv, x, Epilogue::relu())
+}
+
+/// A convolution and an activation.
+pub fn conv_activated(conv: &Conv2d, x: Tensor<4>, activation: Activation) -> Tensor<4> {
+    conv_then(conv, x, Epilogue::default().with_activation(activation))
 }
 
 /// A convolution, its own bias, and what the epilogue asks for.
@@ -33,9 +38,6 @@ fn conv_then(conv: &Conv2d, x: Tensor<4>, epilogue: Epilogue) -> Tensor<4> {
 }
 
 /// Convolution, normalisation, then the addition of a shortcut and a ReLU on request.
-///
-/// A normalisation by running statistics is an affine map, and so is the convolution before it: in
-/// inference they are one, with the normalisation folded into weight and bias.
 pub fn conv_bn(
     conv: &Conv2d,
     bn: &BatchNorm,
@@ -43,9 +45,23 @@ pub fn conv_bn(
     shortcut: Option<Tensor<4>>,
     relu: bool,
 ) -> Tensor<4> {
+    let epilogue = Epilogue::default().with_residual(shortcut).with_relu(relu);
+    conv_bn_then(conv, bn, x, epilogue)
+}
+
+/// Convolution, normalisation, and what the epilogue asks for.
+///
+/// A normalisation by running statistics is an affine map, and so is the convolution before it: in
+/// inference they are one, with the normalisation folded into weight and bias.
+pub fn conv_bn_then(
+    conv: &Conv2d,
+    bn: &BatchNorm,
+    x: Tensor<4>,
+    mut epilogue: Epilogue,
+) -> Tensor<4> {
     let options = match ConvOptions::of(conv) {
         Some(options) if !x.device().is_autodiff() => options,
-        _ => return bn.forward_then(self::conv(conv, x), shortcut, relu),
+        _ => return bn.forward_with(self::conv(conv, x), epilogue),
     };
     let (scale, mut shift) = bn.affine(&x.device());
     if let Some(bias) = &conv.bias {
@@ -53,10 +69,6 @@ pub fn conv_bn(
     }
     let [outputs] = scale.dims();
     let weight = conv.weight.val() * scale.reshape([outputs, 1, 1, 1]);
-    let epilogue = Epilogue {
-        bias: Some(shift),
-        residual: shortcut,
-        relu,
-    };
-    conv2d(x, weight, options, epilogue)
+    let shift = epilogue.shifted(shift);
+    conv2d(x, weight, options, epilogue.with_bias(shift))
 }

@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 
 use super::Epilogue;
 #[cfg(feature = "flex")]
-use super::{leaky_relu::gate, norm, sums};
+use super::{Activation, activate, leaky_relu::gate, norm, sums};
 #[cfg(feature = "flex")]
 use crate::flex::{Dense, FlexTensor, Input, Map, Operation, build, dense, fast, run};
 #[cfg(feature = "flex")]
@@ -23,13 +23,21 @@ pub fn affine(
     let shift = epilogue.shifted(shift);
     #[cfg(feature = "flex")]
     if fast(&x) {
-        let relu = epilogue.relu;
+        let training = x.device().is_autodiff() || scale.device().is_autodiff();
+        let last = match training {
+            true => epilogue.take_opaque(),
+            false => Activation::Identity,
+        };
+        let operation = Affine {
+            activation: epilogue.activation,
+        };
         let x = x.into_dispatch();
         let (scale, shift) = (scale.into_dispatch(), shift.into_dispatch());
-        return match epilogue.residual.map(Tensor::into_dispatch) {
-            Some(residual) => run(Affine { relu }, [scale, shift, x, residual]),
-            None => run(Affine { relu }, [scale, shift, x]),
+        let y = match epilogue.residual.map(Tensor::into_dispatch) {
+            Some(residual) => run(operation, [scale, shift, x, residual]),
+            None => run(operation, [scale, shift, x]),
         };
+        return activate(y, last);
     }
     let [channels] = scale.dims();
     let along = |values: Tensor<1>| values.reshape([1, channels, 1, 1]);
@@ -40,7 +48,7 @@ pub fn affine(
 #[cfg(feature = "flex")]
 #[derive(Clone, Debug)]
 struct Affine {
-    relu: bool,
+    activation: Activation,
 }
 
 #[cfg(feature = "flex")]
@@ -62,8 +70,8 @@ impl<const N: usize> Operation<N> for Affine {
 
     fn forward(&self, inputs: [FlexTensor; N]) -> (FlexTensor, Saved) {
         let (scale, shift, x, residual) = norm::named(inputs);
-        let y = apply(&x, &scale, Some(shift), residual, self.relu);
-        let gate = self.relu.then(|| y.clone());
+        let y = apply(&x, &scale, Some(shift), residual, self.activation);
+        let gate = (self.activation == Activation::Relu).then(|| y.clone());
         (y, Saved { x, scale, gate })
     }
 
@@ -82,7 +90,7 @@ impl<const N: usize> Operation<N> for Affine {
         let gradient = |input| match input {
             0 => of_scale(&grad, &x),
             1 => of_bias(&grad),
-            2 => apply(&grad, &scale, None, None, false),
+            2 => apply(&grad, &scale, None, None, Activation::Identity),
             _ => grad.clone(),
         };
         std::array::from_fn(|input| wants[input].then(|| gradient(input)))
@@ -96,7 +104,7 @@ fn apply(
     scale: &FlexTensor,
     shift: Option<FlexTensor>,
     residual: Option<FlexTensor>,
-    relu: bool,
+    activation: Activation,
 ) -> FlexTensor {
     let (x, scale) = (Map::new(x.clone()), Dense::new(scale.clone()));
     let (x, scale) = (x.images(), scale.values());
@@ -105,7 +113,7 @@ fn apply(
     let shift = shift.as_ref().map_or(&none[..], Dense::values);
     let residual = residual.as_ref().map(Map::images);
     build(x.size, |y| {
-        norm::affine(isa(), x, scale, shift, residual, relu, y);
+        norm::affine(isa(), x, scale, shift, residual, activation, y);
     })
 }
 

@@ -10,6 +10,8 @@ use super::Epilogue;
 #[cfg(feature = "flex")]
 use super::norm::{self, Gate};
 #[cfg(feature = "flex")]
+use super::{Activation, activate};
+#[cfg(feature = "flex")]
 use crate::flex::{Dense, FlexTensor, Input, Map, Operation, build, dense, fast, run_with_aside};
 #[cfg(feature = "flex")]
 use crate::isa;
@@ -39,9 +41,14 @@ pub fn batch_norm(
     let beta = epilogue.shifted(beta);
     #[cfg(feature = "flex")]
     if fast(&x) {
+        // Without a shortcut, what the activation reads is computed again from what the gradient reads anyway.
+        let last = match epilogue.residual {
+            Some(_) => epilogue.take_opaque(),
+            None => Activation::Identity,
+        };
         let operation = BatchNorm {
             epsilon,
-            relu: epilogue.relu,
+            activation: epilogue.activation,
         };
         let x = x.into_dispatch();
         let (gamma, beta) = (gamma.into_dispatch(), beta.into_dispatch());
@@ -52,7 +59,7 @@ pub fn batch_norm(
         let mut statistics = statistics.into_iter().map(Tensor::from_dispatch);
         let mut next = || statistics.next().expect("a mean and a variance");
         return Normalized {
-            output: Tensor::from_dispatch(output),
+            output: activate(Tensor::from_dispatch(output), last),
             mean: next(),
             variance: next(),
         };
@@ -70,7 +77,7 @@ pub fn batch_norm(
 #[derive(Clone, Debug)]
 struct BatchNorm {
     epsilon: f64,
-    relu: bool,
+    activation: Activation,
 }
 
 #[cfg(feature = "flex")]
@@ -104,7 +111,7 @@ impl<const N: usize> Operation<N> for BatchNorm {
         let (factor, offset) = (factor.values(), offset.values());
         let (scale, shift) = norm::fold(factor, offset, &mean, &variance, self.epsilon);
         let y = build(images.size, |y| {
-            norm::affine(isa(), images, &scale, &shift, residual, self.relu, y);
+            norm::affine(isa(), images, &scale, &shift, residual, self.activation, y);
         });
         let channels = images.size.channels;
         let saved = Saved {
@@ -131,7 +138,8 @@ impl<const N: usize> Operation<N> for BatchNorm {
     ) -> [Option<FlexTensor>; N] {
         let shortcut = saved.output.is_some();
         // Without a ReLU the shortcut's gradient is the output's.
-        let unchanged = (shortcut && !self.relu).then(|| grad.clone());
+        let open = self.activation == Activation::Identity;
+        let unchanged = (shortcut && open).then(|| grad.clone());
         let (x, grad, output) = (
             Map::new(saved.x),
             Map::new(grad),
@@ -147,11 +155,12 @@ impl<const N: usize> Operation<N> for BatchNorm {
             self.epsilon,
         );
         let gate = match &output {
-            _ if !self.relu => Gate::Open,
+            _ if open => Gate::Open,
             Some(output) => Gate::Output(output.images()),
             None => Gate::Line {
                 scale: &scale,
                 shift: &shift,
+                activation: self.activation,
             },
         };
         let rstd = norm::reciprocal_deviation(variance.values(), self.epsilon);

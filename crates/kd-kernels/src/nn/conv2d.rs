@@ -10,6 +10,8 @@ use super::conv::filter::{Four, Two};
 use super::conv::{self, Geometry, depthwise, direct, weight_grad, winograd, winograd_grad};
 #[cfg(feature = "flex")]
 use super::leaky_relu::gate;
+#[cfg(feature = "flex")]
+use super::{Activation, activate};
 use super::{ConvOptions, Epilogue};
 #[cfg(feature = "flex")]
 use crate::flex::{Dense, FlexTensor, Input, Map, Operation, build, dense, fast, run, shape4};
@@ -30,13 +32,23 @@ pub fn conv2d(
     x: Tensor<4>,
     weight: Tensor<4>,
     options: ConvOptions,
-    epilogue: Epilogue,
+    mut epilogue: Epilogue,
 ) -> Tensor<4> {
     #[cfg(feature = "flex")]
     if fast(&x) && options.dilation == [1, 1] {
-        return Convolution::of(&x, &weight, options, &epilogue).run(x, weight, epilogue);
+        let purpose = Purpose::of(&x, &weight, &epilogue);
+        let last = match purpose {
+            Purpose::Training => epilogue.take_opaque(),
+            Purpose::Inference => Activation::Identity,
+        };
+        let convolution = Convolution {
+            options,
+            purpose,
+            biased: epilogue.bias.is_some(),
+            activation: epilogue.activation,
+        };
+        return activate(convolution.run(x, weight, epilogue), last);
     }
-    let mut epilogue = epilogue;
     let bias = epilogue.bias.take();
     epilogue.finish(burn::tensor::module::conv2d(
         x,
@@ -55,7 +67,7 @@ struct Convolution {
     options: ConvOptions,
     purpose: Purpose,
     biased: bool,
-    relu: bool,
+    activation: Activation,
 }
 
 /// What a forward pass is for.
@@ -70,35 +82,27 @@ enum Purpose {
 }
 
 #[cfg(feature = "flex")]
-impl Convolution {
-    fn of(x: &Tensor<4>, weight: &Tensor<4>, options: ConvOptions, epilogue: &Epilogue) -> Self {
-        let Epilogue {
-            bias,
-            residual,
-            relu,
-        } = epilogue;
+impl Purpose {
+    fn of(x: &Tensor<4>, weight: &Tensor<4>, epilogue: &Epilogue) -> Self {
         let devices = [
             Some(x.device()),
             Some(weight.device()),
-            bias.as_ref().map(Tensor::device),
-            residual.as_ref().map(Tensor::device),
+            epilogue.bias.as_ref().map(Tensor::device),
+            epilogue.residual.as_ref().map(Tensor::device),
         ];
         let training = devices
             .into_iter()
             .flatten()
             .any(|device| device.is_autodiff());
-        Self {
-            options,
-            purpose: if training {
-                Purpose::Training
-            } else {
-                Purpose::Inference
-            },
-            biased: bias.is_some(),
-            relu: *relu,
+        match training {
+            true => Self::Training,
+            false => Self::Inference,
         }
     }
+}
 
+#[cfg(feature = "flex")]
+impl Convolution {
     fn run(self, x: Tensor<4>, weight: Tensor<4>, epilogue: Epilogue) -> Tensor<4> {
         let (x, weight) = (x.into_dispatch(), weight.into_dispatch());
         let bias = epilogue.bias.map(Tensor::into_dispatch);
@@ -121,7 +125,7 @@ impl Convolution {
         let epilogue = conv::Epilogue {
             bias: bias.as_ref().map(Dense::values),
             residual: residual.as_ref().map(Map::images),
-            relu: self.relu,
+            activation: self.activation,
         };
         let geometry = geometry(Size::of(shape4(x)), shape4(weight), self.options);
         let (x, weight) = (Map::new(x.clone()), Dense::new(weight.clone()));
@@ -216,7 +220,7 @@ impl<const N: usize> Operation<N> for Convolution {
         let x = inputs.next_back().expect("an input");
         let bias = if self.biased { inputs.next() } else { None };
         let y = self.convolve(&x, &weight, [bias, inputs.next()]);
-        let gate = self.relu.then(|| y.clone());
+        let gate = (self.activation == Activation::Relu).then(|| y.clone());
         (y, Saved { x, weight, gate })
     }
 

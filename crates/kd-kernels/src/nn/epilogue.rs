@@ -1,9 +1,10 @@
 //! What follows an operation on maps, in the same pass.
 
 use burn::tensor::Tensor;
-use burn::tensor::activation::relu;
 
-/// What happens to a value between its sum and its store: `relu(value + bias + residual)`, each part on request.
+use super::Activation;
+
+/// What happens to a value between its sum and its store: `activation(value + bias + residual)`, each part on request.
 ///
 /// By default nothing happens.
 #[derive(Clone, Debug, Default)]
@@ -12,8 +13,8 @@ pub struct Epilogue {
     pub bias: Option<Tensor<1>>,
     /// Added value by value, of the output's shape.
     pub residual: Option<Tensor<4>>,
-    /// Whether negative values become zero, last.
-    pub relu: bool,
+    /// What comes last.
+    pub activation: Activation,
 }
 
 impl Epilogue {
@@ -40,7 +41,16 @@ impl Epilogue {
 
     /// Sets whether a ReLU comes last.
     pub fn with_relu(self, relu: bool) -> Self {
-        Self { relu, ..self }
+        self.with_activation(if relu {
+            Activation::Relu
+        } else {
+            Activation::Identity
+        })
+    }
+
+    /// Sets what comes last.
+    pub fn with_activation(self, activation: Activation) -> Self {
+        Self { activation, ..self }
     }
 
     /// `shift` and the bias: both are added to a whole channel.
@@ -57,6 +67,15 @@ impl Epilogue {
             Some(residual) => y + residual,
             None => y,
         };
-        if self.relu { relu(y) } else { y }
+        self.activation.apply(y)
+    }
+
+    /// Takes out an activation whose output does not show its slope. Where a gradient needs that slope, such an
+    /// activation is an operation of its own, which keeps its input.
+    pub(crate) fn take_opaque(&mut self) -> Activation {
+        match self.activation {
+            Activation::Identity | Activation::Relu => Activation::Identity,
+            _ => std::mem::take(&mut self.activation),
+        }
     }
 }

@@ -4,6 +4,7 @@
 //! [`Operation`](crate::flex::Operation) and its kernel, unless that is long: those of convolutions are in `conv`,
 //! those of normalisation in `norm`.
 
+pub(crate) mod activation;
 pub(crate) mod add;
 pub(crate) mod affine;
 pub(crate) mod average_pool;
@@ -17,11 +18,14 @@ mod epilogue;
 pub(crate) mod interleave;
 pub(crate) mod leaky_relu;
 mod linear;
+pub(crate) mod max_pool;
 #[cfg(feature = "flex")]
 pub(crate) mod norm;
+pub(crate) mod scale_channels;
 #[cfg(feature = "flex")]
 pub(crate) mod sums;
 
+pub use activation::{Activation, activate};
 pub use add::add;
 pub use affine::affine;
 pub use average_pool::{average_pool, global_average};
@@ -33,3 +37,5 @@ pub use epilogue::Epilogue;
 pub use interleave::interleave;
 pub use leaky_relu::leaky_relu;
 pub use linear::linear;
+pub use max_pool::max_pool;
+pub use scale_channels::scale_channels;

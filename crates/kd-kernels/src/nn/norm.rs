@@ -1,10 +1,12 @@
-//! Batch normalisation with what usually follows it, the addition of a shortcut and a ReLU, in one
+//! Batch normalisation with what usually follows it, the addition of a shortcut and an activation, in one
 //! pass for the statistics and one for the values.
 
 use std::mem::MaybeUninit;
 
 use crate::flex::{FlexTensor, Input};
 use crate::images::Images;
+use crate::nn::Activation;
+use crate::nn::activation::kernel::with_constant;
 use crate::simd::by_channel::{ByChannel, left, registers};
 use crate::simd::chunks;
 use crate::simd::{Isa, Kernel, Simd};
@@ -121,14 +123,14 @@ impl ByChannel for Moments<'_> {
     }
 }
 
-/// `y = x · scale + shift (+ residual)`, and a ReLU on request; `y` is dense.
+/// `y = activation(x · scale + shift (+ residual))`; `y` is dense.
 pub(crate) fn affine(
     isa: Isa,
     x: Images,
     scale: &[f32],
     shift: &[f32],
     residual: Option<Images>,
-    relu: bool,
+    activation: Activation,
     y: &mut [MaybeUninit<f32>],
 ) {
     let channels = x.size.channels;
@@ -150,7 +152,7 @@ pub(crate) fn affine(
             scale,
             shift,
             residual: residual.map(|residual| residual.chunk(first, count)),
-            relu,
+            activation,
             y,
         });
     });
@@ -161,7 +163,7 @@ struct Affine<'a> {
     scale: &'a [f32],
     shift: &'a [f32],
     residual: Option<Images<'a>>,
-    relu: bool,
+    activation: Activation,
     y: &'a mut [MaybeUninit<f32>],
 }
 
@@ -179,7 +181,16 @@ impl ByChannel for Affine<'_> {
 
     #[inline(always)]
     fn block<S: Simd, const Z: usize>(&mut self, s: S, channel: usize) {
-        let (x, residual, relu) = (self.x, self.residual, self.relu);
+        with_constant!(self.activation, |activation| {
+            self.pixels::<S, Z>(s, channel, activation);
+        });
+    }
+}
+
+impl Affine<'_> {
+    #[inline(always)]
+    fn pixels<S: Simd, const Z: usize>(&mut self, s: S, channel: usize, activation: Activation) {
+        let (x, residual) = (self.x, self.residual);
         let channels = x.size.channels;
         let left = left::<S, Z>(channels, channel);
         let y = self.y.as_mut_ptr().cast::<f32>();
@@ -194,9 +205,7 @@ impl ByChannel for Affine<'_> {
                     if let Some(residual) = residual {
                         value = s.add(value, residual.load(s, pixel, at, left));
                     }
-                    if relu {
-                        value = s.max(s.zero(), value);
-                    }
+                    let value = activation.value(s, value);
                     s.store_up_to(y.add(pixel * channels + at), value, left);
                 }
             }

@@ -74,6 +74,17 @@ impl Simd for Avx2 {
         fma(a, b, c) = _mm256_fmadd_ps(a, b, c);
         nfma(a, b, c) = _mm256_fnmadd_ps(a, b, c);
         max(a, b) = _mm256_max_ps(a, b);
+        min(a, b) = _mm256_min_ps(a, b);
+        div(a, b) = _mm256_div_ps(a, b);
+    }
+    #[inline(always)]
+    fn power_of_two(self, v: __m256) -> __m256 {
+        // SAFETY: `self` is proof that the processor has the instructions, which touch registers alone.
+        unsafe {
+            let exponent = _mm256_slli_epi32::<23>(_mm256_cvtps_epi32(v));
+            let one = _mm256_castps_si256(self.splat(1.0));
+            _mm256_castsi256_ps(_mm256_add_epi32(exponent, one))
+        }
     }
     #[inline(always)]
     fn where_positive(self, gate: __m256, v: __m256) -> __m256 {

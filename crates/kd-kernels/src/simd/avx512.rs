@@ -74,6 +74,13 @@ impl Simd for Avx512 {
         fma(a, b, c) = _mm512_fmadd_ps(a, b, c);
         nfma(a, b, c) = _mm512_fnmadd_ps(a, b, c);
         max(a, b) = _mm512_max_ps(a, b);
+        min(a, b) = _mm512_min_ps(a, b);
+        div(a, b) = _mm512_div_ps(a, b);
+    }
+    #[inline(always)]
+    fn power_of_two(self, v: __m512) -> __m512 {
+        // SAFETY: `self` is proof that the processor has the instruction, which touches registers alone.
+        unsafe { _mm512_scalef_ps(self.splat(1.0), v) }
     }
     #[inline(always)]
     fn where_positive(self, gate: __m512, v: __m512) -> __m512 {

@@ -62,6 +62,12 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn nfma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
     /// The larger; where `b` is NaN, NaN.
     fn max(self, a: Self::V, b: Self::V) -> Self::V;
+    /// The smaller; where `b` is NaN, NaN.
+    fn min(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a / b`.
+    fn div(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `2^v` for whole numbers from −126 to 127.
+    fn power_of_two(self, v: Self::V) -> Self::V;
     /// `v` where `gate > 0`, else zero.
     fn where_positive(self, gate: Self::V, v: Self::V) -> Self::V;
 

@@ -71,6 +71,17 @@ impl Simd for Neon {
         fma(a, b, c) = vfmaq_f32(c, a, b);
         nfma(a, b, c) = vfmsq_f32(c, a, b);
         max(a, b) = vmaxq_f32(a, b);
+        min(a, b) = vminq_f32(a, b);
+        div(a, b) = vdivq_f32(a, b);
+    }
+    #[inline(always)]
+    fn power_of_two(self, v: float32x4_t) -> float32x4_t {
+        // SAFETY: `self` is proof that the processor has the instructions, which touch registers alone.
+        unsafe {
+            let exponent = vshlq_n_s32::<23>(vcvtq_s32_f32(v));
+            let one = vreinterpretq_s32_f32(self.splat(1.0));
+            vreinterpretq_f32_s32(vaddq_s32(exponent, one))
+        }
     }
     #[inline(always)]
     fn where_positive(self, gate: float32x4_t, v: float32x4_t) -> float32x4_t {

@@ -69,6 +69,18 @@ impl Simd for Portable {
         zip(a, b, |a, b| if a > b { a } else { b })
     }
     #[inline(always)]
+    fn min(self, a: Self::V, b: Self::V) -> Self::V {
+        zip(a, b, |a, b| if a < b { a } else { b })
+    }
+    #[inline(always)]
+    fn div(self, a: Self::V, b: Self::V) -> Self::V {
+        zip(a, b, |a, b| a / b)
+    }
+    #[inline(always)]
+    fn power_of_two(self, v: Self::V) -> Self::V {
+        v.map(|v| f32::from_bits((((v as i32) << 23) as u32).wrapping_add(1.0_f32.to_bits())))
+    }
+    #[inline(always)]
     fn where_positive(self, gate: Self::V, v: Self::V) -> Self::V {
         zip(gate, v, |gate, v| if gate > 0.0 { v } else { 0.0 })
     }

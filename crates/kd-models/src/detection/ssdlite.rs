@@ -13,8 +13,10 @@ use super::state::State;
 use super::{Detected, Filter, SsdOutput};
 use crate::Error;
 use crate::activation::Activation::Relu6;
+use crate::activation::conv_bn_activated;
 use crate::fused::conv;
 use crate::layers::{Conv, ConvInit};
+use crate::macs::MacCounter;
 use crate::mobilenet::SsdLiteBody;
 
 /// Channels within and after each extra stage.
@@ -84,7 +86,9 @@ impl Extra {
 
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let layers = [&self.narrow, &self.depthwise, &self.wide];
-        layers.into_iter().fold(x, |x, layer| Relu6.after(layer, x))
+        layers
+            .into_iter()
+            .fold(x, |x, layer| conv_bn_activated(layer, x, Relu6))
     }
 }
 
@@ -102,7 +106,10 @@ impl Head {
     }
 
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        conv(&self.pointwise, Relu6.after(&self.depthwise, x))
+        conv(
+            &self.pointwise,
+            conv_bn_activated(&self.depthwise, x, Relu6),
+        )
     }
 }
 
@@ -184,6 +191,25 @@ impl SsdLite {
     pub fn parameters(&self) -> usize {
         let keys = self.keys().into_iter().filter(|key| key.trainable);
         keys.map(|key| key.count()).sum()
+    }
+
+    /// Multiply-accumulates of convolutions for one image of so many pixels a side.
+    pub fn macs(&self, image_size: usize) -> u64 {
+        let mut macs = MacCounter::new(image_size);
+        let mut sizes = self.body.count(&mut macs).to_vec();
+        for extra in &self.extras {
+            for (conv, _) in [&extra.narrow, &extra.depthwise, &extra.wide] {
+                macs.conv(conv);
+            }
+            sizes.push(macs.size());
+        }
+        for heads in [&self.classification, &self.regression] {
+            for (size, head) in sizes.iter().zip(heads) {
+                macs.branch(*size, &head.depthwise.0);
+                macs.branch(*size, &head.pointwise);
+            }
+        }
+        macs.macs()
     }
 
     /// Runs images `[batch, 3, height, width]`.

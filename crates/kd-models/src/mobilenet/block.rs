@@ -2,14 +2,13 @@
 
 use burn::module::Module;
 use burn::nn::conv::Conv2d;
-use burn::tensor::activation::{hard_sigmoid, sigmoid, silu};
 use burn::tensor::{Device, Tensor};
-use kd_kernels::add;
 use kd_kernels::layers::BatchNorm;
+use kd_kernels::{add, scale_channels};
 
 use super::plan::{Expand, Gate, Plan, Row};
-use crate::activation::Activation;
-use crate::fused::{conv, conv_bn, conv_relu};
+use crate::activation::{Activation, conv_bn_activated};
+use crate::fused::{conv_activated, conv_bn};
 use crate::layers::{Conv, ConvInit, global_average};
 use crate::macs::MacCounter;
 use crate::stochastic_depth::StochasticDepth;
@@ -68,14 +67,14 @@ impl InvertedResidual {
     /// The expansion, after its activation.
     pub fn widen(&self, x: Tensor<4>) -> Tensor<4> {
         match &self.expand {
-            Some(expand) => self.activation.after(expand, x),
+            Some(expand) => conv_bn_activated(expand, x, self.activation),
             None => x,
         }
     }
 
     /// What follows the expansion `hidden` of `x`.
     pub fn narrow(&self, hidden: Tensor<4>, x: Tensor<4>) -> Tensor<4> {
-        let hidden = self.activation.after(&self.depthwise, hidden);
+        let hidden = conv_bn_activated(&self.depthwise, hidden, self.activation);
         let hidden = match &self.squeeze {
             Some(squeeze) => squeeze.forward(hidden),
             None => hidden,
@@ -129,16 +128,8 @@ impl SqueezeExcite {
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let [batch, channels, _, _] = x.dims();
         let average = global_average(x.clone()).reshape([batch, channels, 1, 1]);
-        let scale = match self.gate {
-            Gate::Hard => {
-                let hidden = conv_relu(&self.fc1, average);
-                hard_sigmoid(conv(&self.fc2, hidden), 1.0 / 6.0, 0.5)
-            }
-            Gate::Smooth => {
-                let hidden = silu(conv(&self.fc1, average));
-                sigmoid(conv(&self.fc2, hidden))
-            }
-        };
-        x * scale
+        let [first, second] = self.gate.activations();
+        let hidden = conv_activated(&self.fc1, average, first);
+        scale_channels(x, conv_activated(&self.fc2, hidden, second))
     }
 }

@@ -7,7 +7,9 @@ use kd_kernels::layers::BatchNorm;
 
 use super::block::InvertedResidual;
 use super::{MobileNet, plan};
+use crate::activation::conv_bn_activated;
 use crate::architecture::Architecture;
+use crate::macs::MacCounter;
 
 /// The body of SSDLite: MobileNetV3 large, whose last stage is half as wide.
 #[derive(Module, Debug)]
@@ -43,7 +45,7 @@ impl SsdLiteBody {
     /// behind it.
     pub fn forward(&self, images: Tensor<4>) -> [Tensor<4>; 2] {
         let activation = plan::SSDLITE.activation;
-        let mut x = activation.after(&self.conv1, images);
+        let mut x = conv_bn_activated(&self.conv1, images, activation);
         let mut shown = None;
         for (row, blocks) in self.blocks.iter().enumerate() {
             for block in blocks {
@@ -54,8 +56,24 @@ impl SsdLiteBody {
                 x = block.narrow(hidden, x);
             }
         }
-        let last = activation.after(&self.conv2, x);
+        let last = conv_bn_activated(&self.conv2, x, activation);
         [shown.unwrap_or_else(|| last.clone()), last]
+    }
+
+    /// Counts multiply-accumulates; the sizes of the two maps.
+    pub fn count(&self, macs: &mut MacCounter) -> [[usize; 2]; 2] {
+        macs.conv(&self.conv1.0);
+        let mut shown = macs.size();
+        for (row, blocks) in self.blocks.iter().enumerate() {
+            if row == SHOWN.0 {
+                shown = macs.size();
+            }
+            for block in blocks {
+                block.count(macs);
+            }
+        }
+        macs.conv(&self.conv2.0);
+        [shown, macs.size()]
     }
 
     /// torchvision's name of a path of this module: its blocks are in two lists, of which the first ends with the

@@ -16,6 +16,7 @@ use kd_kernels::layers::BatchNorm;
 use self::block::{INIT, InvertedResidual};
 pub(crate) use self::body::SsdLiteBody;
 use self::plan::{ClassifierInit, Plan};
+use crate::activation::conv_bn_activated;
 use crate::architecture::{Architecture, Named, torchvision};
 use crate::backbone::{Backbone, Recorder};
 use crate::layers::{Conv, global_average, linear_normal, linear_uniform};
@@ -67,7 +68,7 @@ impl Backbone for MobileNet {
 
     fn forward(&self, input: Tensor<4>, taps: &Taps) -> Output {
         let activation = self.plan.activation;
-        let mut x = activation.after(&self.conv1, input);
+        let mut x = conv_bn_activated(&self.conv1, input, activation);
         let mut recorder = Recorder::new(taps, &x);
         for (row, blocks) in self.plan.rows.iter().zip(&self.blocks) {
             for block in blocks {
@@ -77,7 +78,7 @@ impl Backbone for MobileNet {
                 recorder.stage(&x, Some(x.clone()));
             }
         }
-        let x = activation.after(&self.conv2, x);
+        let x = conv_bn_activated(&self.conv2, x, activation);
         match self.hidden.first() {
             Some(hidden) => {
                 let embedding = activation.apply(hidden.forward(global_average(x)));

@@ -4,7 +4,7 @@ use burn::tensor::Device;
 use kd_kernels::layers::BatchNorm;
 
 use super::keys::Keys;
-use crate::activation::Activation::{self, HardSwish, Relu, Relu6, Silu};
+use crate::activation::Activation::{self, HardSigmoid, HardSwish, Relu, Relu6, Sigmoid, Silu};
 use crate::scale::Scale;
 
 /// A network.
@@ -90,6 +90,14 @@ pub(crate) enum Gate {
 }
 
 impl Gate {
+    /// What follows each of the two layers.
+    pub fn activations(self) -> [Activation; 2] {
+        match self {
+            Self::Hard => [Relu, HardSigmoid],
+            Self::Smooth => [Silu, Sigmoid],
+        }
+    }
+
     /// Channels between the two layers.
     pub fn squeezed(self, inputs: usize, hidden: usize) -> usize {
         match self {

@@ -2,7 +2,7 @@
 
 use burn::tensor::{Device, Tensor};
 use kd_models::detection::{
-    FasterRcnn, FasterRcnnBody, FasterRcnnConfig, ProposalFilter, Ssd, SsdConfig,
+    FasterRcnn, FasterRcnnBody, FasterRcnnConfig, ProposalFilter, Ssd, SsdConfig, SsdLite,
 };
 
 /// Parameters for four classes, by the sums of the layers' shapes.
@@ -13,6 +13,52 @@ fn narrow_students_have_the_parameters_of_their_layers() {
         let config = SsdConfig::ssd300(4).with_divisor(divisor);
         let count = Ssd::new(&config, &device).unwrap().parameters() as f64 / 1e6;
         assert!((count / millions - 1.0).abs() < 0.02, "{divisor}: {count}");
+    }
+}
+
+/// torchvision's published figures, and sums over the layers.
+#[test]
+fn multiply_accumulates_are_the_published_ones() {
+    let device = Device::flex();
+    let ssd = |classes: usize, divisor: usize| {
+        let config = SsdConfig::ssd300(classes).with_divisor(divisor);
+        Ssd::new(&config, &device).unwrap().macs(300)
+    };
+    let rcnn = |body: FasterRcnnBody, classes: usize| FasterRcnnConfig::new(body, classes);
+    let count = |config: FasterRcnnConfig, size: usize, regions: usize| {
+        let network = FasterRcnn::new(&config, &device).unwrap();
+        network.macs(size, regions)
+    };
+    let small = FasterRcnnConfig {
+        width: 128,
+        hidden: 512,
+        ..rcnn(FasterRcnnBody::ResNet18, 4)
+    };
+    let lite = SsdLite::new(91, &device).unwrap().macs(320);
+    for (name, macs, billions, digits) in [
+        ("ssd300_vgg16", ssd(91, 1), 34.858, 3),
+        ("ssd300 of four classes", ssd(4, 1), 30.53, 2),
+        ("half", ssd(4, 2), 7.8, 1),
+        ("quarter", ssd(4, 4), 2.0, 1),
+        ("eighth", ssd(4, 8), 0.54, 2),
+        ("ssdlite320", lite, 0.583, 3),
+        (
+            "fasterrcnn_resnet50_fpn",
+            count(rcnn(FasterRcnnBody::ResNet50, 91), 800, 1000),
+            134.380,
+            3,
+        ),
+        (
+            "at 300 pixels",
+            count(rcnn(FasterRcnnBody::ResNet50, 4), 300, 300),
+            21.4,
+            1,
+        ),
+        ("small teacher", count(small, 300, 128), 6.2, 1),
+    ] {
+        let step = 10_f64.powi(-digits);
+        let off = (macs as f64 / 1e9 - billions).abs();
+        assert!(off <= 0.51 * step, "{name}: {macs} and not {billions}e9");
     }
 }
 

@@ -20,7 +20,8 @@ use crate::{commands::print, failure::BadInput};
 /// Images per second of single steps: inference, training, distillation
 #[derive(Args)]
 #[command(after_help = "\
-The steps, on random images of CIFAR's size, 3x32x32, with 100 classes:
+The steps, on random images of CIFAR's size, 3x32x32, with 100 classes; networks that end in _224
+take ImageNet's, 3x224x224, with 1000 classes, and an eighth of the batch:
   infer NET            a forward pass in evaluation, without gradients
   train NET            cross-entropy, forward and backward, SGD
   kd TEACHER STUDENT   the teacher's forward pass, 0.1 CE + 0.9 KD at temperature 4, the student's
@@ -49,8 +50,9 @@ pub enum Row {
     Distil(&'static str, &'static str),
 }
 
-/// Narrow and wide residual networks and one of depthwise convolutions, alone and in pairs.
-const ROWS: [Row; 11] = [
+/// Narrow and wide residual networks and one of depthwise convolutions, alone and in pairs; then torchvision's
+/// networks for large images.
+const ROWS: [Row; 23] = [
     Row::Infer("resnet20"),
     Row::Infer("resnet56"),
     Row::Infer("resnet8x4"),
@@ -62,6 +64,18 @@ const ROWS: [Row; 11] = [
     Row::Distil("resnet56", "resnet20"),
     Row::Distil("resnet32x4", "resnet8x4"),
     Row::Distil("resnet32x4", "shufflenet_v2"),
+    Row::Infer("resnet18_224"),
+    Row::Infer("resnet50_224"),
+    Row::Infer("mobilenet_v2_224"),
+    Row::Infer("mobilenet_v3_large_224"),
+    Row::Infer("vgg16_224"),
+    Row::Infer("efficientnet_b0_224"),
+    Row::Train("resnet18_224"),
+    Row::Train("resnet50_224"),
+    Row::Train("mobilenet_v2_224"),
+    Row::Train("mobilenet_v3_large_224"),
+    Row::Train("vgg16_224"),
+    Row::Train("efficientnet_b0_224"),
 ];
 
 impl fmt::Display for Row {
@@ -70,6 +84,18 @@ impl fmt::Display for Row {
             Self::Infer(network) => write!(f, "infer {network}"),
             Self::Train(network) => write!(f, "train {network}"),
             Self::Distil(teacher, student) => write!(f, "kd {teacher} {student}"),
+        }
+    }
+}
+
+impl Row {
+    /// Images of its batch, of so many where images are small: large ones take an eighth.
+    fn batch(self, batch: u32) -> u32 {
+        match self {
+            Self::Infer(network) | Self::Train(network) if network.ends_with("_224") => {
+                (batch / 8).max(1)
+            }
+            _ => batch,
         }
     }
 }
@@ -100,6 +126,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     ))?;
     let mut measured = Map::new();
     for row in rows {
+        let batch = row.batch(batch);
         let seconds = time(row, batch as usize, timing.repeat, &device)?;
         let best = f64::from(batch) / seconds.best();
         let median = f64::from(batch) / seconds.median();
@@ -113,23 +140,34 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     timing.write(&selection, [("rows", measured.into())])
 }
 
-/// Classes of CIFAR-100.
-pub const CLASSES: usize = 100;
+/// Classes of CIFAR-100 and of ImageNet.
+const CLASSES: [usize; 2] = [100, 1000];
 
-/// Height and width of its images.
-pub const SIZE: usize = 32;
+/// Height and width of CIFAR's images.
+const SMALL: usize = 32;
+
+/// The configuration of a network of the registry, for CIFAR's or ImageNet's images and classes.
+fn config(name: &str) -> NetworkConfig {
+    let [small, large] = CLASSES;
+    let classes = if name.ends_with("_224") { large } else { small };
+    NetworkConfig::new(name, classes, 3)
+}
 
 /// A network of the registry with weights that every call draws alike.
 pub fn network(name: &str, device: &Device) -> Result<Network> {
     draw::seed(1);
-    let config = NetworkConfig::new(name, CLASSES, 3).with_image_size(SIZE);
-    Ok(Network::new(&config, device)?)
+    Ok(Network::new(&config(name), device)?)
 }
 
 /// Random images of CIFAR's size and their classes.
 pub fn random_batch(batch: usize, device: &Device) -> (Tensor<4>, Tensor<1, Int>) {
-    let images = Tensor::random([batch, 3, SIZE, SIZE], Distribution::Default, device);
-    let labels: Vec<i32> = (0..batch).map(|i| (i * 37 % CLASSES) as i32).collect();
+    random_images(batch, SMALL, device)
+}
+
+/// Random square images and their classes, of CIFAR-100's number.
+fn random_images(batch: usize, size: usize, device: &Device) -> (Tensor<4>, Tensor<1, Int>) {
+    let images = Tensor::random([batch, 3, size, size], Distribution::Default, device);
+    let labels: Vec<i32> = (0..batch).map(|i| (i * 37 % CLASSES[0]) as i32).collect();
     (images, Tensor::from_ints(labels.as_slice(), device))
 }
 
@@ -141,7 +179,7 @@ pub fn time(row: Row, batch: usize, repeat: u32, device: &Device) -> Result<Seco
     let (student, teacher, objective) = match row {
         Row::Infer(name) => {
             let network = network(name, device)?;
-            let (images, _) = random_batch(batch, device);
+            let (images, _) = random_images(batch, config(name).image_size()?, device);
             return timing::repeat(repeat, device, || {
                 network.forward(images.clone(), &Taps::none());
                 Ok(())
@@ -158,9 +196,11 @@ pub fn time(row: Row, batch: usize, repeat: u32, device: &Device) -> Result<Seco
         ),
     };
     let autodiff = device.clone().autodiff();
+    let size = config(student).image_size()?;
     let student = network(student, &autodiff)?;
     let teacher = teacher.map(|name| network(name, device)).transpose()?;
-    let dry_run = |network: &Network| network.forward(random_batch(2, device).0, &Taps::all());
+    let dry_run =
+        |network: &Network| network.forward(random_images(2, size, device).0, &Taps::all());
     let objective = serde_json::from_value::<ObjectiveConfig>(objective)?.init(
         &dry_run(&student.valid()),
         teacher.as_ref().map(dry_run).as_ref(),
@@ -172,7 +212,7 @@ pub fn time(row: Row, batch: usize, repeat: u32, device: &Device) -> Result<Seco
         "lr": { "peak": 0.01 },
     }))?;
     let mut learner = Learner::new(student, objective, &config);
-    let (images, labels) = random_batch(batch, &autodiff);
+    let (images, labels) = random_images(batch, size, &autodiff);
     let at = Step {
         epoch: 1,
         epochs: 1,

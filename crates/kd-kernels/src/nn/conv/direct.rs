@@ -67,11 +67,10 @@ pub(crate) fn forward(
     let pass = |group| Pass {
         rows: job.rows(pixels(geometry.kernel), group * inputs, inputs),
         weights: Packed::new(
-            geometry.taps() * inputs,
+            [geometry.taps(), inputs],
             outputs,
             isa.lanes(),
-            |row, column| {
-                let (tap, input) = (row / inputs, row % inputs);
+            |tap, input, column| {
                 weight[geometry.weight_index(group * outputs + column, input, tap)]
             },
         ),
@@ -140,11 +139,11 @@ pub(crate) fn input_grad(
                 passes.push(Pass {
                     rows: job.rows(taps, group * outputs, outputs),
                     weights: Packed::new(
-                        met.len() * outputs,
+                        [met.len(), outputs],
                         inputs,
                         isa.lanes(),
-                        |row, column| {
-                            let (tap, output) = (met[row / outputs].0, row % outputs);
+                        |tap, output, column| {
+                            let tap = met[tap].0;
                             weight[geometry.weight_index(group * outputs + output, column, tap)]
                         },
                     ),

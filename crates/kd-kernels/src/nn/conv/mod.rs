@@ -18,6 +18,7 @@ mod tests;
 pub(crate) use geometry::Geometry;
 
 use crate::images::{Images, Size};
+use crate::nn::Activation;
 use crate::simd::Simd;
 
 /// What happens to a value between its sum and its store.
@@ -27,8 +28,8 @@ pub(crate) struct Epilogue<'a> {
     pub bias: Option<&'a [f32]>,
     /// Added to each value.
     pub residual: Option<Images<'a>>,
-    /// Whether negative values become zero, last.
-    pub relu: bool,
+    /// What comes last.
+    pub activation: Activation,
 }
 
 impl Epilogue<'_> {
@@ -46,7 +47,8 @@ impl Epilogue<'_> {
         }
     }
 
-    /// Finishes the values of a pixel and stores up to a register of the `left` ones.
+    /// Finishes the values of a pixel and stores up to a register of the `left` ones; what comes last is left to
+    /// [`bend`](Self::bend) where it [is more](Self::is_curved) than a ReLU.
     ///
     /// # Safety
     /// Pixel and channels are within the output, for which this was checked, and can be written from `y` on.
@@ -68,10 +70,30 @@ impl Epilogue<'_> {
             if let Some(residual) = &self.residual {
                 value = s.add(value, residual.load(s, pixel, channel, left));
             }
-            if self.relu {
+            if self.activation == Activation::Relu {
                 value = s.max(s.zero(), value);
             }
             s.store_up_to(y, value, left);
+        }
+    }
+
+    /// Whether values that were stored are not yet what they shall be.
+    #[inline(always)]
+    fn is_curved(&self) -> bool {
+        !matches!(self.activation, Activation::Identity | Activation::Relu)
+    }
+
+    /// Applies the activation to values that were stored. A tile does so in a loop of its own: in every one of its
+    /// unrolled stores it would be too much code.
+    ///
+    /// # Safety
+    /// Up to a register of the `left` values from `y` on can be read and written.
+    #[inline(always)]
+    unsafe fn bend<S: Simd>(&self, s: S, left: usize, y: *mut f32) {
+        // SAFETY: by the caller's promise.
+        unsafe {
+            let value = s.load_up_to(y.cast_const(), left);
+            s.store_up_to(y, self.activation.value(s, value), left);
         }
     }
 }

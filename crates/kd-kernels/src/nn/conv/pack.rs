@@ -4,6 +4,9 @@ use rayon::prelude::*;
 
 use crate::simd::blocks::{Block, WIDE, blocks};
 
+/// Inputs that are packed for one column after the other: so few that all of it stays in a first-level cache.
+const INPUTS: usize = 16;
+
 /// A matrix `[rows, columns]` in blocks of [`WIDE`] registers of columns (the last may have
 /// fewer), each block row by row; columns that are not there are zero.
 pub(crate) struct Packed {
@@ -14,18 +17,23 @@ pub(crate) struct Packed {
 }
 
 impl Packed {
-    /// Packs `value(row, column)`.
+    /// Packs `value(tap, input, column)` of rows that are inputs, tap by tap.
     pub fn new(
-        rows: usize,
+        [taps, inputs]: [usize; 2],
         columns: usize,
         lanes: usize,
-        value: impl Fn(usize, usize) -> f32 + Sync,
+        value: impl Fn(usize, usize, usize) -> f32 + Sync,
     ) -> Self {
-        Self::fill(rows, columns, lanes, |block, part| {
+        Self::fill(taps * inputs, columns, lanes, |block, part| {
             let stride = block.registers * lanes;
-            for column in 0..block.columns {
-                for row in 0..rows {
-                    part[row * stride + column] = value(row, block.first + column);
+            for first in (0..inputs).step_by(INPUTS) {
+                for column in 0..block.columns {
+                    for input in first..inputs.min(first + INPUTS) {
+                        for tap in 0..taps {
+                            let row = tap * inputs + input;
+                            part[row * stride + column] = value(tap, input, block.first + column);
+                        }
+                    }
                 }
             }
         })

@@ -9,6 +9,7 @@ use super::filter::{Four, Two};
 use super::reference::Reference;
 use super::{Epilogue, Geometry, depthwise, direct, weight_grad, winograd, winograd_grad};
 use crate::images::{Images, Size};
+use crate::nn::Activation;
 use crate::simd::Isa;
 use crate::test_memory::{numbers, with_gap, written};
 
@@ -136,7 +137,10 @@ impl Case {
         let forward = Epilogue {
             bias: self.bias.then_some(&bias),
             residual: self.residual.then(|| view(&shortcut, output)),
-            relu: self.relu,
+            activation: match self.relu {
+                true => Activation::Relu,
+                false => Activation::Identity,
+            },
         };
         let backward = Epilogue {
             residual: self.residual.then(|| view(&earlier, input)),

@@ -255,6 +255,15 @@ impl<F: Filter> Group<'_, F> {
                         }
                     }
                 }
+                if self.epilogue.is_curved() {
+                    for i in 0..rows {
+                        let row = (image * size.height + top + i) * size.width + left;
+                        for pixel in row..row + columns {
+                            let to = self.y.at(pixel * channels + channel);
+                            self.epilogue.bend(s, channels - channel, to);
+                        }
+                    }
+                }
             }
         }
     }

@@ -3,20 +3,26 @@
 use std::mem::MaybeUninit;
 
 use crate::images::{Images, OutPtr, Size};
+use crate::nn::Activation;
+use crate::nn::activation::kernel::with_constant;
 use crate::simd::by_channel::{ByChannel, left, registers};
 use crate::simd::chunks;
 use crate::simd::{Isa, Kernel, Simd};
 
-/// Where a ReLU after the normalisation lets the gradient pass.
+/// What an activation after the normalisation does to the gradient.
 #[derive(Clone, Copy)]
 pub(crate) enum Gate<'a> {
-    /// There is no ReLU.
+    /// There is none.
     Open,
-    /// Where this, its output, is positive.
+    /// A ReLU, which lets it pass where this, its output, is positive.
     Output(Images<'a>),
-    /// Where `x · scale + shift` is positive, computed as the forward pass did: less to read than the
+    /// It multiplies with the slope at `x · scale + shift`, computed as the forward pass did: less to read than the
     /// output, when no shortcut was added.
-    Line { scale: &'a [f32], shift: &'a [f32] },
+    Line {
+        scale: &'a [f32],
+        shift: &'a [f32],
+        activation: Activation,
+    },
 }
 
 /// What the gradient of a batch normalisation needs from its forward pass.
@@ -105,10 +111,19 @@ struct Line<V, const Z: usize> {
 }
 
 impl Gate<'_> {
+    /// What is applied to a line.
+    #[inline(always)]
+    fn activation(&self) -> Activation {
+        match self {
+            Gate::Line { activation, .. } => *activation,
+            Gate::Open | Gate::Output(_) => Activation::Identity,
+        }
+    }
+
     /// That of `Z` registers of channels from `channel` on.
     #[inline(always)]
     fn line<S: Simd, const Z: usize>(&self, s: S, channel: usize) -> Line<S::V, Z> {
-        let Gate::Line { scale, shift } = self else {
+        let Gate::Line { scale, shift, .. } = self else {
             let zeros = [s.zero(); Z];
             return Line {
                 scale: zeros,
@@ -147,14 +162,15 @@ impl Saved<'_> {
         match &self.gate {
             Gate::Open => {}
             Gate::Output(output) => assert_eq!(output.size, grad, "the output's size"),
-            Gate::Line { scale, shift } => {
+            Gate::Line { scale, shift, .. } => {
                 let lens = [scale.len(), shift.len()];
                 assert_eq!(lens, [grad.channels; 2], "one scale and shift a channel");
             }
         }
     }
 
-    /// Input, and gradient behind the gate, of the channels of register `z` of a block, which begin at `channel`.
+    /// Input, and gradient behind the gate, whose activation it is, of the channels of register `z` of a block, which
+    /// begin at `channel`.
     ///
     /// # Safety
     /// The gradient and what is saved have the pixel, and `left` channels of it from `channel` on.
@@ -164,6 +180,7 @@ impl Saved<'_> {
         s: S,
         grad: &Images,
         line: &Line<S::V, Z>,
+        activation: Activation,
         z: usize,
         [pixel, channel, left]: [usize; 3],
     ) -> (S::V, S::V) {
@@ -173,7 +190,7 @@ impl Saved<'_> {
         let grad = match &self.gate {
             Gate::Open => grad,
             Gate::Output(output) => s.where_positive(at(output), grad),
-            Gate::Line { .. } => s.where_positive(s.fma(x, line.scale[z], line.shift[z]), grad),
+            Gate::Line { .. } => activation.grad(s, s.fma(x, line.scale[z], line.shift[z]), grad),
         };
         (x, grad)
     }
@@ -193,6 +210,15 @@ impl ByChannel for Sums<'_> {
 
     #[inline(always)]
     fn block<S: Simd, const Z: usize>(&mut self, s: S, channel: usize) {
+        with_constant!(self.saved.gate.activation(), |activation| {
+            self.pixels::<S, Z>(s, channel, activation);
+        });
+    }
+}
+
+impl Sums<'_> {
+    #[inline(always)]
+    fn pixels<S: Simd, const Z: usize>(&mut self, s: S, channel: usize, activation: Activation) {
         let left = left::<S, Z>(self.plain.len(), channel);
         let mean: [S::V; Z] = registers(s, self.saved.mean, channel);
         let rstd: [S::V; Z] = registers(s, self.saved.rstd, channel);
@@ -203,7 +229,8 @@ impl ByChannel for Sums<'_> {
             for z in 0..Z {
                 let place = [pixel, channel + z * S::LANES, left];
                 // SAFETY: the gradient and what is saved have the pixel and the channels that are left.
-                let (value, g) = unsafe { self.saved.read(s, &self.grad, &line, z, place) };
+                let (value, g) =
+                    unsafe { self.saved.read(s, &self.grad, &line, activation, z, place) };
                 plain[z] = s.add(plain[z], g);
                 scaled[z] = s.fma(g, s.sub(value, mean[z]), scaled[z]);
             }
@@ -240,6 +267,15 @@ impl ByChannel for Apply<'_> {
 
     #[inline(always)]
     fn block<S: Simd, const Z: usize>(&mut self, s: S, channel: usize) {
+        with_constant!(self.saved.gate.activation(), |activation| {
+            self.pixels::<S, Z>(s, channel, activation);
+        });
+    }
+}
+
+impl Apply<'_> {
+    #[inline(always)]
+    fn pixels<S: Simd, const Z: usize>(&mut self, s: S, channel: usize, activation: Activation) {
         let channels = self.grad.size.channels;
         let left = left::<S, Z>(channels, channel);
         let dx = self.dx.as_mut_ptr().cast::<f32>();
@@ -253,7 +289,7 @@ impl ByChannel for Apply<'_> {
                 // left. No other task has this pixel of the shortcut.
                 unsafe {
                     let place = [pixel, at, left];
-                    let (value, g) = self.saved.read(s, &self.grad, &line, z, place);
+                    let (value, g) = self.saved.read(s, &self.grad, &line, activation, z, place);
                     let tail = s.fma(s.sub(value, mean[z]), factors[1][z], factors[2][z]);
                     let to = dx.add(pixel * channels + at);
                     s.store_up_to(to, s.fma(g, factors[0][z], tail), left);

@@ -173,6 +173,10 @@ impl Case {
             gamma64[c] * rstd64[c] * gated[i]
         }));
 
+        let activation = match self.relu {
+            true => Activation::Relu,
+            false => Activation::Identity,
+        };
         for isa in Isa::available() {
             let Statistics { mean, variance } = statistics(isa, self.view(&wide_x));
             assert_near("mean", &mean, &mean64, 1.0, 1e-5);
@@ -186,7 +190,7 @@ impl Case {
                     &scale,
                     &shift,
                     residual,
-                    self.relu,
+                    activation,
                     y,
                 );
             });
@@ -200,6 +204,7 @@ impl Case {
                 (true, false) => Gate::Line {
                     scale: &scale,
                     shift: &shift,
+                    activation,
                 },
             };
             let saved = Saved {
@@ -256,14 +261,17 @@ fn maps_of_more_than_one_chunk() {
 }
 
 #[test]
-fn a_relu_lets_nan_through() {
+fn an_activation_lets_nan_through() {
     let size = size([1, 2, 2, 21]);
     let x = vec![f32::NAN; size.len()];
     let (scale, shift) = (vec![1.0; 21], vec![0.0; 21]);
     for isa in Isa::available() {
-        let y = written(size.len(), |y| {
-            affine(isa, Images::new(&x, size), &scale, &shift, None, true, y);
-        });
-        assert!(y.iter().all(|y| y.is_nan()), "{isa}");
+        for activation in Activation::ALL {
+            let y = written(size.len(), |y| {
+                let x = Images::new(&x, size);
+                affine(isa, x, &scale, &shift, None, activation, y);
+            });
+            assert!(y.iter().all(|y| y.is_nan()), "{activation:?} with {isa}");
+        }
     }
 }

@@ -9,6 +9,7 @@ use super::FasterRcnnBody;
 use crate::architecture::Architecture;
 use crate::fused::conv_bn_relu;
 use crate::layers::stem_pool;
+use crate::macs::MacCounter;
 use crate::residual::ResidualBlock;
 use crate::resnet::{Block, ResNet, ResNetConfig};
 use crate::scale::Scale;
@@ -65,5 +66,16 @@ impl Body {
             x.clone()
         });
         stages.collect()
+    }
+
+    /// Counts multiply-accumulates; the sizes of the stages' maps.
+    pub fn count(&self, macs: &mut MacCounter) -> [[usize; 2]; 4] {
+        macs.conv(&self.conv1).stem_pool();
+        self.layers().map(|blocks| {
+            for block in blocks {
+                block.count(macs);
+            }
+            macs.size()
+        })
     }
 }

@@ -11,6 +11,7 @@ use super::pyramid::blank;
 use super::{FasterRcnnConfig, Proposals};
 use crate::fused::{classify, conv, conv_relu};
 use crate::layers::linear;
+use crate::macs::MacCounter;
 
 /// Says of each anchor whether it is at an object, and where that is.
 #[derive(Module, Debug)]
@@ -44,6 +45,15 @@ impl ProposalHead {
         Proposals {
             objectness,
             offsets,
+        }
+    }
+
+    /// Counts multiply-accumulates for maps of these sizes.
+    pub fn count(&self, macs: &mut MacCounter, sizes: &[[usize; 2]]) {
+        for size in sizes {
+            for conv in [&self.conv, &self.cls_logits, &self.bbox_pred] {
+                macs.branch(*size, conv);
+            }
         }
     }
 }
@@ -83,6 +93,13 @@ impl BoxHead {
         RoiPredictions {
             logits: classify(&self.cls_score, x.clone()),
             offsets: classify(&self.bbox_pred, x),
+        }
+    }
+
+    /// Counts multiply-accumulates for so many regions.
+    pub fn count(&self, macs: &mut MacCounter, regions: usize) {
+        for layer in [&self.fc6, &self.fc7, &self.cls_score, &self.bbox_pred] {
+            macs.rows(layer, regions);
         }
     }
 }

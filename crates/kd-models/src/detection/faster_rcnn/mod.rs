@@ -23,6 +23,7 @@ use self::pyramid::Pyramid;
 use super::state::State;
 use super::{Detected, Filter};
 use crate::Error;
+use crate::macs::MacCounter;
 
 /// Faster R-CNN on a ResNet of four stages with a feature pyramid: parameters and keys are those of torchvision's
 /// `fasterrcnn_resnet50_fpn`.
@@ -90,6 +91,17 @@ impl FasterRcnn {
     pub fn parameters(&self) -> usize {
         let keys = self.keys().into_iter().filter(|key| key.trainable);
         keys.map(|key| key.count()).sum()
+    }
+
+    /// Multiply-accumulates of convolutions and linear layers for one image of so many pixels a side, of which so many
+    /// regions get a second look.
+    pub fn macs(&self, image_size: usize, regions: usize) -> u64 {
+        let mut macs = MacCounter::new(image_size);
+        let sizes = self.body.count(&mut macs);
+        let sizes = self.pyramid.count(&mut macs, &sizes);
+        self.proposals.count(&mut macs, &sizes);
+        self.boxes.count(&mut macs, regions);
+        macs.macs()
     }
 
     /// The maps of the body's stages, C2 to C5, each half the size of the one before.

@@ -3,12 +3,14 @@
 use burn::module::{Initializer, Module};
 use burn::nn::PaddingConfig2d;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
-use burn::tensor::module::{interpolate, max_pool2d};
+use burn::tensor::module::interpolate;
 use burn::tensor::ops::{InterpolateMode, InterpolateOptions, MaxPoolOptions};
 use burn::tensor::{Device, Tensor};
 use kd_core::draw;
+use kd_kernels::max_pool;
 
 use crate::fused::conv;
+use crate::macs::MacCounter;
 
 /// Maps of one width: 1×1 convolutions of the stages' maps, to which the next coarser one is added, and a 3×3
 /// convolution of each sum.
@@ -66,8 +68,17 @@ impl Pyramid {
         maps.reverse();
         if let Some(last) = maps.last().cloned() {
             let every_second = MaxPoolOptions::new([1, 1]).with_stride([2, 2]);
-            maps.push(max_pool2d(last, every_second));
+            maps.push(max_pool(last, every_second));
         }
         maps
+    }
+
+    /// Counts multiply-accumulates for stages' maps of these sizes; the sizes of the pyramid's maps.
+    pub fn count(&self, macs: &mut MacCounter, stages: &[[usize; 2]]) -> Vec<[usize; 2]> {
+        for (size, (inner, layer)) in stages.iter().zip(self.inner.iter().zip(&self.layer)) {
+            macs.branch(*size, inner).branch(*size, layer);
+        }
+        let last = stages.last().map(|size| size.map(|side| side.div_ceil(2)));
+        stages.iter().copied().chain(last).collect()
     }
 }

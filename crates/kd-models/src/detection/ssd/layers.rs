@@ -3,10 +3,10 @@
 use burn::module::{Initializer, Param};
 use burn::nn::PaddingConfig2d;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
-use burn::tensor::module::max_pool2d;
 use burn::tensor::ops::MaxPoolOptions;
 use burn::tensor::{Device, Tensor};
 use kd_core::draw;
+use kd_kernels::max_pool;
 
 use super::{STAGES, Ssd, SsdConfig};
 use crate::fused::conv_relu;
@@ -109,7 +109,7 @@ pub(super) fn halved(x: Tensor<4>, keep_last: bool) -> Tensor<4> {
     let options = MaxPoolOptions::new([2, 2])
         .with_stride([2, 2])
         .with_ceil_mode(keep_last);
-    max_pool2d(x, options)
+    max_pool(x, options)
 }
 
 /// The largest of 3×3 at every pixel.
@@ -117,7 +117,7 @@ pub(super) fn kept(x: Tensor<4>) -> Tensor<4> {
     let options = MaxPoolOptions::new([3, 3])
         .with_stride([1, 1])
         .with_padding([1, 1]);
-    max_pool2d(x, options)
+    max_pool(x, options)
 }
 
 /// Each pixel's channels as a vector of length 1, times a factor a channel.

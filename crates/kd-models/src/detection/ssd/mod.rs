@@ -18,6 +18,7 @@ use super::state::State;
 use super::{Detected, Filter};
 use crate::Error;
 use crate::fused::{conv, conv_relu};
+use crate::macs::MacCounter;
 use layers::{chain, halved, kept, scaled_to};
 
 /// SSD with the trunk of VGG16: parameters and keys are those of torchvision's `ssd300_vgg16` at width 1.
@@ -86,6 +87,39 @@ impl Ssd {
     pub fn parameters(&self) -> usize {
         let keys = self.keys().into_iter().filter(|key| key.trainable);
         keys.map(|key| key.count()).sum()
+    }
+
+    /// Multiply-accumulates of convolutions for one image of so many pixels a side.
+    pub fn macs(&self, image_size: usize) -> u64 {
+        let mut macs = MacCounter::new(image_size);
+        let mut sizes = Vec::new();
+        let mut convs = self.trunk.iter();
+        for (stage, count) in STAGES.into_iter().enumerate() {
+            if stage == 3 {
+                macs.halve_up();
+            } else if stage > 0 {
+                macs.pool(2, 2, 0);
+            }
+            for conv in convs.by_ref().take(count) {
+                macs.conv(conv);
+            }
+        }
+        sizes.push(macs.size());
+        macs.pool(2, 2, 0);
+        for conv in self.conv5.iter().chain([&self.fc6, &self.fc7]) {
+            macs.conv(conv);
+        }
+        sizes.push(macs.size());
+        for (narrow, wide) in &self.extras {
+            macs.conv(narrow).conv(wide);
+            sizes.push(macs.size());
+        }
+        for heads in [&self.classification, &self.regression] {
+            for (size, head) in sizes.iter().zip(heads) {
+                macs.branch(*size, head);
+            }
+        }
+        macs.macs()
     }
 
     /// Runs images `[batch, 3, height, width]`.

@@ -101,5 +101,18 @@ impl Tiled for Tiles<'_> {
                 }
             }
         }
+        if self.epilogue.is_curved() {
+            for place in &places[..valid] {
+                for z in 0..Z {
+                    let channel = z * S::LANES;
+                    // SAFETY: these values were stored.
+                    unsafe {
+                        let start = place * self.channels + self.pass.first + block.first;
+                        let y = self.y.at(start + channel);
+                        self.epilogue.bend(s, block.columns - channel, y);
+                    }
+                }
+            }
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{Case, DEPTHWISE, DIRECT, WINOGRAD, WINOGRAD_TWO};
 use crate::images::{Images, Size};
+use crate::nn::Activation;
 use crate::nn::conv::{Epilogue, Geometry};
 use crate::simd::Isa;
 use crate::test_memory::{numbers, written};
@@ -61,7 +62,7 @@ fn sizes_that_cross_the_borders_of_blocks() {
 }
 
 #[test]
-fn a_relu_lets_nan_through() {
+fn an_activation_lets_nan_through() {
     for (way, channels, groups) in [
         (&DIRECT, 20, 1),
         (&DEPTHWISE, 20, 20),
@@ -72,15 +73,18 @@ fn a_relu_lets_nan_through() {
         let x = vec![f32::NAN; geometry.input.len()];
         let weight = vec![1.0; geometry.weight_len()];
         for isa in Isa::available() {
-            let epilogue = Epilogue {
-                relu: true,
-                ..Epilogue::default()
-            };
-            let x = Images::new(&x, geometry.input);
-            let y = written(geometry.output().len(), |y| {
-                (way.forward)(isa, &geometry, x, &weight, epilogue, y);
-            });
-            assert!(y.iter().all(|y| y.is_nan()), "{} with {isa}", way.name);
+            for activation in Activation::ALL {
+                let epilogue = Epilogue {
+                    activation,
+                    ..Epilogue::default()
+                };
+                let x = Images::new(&x, geometry.input);
+                let y = written(geometry.output().len(), |y| {
+                    (way.forward)(isa, &geometry, x, &weight, epilogue, y);
+                });
+                let what = format!("{} and {activation:?} with {isa}", way.name);
+                assert!(y.iter().all(|y| y.is_nan()), "{what}");
+            }
         }
     }
 }

@@ -4,12 +4,11 @@ use burn::module::Module;
 use burn::nn::conv::Conv2d;
 use burn::nn::{Dropout, DropoutConfig, Linear};
 use burn::tensor::activation::relu;
-use burn::tensor::module::max_pool2d;
 use burn::tensor::ops::MaxPoolOptions;
 use burn::tensor::{Device, Tensor};
 use kd_core::{Output, Taps};
-use kd_kernels::average_pool;
 use kd_kernels::layers::BatchNorm;
+use kd_kernels::{average_pool, max_pool};
 
 use crate::architecture::{Architecture, Named, torchvision};
 use crate::backbone::{Backbone, Recorder};
@@ -127,7 +126,7 @@ impl Vgg {
 }
 
 fn pool(x: Tensor<4>) -> Tensor<4> {
-    max_pool2d(x, MaxPoolOptions::new([2, 2]))
+    max_pool(x, MaxPoolOptions::new([2, 2]))
 }
 
 /// A block's output after and, when asked for, before its last ReLU.
