@@ -61,6 +61,7 @@
 pub mod balance;
 mod combine;
 mod config;
+pub mod detection;
 pub mod draw;
 mod error;
 mod objective;

@@ -20,6 +20,16 @@ fn terms_with_adapters_are_the_same_in_single_precision() {
     losses::run_more(&Device::flex(), DType::F32);
 }
 
+#[test]
+fn losses_of_detectors_match_their_golden_values_and_gradients() {
+    losses::run_detection(&Device::flex(), DType::F64);
+}
+
+#[test]
+fn losses_of_detectors_are_the_same_in_single_precision() {
+    losses::run_detection(&Device::flex(), DType::F32);
+}
+
 /// Cases that are named otherwise than their methods.
 const OTHER_NAMES: [(&str, &str); 6] = [
     ("bce_kd", "bce"),

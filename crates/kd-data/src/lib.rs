@@ -40,6 +40,7 @@ mod checksum;
 mod color_jitter;
 mod config;
 mod dataset;
+pub mod detection;
 mod download;
 mod epoch;
 mod error;

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
 
+mod detection;
+
 use kd_data::{Bitmap, Fit, Interpolation, Operation, Sampling};
 use kd_goldens::{Comparison, Report};
 use serde_json::Value;

@@ -36,6 +36,7 @@ mod config;
 mod cost;
 mod described;
 mod elsewhere;
+pub mod detection;
 mod error;
 mod families;
 mod finite;

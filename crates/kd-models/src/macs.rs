@@ -49,7 +49,9 @@ impl MacCounter {
             PaddingConfig2d::Same => conv.kernel_size.map(|kernel| kernel - 1),
             PaddingConfig2d::Valid => [0, 0],
         };
-        self.window(conv.kernel_size, conv.stride, padding);
+        // A dilated kernel reaches over the pixels between its own.
+        let reach = |axis: usize| conv.dilation[axis] * (conv.kernel_size[axis] - 1) + 1;
+        self.window([reach(0), reach(1)], conv.stride, padding);
         // `[out, in / groups, kernel, kernel]`: one multiplication per weight and output pixel.
         let weights: usize = conv.weight.lazy_shape().iter().product();
         self.macs += (weights * self.size[0] * self.size[1]) as u64;
@@ -59,6 +61,12 @@ impl MacCounter {
     /// A pooling layer, which multiplies nothing.
     pub fn pool(&mut self, kernel: usize, stride: usize, padding: usize) -> &mut Self {
         self.window([kernel; 2], [stride; 2], [2 * padding; 2]);
+        self
+    }
+
+    /// A pooling of 2×2 and stride 2 that keeps an odd last row and column.
+    pub fn halve_up(&mut self) -> &mut Self {
+        self.window([2; 2], [2; 2], [1; 2]);
         self
     }
 

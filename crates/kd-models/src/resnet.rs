@@ -41,7 +41,7 @@ pub(crate) struct ResNetConfig {
 
 /// A basic block, or a bottleneck when there is a third convolution.
 #[derive(Module, Debug)]
-struct Block {
+pub(crate) struct Block {
     conv1: Conv2d,
     bn1: BatchNorm,
     conv2: Conv2d,
@@ -100,6 +100,14 @@ impl Block {
     }
 }
 
+impl Block {
+    /// Channels of what it gives.
+    pub fn outputs(&self) -> usize {
+        let last = self.conv3.as_ref().unwrap_or(&self.conv2);
+        last.weight.lazy_shape()[0]
+    }
+}
+
 impl ResidualBlock for Block {
     fn forward(&self, x: Tensor<4>, relu: bool) -> Tensor<4> {
         let branch = conv_bn_relu(&self.conv1, &self.bn1, x.clone());
@@ -147,6 +155,12 @@ pub(crate) struct ResNet {
 }
 
 impl ResNet {
+    /// Its layers without the classifier: stem and stages.
+    pub fn into_body(self) -> (Conv2d, BatchNorm, [Vec<Block>; 4]) {
+        let stages = [self.layer1, self.layer2, self.layer3, self.layer4];
+        (self.conv1, self.bn1, stages)
+    }
+
     fn stages(&self) -> [&Vec<Block>; 4] {
         [&self.layer1, &self.layer2, &self.layer3, &self.layer4]
     }

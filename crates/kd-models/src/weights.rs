@@ -249,7 +249,7 @@ impl ModuleAdapter for Rename {
     }
 }
 
-fn shapes(stored: &BTreeMap<String, Stored>) -> Shapes {
+pub(crate) fn shapes(stored: &BTreeMap<String, Stored>) -> Shapes {
     let shape = |tensor: &Stored| tensor.shape.iter().copied().collect();
     let each = stored.iter();
     each.map(|(name, tensor)| (name.clone(), shape(tensor)))
@@ -258,7 +258,7 @@ fn shapes(stored: &BTreeMap<String, Stored>) -> Shapes {
 
 /// What stands before the network's names in a file; `stored` keeps only what a `prefix` that a user named
 /// stands before.
-fn choose(
+pub(crate) fn choose(
     path: &Path,
     stored: &mut BTreeMap<String, Stored>,
     keys: &[Key],
@@ -293,7 +293,7 @@ fn choose(
 }
 
 /// Keys that start with `prefix`, without it.
-fn without(tensors: BTreeMap<String, Stored>, prefix: &str) -> BTreeMap<String, Stored> {
+pub(crate) fn without(tensors: BTreeMap<String, Stored>, prefix: &str) -> BTreeMap<String, Stored> {
     tensors
         .into_iter()
         .filter_map(|(key, tensor)| Some((key.strip_prefix(prefix)?.to_owned(), tensor)))

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
 
+mod detectors;
 mod transformers;
 
 use std::collections::BTreeMap;

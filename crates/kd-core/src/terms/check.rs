@@ -5,7 +5,7 @@ use burn::tensor::{Int, Tensor};
 use crate::{Error, Output};
 
 /// Refuses two tensors of different shapes and an empty batch.
-pub(super) fn same_shape<const D: usize>(
+pub(crate) fn same_shape<const D: usize>(
     loss: &'static str,
     student: &Tensor<D>,
     teacher: &Tensor<D>,
@@ -166,7 +166,7 @@ pub(crate) fn positive(key: &str, value: f64) -> Result<(), Error> {
 }
 
 /// Refuses a value that is not a finite number of at least zero.
-pub(super) fn not_negative(key: &str, value: f64) -> Result<(), Error> {
+pub(crate) fn not_negative(key: &str, value: f64) -> Result<(), Error> {
     check(key, value, value >= 0.0, "must be a number of at least 0")
 }
 
@@ -183,7 +183,7 @@ pub(crate) fn fraction(key: &str, value: f64) -> Result<(), Error> {
 }
 
 /// Refuses a value outside `[0, 1]`.
-pub(super) fn share(key: &str, value: f64) -> Result<(), Error> {
+pub(crate) fn share(key: &str, value: f64) -> Result<(), Error> {
     let fits = (0.0..=1.0).contains(&value);
     check(key, value, fits, "must be a number from 0 to 1")
 }

@@ -13,9 +13,11 @@ use crate::suggest::{did_you_mean, listed};
 use crate::{Error, Output, Pair, PairTaps, Part, Step};
 
 mod adapter;
+mod bilinear;
 mod bottleneck;
 mod buffer;
 pub(crate) mod check;
+pub mod detection;
 mod eigen;
 pub mod features;
 mod head;
@@ -28,6 +30,10 @@ mod special;
 pub mod transformers;
 mod unit;
 
+pub use detection::{
+    bounded_regression, box_head, crosskd, fbkd, fgd, fine_grained, matched_detections,
+    soft_classes,
+};
 pub use features::{
     ab, at, camkd, cwd, fitnet, fsp, ft, ickd, kdsvd, mgd, nst, ofd, pkd, reviewkd, simkd, srrl,
     vid,

@@ -109,7 +109,11 @@ impl ModuleMapper for Fill<'_> {
             return Param::from_mapped_value(id, value, mapper);
         };
         let flipped = self.at.flipped() && D == 4;
-        let (values, shape) = self.case.parameter(&key);
+        let (values, mut shape) = self.case.parameter(&key);
+        // A normalisation of `[channels, 1, 1]` has a value a channel.
+        while shape.len() > D && shape.last() == Some(&1) {
+            shape.pop();
+        }
         let shape: [usize; D] = shape
             .try_into()
             .expect("the parameter's number of dimensions");

@@ -18,7 +18,7 @@ mod spelling;
 use std::sync::Arc;
 
 pub use self::info::SetInfo;
-pub(crate) use self::picture::bitmap;
+pub(crate) use self::picture::{bitmap, stored_bitmap};
 pub(crate) use self::source::hex;
 use crate::{DataConfig, Dataset, Error, Images, Normalize};
 

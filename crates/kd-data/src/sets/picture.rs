@@ -5,6 +5,7 @@ use std::io::{Cursor, Read};
 use std::path::Path;
 
 use image::imageops::FilterType;
+use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, RgbImage};
 
 use super::complete::{jpeg_is_complete, png_is_complete};
@@ -78,6 +79,24 @@ pub(crate) fn bitmap(path: &Path) -> Result<Bitmap, Error> {
     read(path)?.ok_or_else(|| no_image(path))?.bitmap()
 }
 
+/// As [`bitmap`], the way up that the pixels are stored, whatever the EXIF orientation says.
+///
+/// # Errors
+/// As [`bitmap`].
+pub(crate) fn stored_bitmap(path: &Path) -> Result<Bitmap, Error> {
+    let encoded = read(path)?.ok_or_else(|| no_image(path))?;
+    Ok(of_pixels(encoded.pixels()?.0.into_rgb8()))
+}
+
+fn of_pixels(image: RgbImage) -> Bitmap {
+    Bitmap {
+        width: image.width() as usize,
+        height: image.height() as usize,
+        channels: 3,
+        bytes: image.into_raw(),
+    }
+}
+
 impl Encoded<'_> {
     /// Whether it is whole and says a possible size, without decoding it.
     ///
@@ -92,13 +111,7 @@ impl Encoded<'_> {
     /// # Errors
     /// When it cannot be decoded.
     pub fn bitmap(&self) -> Result<Bitmap, Error> {
-        let image = self.decode()?;
-        Ok(Bitmap {
-            width: image.width() as usize,
-            height: image.height() as usize,
-            channels: 3,
-            bytes: image.into_raw(),
-        })
+        self.decode().map(of_pixels)
     }
 
     /// Its planes `[3, size, size]`, whatever the aspect was.
@@ -159,11 +172,17 @@ impl Encoded<'_> {
     }
 
     fn decode(&self) -> Result<RgbImage, Error> {
-        let mut decoder = self.decoder()?;
-        let orientation = decoder.orientation().map_err(|e| self.unreadable(e))?;
-        let mut image = DynamicImage::from_decoder(decoder).map_err(|e| self.unreadable(e))?;
+        let (mut image, orientation) = self.pixels()?;
         image.apply_orientation(orientation);
         Ok(image.into_rgb8())
+    }
+
+    /// Its pixels as they are stored, and how they are to be turned.
+    fn pixels(&self) -> Result<(DynamicImage, Orientation), Error> {
+        let mut decoder = self.decoder()?;
+        let orientation = decoder.orientation().map_err(|e| self.unreadable(e))?;
+        let image = DynamicImage::from_decoder(decoder).map_err(|e| self.unreadable(e))?;
+        Ok((image, orientation))
     }
 }
 

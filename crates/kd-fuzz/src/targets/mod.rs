@@ -1,5 +1,6 @@
 //! The parsers, and files that they accept.
 
+mod boxes;
 mod data;
 mod folders;
 mod layers;
@@ -82,6 +83,8 @@ pub fn targets() -> Vec<Target> {
         runs::metrics(),
         runs::summary(),
         runs::state(),
+        boxes::coco(),
+        boxes::voc(),
     ]
 }
 

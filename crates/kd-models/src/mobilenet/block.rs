@@ -61,10 +61,19 @@ impl InvertedResidual {
     }
 
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let hidden = match &self.expand {
-            Some(expand) => conv_bn_activated(expand, x.clone(), self.activation),
-            None => x.clone(),
-        };
+        self.narrow(self.widen(x.clone()), x)
+    }
+
+    /// The expansion, after its activation.
+    pub fn widen(&self, x: Tensor<4>) -> Tensor<4> {
+        match &self.expand {
+            Some(expand) => conv_bn_activated(expand, x, self.activation),
+            None => x,
+        }
+    }
+
+    /// What follows the expansion `hidden` of `x`.
+    pub fn narrow(&self, hidden: Tensor<4>, x: Tensor<4>) -> Tensor<4> {
         let hidden = conv_bn_activated(&self.depthwise, hidden, self.activation);
         let hidden = match &self.squeeze {
             Some(squeeze) => squeeze.forward(hidden),

@@ -2,6 +2,7 @@
 //! and EfficientNet (Tan and Le, ICML 2019).
 
 mod block;
+mod body;
 mod keys;
 mod plan;
 mod timm;
@@ -15,6 +16,7 @@ use kd_kernels::layers::BatchNorm;
 
 use self::block::{INIT, InvertedResidual};
 use self::keys::Keys;
+pub(crate) use self::body::SsdLiteBody;
 use self::plan::{ClassifierInit, Plan};
 use crate::activation::conv_bn_activated;
 use crate::architecture::{Architecture, Named, torchvision};

@@ -265,6 +265,27 @@ pub(super) static MOBILENET_V3_LARGE: Plan = Plan {
     ..V3
 };
 
+/// MobileNetV3 large as the body of SSDLite: half as wide behind the last level, where maps are small.
+pub(super) static SSDLITE: Plan = Plan {
+    rows: &[
+        Row::new(Relu, Expand::No, 3, 16, 1, 1),
+        Row::new(Relu, Expand::To(64), 3, 24, 1, 2),
+        Row::new(Relu, Expand::To(72), 3, 24, 1, 1),
+        Row::new(Relu, Expand::To(72), 5, 40, 1, 2).squeezing(Gate::Hard),
+        Row::new(Relu, Expand::To(120), 5, 40, 2, 1).squeezing(Gate::Hard),
+        Row::new(HardSwish, Expand::To(240), 3, 80, 1, 2),
+        Row::new(HardSwish, Expand::To(200), 3, 80, 1, 1),
+        Row::new(HardSwish, Expand::To(184), 3, 80, 2, 1),
+        Row::new(HardSwish, Expand::To(480), 3, 112, 1, 1).squeezing(Gate::Hard),
+        Row::new(HardSwish, Expand::To(672), 3, 112, 1, 1).squeezing(Gate::Hard),
+        Row::new(HardSwish, Expand::To(672), 5, 80, 1, 2).squeezing(Gate::Hard),
+        Row::new(HardSwish, Expand::To(480), 5, 80, 2, 1).squeezing(Gate::Hard),
+    ],
+    last: 480,
+    norm: [1e-3, 0.03],
+    ..V3
+};
+
 const fn smooth(
     expand: Expand,
     kernel: usize,

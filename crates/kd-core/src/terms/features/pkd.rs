@@ -20,6 +20,7 @@ use kd_kernels::standardised_distance;
 use serde::{Deserialize, Serialize};
 
 use crate::terms::adapter::Adapted;
+use crate::terms::bilinear::bilinear;
 use crate::terms::maps::{at_one_size, pair_levels};
 use crate::terms::{About, check};
 use crate::{Error, Output, Pair, PairTaps, Part, Step};
@@ -53,6 +54,42 @@ pub fn pkd(student: Tensor<4>, teacher: Tensor<4>) -> Result<Tensor<1>, Error> {
     check::same_channels("pkd", &student, &teacher)?;
     let [student, teacher] = at_one_size(student, teacher.detach());
     Ok(standardised_distance(student, teacher, EPSILON).mean() * 0.5)
+}
+
+/// [`pkd`] of maps of different sizes in which one is interpolated to the other's size, as the authors do: the student's
+/// to the teacher's, or the other way round (bilinear, half-pixel centres, no averaging).
+///
+/// # Errors
+/// As [`pkd`].
+pub fn pkd_interpolated(
+    student: Tensor<4>,
+    teacher: Tensor<4>,
+    resized: PkdResized,
+) -> Result<Tensor<1>, Error> {
+    check::same_batch("pkd", &student, &teacher)?;
+    let size = |map: &Tensor<4>| {
+        let [_, _, height, width] = map.dims();
+        [height, width]
+    };
+    match resized {
+        PkdResized::Student => {
+            let size = size(&teacher);
+            pkd(bilinear(student, size), teacher)
+        }
+        PkdResized::Teacher => {
+            let teacher = bilinear(teacher.detach(), size(&student));
+            pkd(student, teacher)
+        }
+    }
+}
+
+/// Which map [`pkd_interpolated`] brings to the other's size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PkdResized {
+    /// The student's, before it is standardised.
+    Student,
+    /// The teacher's.
+    Teacher,
 }
 
 /// Parameters of [`Pkd`].

@@ -101,6 +101,15 @@ pub fn simkd(case: &Case) -> Result<Answer, Error> {
     })
 }
 
+/// The modules of the term by the authors' names.
+pub fn mgd_names() -> Names {
+    vec![
+        name("maps.channels.0.projection", "align"),
+        name("generators.0.first", "generation.0"),
+        name("generators.0.second", "generation.2"),
+    ]
+}
+
 pub fn mgd(case: &Case) -> Result<Answer, Error> {
     let [student, teacher] = networks(case);
     let on_channels = case.name == "mgd_channels";
@@ -113,24 +122,25 @@ pub fn mgd(case: &Case) -> Result<Answer, Error> {
         ..MgdConfig::default()
     };
     let term = config.init(&student, Some(&teacher), case.device)?;
-    let names = vec![
-        name("maps.channels.0.projection", "align"),
-        name("generators.0.first", "generation.0"),
-        name("generators.0.second", "generation.2"),
-    ];
     let [batch, channels, height, width] = teacher.map(0)?.dims();
-    answer(case, term, names, [&student, &teacher], |term, pair| {
-        if case.name == "mgd" {
-            return term.forward(pair, &step(1));
-        }
-        let shape = match on_channels {
-            true => [batch, channels, 1, 1],
-            false => [batch, 1, height, width],
-        };
-        let kept = case.indices("kept").iter().map(|&k| k as f64).collect();
-        let kept = case.of_data(kept, shape);
-        term.forward_masked(pair, &[kept])
-    })
+    answer(
+        case,
+        term,
+        mgd_names(),
+        [&student, &teacher],
+        |term, pair| {
+            if case.name == "mgd" {
+                return term.forward(pair, &step(1));
+            }
+            let shape = match on_channels {
+                true => [batch, channels, 1, 1],
+                false => [batch, 1, height, width],
+            };
+            let kept = case.indices("kept").iter().map(|&k| k as f64).collect();
+            let kept = case.of_data(kept, shape);
+            term.forward_masked(pair, &[kept])
+        },
+    )
 }
 
 pub fn ickd(case: &Case) -> Result<Answer, Error> {

@@ -5,7 +5,7 @@ use kd_core::{Classifier, Error, Output, Pair, Part, Step, Taps, Targets};
 
 use super::case::{Answer, Case, Precision};
 
-mod features;
+pub mod features;
 mod fused;
 mod logits;
 mod others;
@@ -67,7 +67,7 @@ fn step(epoch: usize) -> Step {
 
 /// A network that shows maps: the first of them as its stem too, then one a stage, before the activation as after
 /// it. Its logits say nothing.
-fn network(maps: &[Tensor<4>]) -> Output {
+pub fn network(maps: &[Tensor<4>]) -> Output {
     let [batch, ..] = maps[0].dims();
     let mut output = Output::new(Tensor::zeros([batch, 2], &maps[0].device()));
     for map in std::iter::once(&maps[0]).chain(maps) {
@@ -78,7 +78,7 @@ fn network(maps: &[Tensor<4>]) -> Output {
 }
 
 /// A pair of networks whose labels say nothing.
-fn paired<T>(student: &Output, teacher: &Output, run: impl FnOnce(&Pair) -> T) -> T {
+pub fn paired<T>(student: &Output, teacher: &Output, run: impl FnOnce(&Pair) -> T) -> T {
     let [batch, _] = student.logits.dims();
     let labels = Tensor::<1, Int>::zeros([batch], &student.logits.device());
     labelled(student, teacher, labels, run)

@@ -1,0 +1,176 @@
+//! Losses between detectors.
+
+use burn::tensor::Tensor;
+use kd_core::Error;
+use kd_core::detection::Anchors;
+use kd_core::terms::bounded_regression::bounded_regression as bounded;
+use kd_core::terms::crosskd::{align_scale, quality_focal_kd};
+use kd_core::terms::cwd::cwd as channel_wise;
+use kd_core::terms::fbkd::fbkd as attention_guided;
+use kd_core::terms::fgd::{FgdConfig, FgdImage};
+use kd_core::terms::fine_grained::{fine_grained_imitation, imitation_mask};
+use kd_core::terms::ld::{ld, ld_weighted};
+use kd_core::terms::mgd::MgdConfig;
+use kd_core::terms::pkd::{PkdResized, pkd, pkd_interpolated};
+use kd_core::terms::soft_classes::soft_classes as weighted_classes;
+
+use super::super::case::{Answer, Case};
+use super::super::more::{features, network, paired};
+use super::super::parameters::{load, name};
+use super::weighted;
+
+fn maps(case: &Case) -> [Tensor<4>; 2] {
+    ["student", "teacher"].map(|name| case.tensor(name))
+}
+
+pub fn fgd(case: &Case) -> Result<Answer, Error> {
+    let [student, teacher] = maps(case);
+    let config = FgdConfig {
+        temperature: case.param("temperature"),
+        alpha: case.param("alpha"),
+        beta: case.param("beta"),
+        gamma: case.param("gamma"),
+        lambda: case.param("lambda"),
+    };
+    let term = config.init(student.dims()[1], teacher.dims()[1], case.device)?;
+    let mut names = vec![name("align", "align")];
+    for (ours, theirs) in [("student", "s"), ("teacher", "t")] {
+        let add = format!("channel_add_conv_{theirs}");
+        names.push(name(format!("{ours}.mask"), format!("conv_mask_{theirs}")));
+        names.push(name(format!("{ours}.reduce"), format!("{add}.0")));
+        names.push(name(format!("{ours}.norm"), format!("{add}.1")));
+        names.push(name(format!("{ours}.expand"), format!("{add}.3")));
+    }
+    let (term, adapters) = load(term, names, case);
+    let sizes = case.param_list("image_sizes_hw");
+    let images: Vec<FgdImage> = (0..2)
+        .map(|i| FgdImage {
+            boxes: case.boxes(&format!("boxes{i}")),
+            size: [sizes[2 * i], sizes[2 * i + 1]],
+        })
+        .collect();
+    let loss = term.forward(student, teacher, &images)?;
+    Ok(Answer {
+        adapters: Some(adapters),
+        ..Answer::new(loss)
+    })
+}
+
+pub fn mgd(case: &Case) -> Result<Answer, Error> {
+    let [student, teacher] = maps(case);
+    let [batch, _, height, width] = teacher.dims();
+    let config = MgdConfig {
+        mask: case.param("lambda"),
+        ..MgdConfig::default()
+    };
+    let [student, teacher] = [student, teacher].map(|map| network(&[map]));
+    let term = config.init(&student, Some(&teacher), case.device)?;
+    let kept = case.of_data(case.listed("mask"), [batch, 1, height, width]);
+    let (term, adapters) = load(term, features::mgd_names(), case);
+    let loss = paired(&student, &teacher, |pair| {
+        term.forward_masked(pair, &[kept])
+    })?;
+    Ok(Answer {
+        adapters: Some(adapters),
+        ..Answer::new(loss * case.param("alpha"))
+    })
+}
+
+pub fn pkd_levels(case: &Case) -> Result<Answer, Error> {
+    let level = |i: usize| pkd(case.tensor(&format!("s{i}")), case.tensor(&format!("t{i}")));
+    Ok(Answer::new((level(0)? + level(1)?) * case.param("weight")))
+}
+
+pub fn pkd_sizes(case: &Case) -> Result<Answer, Error> {
+    let [student, teacher] = maps(case);
+    let resized = match case.name.as_str() {
+        "pkd_resize_student" => PkdResized::Student,
+        _ => PkdResized::Teacher,
+    };
+    pkd_interpolated(student, teacher, resized).map(Answer::new)
+}
+
+pub fn cwd(case: &Case) -> Result<Answer, Error> {
+    let [student, teacher] = maps(case);
+    let loss = channel_wise(student, teacher, case.param("temperature"))?;
+    Ok(Answer::new(loss * case.param("weight")))
+}
+
+pub fn fbkd(case: &Case) -> Result<Answer, Error> {
+    let [student, teacher] = maps(case);
+    let adapted = case.tensor("adapted");
+    let loss = attention_guided(student, adapted, teacher, case.param("temperature"))?;
+    Ok(Answer::new(loss * case.param("weight")))
+}
+
+pub fn ld_main(case: &Case) -> Result<Answer, Error> {
+    let loss = ld_weighted(
+        case.tensor("student"),
+        case.tensor("teacher"),
+        case.tensor("weight"),
+        case.param("temperature"),
+    )?;
+    Ok(Answer::new(
+        loss / case.param("divisor") * case.param("weight"),
+    ))
+}
+
+pub fn ld_classes(case: &Case) -> Result<Answer, Error> {
+    let logits = |name: &str| case.tensor::<2>(name).unsqueeze_dim(1);
+    let loss = ld(
+        logits("student"),
+        logits("teacher"),
+        case.param("temperature"),
+    )?;
+    Ok(Answer::new(loss * case.param("weight")))
+}
+
+pub fn crosskd_classes(case: &Case) -> Result<Answer, Error> {
+    let loss = quality_focal_kd(
+        case.tensor("student"),
+        case.tensor("teacher"),
+        case.tensor("label_weight"),
+        case.param("beta"),
+        case.param("avg_factor"),
+    );
+    loss.map(Answer::new)
+}
+
+pub fn crosskd_align(case: &Case) -> Result<Answer, Error> {
+    let [student, teacher] = maps(case);
+    Ok(weighted(case, "aligned", align_scale(student, teacher)?))
+}
+
+pub fn fine_grained(case: &Case) -> Result<Answer, Error> {
+    let [student, teacher] = maps(case);
+    let anchors = Anchors {
+        sizes: vec![vec![16.0, 32.0, 48.0]],
+        ratios: vec![0.5, 1.0, 2.0],
+    };
+    let anchors = anchors.of_map(0, [8, 10], [8, 8]);
+    let mask = imitation_mask(&case.boxes("gt"), &anchors, 80, case.param("threshold"));
+    let counts = mask.iter().map(|counts| f64::from(u8::from(*counts)));
+    let counts = counts.collect();
+    let loss = fine_grained_imitation(student, teacher, &[mask])?;
+    Ok(Answer::new(loss).with_value("mask", counts))
+}
+
+pub fn bounded_regression(case: &Case) -> Result<Answer, Error> {
+    let loss = bounded(
+        case.tensor("student"),
+        case.tensor("teacher"),
+        case.tensor("target"),
+        case.param("margin"),
+        case.param("nu"),
+    );
+    loss.map(Answer::new)
+}
+
+pub fn soft_classes(case: &Case) -> Result<Answer, Error> {
+    let loss = weighted_classes(
+        case.tensor("student"),
+        case.tensor("teacher"),
+        case.param("background_weight"),
+    );
+    loss.map(Answer::new)
+}

@@ -1,0 +1,38 @@
+//! Precision against recall.
+
+use super::matching::Verdict;
+
+/// Recalls at which COCO reads precision: 0, 0.01, .. 1.
+const POINTS: usize = 101;
+
+/// Mean precision at the recalls, and the last recall, of one class at threshold `t`, from detections with the best
+/// first and the number of objects that count.
+pub(super) fn average(verdicts: &[Verdict], objects: usize, t: usize) -> (f64, f64) {
+    let (mut right, mut wrong) = (0.0, 0.0);
+    let (mut recalls, mut precisions) = (Vec::new(), Vec::new());
+    for verdict in verdicts {
+        if verdict.counts[t] {
+            match verdict.hit[t] {
+                true => right += 1.0,
+                false => wrong += 1.0,
+            }
+        }
+        recalls.push(right / objects as f64);
+        precisions.push(right / (wrong + right + f64::EPSILON));
+    }
+    fall(&mut precisions);
+    let at = |point: usize| {
+        let recall = point as f64 * 0.01;
+        let first = recalls.partition_point(|reached| *reached < recall);
+        precisions.get(first).copied().unwrap_or(0.0)
+    };
+    let mean = (0..POINTS).map(at).sum::<f64>() / POINTS as f64;
+    (mean, recalls.last().copied().unwrap_or(0.0))
+}
+
+/// Makes precision fall: at each place the largest of what follows.
+pub(super) fn fall(precisions: &mut [f64]) {
+    for i in (1..precisions.len()).rev() {
+        precisions[i - 1] = precisions[i - 1].max(precisions[i]);
+    }
+}

@@ -1,0 +1,124 @@
+//! What distinguishes one Faster R-CNN from another.
+
+use kd_core::detection::Anchors;
+
+use crate::Error;
+use crate::detection::Filter;
+
+/// The body of [`FasterRcnn`](super::FasterRcnn).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FasterRcnnBody {
+    /// ResNet-18.
+    ResNet18,
+    /// ResNet-50, whose bottlenecks stride in the 3×3 convolution.
+    ResNet50,
+}
+
+impl FasterRcnnBody {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::ResNet18 => "resnet18",
+            Self::ResNet50 => "resnet50",
+        }
+    }
+}
+
+/// Parameters of [`FasterRcnn`](super::FasterRcnn).
+#[derive(Clone, Debug, PartialEq)]
+pub struct FasterRcnnConfig {
+    /// The body.
+    pub body: FasterRcnnBody,
+    /// Classes, with the background.
+    pub classes: usize,
+    /// Channels of the pyramid: 256 in the reference.
+    pub width: usize,
+    /// Width of the box head's hidden layers: 1024 in the reference.
+    pub hidden: usize,
+    /// Height and width that a region is pooled to.
+    pub pooled: usize,
+    /// The anchors, one list of sizes a map of the pyramid.
+    pub anchors: Anchors,
+}
+
+impl FasterRcnnConfig {
+    /// The filter of torchvision's network.
+    pub const FILTER: Filter = Filter {
+        score: 0.05,
+        a_class: None,
+        overlap: 0.5,
+        an_image: 100,
+        side: 1e-2,
+    };
+
+    /// The reference's network on a body, for so many classes with the background.
+    pub fn new(body: FasterRcnnBody, classes: usize) -> Self {
+        Self {
+            body,
+            classes,
+            width: 256,
+            hidden: 1024,
+            pooled: 7,
+            anchors: Anchors::faster_rcnn(),
+        }
+    }
+
+    pub(super) fn validate(&self) -> Result<(), Error> {
+        let least = [
+            ("classes", self.classes, 2),
+            ("width", self.width, 1),
+            ("hidden", self.hidden, 1),
+            ("pooled", self.pooled, 1),
+        ];
+        for (key, value, least) in least {
+            if value < least {
+                return Err(Error::Config {
+                    key,
+                    value,
+                    expected: format!("at least {least}"),
+                });
+            }
+        }
+        let levels = self.anchors.sizes.len();
+        let first = self.anchors.sizes.first().map_or(0, Vec::len);
+        let even = self.anchors.sizes.iter().all(|sizes| sizes.len() == first);
+        if levels != 5 || first == 0 || !even || self.anchors.ratios.is_empty() {
+            return Err(Error::Config {
+                key: "anchors.sizes",
+                value: levels,
+                expected: "a list of sizes for each of the 5 maps, all of one length".into(),
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Which proposals get a second look.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ProposalFilter {
+    /// Anchors of each map, the best ones.
+    pub a_map: usize,
+    /// IoU above which a proposal is dropped beside a better one of its map.
+    pub overlap: f64,
+    /// Proposals of an image.
+    pub an_image: usize,
+    /// Sides that a proposal has at least, in pixels.
+    pub side: f64,
+}
+
+impl ProposalFilter {
+    /// The reference's while it is trained.
+    pub const TRAIN: Self = Self {
+        a_map: 2000,
+        overlap: 0.7,
+        an_image: 2000,
+        side: 1e-3,
+    };
+
+    /// The reference's when it is used.
+    pub const TEST: Self = Self {
+        a_map: 1000,
+        an_image: 1000,
+        ..Self::TRAIN
+    };
+}

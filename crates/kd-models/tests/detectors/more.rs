@@ -1,0 +1,208 @@
+//! What `detectors.json` leaves out: SSDLite, Faster R-CNN on ResNet-18, and which boxes are told.
+
+use burn::tensor::{Device, Tensor};
+use kd_core::detection::{Corners, RegionOfInterest};
+use kd_goldens::{Comparison, Report, read};
+use kd_models::detection::{
+    Detected, FasterRcnn, FasterRcnnBody, FasterRcnnConfig, ProposalFilter, Proposals,
+    RoiPredictions, SsdConfig, SsdLite, SsdOutput,
+};
+use serde_json::Value;
+
+use super::{boxes, check, check_boxes, classes, dims, same_file, tensor, weights};
+
+#[test]
+fn other_detectors_and_what_they_tell_are_torchvisions() {
+    let golden = read("detectors_more.json");
+    let mut report = Report::new("detectors_more.json", &[]);
+    for case in golden["cases"].as_array().unwrap() {
+        let name = case["name"].as_str().unwrap();
+        report.case(name, |found| match name {
+            "ssdlite320_mobilenet_v3_large" => ssdlite(case, found),
+            "fasterrcnn_resnet18_fpn" => resnet18(case, found),
+            "post_ssd300" | "post_ssdlite320" => ssd_post(name, case, found),
+            "post_fasterrcnn" => faster_rcnn_post(name, case, found),
+            _ => found.fail("no detector here has this name"),
+        });
+    }
+    report.finish();
+}
+
+fn image(case: &Value) -> [usize; 2] {
+    let shape = dims(&case["input"]);
+    [shape[2], shape[3]]
+}
+
+fn input(case: &Value) -> Tensor<4> {
+    let shape: [usize; 4] = dims(&case["input"]).try_into().unwrap();
+    tensor("input", 1.0, shape, &Device::flex())
+}
+
+fn ssdlite(case: &Value, found: &mut Comparison) {
+    let (folder, keys) = weights("", case);
+    let file = |name: &str| folder.path().join(name);
+    let device = Device::flex();
+    let network = SsdLite::from_file(classes(case), file("weights.safetensors"), &device).unwrap();
+    assert_eq!(
+        network.parameters() as u64,
+        case["params"].as_u64().unwrap()
+    );
+    network.save(file("saved.safetensors")).unwrap();
+    same_file(folder.path(), keys);
+    let output = network.forward(input(case));
+    for (level, want) in case["features"].as_array().unwrap().iter().enumerate() {
+        check(&format!("map {level}"), want, &output.maps[level], found);
+    }
+    check("logits", &case["cls_logits"], &output.logits, found);
+    check("offsets", &case["bbox_regression"], &output.offsets, found);
+    let defaults = network.default_boxes(image(case), &output);
+    check_boxes("default boxes", &case["anchors"], &defaults, found);
+    // COCO's 90 classes and the background.
+    assert_eq!(SsdLite::new(91, &device).unwrap().parameters(), 3_440_060);
+}
+
+fn resnet18(case: &Value, found: &mut Comparison) {
+    let (folder, keys) = weights("", case);
+    let file = |name: &str| folder.path().join(name);
+    let config = FasterRcnnConfig::new(FasterRcnnBody::ResNet18, classes(case));
+    let network =
+        FasterRcnn::from_file(&config, file("weights.safetensors"), &Device::flex()).unwrap();
+    assert_eq!(
+        network.parameters() as u64,
+        case["params"].as_u64().unwrap()
+    );
+    network.save(file("saved.safetensors")).unwrap();
+    same_file(folder.path(), keys);
+    let pyramid = network.pyramid(&network.stages(input(case)));
+    for (level, name) in ["0", "1", "2", "3", "pool"].into_iter().enumerate() {
+        check(name, &case["fpn"][name], &pyramid[level], found);
+    }
+    let proposals = network.propose(&pyramid);
+    for level in 0..5 {
+        let objectness = &case["rpn_objectness"][level];
+        check(
+            "objectness",
+            objectness,
+            &proposals.objectness[level],
+            found,
+        );
+        check(
+            "offsets",
+            &case["rpn_deltas"][level],
+            &proposals.offsets[level],
+            found,
+        );
+    }
+    let regions = regions(&boxes(&case["proposals"]));
+    let said = network.classify(&pyramid, image(case), &regions).unwrap();
+    check("logits", &case["class_logits"], &said.logits, found);
+    check("offsets", &case["box_regression"], &said.offsets, found);
+}
+
+fn regions(boxes: &[Corners]) -> Vec<RegionOfInterest> {
+    let region = |corners: &Corners| RegionOfInterest {
+        image: 0,
+        corners: *corners,
+    };
+    boxes.iter().map(region).collect()
+}
+
+fn formula<const D: usize>(key: String, scale: f64, shape: [usize; D]) -> Tensor<D> {
+    tensor(&key, scale, shape, &Device::flex())
+}
+
+/// Boxes, scores and classes in their order; boxes to a thousandth of a pixel.
+fn compare(got: &[Detected], want: &Value, found: &mut Comparison) {
+    let corners = boxes(&want["boxes"]);
+    let scores: Vec<f64> = serde_json::from_value(want["scores"].clone()).unwrap();
+    let labels: Vec<usize> = serde_json::from_value(want["labels"].clone()).unwrap();
+    if got.len() != labels.len() {
+        return found.fail(format!("{} boxes instead of {}", got.len(), labels.len()));
+    }
+    for (i, got) in got.iter().enumerate() {
+        if got.class != labels[i] {
+            found.fail(format!(
+                "box {i} is of class {} instead of {}",
+                got.class, labels[i]
+            ));
+        }
+        found.close("score", got.score, scores[i], 1e-5, 1.0);
+        for (got, want) in got.corners.iter().zip(corners[i]) {
+            found.close("edge", *got, want, 1e-3, 1.0);
+        }
+    }
+}
+
+fn ssd_post(name: &str, case: &Value, found: &mut Comparison) {
+    let rows = case["rows"].as_u64().unwrap() as usize;
+    let scale = |key: &str| case[key].as_f64().unwrap();
+    let sizes: Vec<[usize; 2]> = serde_json::from_value(case["maps"].clone()).unwrap();
+    let maps = sizes
+        .iter()
+        .map(|[h, w]| Tensor::zeros([1, 1, *h, *w], &Device::flex()));
+    let maps: Vec<Tensor<4>> = maps.collect();
+    let shape = [1, rows, classes(case)];
+    let output = SsdOutput {
+        trunk: maps[0].clone(),
+        maps,
+        logits: formula(format!("{name}/logits"), scale("logits_scale"), shape),
+        offsets: formula(
+            format!("{name}/offsets"),
+            scale("offsets_scale"),
+            [1, rows, 4],
+        ),
+    };
+    let (boxes, size, filter) = match name {
+        "post_ssd300" => (SsdConfig::ssd300(4).boxes, 300, SsdConfig::FILTER),
+        _ => (SsdLite::boxes(), 320, SsdLite::FILTER),
+    };
+    let told = output.detect(&boxes, [size; 2], &filter).unwrap();
+    compare(&told[0], &case["found"], found);
+}
+
+fn faster_rcnn_post(name: &str, case: &Value, found: &mut Comparison) {
+    let config = FasterRcnnConfig {
+        width: 8,
+        hidden: 8,
+        ..FasterRcnnConfig::new(FasterRcnnBody::ResNet18, classes(case))
+    };
+    let network = FasterRcnn::new(&config, &Device::flex()).unwrap();
+    let image: [usize; 2] = dims(&case["image"]).try_into().unwrap();
+    let sizes: Vec<[usize; 2]> = serde_json::from_value(case["maps"].clone()).unwrap();
+    let of_maps = |part: &str, scale: f64, channels: usize| {
+        let maps = sizes
+            .iter()
+            .enumerate()
+            .map(|(i, [h, w])| formula(format!("{name}/{part}{i}"), scale, [1, channels, *h, *w]));
+        maps.collect::<Vec<Tensor<4>>>()
+    };
+    let proposals = Proposals {
+        objectness: of_maps("objectness", 4.0, 3),
+        offsets: of_maps("rpn_offsets", 0.5, 12),
+    };
+    let filter = ProposalFilter {
+        an_image: case["an_image"].as_u64().unwrap() as usize,
+        ..ProposalFilter::TEST
+    };
+    let selected = network.select(&proposals, image, &filter).unwrap();
+    let want = boxes(&case["proposals"]);
+    found.close(
+        "proposals",
+        selected[0].len() as f64,
+        want.len() as f64,
+        1e-12,
+        0.0,
+    );
+    for (got, want) in selected[0].concat().iter().zip(want.concat()) {
+        found.close("edge of a proposal", *got, want, 1e-3, 1.0);
+    }
+    let count = want.len();
+    let said = RoiPredictions {
+        logits: formula(format!("{name}/logits"), 4.0, [count, 4]),
+        offsets: formula(format!("{name}/offsets"), 2.0, [count, 16]),
+    };
+    let told = network
+        .tell(&said, &selected, image, &FasterRcnnConfig::FILTER)
+        .unwrap();
+    compare(&told[0], &case["found"], found);
+}

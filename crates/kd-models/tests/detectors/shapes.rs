@@ -1,0 +1,132 @@
+//! Detectors of other widths and bodies, and what is refused.
+
+use burn::tensor::{Device, Tensor};
+use kd_models::detection::{
+    FasterRcnn, FasterRcnnBody, FasterRcnnConfig, ProposalFilter, Ssd, SsdConfig, SsdLite,
+};
+
+/// Parameters for four classes, by the sums of the layers' shapes.
+#[test]
+fn narrow_students_have_the_parameters_of_their_layers() {
+    let device = Device::flex();
+    for (divisor, millions) in [(2, 6.3), (4, 1.70), (8, 0.49)] {
+        let config = SsdConfig::ssd300(4).with_divisor(divisor);
+        let count = Ssd::new(&config, &device).unwrap().parameters() as f64 / 1e6;
+        assert!((count / millions - 1.0).abs() < 0.02, "{divisor}: {count}");
+    }
+}
+
+/// torchvision's published figures, and sums over the layers.
+#[test]
+fn multiply_accumulates_are_the_published_ones() {
+    let device = Device::flex();
+    let ssd = |classes: usize, divisor: usize| {
+        let config = SsdConfig::ssd300(classes).with_divisor(divisor);
+        Ssd::new(&config, &device).unwrap().macs(300)
+    };
+    let rcnn = |body: FasterRcnnBody, classes: usize| FasterRcnnConfig::new(body, classes);
+    let count = |config: FasterRcnnConfig, size: usize, regions: usize| {
+        let network = FasterRcnn::new(&config, &device).unwrap();
+        network.macs(size, regions)
+    };
+    let small = FasterRcnnConfig {
+        width: 128,
+        hidden: 512,
+        ..rcnn(FasterRcnnBody::ResNet18, 4)
+    };
+    let lite = SsdLite::new(91, &device).unwrap().macs(320);
+    for (name, macs, billions, digits) in [
+        ("ssd300_vgg16", ssd(91, 1), 34.858, 3),
+        ("ssd300 of four classes", ssd(4, 1), 30.53, 2),
+        ("half", ssd(4, 2), 7.8, 1),
+        ("quarter", ssd(4, 4), 2.0, 1),
+        ("eighth", ssd(4, 8), 0.54, 2),
+        ("ssdlite320", lite, 0.583, 3),
+        (
+            "fasterrcnn_resnet50_fpn",
+            count(rcnn(FasterRcnnBody::ResNet50, 91), 800, 1000),
+            134.380,
+            3,
+        ),
+        (
+            "at 300 pixels",
+            count(rcnn(FasterRcnnBody::ResNet50, 4), 300, 300),
+            21.4,
+            1,
+        ),
+        ("small teacher", count(small, 300, 128), 6.2, 1),
+    ] {
+        let step = 10_f64.powi(-digits);
+        let off = (macs as f64 / 1e9 - billions).abs();
+        assert!(off <= 0.51 * step, "{name}: {macs} and not {billions}e9");
+    }
+}
+
+#[test]
+fn a_narrow_student_finds_boxes_and_learns_at_every_layer() {
+    let device = Device::flex().autodiff();
+    let config = SsdConfig::ssd300(4).with_divisor(8);
+    let network = Ssd::new(&config, &device).unwrap();
+    let output = network.forward(Tensor::ones([2, 3, 300, 300], &device));
+    assert_eq!(output.logits.dims(), [2, 8732, 4]);
+    assert_eq!(output.trunk.dims(), [2, 64, 38, 38]);
+    let found = network
+        .detect(&output, [300, 300], &SsdConfig::FILTER)
+        .unwrap();
+    assert_eq!(found.len(), 2);
+    let loss = output.logits.square().mean() + output.offsets.square().mean();
+    let gradients = burn::optim::GradientsParams::from_grads(loss.backward(), &network);
+    // Twenty-three convolutions before the heads and twelve in them, each with a bias, and the factors of conv4_3.
+    assert_eq!(gradients.len(), 2 * (23 + 12) + 1);
+}
+
+#[test]
+fn a_small_teacher_runs_on_sizes_that_no_stride_divides() {
+    let device = Device::flex();
+    let config = FasterRcnnConfig {
+        width: 32,
+        hidden: 64,
+        ..FasterRcnnConfig::new(FasterRcnnBody::ResNet18, 4)
+    };
+    let network = FasterRcnn::new(&config, &device).unwrap();
+    let images = Tensor::ones([2, 3, 150, 130], &device);
+    let pyramid = network.pyramid(&network.stages(images.clone()));
+    let sizes: Vec<_> = pyramid.iter().map(|map| map.dims()[2]).collect();
+    assert_eq!(sizes, [38, 19, 10, 5, 3]);
+    let few = ProposalFilter {
+        an_image: 8,
+        ..ProposalFilter::TEST
+    };
+    let found = network
+        .detect(images, &few, &FasterRcnnConfig::FILTER)
+        .unwrap();
+    assert_eq!(found.len(), 2);
+}
+
+#[test]
+fn configurations_and_files_that_cannot_be_are_refused() {
+    let device = Device::flex();
+    let one = SsdConfig::ssd300(1);
+    let refused = Ssd::new(&one, &device).unwrap_err().to_string();
+    assert!(refused.contains("classes = 1"), "{refused}");
+    let third = SsdConfig::ssd300(4).with_divisor(3);
+    assert!(Ssd::new(&third, &device).is_err());
+    let none = FasterRcnnConfig {
+        width: 0,
+        ..FasterRcnnConfig::new(FasterRcnnBody::ResNet18, 4)
+    };
+    assert!(FasterRcnn::new(&none, &device).is_err());
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("four.safetensors");
+    let four = SsdConfig::ssd300(4).with_divisor(8);
+    Ssd::new(&four, &device).unwrap().save(&path).unwrap();
+    let five = SsdConfig::ssd300(5).with_divisor(8);
+    let refused = Ssd::from_file(&five, &path, &device)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        refused.contains("head.classification_head.module_list.0.weight"),
+        "{refused}"
+    );
+}

@@ -1,0 +1,154 @@
+"""Writes detectors_more.json: what torchvision makes of what detectors.json leaves out.
+
+    pip install torch torchvision && python detectors.py > detectors_more.json
+
+SSDLite320 with formula weights, Faster R-CNN on ResNet-18, and what the networks tell of formula logits and offsets
+(`post`): the boxes that they find. Formula as in the other files.
+"""
+
+import json
+import sys
+
+import numpy as np
+import torch
+import torchvision
+from torchvision.models.detection import FasterRCNN, fasterrcnn_resnet50_fpn, ssd300_vgg16
+from torchvision.models.detection import ssdlite320_mobilenet_v3_large
+from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
+from torchvision.models.detection.image_list import ImageList
+
+
+def uniform(key, count):
+    h = 0xCBF29CE484222325
+    for byte in key.encode():
+        h = ((h ^ byte) * 0x100000001B3) & (2**64 - 1)
+    with np.errstate(over="ignore"):
+        z = np.uint64(h) + np.arange(count, dtype=np.uint64) + np.uint64(0x9E3779B97F4A7C15)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        z = z ^ (z >> np.uint64(31))
+    return 2 * (z >> np.uint64(40)).astype(np.float64) / 2**24 - 1
+
+
+def tensor(key, scale, shape):
+    return torch.tensor((scale * uniform(key, int(np.prod(shape)))).reshape(shape), dtype=torch.float32)
+
+
+def parameter(key, shape):
+    u = uniform(key, int(np.prod(shape)))
+    if key.endswith("running_mean"):
+        u = 0.1 * u
+    elif key.endswith("running_var"):
+        u = 1 + 0.5 * np.abs(u)
+    elif len(shape) == 1:
+        u = 1 + 0.1 * u if key.split(".")[-1] in ("weight", "gamma") else 0.1 * u
+    else:
+        u = u * np.sqrt(3 / np.prod(shape[1:]))
+    return torch.tensor(u.reshape(shape), dtype=torch.float32)
+
+
+def fill(network):
+    """Gives formula weights; returns keys, with shapes, and the number of parameters."""
+    state = network.state_dict()
+    keys = [[key, list(value.shape)] for key, value in state.items() if "num_batches" not in key]
+    state.update({key: parameter(key, shape) for key, shape in keys})
+    network.load_state_dict(state)
+    network.eval()
+    return {"keys": keys, "params": sum(p.numel() for p in network.parameters())}
+
+
+def said(value):
+    flat = value.double().flatten()
+    return {
+        "shape": list(value.shape),
+        "mean": flat.mean().item(),
+        "abs_mean": flat.abs().mean().item(),
+        "first": flat[:6].tolist(),
+        "last": flat[-2:].tolist(),
+    }
+
+
+def found(one):
+    return {key: one[key].tolist() for key in ("boxes", "scores", "labels")}
+
+
+def images(shape):
+    return ImageList(torch.zeros(shape), [tuple(shape[-2:])] * shape[0])
+
+
+def ssdlite():
+    network = ssdlite320_mobilenet_v3_large(weights=None, weights_backbone=None, num_classes=4)
+    case = {"name": "ssdlite320_mobilenet_v3_large", "num_classes": 4, "input": [1, 3, 320, 320], **fill(network)}
+    maps = list(network.backbone(tensor("input", 1.0, case["input"])).values())
+    head = network.head(maps)
+    anchors = network.anchor_generator(images(case["input"]), maps)[0]
+    case |= {"features": [said(m) for m in maps], "anchors": said(anchors)}
+    return case | {key: said(head[key]) for key in ("cls_logits", "bbox_regression")}
+
+
+def resnet18():
+    backbone = resnet_fpn_backbone(
+        backbone_name="resnet18", weights=None, norm_layer=torch.nn.BatchNorm2d, trainable_layers=5
+    )
+    network = FasterRCNN(backbone, num_classes=4)
+    case = {"name": "fasterrcnn_resnet18_fpn", "num_classes": 4, "input": [1, 3, 150, 130], **fill(network)}
+    maps = network.backbone(tensor("input", 1.0, case["input"]))
+    objectness, offsets = network.rpn.head(list(maps.values()))
+    case["fpn"] = {key: said(value) for key, value in maps.items()}
+    case |= {"rpn_objectness": [said(o) for o in objectness], "rpn_deltas": [said(o) for o in offsets]}
+    case["proposals"] = [[10.0, 20.0, 100.0, 140.0], [0.0, 0.0, 32.0, 32.0]]
+    pooled = network.roi_heads.box_roi_pool(maps, [torch.tensor(case["proposals"])], [(150, 130)])
+    logits, regression = network.roi_heads.box_predictor(network.roi_heads.box_head(pooled))
+    return case | {"class_logits": said(logits), "box_regression": said(regression)}
+
+
+def ssd_post(name, network, size, rows):
+    case = {"name": name, "num_classes": 4, "rows": rows, "logits_scale": 4.0, "offsets_scale": 1.0}
+    head = {
+        "cls_logits": tensor(f"{name}/logits", 4.0, [1, rows, 4]),
+        "bbox_regression": tensor(f"{name}/offsets", 1.0, [1, rows, 4]),
+    }
+    maps = list(network.eval().backbone(torch.zeros(1, 3, size, size)).values())
+    anchors = network.anchor_generator(images([1, 3, size, size]), maps)
+    case["maps"] = [list(m.shape[-2:]) for m in maps]
+    return case | {"found": found(network.postprocess_detections(head, anchors, [(size, size)])[0])}
+
+
+def rcnn_post():
+    name, size = "post_fasterrcnn", [150, 130]
+    network = fasterrcnn_resnet50_fpn(weights=None, weights_backbone=None, num_classes=4).eval()
+    sizes = [[38, 33], [19, 17], [10, 9], [5, 5], [3, 3]]
+    case = {"name": name, "num_classes": 4, "image": size, "maps": sizes, "an_image": 100}
+    objectness = [tensor(f"{name}/objectness{i}", 4.0, [1, 3, *s]) for i, s in enumerate(sizes)]
+    offsets = [tensor(f"{name}/rpn_offsets{i}", 0.5, [1, 12, *s]) for i, s in enumerate(sizes)]
+    rpn = network.rpn
+    rpn._post_nms_top_n = {"training": 2000, "testing": 100}
+    maps = [torch.zeros(1, 256, *s) for s in sizes]
+    anchors = rpn.anchor_generator(images([1, 3, *size]), maps)
+    counts = [o[0].numel() for o in objectness]
+    rows, moves = torchvision.models.detection.rpn.concat_box_prediction_layers(objectness, offsets)
+    proposals = rpn.box_coder.decode(moves, anchors).view(1, -1, 4)
+    selected, _ = rpn.filter_proposals(proposals, rows, [tuple(size)], counts)
+    case["proposals"] = selected[0].tolist()
+    logits = tensor(f"{name}/logits", 4.0, [len(selected[0]), 4])
+    regression = tensor(f"{name}/offsets", 2.0, [len(selected[0]), 16])
+    kept = network.roi_heads.postprocess_detections(logits, regression, selected, [tuple(size)])
+    return case | {"found": dict(zip(("boxes", "scores", "labels"), (part[0].tolist() for part in kept)))}
+
+
+def main():
+    torch.set_num_threads(1)
+    with torch.no_grad():
+        vgg = ssd300_vgg16(weights=None, weights_backbone=None, num_classes=4)
+        lite = ssdlite320_mobilenet_v3_large(weights=None, weights_backbone=None, num_classes=4)
+        cases = [
+            ssdlite(),
+            resnet18(),
+            ssd_post("post_ssd300", vgg, 300, 8732),
+            ssd_post("post_ssdlite320", lite, 320, 3234),
+            rcnn_post(),
+        ]
+    json.dump({"salt": "", "torchvision": torchvision.__version__, "cases": cases}, sys.stdout)
+
+
+main()
