@@ -11,6 +11,7 @@ mod independence;
 mod layers;
 mod maps;
 mod relations;
+mod rows;
 mod samples;
 mod views;
 
