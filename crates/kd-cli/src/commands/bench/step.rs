@@ -25,6 +25,7 @@ The steps, on random images of CIFAR's size, 3x32x32, with 100 classes:
   train NET            cross-entropy, forward and backward, SGD
   kd TEACHER STUDENT   the teacher's forward pass, 0.1 CE + 0.9 KD at temperature 4, the student's
                        backward pass, SGD
+Rows with DINOv2 take images of 3x98x98, 7 x 7 of its patches.
 
 Examples:
   kd bench step
@@ -50,7 +51,7 @@ pub enum Row {
 }
 
 /// Narrow and wide residual networks and one of depthwise convolutions, alone and in pairs.
-const ROWS: [Row; 11] = [
+const ROWS: [Row; 15] = [
     Row::Infer("resnet20"),
     Row::Infer("resnet56"),
     Row::Infer("resnet8x4"),
@@ -62,7 +63,15 @@ const ROWS: [Row; 11] = [
     Row::Distil("resnet56", "resnet20"),
     Row::Distil("resnet32x4", "resnet8x4"),
     Row::Distil("resnet32x4", "shufflenet_v2"),
+    // Transformers.
+    Row::Infer("vit_p4_d6_w192_mlp4"),
+    Row::Train("vit_p4_d6_w192_mlp4"),
+    Row::Infer(DINOV2),
+    Row::Distil(DINOV2, "resnet20"),
 ];
+
+/// The small DINOv2.
+const DINOV2: &str = "vit_small_patch14_dinov2";
 
 impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -70,6 +79,16 @@ impl fmt::Display for Row {
             Self::Infer(network) => write!(f, "infer {network}"),
             Self::Train(network) => write!(f, "train {network}"),
             Self::Distil(teacher, student) => write!(f, "kd {teacher} {student}"),
+        }
+    }
+}
+
+impl Row {
+    /// Height and width of its images.
+    fn size(self) -> usize {
+        match self {
+            Self::Infer(DINOV2) | Self::Distil(DINOV2, _) => 98,
+            _ => SIZE,
         }
     }
 }
@@ -121,14 +140,24 @@ pub const SIZE: usize = 32;
 
 /// A network of the registry with weights that every call draws alike.
 pub fn network(name: &str, device: &Device) -> Result<Network> {
+    network_for(name, SIZE, device)
+}
+
+/// The same for images of another size.
+fn network_for(name: &str, size: usize, device: &Device) -> Result<Network> {
     draw::seed(1);
-    let config = NetworkConfig::new(name, CLASSES, 3).with_image_size(SIZE);
+    let config = NetworkConfig::new(name, CLASSES, 3).with_image_size(size);
     Ok(Network::new(&config, device)?)
 }
 
 /// Random images of CIFAR's size and their classes.
 pub fn random_batch(batch: usize, device: &Device) -> (Tensor<4>, Tensor<1, Int>) {
-    let images = Tensor::random([batch, 3, SIZE, SIZE], Distribution::Default, device);
+    random_images(batch, SIZE, device)
+}
+
+/// Random square images and their classes.
+fn random_images(batch: usize, size: usize, device: &Device) -> (Tensor<4>, Tensor<1, Int>) {
+    let images = Tensor::random([batch, 3, size, size], Distribution::Default, device);
     let labels: Vec<i32> = (0..batch).map(|i| (i * 37 % CLASSES) as i32).collect();
     (images, Tensor::from_ints(labels.as_slice(), device))
 }
@@ -138,10 +167,11 @@ pub fn random_batch(batch: usize, device: &Device) -> (Tensor<4>, Tensor<1, Int>
 /// # Errors
 /// When the device fails.
 pub fn time(row: Row, batch: usize, repeat: u32, device: &Device) -> Result<Seconds> {
+    let size = row.size();
     let (student, teacher, objective) = match row {
         Row::Infer(name) => {
-            let network = network(name, device)?;
-            let (images, _) = random_batch(batch, device);
+            let network = network_for(name, size, device)?;
+            let (images, _) = random_images(batch, size, device);
             return timing::repeat(repeat, device, || {
                 network.forward(images.clone(), &Taps::none());
                 Ok(())
@@ -158,9 +188,12 @@ pub fn time(row: Row, batch: usize, repeat: u32, device: &Device) -> Result<Seco
         ),
     };
     let autodiff = device.clone().autodiff();
-    let student = network(student, &autodiff)?;
-    let teacher = teacher.map(|name| network(name, device)).transpose()?;
-    let dry_run = |network: &Network| network.forward(random_batch(2, device).0, &Taps::all());
+    let student = network_for(student, size, &autodiff)?;
+    let teacher = teacher
+        .map(|name| network_for(name, size, device))
+        .transpose()?;
+    let dry_run =
+        |network: &Network| network.forward(random_images(2, size, device).0, &Taps::all());
     let objective = serde_json::from_value::<ObjectiveConfig>(objective)?.init(
         &dry_run(&student.valid()),
         teacher.as_ref().map(dry_run).as_ref(),
@@ -172,7 +205,7 @@ pub fn time(row: Row, batch: usize, repeat: u32, device: &Device) -> Result<Seco
         "lr": { "peak": 0.01 },
     }))?;
     let mut learner = Learner::new(student, objective, &config);
-    let (images, labels) = random_batch(batch, &autodiff);
+    let (images, labels) = random_images(batch, size, &autodiff);
     let at = Step {
         epoch: 1,
         epochs: 1,
