@@ -51,7 +51,7 @@ struct Rate {
 }
 
 /// Steps in the order in which they are shown.
-const STEPS: [&str; 23] = [
+const STEPS: [&str; 27] = [
     "infer resnet20",
     "infer resnet56",
     "infer resnet8x4",
@@ -75,6 +75,10 @@ const STEPS: [&str; 23] = [
     "train mobilenet_v3_large_224",
     "train vgg16_224",
     "train efficientnet_b0_224",
+    "infer vit_p4_d6_w192_mlp4",
+    "train vit_p4_d6_w192_mlp4",
+    "infer vit_small_patch14_dinov2",
+    "kd vit_small_patch14_dinov2 resnet20",
 ];
 
 /// A step on both sides, in images per second.
@@ -91,12 +95,26 @@ impl Compared {
         self.ours / self.torch
     }
 
-    /// The ratio to reach: wide networks and large images keep PyTorch's kernels busy, narrow networks do not.
+    /// The ratio to reach: wide networks, large images and transformers keep PyTorch's kernels busy, narrow networks
+    /// do not.
     fn aim(&self) -> f64 {
-        match (self.step.ends_with("_224"), self.step.contains("resnet")) {
-            (true, true) => 1.2,
-            (true, false) => 1.0,
-            _ if self.step.contains("x4") => 1.15,
+        let step = &self.step;
+        match (step.ends_with("_224"), step.contains("vit_")) {
+            (true, _) => {
+                if step.contains("resnet") {
+                    1.2
+                } else {
+                    1.0
+                }
+            }
+            (_, true) => {
+                if step.starts_with("infer") {
+                    1.0
+                } else {
+                    1.2
+                }
+            }
+            _ if step.contains("x4") => 1.15,
             _ => 1.3,
         }
     }
@@ -272,7 +290,8 @@ mod tests {
             ]
         );
         let large = [1.2, 1.2, 1.0, 1.0, 1.0, 1.0];
-        assert_eq!([&aims[11..17], &aims[17..]], [&large; 2]);
+        assert_eq!([&aims[11..17], &aims[17..23]], [&large; 2]);
+        assert_eq!(aims[23..], [1.0, 1.2, 1.0, 1.2]);
     }
 
     #[test]

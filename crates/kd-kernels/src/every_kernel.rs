@@ -6,6 +6,7 @@
 mod convolutions;
 mod losses;
 mod maps;
+mod rows;
 
 use std::any::type_name;
 use std::cell::Cell;
@@ -69,7 +70,7 @@ fn every_kernel_runs_alike_on_every_instruction_set_and_tail() {
         .start_handler(|_| RECORDS.set(true))
         .build()
         .expect("a pool of threads");
-    let cases = || [maps::CASES, convolutions::CASES, losses::CASES].concat();
+    let cases = || [maps::CASES, convolutions::CASES, losses::CASES, rows::CASES].concat();
     pool.install(|| {
         for (name, case) in cases() {
             for channels in CHANNELS {

@@ -1,9 +1,9 @@
-//! Fast CPU kernels for convolutional networks on burn's Flex backend, with their gradients.
+//! Fast CPU kernels for convolutional networks and transformers on burn's Flex backend, with their gradients.
 //!
 //! The functions of this crate take and return ordinary [`Tensor`](burn::tensor::Tensor)s of shape
-//! `[batch, channels, height, width]`. On a Flex device with `f32` values they run kernels of
-//! their own; anywhere else (another backend, another dtype, or the feature `flex` off) they are
-//! composed of burn's operations, so a network written with them runs everywhere.
+//! `[batch, channels, height, width]`, or rows of tokens `[batch, tokens, width]`. On a Flex device with
+//! `f32` values they run kernels of their own; anywhere else (another backend, another dtype, or the
+//! feature `flex` off) they are composed of burn's operations, so a network written with them runs everywhere.
 //!
 //! Between two of these functions a map lies in memory channels last, which only its strides
 //! tell: burn's own operations can read it like any other view.

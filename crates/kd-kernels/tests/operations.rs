@@ -14,6 +14,7 @@ mod maps;
 mod pools;
 mod prepared;
 mod relations;
+mod rows;
 mod samples;
 mod views;
 

@@ -15,13 +15,18 @@ pub(crate) mod conv;
 mod conv2d;
 mod conv_options;
 mod epilogue;
+#[cfg(feature = "flex")]
+pub(crate) mod gelu;
 pub(crate) mod interleave;
+pub(crate) mod layer_norm;
 pub(crate) mod leaky_relu;
 mod linear;
+pub(crate) mod linear_of_rows;
 pub(crate) mod max_pool;
 #[cfg(feature = "flex")]
 pub(crate) mod norm;
 pub(crate) mod scale_channels;
+pub(crate) mod self_attention;
 #[cfg(feature = "flex")]
 pub(crate) mod sums;
 
@@ -35,7 +40,10 @@ pub use conv_options::ConvOptions;
 pub use conv2d::conv2d;
 pub use epilogue::Epilogue;
 pub use interleave::interleave;
+pub use layer_norm::layer_norm;
 pub use leaky_relu::leaky_relu;
 pub use linear::linear;
+pub use linear_of_rows::{RowEpilogue, linear_of_rows};
 pub use max_pool::max_pool;
 pub use scale_channels::scale_channels;
+pub use self_attention::self_attention;

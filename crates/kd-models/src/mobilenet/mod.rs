@@ -15,8 +15,8 @@ use kd_core::{Output, Taps};
 use kd_kernels::layers::BatchNorm;
 
 use self::block::{INIT, InvertedResidual};
-use self::keys::Keys;
 pub(crate) use self::body::SsdLiteBody;
+use self::keys::Keys;
 use self::plan::{ClassifierInit, Plan};
 use crate::activation::conv_bn_activated;
 use crate::architecture::{Architecture, Named, torchvision};

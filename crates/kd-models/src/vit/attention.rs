@@ -7,9 +7,25 @@ use burn::tensor::module::attention;
 use burn::tensor::ops::AttentionModuleOptions;
 use burn::tensor::{Device, Tensor};
 use kd_core::{Output, Part, Taps};
+use kd_kernels::{RowEpilogue, self_attention};
 
 use super::block::{linear, rows};
 use super::config::VitConfig;
+
+/// What a layer can show.
+const PARTS: [Part; 5] = [
+    Part::Queries,
+    Part::Keys,
+    Part::Values,
+    Part::Scores,
+    Part::Attentions,
+];
+
+/// Whether the next layer is asked for something.
+fn wants(output: &Output, taps: &Taps) -> bool {
+    let mut parts = PARTS.into_iter();
+    parts.any(|part| taps.wants(part, output.levels(part)))
+}
 
 /// `proj(softmax(q·kᵀ / √d) · v)` for queries, keys and values of `d` numbers a head, all three by one layer
 /// (Vaswani et al., NeurIPS 2017).
@@ -34,11 +50,16 @@ impl Attention {
         }
     }
 
-    /// Tokens `[batch, tokens, width]`; what `taps` asks of this layer goes into the output.
+    /// What `proj` reads, for tokens `[batch, tokens, width]`; what `taps` asks of this layer goes into the output.
     pub fn forward(&self, x: Tensor<3>, output: &mut Output, taps: &Taps) -> Tensor<3> {
         let [batch, tokens, width] = x.dims();
         let each = width / self.heads;
-        let all = rows(&self.qkv, x).reshape([batch, tokens, 3 * self.heads, each]);
+        let all = rows(&self.qkv, x, RowEpilogue::Nothing);
+        if !self.drops(&all.device()) && !wants(output, taps) {
+            PARTS.into_iter().for_each(|part| output.skip(part));
+            return self_attention(all, self.heads);
+        }
+        let all = all.reshape([batch, tokens, 3 * self.heads, each]);
         let all = all.swap_dims(1, 2);
         let [query, key, value] =
             [0, 1, 2].map(|i| all.clone().narrow(1, i * self.heads, self.heads));
@@ -46,8 +67,7 @@ impl Attention {
         output.push(Part::Keys, &key, taps);
         output.push(Part::Values, &value, taps);
         let mixed = self.mix([query, key, value], output, taps);
-        let mixed = mixed.swap_dims(1, 2).reshape([batch, tokens, width]);
-        rows(&self.proj, mixed)
+        mixed.swap_dims(1, 2).reshape([batch, tokens, width])
     }
 
     /// Whether probabilities are dropped on this device: only in training.

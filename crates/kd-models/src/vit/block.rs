@@ -2,9 +2,9 @@
 
 use burn::module::{Initializer, Module, Param};
 use burn::nn::{Dropout, DropoutConfig, Linear};
-use burn::tensor::activation::gelu;
 use burn::tensor::{Device, Tensor};
 use kd_core::{Output, Taps};
+use kd_kernels::{RowEpilogue, linear_of_rows};
 
 use super::attention::Attention;
 use super::config::VitConfig;
@@ -21,12 +21,15 @@ pub(super) fn linear(inputs: usize, outputs: usize, device: &Device) -> Linear {
     linear_normal(inputs, outputs, DEVIATION, device)
 }
 
-/// A linear layer on every token, `[batch, tokens, inputs]` to `[batch, tokens, outputs]`, as one product of matrices.
-pub(super) fn rows(layer: &Linear, x: Tensor<3>) -> Tensor<3> {
-    let [batch, tokens, width] = x.dims();
-    let y = layer.forward(x.reshape([batch * tokens, width]));
-    let [_, outputs] = y.dims();
-    y.reshape([batch, tokens, outputs])
+/// A linear layer on every token, `[batch, tokens, inputs]` to `[batch, tokens, outputs]`, and what follows it.
+pub(super) fn rows(layer: &Linear, x: Tensor<3>, epilogue: RowEpilogue<3>) -> Tensor<3> {
+    linear_of_rows(x, layer.weight.val(), bias(layer), epilogue)
+}
+
+/// Of a layer as [`linear`] makes it.
+fn bias(layer: &Linear) -> Tensor<1> {
+    let bias = layer.bias.as_ref().expect("a layer with a bias");
+    bias.val()
 }
 
 /// `fc2(gelu(fc1(x)))`.
@@ -48,13 +51,6 @@ impl LayerScale {
         Some(Self {
             gamma: Initializer::Constant { value }.init([config.width], device),
         })
-    }
-}
-
-fn scaled(branch: Tensor<3>, scale: &Option<LayerScale>) -> Tensor<3> {
-    match scale {
-        Some(scale) => branch * scale.gamma.val().unsqueeze(),
-        None => branch,
     }
 }
 
@@ -101,11 +97,36 @@ impl Block {
         taps: &Taps,
     ) -> Tensor<3> {
         let mixed = self.norm1.forward(x.clone(), epsilon);
-        let mixed = self.dropout.forward(self.attn.forward(mixed, output, taps));
-        let x = x + self.path.forward(scaled(mixed, &self.ls1));
-        let inner = rows(&self.mlp.fc1, self.norm2.forward(x.clone(), epsilon));
-        let inner = self.dropout.forward(gelu(inner));
-        let inner = self.dropout.forward(rows(&self.mlp.fc2, inner));
-        x + self.path.forward(scaled(inner, &self.ls2))
+        let mixed = self.attn.forward(mixed, output, taps);
+        let x = self.add(x, &self.attn.proj, &self.ls1, mixed);
+        let inner = self.norm2.forward(x.clone(), epsilon);
+        let inner = rows(&self.mlp.fc1, inner, RowEpilogue::Gelu);
+        let inner = self.dropout.forward(inner);
+        self.add(x, &self.mlp.fc2, &self.ls2, inner)
+    }
+
+    /// Adds a branch, whose last layer this is. A factor for each number is one for each column of its weight.
+    fn add(
+        &self,
+        x: Tensor<3>,
+        last: &Linear,
+        scale: &Option<LayerScale>,
+        branch: Tensor<3>,
+    ) -> Tensor<3> {
+        let (weight, bias) = (last.weight.val(), bias(last));
+        let (weight, bias) = match scale {
+            Some(scale) => {
+                let scale = scale.gamma.val();
+                (weight * scale.clone().unsqueeze(), bias * scale)
+            }
+            None => (weight, bias),
+        };
+        let device = x.device();
+        let drops = self.dropout.prob > 0.0 && device.is_autodiff();
+        if !drops && !self.path.is_active(&device) {
+            return linear_of_rows(branch, weight, bias, RowEpilogue::Add(x));
+        }
+        let branch = linear_of_rows(branch, weight, bias, RowEpilogue::Nothing);
+        x + self.path.forward(self.dropout.forward(branch))
     }
 }

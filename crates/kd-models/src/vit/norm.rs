@@ -1,7 +1,7 @@
 //! Layer normalisation.
 
 use burn::module::{Initializer, Module, Param};
-use burn::tensor::{Device, Tensor, module};
+use burn::tensor::{Device, Tensor};
 
 /// Layer normalisation over the last axis: `(x − mean) / sqrt(variance + epsilon) · weight + bias`, of
 /// `[batch, tokens, width]` with a weight and a bias `[width]`; the variance is the biased one.
@@ -11,7 +11,7 @@ use burn::tensor::{Device, Tensor, module};
 /// # Panics
 /// When weight or bias have another width.
 pub fn layer_norm(x: Tensor<3>, weight: Tensor<1>, bias: Tensor<1>, epsilon: f64) -> Tensor<3> {
-    module::layer_norm(x, weight, Some(bias), epsilon)
+    kd_kernels::layer_norm(x, weight, bias, epsilon)
 }
 
 /// The weight and bias of a [`layer_norm`]. Its epsilon belongs to the network, since it differs between programs

@@ -27,6 +27,7 @@ take ImageNet's, 3x224x224, with 1000 classes, and an eighth of the batch:
   train NET            cross-entropy, forward and backward, SGD
   kd TEACHER STUDENT   the teacher's forward pass, 0.1 CE + 0.9 KD at temperature 4, the student's
                        backward pass, SGD
+Rows with DINOv2 take images of 3x98x98, 7 x 7 of its patches.
 
 Examples:
   kd bench step
@@ -54,8 +55,9 @@ pub enum Row {
 }
 
 /// Narrow and wide residual networks and one of depthwise convolutions, alone and in pairs; then torchvision's
-/// networks for large images.
-const ROWS: [Row; 28] = [
+/// networks for large images, and
+/// transformers.
+const ROWS: [Row; 32] = [
     Row::Infer("resnet20"),
     Row::Infer("resnet56"),
     Row::Infer("resnet8x4"),
@@ -84,7 +86,15 @@ const ROWS: [Row; 28] = [
     Row::Train("mobilenet_v3_large_224"),
     Row::Train("vgg16_224"),
     Row::Train("efficientnet_b0_224"),
+    // Transformers.
+    Row::Infer("vit_p4_d6_w192_mlp4"),
+    Row::Train("vit_p4_d6_w192_mlp4"),
+    Row::Infer(DINOV2),
+    Row::Distil(DINOV2, "resnet20"),
 ];
+
+/// The small DINOv2.
+const DINOV2: &str = "vit_small_patch14_dinov2";
 
 impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -107,6 +117,17 @@ impl Row {
             }
             _ => batch,
         }
+    }
+
+    /// Height and width of its images.
+    fn size(self) -> Result<usize> {
+        Ok(match self {
+            Self::Infer(DINOV2) | Self::Distil(DINOV2, _) => 98,
+            Self::Infer(name)
+            | Self::InferOne(name)
+            | Self::Train(name)
+            | Self::Distil(_, name) => config(name).image_size()?,
+        })
     }
 }
 
@@ -166,8 +187,13 @@ fn config(name: &str) -> NetworkConfig {
 
 /// A network of the registry with weights that every call draws alike.
 pub fn network(name: &str, device: &Device) -> Result<Network> {
+    network_for(name, config(name).image_size()?, device)
+}
+
+/// The same for images of another size.
+fn network_for(name: &str, size: usize, device: &Device) -> Result<Network> {
     draw::seed(1);
-    Ok(Network::new(&config(name), device)?)
+    Ok(Network::new(&config(name).with_image_size(size), device)?)
 }
 
 /// Random images of CIFAR's size and their classes.
@@ -187,10 +213,11 @@ fn random_images(batch: usize, size: usize, device: &Device) -> (Tensor<4>, Tens
 /// # Errors
 /// When the device fails.
 pub fn time(row: Row, batch: usize, repeat: u32, device: &Device) -> Result<Seconds> {
+    let size = row.size()?;
     let (student, teacher, objective) = match row {
         Row::Infer(name) | Row::InferOne(name) => {
-            let network = network(name, device)?.prepare();
-            let (images, _) = random_images(batch, config(name).image_size()?, device);
+            let network = network_for(name, size, device)?.prepare();
+            let (images, _) = random_images(batch, size, device);
             return timing::repeat(repeat, device, || {
                 network.forward(images.clone(), &Taps::none());
                 Ok(())
@@ -207,9 +234,10 @@ pub fn time(row: Row, batch: usize, repeat: u32, device: &Device) -> Result<Seco
         ),
     };
     let autodiff = device.clone().autodiff();
-    let size = config(student).image_size()?;
-    let student = network(student, &autodiff)?;
-    let teacher = teacher.map(|name| network(name, device)).transpose()?;
+    let student = network_for(student, size, &autodiff)?;
+    let teacher = teacher
+        .map(|name| network_for(name, size, device))
+        .transpose()?;
     let dry_run =
         |network: &Network| network.forward(random_images(2, size, device).0, &Taps::all());
     let objective = serde_json::from_value::<ObjectiveConfig>(objective)?.init(
