@@ -13,6 +13,7 @@ use crate::suggest::{did_you_mean, listed};
 use crate::{Error, Output, Pair, PairTaps, Part, Step};
 
 mod adapter;
+mod bilinear;
 mod bottleneck;
 mod buffer;
 pub(crate) mod check;
@@ -39,7 +40,7 @@ pub use logits::{
 };
 pub use own::{Own, OwnTerm};
 pub use relations::{cc, crd, lsp, pkt, rkd, sp};
-pub use transformers::{cosine_hidden, minilm_relation, tinybert_attention};
+pub use transformers::{cosine_hidden, deit, lg, minilm_relation, tinybert_attention};
 
 /// What a method's file says of it.
 struct About {
@@ -337,6 +338,8 @@ terms! {
         crd: Crd, CrdConfig;
     }
     transformers {
+        deit: Deit, DeitConfig;
+        lg: Lg, LgConfig;
         cosine_hidden: CosineHidden, CosineHiddenConfig;
         minilm_relation: MiniLmRelation, MiniLmRelationConfig;
         tinybert_attention: TinyBertAttention, TinyBertAttentionConfig;
