@@ -124,6 +124,17 @@ impl Kd {
         String::from_utf8(output.stdout).context("kd printed text that is not UTF-8")
     }
 
+    /// Builds `kd`, runs it and waits for its end; its exit code.
+    pub fn build_and_wait(&self) -> Result<u8> {
+        let status = Command::new(self.build()?)
+            .args(&self.arguments)
+            .current_dir(&self.folder)
+            .status()
+            .context("start kd")?;
+        let code = status.code().and_then(|code| u8::try_from(code).ok());
+        Ok(code.unwrap_or(1))
+    }
+
     /// Builds `kd` and becomes it, so that signals and the exit code are its own.
     pub fn build_and_start(&self) -> Result<ExitCode> {
         let mut command = Command::new(self.build()?);

@@ -13,6 +13,7 @@ mod goldens;
 mod kd;
 mod outside;
 mod pairs;
+mod vit_cnn;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -34,6 +35,7 @@ use kd::Kd;
   cargo xtask cifar100 --small               CIFAR-100 at a size that a CPU can train
   cargo xtask cifar100 --small --study       the same with and without RKD, over two seeds
   cargo xtask cifar100 --backend cuda        ResNet-152 -> ShuffleNetV2, the literature's settings
+  cargo xtask vit-cnn --small                a vision transformer teaches a ResNet: an ablation
   cargo xtask methods                        methods side by side on the embedded data
   cargo xtask goldens                        losses and networks beside reference values
   cargo xtask bench step                     images/s of inference, training and distillation steps
@@ -53,6 +55,8 @@ enum Job {
     Quickstart(Quickstart),
     /// Distil a student on CIFAR-100; without --small, ResNet-152 to ShuffleNetV2 in full.
     Cifar100(cifar100::Arguments),
+    /// A vision transformer teaches a ResNet on CIFAR-100: logits, maps and relations compared, with a written report.
+    VitCnn(vit_cnn::Arguments),
     /// Compare eleven losses, some also beside KD, on the embedded data: half an hour on two cores.
     Methods(Methods),
     /// Try every loss on pairs of networks, and write the result into docs/.
@@ -141,6 +145,7 @@ fn run(job: Job) -> Result<ExitCode> {
             kd.build_and_start()
         }
         Job::Cifar100(arguments) => cifar100::run(&arguments),
+        Job::VitCnn(arguments) => vit_cnn::run(&arguments),
         Job::Methods(Methods { run }) => {
             let mut kd = run.start("study", "recipes/studies/methods.toml")?;
             kd.overrides(&run.overrides);

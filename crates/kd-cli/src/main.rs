@@ -48,8 +48,10 @@ Exit codes:
 enum Command {
     Train(commands::train::Arguments),
     Study(commands::study::Arguments),
+    Probe(commands::probe::Arguments),
     Eval(commands::eval::Arguments),
     Report(commands::report::Arguments),
+    Explain(commands::explain::Arguments),
     Models(commands::models::Arguments),
     Methods(commands::methods::Arguments),
     Pairs(commands::pairs::Arguments),
@@ -73,7 +75,9 @@ impl Command {
         match self {
             Self::Train(arguments) => commands::train::run(&arguments),
             Self::Study(arguments) => commands::study::run(&arguments),
+            Self::Probe(arguments) => commands::probe::run(&arguments),
             Self::Eval(arguments) => commands::eval::run(&arguments),
+            Self::Explain(arguments) => commands::explain::run(&arguments),
             Self::Report(arguments) => commands::report::run(&arguments),
             Self::Models(arguments) => commands::models::run(&arguments),
             Self::Methods(arguments) => commands::methods::run(&arguments),

@@ -32,11 +32,15 @@ pub fn cost(config: &NetworkConfig, image_size: usize) -> Result<Cost, Error> {
 }
 
 impl Network {
-    /// The cost of this network for square images. See [`cost()`].
+    /// The cost of this network for square images, or for those that it resizes them to. See [`cost()`].
     ///
     /// # Errors
     /// [`Error::Config`] for images that the strides shrink to nothing.
     pub fn cost(&self, image_size: usize) -> Result<Cost, Error> {
+        let image_size = match self.resizes {
+            true => self.config.image_size()?,
+            false => image_size,
+        };
         let mut macs = self.counted(image_size, "image_size")?;
         if let Some(head) = &self.head {
             macs.shrink(head.config().size);

@@ -54,6 +54,24 @@ pub enum Error {
         /// What would be right.
         expected: String,
     },
+    /// A network that cannot begin with layers of another.
+    #[error("`{model}` cannot begin with layers of `{other}`: {problem}")]
+    Layers {
+        /// The network.
+        model: String,
+        /// The other one.
+        other: String,
+        /// Why not.
+        problem: String,
+    },
+    /// A classifier that does not suit a network.
+    #[error("`{model}` cannot have this classifier: {problem}")]
+    Classifier {
+        /// The network.
+        model: String,
+        /// Why not.
+        problem: String,
+    },
     /// In the place of a file of weights lies something else, such as a pointer of Git LFS.
     #[error("{} {found}", path.display())]
     StandIn {

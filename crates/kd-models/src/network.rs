@@ -6,6 +6,7 @@ use kd_core::{Head, Output, Taps};
 
 use crate::backbone::Backbone;
 use crate::config::NetworkConfig;
+use crate::enlarged::resized;
 use crate::families::{Design, ImageNetwork};
 use crate::keys::{self, Key};
 use crate::registry;
@@ -35,6 +36,9 @@ pub struct Network {
     /// What images are changed into before the first layer sees them.
     #[module(skip)]
     pub(crate) input: Option<Standardise>,
+    /// Whether images are then brought to the size that it was built for.
+    #[module(skip)]
+    pub(crate) resizes: bool,
 }
 
 impl Network {
@@ -70,6 +74,7 @@ impl Network {
             head: None,
             config,
             input: None,
+            resizes: false,
         }
     }
 
@@ -108,6 +113,17 @@ impl Network {
     ) -> Result<Self, Error> {
         let input = Some(Standardise::new(given, own, self.config.channels()?)?);
         Ok(Self { input, ..self })
+    }
+
+    /// The same network for images of any size, which each forward pass first resizes to the size that it was built for
+    /// (bicubic): a teacher that was trained with large images sees the small ones of its student. It is not saved with
+    /// the weights.
+    #[must_use]
+    pub fn resizing(self) -> Self {
+        Self {
+            resizes: true,
+            ..self
+        }
     }
 
     /// What this network was built from, with the canonical name.
@@ -175,6 +191,10 @@ impl Backbone for Network {
         let input = match &self.input {
             Some(standardise) => standardise.apply(input),
             None => input,
+        };
+        let input = match self.config.image_size() {
+            Ok(size) if self.resizes => resized(input, size),
+            _ => input,
         };
         let Some(head) = &self.head else {
             return self.family.forward(input, taps);

@@ -83,6 +83,7 @@ fn transformers_for_small_images_cost_what_their_table_says() {
     for (name, parameters, macs) in [
         ("vit_p4_d6_w192_mlp4", "2.71", "0.183"),
         ("vit_p4_d6_w192_mlp2", "1.82", "0.125"),
+        ("deit_p4_d6_w192_mlp2_distilled", "1.84", "0.127"),
         ("vit_p4_d9_w192_mlp2", "2.71", "0.188"),
         ("vit_p8_d6_w192_mlp4", "2.73", "0.046"),
     ] {

@@ -57,6 +57,7 @@ pub fn check<T: TaskSpec>(recipe: &Recipe, task: &T, device: &Device) -> Result<
         task,
         device,
         shown: BTreeMap::new(),
+        teacher: None,
     };
     let stages = recipe.stages.iter();
     let stages = stages.map(|(name, stage)| (format!("stages.{name}"), stage));
@@ -69,6 +70,12 @@ pub fn check<T: TaskSpec>(recipe: &Recipe, task: &T, device: &Device) -> Result<
         check
             .show(&stage.model)
             .map_err(|e| wrong_model(&name, e))?;
+        if let (Some(from), Some(teacher)) = (&stage.init_from, &recipe.teacher) {
+            let own = task.build(&stage.model, device)?;
+            let whole = task.build_teacher(teacher, device)?;
+            let filled = task.with_layers_of(own, &whole, &from.layers);
+            filled.map_err(|e| Error::Recipe(format!("{name}.init_from: {e}")))?;
+        }
         if let Some(path) = &stage.weights {
             let prefix = stage.weights_prefix.as_deref();
             weights::local(path)
@@ -77,15 +84,14 @@ pub fn check<T: TaskSpec>(recipe: &Recipe, task: &T, device: &Device) -> Result<
         }
     }
     if let Some(teacher) = &recipe.teacher {
-        check
-            .show(&teacher.model)
-            .map_err(|e| wrong_model(TEACHER, e))?;
+        check.show_teacher().map_err(|e| wrong_model(TEACHER, e))?;
         if let Some(path) = &teacher.weights {
             weights::local(path)
                 .and_then(|path| task.load_teacher(teacher, &path, device))
                 .map_err(|e| wrong_weights(TEACHER, e))?;
         }
     }
+    check.groups()?;
     for plan in &recipe.plans() {
         check.training(plan).map_err(|problem| match plan.role() {
             Role::Stage(name) => Error::Recipe(format!("stages.{name}: {problem}")),
@@ -101,23 +107,24 @@ struct Check<'a, T> {
     device: &'a Device,
     /// What networks show, by their names in the registry: untrained ones have the same shapes.
     shown: BTreeMap<String, Output>,
+    /// What a teacher shows that sees images of another size.
+    teacher: Option<Output>,
 }
 
 impl<T: TaskSpec> Check<'_, T> {
     fn training(&mut self, plan: &TrainingPlan) -> Result<(), Error> {
         let recipe = self.recipe;
-        let mut show_all = |models: Vec<&str>| -> Result<Vec<Output>, Error> {
-            models.into_iter().map(|model| self.show(model)).collect()
-        };
-        let dry_run = DryRun {
-            students: show_all(plan.models().collect())?,
-            teachers: show_all(
-                plan.teachers
-                    .iter()
-                    .filter_map(|name| recipe.model_of(name))
-                    .collect(),
-            )?,
-        };
+        let students = plan.models().map(|model| self.show(model));
+        let students = students.collect::<Result<_, _>>()?;
+        let mut teachers = Vec::new();
+        for name in &plan.teachers {
+            teachers.extend(match recipe.model_of(name) {
+                Some(_) if name == TEACHER => self.show_teacher()?,
+                Some(model) => Some(self.show(model)?),
+                None => None,
+            });
+        }
+        let dry_run = DryRun { students, teachers };
         let objectives = dry_run.objectives(plan, self.task, self.device)?;
         for objective in &objectives {
             learns(objective, plan.train.epochs)?;
@@ -131,10 +138,61 @@ impl<T: TaskSpec> Check<'_, T> {
             }
             let cache = recipe.teacher.as_ref().and_then(|t| t.cache.as_ref());
             if let Some(config) = cache.filter(|_| plan.cached) {
-                cache::check(objective, config.embedding)?;
+                cache::check(objective, config.embedding, &config.maps)?;
             }
         }
         Ok(())
+    }
+
+    /// Whether the networks have the parts that `[train.groups]` names. Of what is trained on the recipe's budget, every
+    /// network must.
+    fn groups(&self) -> Result<(), Error> {
+        let recipe = self.recipe;
+        let stages = recipe.stages.iter();
+        let stages = stages.map(|(name, stage)| (format!("stages.{name}."), stage));
+        let stages = stages.chain([(String::new(), &recipe.student)]);
+        let budgets = stages.map(|(table, stage)| {
+            let own = if stage.train.is_some() {
+                table
+            } else {
+                String::new()
+            };
+            (own, stage.model.as_str(), recipe.train_of(stage))
+        });
+        let teacher = recipe
+            .teacher
+            .iter()
+            .filter(|teacher| teacher.weights.is_none());
+        let teacher = teacher.map(|teacher| match &teacher.train {
+            Some(train) => (format!("{TEACHER}."), teacher.model.as_str(), train),
+            None => (String::new(), teacher.model.as_str(), &recipe.train),
+        });
+        for (table, model, train) in budgets.chain(teacher) {
+            if train.groups.is_default() {
+                continue;
+            }
+            let network = self.task.build(model, self.device)?;
+            let suits = train.groups.suits(&network);
+            suits.map_err(|problem| {
+                Error::Recipe(format!("{table}train.{problem} (the network is `{model}`)"))
+            })?;
+        }
+        Ok(())
+    }
+
+    /// What the recipe's teacher shows, which may see images of another size; none without one.
+    fn show_teacher(&mut self) -> Result<Option<Output>, Error> {
+        let Some(spec) = &self.recipe.teacher else {
+            return Ok(None);
+        };
+        if spec.size.is_none() {
+            return self.show(&spec.model).map(Some);
+        }
+        if self.teacher.is_none() {
+            let network = self.task.build_teacher(spec, self.device)?;
+            self.teacher = Some(dry_run(self.task, &network.valid(), self.device));
+        }
+        Ok(self.teacher.clone())
     }
 
     fn show(&mut self, model: &str) -> Result<Output, Error> {

@@ -4,6 +4,7 @@ use burn::tensor::Device;
 use kd_core::{Output, Taps};
 use kd_kernels::PreparedWeights;
 use kd_models::Backbone;
+use serde::{Deserialize, Serialize};
 
 use crate::{Score, Scores, Source};
 
@@ -11,7 +12,7 @@ use crate::{Score, Scores, Source};
 const BINS: usize = 15;
 
 /// A network's logits on a split, in the split's order.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Predictions {
     logits: Vec<f32>,
     labels: Vec<u32>,

@@ -4,6 +4,7 @@
 //! - [`Learner`]: one optimiser step of a student, with or without a teacher;
 //! - [`train`]: the loop over epochs, with validation, checkpoints and early stopping;
 //! - [`run`]: teacher, student alone and student distilled, measured and written to a run folder;
+//! - [`probe`]: a linear classifier for weights that have none;
 //! - [`check`]: what is wrong with a recipe, found before anything trains;
 //! - [`cache`]: the teacher's answers, kept so that it is asked once a view;
 //! - [`report::write`]: `report.html` from a run folder;
@@ -18,6 +19,7 @@ mod check;
 mod error;
 mod eval;
 mod evaluate;
+mod explain;
 mod fault;
 mod folder;
 mod gradients;
@@ -27,6 +29,7 @@ mod measure;
 mod observe;
 mod older;
 mod optimizer;
+mod probe;
 mod recipe;
 mod records;
 pub mod report;
@@ -49,12 +52,16 @@ pub use check::check;
 pub use error::Error;
 pub use eval::{EvalOptions, EvalResult, evaluate};
 pub use evaluate::{Predictions, predict};
+pub use explain::{Change, ClassDifference, Explanation, Setting, StudentView, explain};
 pub use learner::{Learner, LossValues};
 pub use lr::{LrConfig, LrShape};
 pub use observe::{Event, Observer, Silent};
 pub use optimizer::OptimizerConfig;
+pub use optimizer::groups::{Decaying, GroupsConfig};
+pub use probe::{ProbeOptions, Probed, probe};
 pub use recipe::{
-    CheckpointConfig, Recipe, StageSpec, Start, StudentPlan, TeacherSpec, TrainConfig, TrainingPlan,
+    CheckpointConfig, InitFrom, Recipe, StageSpec, Start, StudentPlan, TeacherSpec, TrainConfig,
+    TrainingPlan,
 };
 pub use records::{CacheStats, ComponentValue, EpochRecord, Record, StepRecord};
 pub use role::{Role, UnknownRole};

@@ -16,6 +16,10 @@ pub struct LrConfig {
     /// Epochs over which it rises linearly from zero to the peak. The shape begins after them.
     #[serde(default)]
     pub warmup_epochs: f64,
+    /// Whether the first step of the warm-up has the rate 0, as in Hugging Face's schedules, and the peak comes a step
+    /// later.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub warmup_from_zero: bool,
 }
 
 impl LrConfig {
@@ -25,6 +29,7 @@ impl LrConfig {
             peak,
             shape: LrShape::Constant,
             warmup_epochs: 0.0,
+            warmup_from_zero: false,
         }
     }
 }
@@ -43,6 +48,12 @@ pub enum LrShape {
         /// Factor at each milestone.
         #[serde(default = "tenth")]
         factor: f64,
+    },
+    /// In equal steps from the peak towards `peak · final_fraction`, which the step after the last would have.
+    Linear {
+        /// Share of the peak that is left at the end.
+        #[serde(default)]
+        final_fraction: f64,
     },
     /// Half a cosine from the peak to `peak · final_fraction`, step by step.
     Cosine {
@@ -87,13 +98,14 @@ impl LrConfig {
     /// The rate of optimiser step `step` (from 0) in a run of `epochs` epochs of `per_epoch` steps.
     ///
     /// The warm-up takes `w = warmup_epochs · per_epoch` steps, rounded: step `s` of it has the rate
-    /// `peak · (s + 1) / w`. The shape has the other steps to itself, as in PyTorch's `SequentialLR` after a
+    /// `peak · (s + 1) / w`, or `peak · s / w` with `warmup_from_zero`. The shape has the other steps to itself, as in PyTorch's `SequentialLR` after a
     /// `LinearLR`.
     pub fn at(&self, step: usize, per_epoch: usize, epochs: usize) -> f64 {
         let per_epoch = per_epoch.max(1);
         let warmup = (self.warmup_epochs * per_epoch as f64).round() as usize;
         if step < warmup {
-            return self.peak * (step + 1) as f64 / warmup as f64;
+            let risen = step + usize::from(!self.warmup_from_zero);
+            return self.peak * risen as f64 / warmup as f64;
         }
         let steps = (per_epoch * epochs).saturating_sub(warmup);
         self.shaped(step - warmup, per_epoch, steps)
@@ -109,6 +121,10 @@ impl LrConfig {
             LrShape::MultiStep { milestones, factor } => {
                 let passed = milestones.iter().filter(|&&m| epoch > m).count();
                 self.peak * factor.powi(passed as i32)
+            }
+            LrShape::Linear { final_fraction } => {
+                let progress = step as f64 / steps.max(1) as f64;
+                self.peak * (1.0 - (1.0 - final_fraction) * progress)
             }
             LrShape::Cosine { final_fraction } => {
                 half_cosine(self.peak, self.peak * final_fraction, progress)
@@ -151,6 +167,11 @@ impl LrConfig {
             (0.0..=epochs as f64).contains(&warmup),
             "between 0 and train.epochs",
         )?;
+        if self.warmup_from_zero && warmup == 0.0 {
+            return Err(format!(
+                "{table}.warmup_from_zero is how a warm-up begins: set {table}.warmup_epochs, or leave it out"
+            ));
+        }
         if warmup > 0.0 && matches!(self.shape, LrShape::OneCycle { .. }) {
             return Err(format!(
                 "{table}.warmup_epochs = {warmup}: the shape `one_cycle` has a rise of its own, \
@@ -162,7 +183,7 @@ impl LrConfig {
             LrShape::MultiStep { factor, .. } => {
                 must("shape.factor", *factor, positive(*factor), "above 0")
             }
-            LrShape::Cosine { final_fraction: f } => must(
+            LrShape::Linear { final_fraction: f } | LrShape::Cosine { final_fraction: f } => must(
                 "shape.final_fraction",
                 *f,
                 (0.0..=1.0).contains(f),
@@ -191,6 +212,7 @@ mod tests {
             peak: 0.1,
             shape,
             warmup_epochs,
+            warmup_from_zero: false,
         }
     }
 
@@ -222,6 +244,43 @@ mod tests {
         );
         close(lr.at(0, 10, 5), 0.1);
         close(lr.at(49, 10, 5), 0.01);
+    }
+
+    /// The factors of `linear_warmup_decay` in transformers_more.json: Hugging Face's schedule.
+    #[test]
+    fn a_linear_decay_after_a_warm_up_from_zero_is_hugging_faces() {
+        let golden = kd_goldens::read("transformers_more.json");
+        let pieces = golden["pieces"].as_array().unwrap();
+        let piece = pieces
+            .iter()
+            .find(|p| p["name"] == "linear_warmup_decay")
+            .unwrap();
+        let [warmup, total] = ["warmup", "total"].map(|key| piece[key].as_u64().unwrap() as usize);
+        let shape = LrShape::Linear {
+            final_fraction: 0.0,
+        };
+        let lr = LrConfig {
+            warmup_from_zero: true,
+            ..config(shape, warmup as f64)
+        };
+        for (step, factor) in piece["factors"].as_array().unwrap().iter().enumerate() {
+            close(lr.at(step, 1, total), 0.1 * factor.as_f64().unwrap());
+        }
+    }
+
+    /// The rates of `deit_hard` in transformers_more.json: a warm-up of 3 steps, then 5.
+    #[test]
+    fn a_linear_decay_begins_at_the_peak() {
+        let golden = kd_goldens::read("transformers_more.json");
+        let runs = golden["training"].as_array().unwrap();
+        let run = runs.iter().find(|run| run["name"] == "deit_hard").unwrap();
+        let shape = LrShape::Linear {
+            final_fraction: 0.0,
+        };
+        let lr = config(shape, 3.0);
+        for (step, rate) in run["lrs"].as_array().unwrap().iter().enumerate() {
+            close(lr.at(step, 1, 8), 100.0 * rate.as_f64().unwrap());
+        }
     }
 
     // Values of torch.optim.lr_scheduler.OneCycleLR(max_lr=0.1, total_steps=10).

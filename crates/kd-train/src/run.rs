@@ -4,6 +4,7 @@ mod caching;
 mod continuation;
 mod evaluate;
 mod finished;
+mod kept_teacher;
 mod readme;
 mod stages;
 mod teachers;
@@ -174,19 +175,21 @@ fn fill<T: Task>(
     for warning in recipe.warnings() {
         observer.event(Event::Note(&warning));
     }
-    let trained = context.train_all(options, folder, observer)?;
+    let mut trained = context.train_all(options, folder, observer)?;
     let test = task.test(recipe.train.batch)?;
     let test = test.as_ref();
-    let teacher = match &trained.teacher {
-        Some(teacher) => Some(measure(
-            teacher,
-            trained.teacher_test.as_ref(),
-            &context,
-            test,
-            None,
-            observer,
-        )?),
-        None => None,
+    let teacher = match (&trained.teacher, trained.teacher_kept.take()) {
+        (Some(_), Some(kept)) => {
+            observer.event(Event::Measured(&kept.summary));
+            Some(kept)
+        }
+        (Some(teacher), None) => {
+            let known = trained.teacher_test.as_ref();
+            let measured = measure(teacher, known, &context, test, None, observer)?;
+            context.keep_teacher(teacher, &measured, observer);
+            Some(measured)
+        }
+        (None, _) => None,
     };
     let mut measured: Vec<Measured> = Vec::new();
     for student in &trained.students {

@@ -76,10 +76,10 @@ pub trait TaskSpec {
     }
 
     /// The recipe's teacher with the weights of a file. It reads what the students read, so one with a
-    /// `normalize` of its own changes that first.
+    /// `normalize` or a `size` of its own changes that first.
     ///
     /// # Errors
-    /// As [`TaskSpec::load_behind`]; and for a teacher with `normalize`, unless the task can do that.
+    /// As [`TaskSpec::load_behind`]; and for a teacher with `normalize` or `size`, unless the task can do that.
     fn load_teacher(
         &self,
         spec: &TeacherSpec,
@@ -91,7 +91,34 @@ pub trait TaskSpec {
                 "teacher.normalize: this task has no statistics of images; leave it out".into(),
             ));
         }
+        without_size(spec)?;
         self.load_behind(&spec.model, path, spec.weights_prefix.as_deref(), device)
+    }
+
+    /// The recipe's teacher before it has weights, from which shapes are read.
+    ///
+    /// # Errors
+    /// As [`TaskSpec::build`]; and for a teacher with `size`, unless the task can do that.
+    fn build_teacher(&self, spec: &TeacherSpec, device: &Device) -> Result<Self::Network, Error> {
+        without_size(spec)?;
+        self.build(&spec.model, device)
+    }
+
+    /// A network that begins with layers of the teacher, as a recipe's `init_from` says.
+    ///
+    /// # Errors
+    /// Unless the task can do that, and when the networks do not suit each other.
+    fn with_layers_of(
+        &self,
+        network: Self::Network,
+        teacher: &Self::Network,
+        layers: &[usize],
+    ) -> Result<Self::Network, Error> {
+        let _ = (network, teacher);
+        Err(Error::Recipe(format!(
+            "init_from = {{ layers = {layers:?} }}: the networks of this task cannot begin with layers of another; \
+             leave it out"
+        )))
     }
 
     /// Writes the weights of a network, with entries for the header of the file.
@@ -135,6 +162,16 @@ pub trait TaskSpec {
         device: &Device,
     ) -> Result<Objective, kd_core::Error> {
         config.init(student, teacher, device)
+    }
+}
+
+/// Refuses a teacher that sees images of a size of its own.
+fn without_size(spec: &TeacherSpec) -> Result<(), Error> {
+    match spec.size {
+        None => Ok(()),
+        Some(size) => Err(Error::Recipe(format!(
+            "teacher.size = {size}: this task has no images that can be resized; leave it out"
+        ))),
     }
 }
 

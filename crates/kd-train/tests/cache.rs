@@ -187,6 +187,21 @@ fn an_exact_cache_changes_no_bit_in_memory_or_in_a_file() {
 }
 
 #[test]
+fn maps_that_are_kept_are_those_of_the_teacher() {
+    let scratch = Scratch::new();
+    let hint = "objective.fitnet={ level = 2 }";
+    let alike = "objective.sp={}";
+    let asked = scratch.run("asked", 1, &[hint, alike]);
+    for (name, place) in [("memory", "memory"), ("file", "file")] {
+        let cache =
+            format!("teacher.cache={{ embedding = true, maps = [3, 2], place = \"{place}\" }}");
+        let kept = scratch.run(name, 1, &[hint, alike, &cache]);
+        assert_eq!(kept.losses, asked.losses, "{name}");
+        assert!(kept.stats().0 > 0);
+    }
+}
+
+#[test]
 fn accumulated_batches_find_their_own_images() {
     let scratch = Scratch::new();
     let overrides = ["train.accumulate=3", "train.epochs=3", "objective.rkd="];
@@ -275,11 +290,25 @@ fn what_a_cache_cannot_serve_is_refused_before_anything_is_trained() {
         ),
         (
             &[EXACT, "objective.fitnet.level=2"],
-            &["objective.fitnet needs maps (levels 2) of the teacher, which [teacher.cache]"],
+            &[
+                "objective.fitnet needs the teacher's maps of levels [2], which [teacher.cache]",
+                "teacher.cache.maps = [2]",
+            ],
         ),
         (
             &[EXACT, "objective.hint.term=at"],
-            &["objective.hint needs maps", "remove the table or the term"],
+            &[
+                "objective.hint needs the teacher's maps of levels [1, 2, 3]",
+                "remove the table or the term",
+            ],
+        ),
+        (
+            &["teacher.cache={ embedding = true, maps = [3, 9] }"],
+            &["teacher.cache.maps = [3, 9]: the teacher has 4 levels"],
+        ),
+        (
+            &["teacher.cache={ maps = [3, 3] }"],
+            &["teacher.cache.maps = [3, 3]: list each level once"],
         ),
         (
             &[
@@ -354,7 +383,7 @@ fn a_stage_that_a_cache_cannot_serve_is_refused_with_its_name() {
     for (overrides, parts) in [
         (
             &[EXACT, own][..],
-            &["stages.hint: objective.fitnet needs maps (levels 2) of the teacher"][..],
+            &["stages.hint: objective.fitnet needs the teacher's maps of levels [2]"][..],
         ),
         (
             &["teacher.cache={}", shared, no_teacher],

@@ -82,7 +82,9 @@ fn shipped_recipes_are_valid_and_survive_a_round_trip() {
         kd_models::find(&recipe.student.model).unwrap();
         if let Some(teacher) = &recipe.teacher {
             kd_models::find(&teacher.model).unwrap();
-            if let Some(weights) = &teacher.weights {
+            // The hub is asked in a run.
+            let file = |path: &&PathBuf| !path.starts_with("hf:");
+            if let Some(weights) = teacher.weights.as_ref().filter(file) {
                 assert!(weights.exists(), "{}", weights.display());
             }
         }
@@ -254,7 +256,7 @@ fn a_mistake_has_its_line_key_and_cure() {
         ),
         (
             "\"adamw\"",
-            "\"adam\"",
+            "\"adamww\"",
             &["recipe.toml:22:", "did you mean `adamw`?"],
         ),
         (

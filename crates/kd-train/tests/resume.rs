@@ -122,6 +122,28 @@ fn state(out: &Path) -> PathBuf {
 
 /// Four steps of the teacher, then twelve of the student.
 #[test]
+fn groups_and_frozen_parts_go_on_as_they_were() {
+    let groups = [
+        "student.model=vit_p4_d6_w192_mlp2",
+        "train.groups={ decay = \"matrices\", layer_rate = 0.5, freeze = [\"blocks.0\", \"patch_embed\"] }",
+        "train.optimizer={ name = \"adam\", weight_decay = 0.01 }",
+        "train.lr={ peak = 0.001, warmup_epochs = 1, warmup_from_zero = true, shape = { name = \"linear\" } }",
+        "train.ema=0.9",
+        "train.epochs=2",
+        "objective.fitnet.level=6",
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    let whole = folder.path().join("whole");
+    start(&groups, &whole, &mut Silent).unwrap();
+    let out = folder.path().join("stopped");
+    // Three steps of the teacher, and one and a half epochs of the student.
+    let error = start(&groups, &out, &mut Watch::stopping(7)).unwrap_err();
+    assert!(matches!(error, Error::Stopped { .. }), "{error}");
+    start(&groups, &out, &mut Silent).unwrap();
+    assert_eq!(results(&out), results(&whole));
+}
+
+#[test]
 fn a_stopped_run_goes_on_in_the_middle_of_an_epoch() {
     let folder = tempfile::tempdir().unwrap();
     let whole = folder.path().join("whole/run");

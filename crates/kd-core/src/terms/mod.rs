@@ -45,7 +45,7 @@ pub use logits::{
 };
 pub use own::{Own, OwnTerm};
 pub use relations::{cc, crd, lsp, pkt, rkd, sp};
-pub use transformers::{cosine_hidden, minilm_relation, tinybert_attention};
+pub use transformers::{cosine_hidden, deit, lg, minilm_relation, tinybert_attention};
 
 /// What a method's file says of it.
 struct About {
@@ -343,6 +343,8 @@ terms! {
         crd: Crd, CrdConfig;
     }
     transformers {
+        deit: Deit, DeitConfig;
+        lg: Lg, LgConfig;
         cosine_hidden: CosineHidden, CosineHiddenConfig;
         minilm_relation: MiniLmRelation, MiniLmRelationConfig;
         tinybert_attention: TinyBertAttention, TinyBertAttentionConfig;

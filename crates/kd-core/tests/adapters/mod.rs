@@ -79,6 +79,10 @@ pub(crate) fn shown(
         let attention: Tensor<4> = attention.reshape([batch, 2, 5, 5]);
         output.push(Part::Attentions, &attention, &all);
     }
+    for i in 0..2 {
+        let head: Tensor<2> = leaf(leaf_name(Part::Heads, i), batch * 3).reshape([batch, 3]);
+        output.push(Part::Heads, &head, &all);
+    }
     (output, leaves)
 }
 
@@ -86,6 +90,7 @@ pub(crate) fn shown(
 fn leaf_name(part: Part, level: usize) -> String {
     match part {
         Part::Embedding => "embedding".into(),
+        Part::Heads => format!("head {level}"),
         Part::Maps => format!("map {level}"),
         Part::MapsPreact => format!("preact {level}"),
         Part::Tokens => format!("tokens {level}"),
@@ -126,7 +131,7 @@ pub(crate) fn networks() -> [(Shown, Shown); 3] {
 }
 
 /// Forms of methods beside those of their defaults.
-const FORMS: [&str; 9] = [
+const FORMS: [&str; 10] = [
     r#"{ "term": "dkd", "standardize": true }"#,
     r#"{ "term": "mlkd", "standardize": true }"#,
     r#"{ "term": "ctkd", "standardize": true }"#,
@@ -136,6 +141,7 @@ const FORMS: [&str; 9] = [
     r#"{ "term": "kdsvd", "exact": true, "nearest_of": 4 }"#,
     r#"{ "term": "mgd", "masked": "channels" }"#,
     r#"{ "term": "srrl", "connect": "map" }"#,
+    r#"{ "term": "deit", "form": "soft", "temperature": 3.0 }"#,
 ];
 
 fn configured(name: &str) -> ObjectiveConfig {
@@ -288,6 +294,7 @@ fn gradients_are_slopes() {
         "tinybert_attention",
         "mlkd",
         "ofakd",
+        "lg",
         "byot",
         "simkd",
         "camkd",

@@ -12,6 +12,7 @@ use kd_core::terms::ft::{FtForm, ft};
 use kd_core::terms::ickd::ickd;
 use kd_core::terms::kdsvd::kdsvd;
 use kd_core::terms::ld::ld;
+use kd_core::terms::lg::lg;
 use kd_core::terms::mgd::mgd;
 use kd_core::terms::minilm_relation::minilm_relation;
 use kd_core::terms::ofd::{margins, ofd};
@@ -77,6 +78,7 @@ const TABLE: &[Row] = &[
     row("ickd", ickd, 1e18, true),
     row("simkd", simkd, 1e15, true),
     row("camkd", one_teacher, 1e15, true),
+    row("lg", lg, 1e15, true),
     row("srrl", read_alike, 1e15, true),
     row(
         "byot",

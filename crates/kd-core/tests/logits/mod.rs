@@ -5,6 +5,7 @@ use kd_core::Error;
 use kd_core::terms::bce::bce;
 use kd_core::terms::byot::{ByotConfig, ByotForm, byot};
 use kd_core::terms::ctkd::ctkd;
+use kd_core::terms::deit::deit_soft;
 use kd_core::terms::dist::{DistConfig, dist};
 use kd_core::terms::dkd::{DkdConfig, dkd};
 use kd_core::terms::gjsd::{GjsdConfig, GjsdScaling, gjsd};
@@ -113,6 +114,11 @@ const TABLE: &[(&str, Loss, Least)] = &[
         "ofakd, sharper",
         |s, t, y, temp| ofakd(s, t, y, 1.5, temp),
         Least::Elsewhere,
+    ),
+    (
+        "deit_soft",
+        |s, t, _, temp| deit_soft(s, t, temp),
+        Least::Zero,
     ),
     (
         "byot",

@@ -119,6 +119,7 @@ pub fn loss(case: &Case) -> Option<Result<Tensor<1>, Error>> {
             &RkdConfig {
                 distance: case.param("distance"),
                 angle: case.param("angle"),
+                ..RkdConfig::default()
             },
         ),
         "vid" => vid(

@@ -3,11 +3,11 @@
 use burn::tensor::activation::relu;
 use burn::tensor::{Bool, DType, Device, Tensor, TensorData};
 use kd_core::Error;
-use kd_core::terms::rkd::{RkdConfig, rkd, rkd_angle, rkd_distance};
+use kd_core::terms::rkd::{RkdConfig, RkdDifference, rkd, rkd_angle, rkd_distance};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use crate::{assert_half, wave};
+use crate::{assert_half, leaf, wave};
 
 /// An embedding in double precision, so that two ways to the same number can be told from one that
 /// is wrong.
@@ -258,7 +258,7 @@ fn half_precision_holds_distances_and_angles() {
 fn weights_that_make_no_sense_are_refused() {
     for (distance, angle) in [(-1.0, 2.0), (25.0, f64::NAN), (0.0, 0.0)] {
         let made = || single(&[0.0, 1.0], [2, 1]);
-        let error = rkd(made(), made(), &RkdConfig { distance, angle }).unwrap_err();
+        let error = rkd(made(), made(), &weighted(distance, angle)).unwrap_err();
         assert!(matches!(error, Error::Config { .. }), "{error}");
     }
 }
@@ -277,4 +277,57 @@ fn a_batch_of_one_has_no_relations() {
     let three = single(&[1.0; 6], [3, 2]);
     let message = rkd_distance(three, single(&[1.0; 4], [2, 2])).unwrap_err();
     assert!(message.to_string().contains("batch sizes differ"));
+}
+
+fn weighted(distance: f64, angle: f64) -> RkdConfig {
+    RkdConfig {
+        distance,
+        angle,
+        ..RkdConfig::default()
+    }
+}
+
+#[test]
+fn squared_differences_have_no_bend() {
+    // Points on a line: distances 1, 1, 2 and 1, 9, 10 in units of their means 4/3 and 20/3.
+    let student = leaf(&[0.0, 1.0, 2.0], [3, 1]);
+    let teacher = leaf(&[0.0, 1.0, 10.0], [3, 1]);
+    let ratio = |d: [f64; 3], mean: f64| d.map(|d| d / mean);
+    let (s, t) = (
+        ratio([1.0, 1.0, 2.0], 4.0 / 3.0),
+        ratio([1.0, 9.0, 10.0], 20.0 / 3.0),
+    );
+    let differences: Vec<f64> = s.iter().zip(t).map(|(s, t)| (s - t).abs()).collect();
+    let mean = |of: fn(f64) -> f64| {
+        let sum: f64 = differences.iter().map(|d| of(*d)).sum();
+        2.0 * sum / 9.0
+    };
+    let found = |difference| -> f64 {
+        let config = RkdConfig {
+            difference,
+            ..weighted(1.0, 0.0)
+        };
+        let loss = rkd(student.clone(), teacher.clone(), &config).unwrap();
+        loss.into_scalar::<f32>().into()
+    };
+    let squared = mean(|d| 0.5 * d * d);
+    assert!((found(RkdDifference::Squared) - squared).abs() < 1e-6);
+    // None of these reaches the bend.
+    assert!(differences.iter().all(|d| *d < 1.0));
+    assert!((found(RkdDifference::Huber) - squared).abs() < 1e-6);
+
+    // Angles: of a point between its neighbours, the cosine is −1, of one outside 1, a difference of 2.
+    let student = leaf(&[0.0, 1.0, 2.0], [3, 1]);
+    let teacher = leaf(&[1.0, 0.0, 2.0], [3, 1]);
+    let found = |difference| -> f32 {
+        let config = RkdConfig {
+            difference,
+            ..weighted(0.0, 1.0)
+        };
+        let loss = rkd(student.clone(), teacher.clone(), &config).unwrap();
+        loss.into_scalar()
+    };
+    // Four of 27 entries differ: two of vertex 0 and two of vertex 1.
+    assert!((found(RkdDifference::Squared) - 4.0 * 2.0 / 27.0).abs() < 1e-5);
+    assert!((found(RkdDifference::Huber) - 4.0 * 1.5 / 27.0).abs() < 1e-5);
 }

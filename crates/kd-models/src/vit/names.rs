@@ -21,6 +21,7 @@ pub(super) const NAMES: &[Named<VitDesign>] = &[
         VitConfig { patch: 32, ..BASE },
     ),
     small_images("vit_p4_d6_w192_mlp2", 4, 6, 2),
+    small_deit("deit_p4_d6_w192_mlp2_distilled", 4, 6, 2),
     small_images("vit_p4_d6_w192_mlp4", 4, 6, 4),
     small_images("vit_p4_d9_w192_mlp2", 4, 9, 2),
     small_images("vit_p8_d6_w192_mlp4", 8, 6, 4),
@@ -98,5 +99,24 @@ const fn small_images(
             image_size: 32,
         },
         ..vit(name, &[], shape)
+    }
+}
+
+/// The same with a distillation token.
+const fn small_deit(
+    name: &'static str,
+    patch: usize,
+    depth: usize,
+    mlp: usize,
+) -> Named<VitDesign> {
+    let plain = small_images(name, patch, depth, mlp);
+    Named {
+        family: "DeiT",
+        reference: "Touvron et al., ICML 2021",
+        config: VitDesign {
+            shape: plain.config.shape.distilled(),
+            ..plain.config
+        },
+        ..plain
     }
 }

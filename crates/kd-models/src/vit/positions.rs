@@ -27,7 +27,7 @@ fn cubic(a: f64, distance: f64) -> f64 {
 
 impl PositionResize {
     /// What each of `to` places takes of each of `from` places: `[to, from]`, row by row.
-    fn shares(self, from: usize, to: usize) -> Vec<f64> {
+    pub(crate) fn shares(self, from: usize, to: usize) -> Vec<f64> {
         let step = from as f64 / to as f64;
         let mut shares = vec![0.0; to * from];
         for (place, row) in shares.chunks_mut(from).enumerate() {

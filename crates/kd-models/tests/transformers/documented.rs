@@ -24,8 +24,6 @@ pub const MORE: &[(&str, &str)] = &[
     ("losses/pkd_bert", LOSS),
     ("losses/minilm_relation_masked", LOSS),
     ("losses/minilm_v1", LOSS),
-    ("losses/deit_soft", LOSS),
-    ("losses/ofa", LOSS),
     ("losses/gkd_beta_0.0", LOSS),
     ("losses/gkd_beta_0.1", LOSS),
     ("losses/gkd_beta_0.5", LOSS),

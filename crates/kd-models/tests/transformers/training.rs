@@ -4,6 +4,7 @@ use burn::module::{Module, ModuleVisitor, Param, ParamGroup, ParamId};
 use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
 use burn::tensor::{Device, Int, Tensor};
 use kd_core::terms::cross_entropy::cross_entropy;
+use kd_core::terms::deit::deit_soft;
 use kd_core::terms::hard_labels::hard_labels;
 use kd_core::terms::kd::kd;
 use kd_core::terms::rkd::{rkd_angle, rkd_distance};
@@ -106,7 +107,7 @@ fn heads(
     let [class, distillation] = [0, 1].map(|level| output.get(Part::Heads, level).unwrap());
     let distillation = match name {
         "deit_hard" => hard_labels(distillation, teacher).unwrap(),
-        _ => kd(distillation, teacher, 3.0).unwrap() / CLASSES as f64,
+        _ => deit_soft(distillation, teacher, 3.0).unwrap(),
     };
     let class = cross_entropy(class, labels, 0.1).unwrap();
     vec![("ce", class * 0.5), ("distillation", distillation * 0.5)]

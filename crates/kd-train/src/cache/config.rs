@@ -21,6 +21,10 @@ pub struct CacheConfig {
     pub top_k: Option<usize>,
     /// Keep the embedding too, for terms that compare embeddings. Default: `false`.
     pub embedding: bool,
+    /// Keep the teacher's maps of these levels too, for terms that compare maps; 0 is the first. Of a vision
+    /// transformer they are its patches as a grid. Default: none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub maps: Vec<usize>,
     /// Where the answers are kept. Default: `memory`.
     pub place: Place,
     /// The file, relative to the recipe; only with `place = "file"`. Default: a name that follows
@@ -69,6 +73,13 @@ impl CacheConfig {
                 "teacher.cache.top_k = 0: must be at least 1; leave the key out to keep all classes"
                     .into(),
             );
+        }
+        let repeated = |at: usize| self.maps[..at].contains(&self.maps[at]);
+        if (0..self.maps.len()).any(repeated) {
+            return Err(format!(
+                "teacher.cache.maps = {:?}: list each level once",
+                self.maps
+            ));
         }
         if self.path.is_some() && self.place == Place::Memory {
             return Err(

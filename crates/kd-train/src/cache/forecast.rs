@@ -1,5 +1,7 @@
 //! What a cache will need and save, told before a run.
 
+use kd_core::Output;
+
 use super::layout::Layout;
 use super::{CacheConfig, Place, Views};
 use crate::{Error, Recipe};
@@ -47,19 +49,12 @@ impl Forecast {
         }
     }
 
-    /// Bytes at the end, of the memory or of the file, for so many samples and classes, and an
-    /// embedding of a width.
+    /// Bytes at the end, of the memory or of the file, for so many samples of which the teacher shows this.
     ///
     /// # Errors
-    /// [`Error::Recipe`] when the configuration does not suit the number of classes.
-    pub fn bytes(
-        &self,
-        config: &CacheConfig,
-        images: usize,
-        classes: usize,
-        embedding: usize,
-    ) -> Result<u64, Error> {
-        let answer = Layout::new(config, classes, embedding)?.bytes();
+    /// [`Error::Recipe`] when the configuration does not suit the teacher.
+    pub fn bytes(&self, config: &CacheConfig, images: usize, shown: &Output) -> Result<u64, Error> {
+        let answer = Layout::of(config, shown)?.bytes();
         let beside = match config.place {
             Place::Memory => FIND,
             Place::File => BESIDE,

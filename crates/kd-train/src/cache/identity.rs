@@ -47,19 +47,13 @@ impl Identity {
         data: Vec<DataPart>,
         views: u64,
     ) -> Result<Self, Error> {
-        let shown = teacher.forward(example, &taps(config.embedding));
-        let [_, classes] = shown.logits.dims();
-        let embedding = if config.embedding {
-            shown.embedding()?.dims()[1]
-        } else {
-            0
-        };
+        let shown = teacher.forward(example, &taps(config));
         Ok(Self {
             model: model.into(),
             weights: hash(teacher),
             data,
             views,
-            layout: Layout::new(config, classes, embedding)?,
+            layout: Layout::of(config, &shown)?,
         })
     }
 
@@ -68,9 +62,11 @@ impl Identity {
         let Layout {
             classes,
             embedding,
+            maps,
             precision,
             top_k,
-        } = self.layout;
+            ..
+        } = &self.layout;
         let teacher = [
             ("teacher", self.model.clone()),
             ("SHA-256 of the teacher's weights", self.weights.clone()),
@@ -79,7 +75,7 @@ impl Identity {
             ("classes", classes.to_string()),
             (
                 "teacher.cache.embedding",
-                match embedding {
+                match *embedding {
                     0 => "false".into(),
                     width => format!("true, of width {width}"),
                 },
@@ -90,8 +86,16 @@ impl Identity {
                 top_k.map_or("all".into(), |k| k.to_string()),
             ),
         ];
+        // What is not there has no line, so that files of earlier versions are found.
+        let spelled = || {
+            let maps = maps.iter();
+            let maps = maps.map(|map| format!("level {} of {:?}", map.level, map.shape));
+            maps.collect::<Vec<_>>().join(", ")
+        };
+        let maps = (!maps.is_empty()).then(|| ("teacher.cache.maps", spelled()));
         let data = self.data.iter().cloned();
-        teacher.into_iter().chain(data).chain(layout).collect()
+        let parts = teacher.into_iter().chain(data).chain(layout);
+        parts.chain(maps).collect()
     }
 
     /// The text of a file's header: a line a part.

@@ -1,18 +1,42 @@
 //! An answer of the teacher as bytes.
 
 use burn::tensor::f16;
-use kd_core::{Part, Taps};
+use kd_core::{Levels, Output, Part, Taps};
 
 use super::{CacheConfig, Precision};
 use crate::Error;
 
 /// What a cache asks of the teacher beside its logits.
-pub(super) fn taps(embedding: bool) -> Taps {
-    if embedding {
-        Taps::part(Part::Embedding)
-    } else {
-        Taps::none()
+pub(super) fn taps(config: &CacheConfig) -> Taps {
+    let maps = Taps::levels(Part::Maps, levels(&config.maps));
+    match config.embedding {
+        true => maps.with(Part::Embedding, Levels::All),
+        false => maps,
     }
+}
+
+pub(super) fn levels(listed: &[usize]) -> Levels {
+    match listed {
+        [] => Levels::None,
+        listed => listed.iter().copied().collect(),
+    }
+}
+
+/// A map of the teacher that is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct KeptMap {
+    pub(super) level: usize,
+    /// Channels, height and width.
+    pub(super) shape: [usize; 3],
+}
+
+/// The numbers of some answers, one after the other.
+#[derive(Default)]
+pub(super) struct Numbers {
+    pub(super) logits: Vec<f32>,
+    pub(super) embedding: Vec<f32>,
+    /// Of each map that is kept.
+    pub(super) maps: Vec<Vec<f32>>,
 }
 
 /// How the answer to one view is stored; every answer takes the same number of bytes.
@@ -21,12 +45,15 @@ pub(super) fn taps(embedding: bool) -> Taps {
 /// and logit, and after them the logarithm of the mean of `exp(logit)` over all other classes. That
 /// number in place of each other logit leaves the softmax of the `K` classes as it was, and spreads the
 /// remaining probability evenly (the marginal smoothing of Shen and Xing, ECCV 2022). Then the
-/// embedding, if it is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// embedding, if it is kept, and the maps that are.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Layout {
     pub(super) classes: usize,
     /// Width of the embedding; 0 when it is not kept.
     pub(super) embedding: usize,
+    pub(super) maps: Vec<KeptMap>,
+    /// Levels of maps that the teacher has, kept or not.
+    pub(super) levels: usize,
     pub(super) precision: Precision,
     pub(super) top_k: Option<usize>,
 }
@@ -54,15 +81,57 @@ impl Layout {
             top_k => Ok(Self {
                 classes,
                 embedding: if config.embedding { embedding } else { 0 },
+                maps: Vec::new(),
+                levels: 0,
                 precision: config.precision,
                 top_k,
             }),
         }
     }
 
+    /// The layout of the answers of a teacher that shows this.
+    ///
+    /// # Errors
+    /// [`Error::Recipe`] when `top_k` does not suit the number of classes, or the teacher has not the maps that are to
+    /// be kept.
+    pub(super) fn of(config: &CacheConfig, shown: &Output) -> Result<Self, Error> {
+        let [_, classes] = shown.logits.dims();
+        let embedding = match config.embedding && shown.levels(Part::Embedding) > 0 {
+            true => shown.embedding()?.dims()[1],
+            false => 0,
+        };
+        let levels = shown.levels(Part::Maps);
+        let maps = config.maps.iter().map(|&level| {
+            if level >= levels {
+                return Err(Error::Recipe(format!(
+                    "teacher.cache.maps = {:?}: the teacher has {levels} levels of maps, from 0",
+                    config.maps
+                )));
+            }
+            let [_, channels, height, width] = shown.map(level)?.dims();
+            let shape = [channels, height, width];
+            Ok(KeptMap { level, shape })
+        });
+        Ok(Self {
+            maps: maps.collect::<Result<_, _>>()?,
+            levels,
+            ..Self::new(config, classes, embedding)?
+        })
+    }
+
     /// What is asked of the teacher.
     pub(super) fn taps(&self) -> Taps {
-        taps(self.embedding > 0)
+        let kept: Vec<usize> = self.maps.iter().map(|map| map.level).collect();
+        let maps = Taps::levels(Part::Maps, levels(&kept));
+        match self.embedding {
+            0 => maps,
+            _ => maps.with(Part::Embedding, Levels::All),
+        }
+    }
+
+    /// Numbers of each map that is kept.
+    pub(super) fn of_maps(&self) -> impl Iterator<Item = usize> {
+        self.maps.iter().map(|map| map.shape.iter().product())
     }
 
     /// Bytes of an answer.
@@ -75,12 +144,17 @@ impl Layout {
             None => number * self.classes,
             Some(k) => (2 + number) * k + number,
         };
-        logits + number * self.embedding
+        logits + number * (self.embedding + self.of_maps().sum::<usize>())
     }
 
     /// # Errors
     /// [`Error::Recipe`] for a number that is too large for the precision.
-    pub(super) fn encode(&self, logits: &[f32], embedding: &[f32]) -> Result<Vec<u8>, Error> {
+    pub(super) fn encode(
+        &self,
+        logits: &[f32],
+        embedding: &[f32],
+        maps: &[&[f32]],
+    ) -> Result<Vec<u8>, Error> {
         let mut out = Vec::with_capacity(self.bytes());
         match self.top_k {
             None => self.write_all(logits, &mut out)?,
@@ -99,12 +173,20 @@ impl Layout {
             }
         }
         self.write_all(embedding, &mut out)?;
+        for map in maps {
+            self.write_all(map, &mut out)?;
+        }
         Ok(out)
     }
 
     /// Appends what [`Layout::encode`] stored.
-    pub(super) fn decode(&self, bytes: &[u8], logits: &mut Vec<f32>, embedding: &mut Vec<f32>) {
+    pub(super) fn decode(&self, bytes: &[u8], numbers: &mut Numbers) {
         let mut bytes = bytes;
+        let Numbers {
+            logits,
+            embedding,
+            maps,
+        } = numbers;
         match self.top_k {
             None => (0..self.classes).for_each(|_| logits.push(self.read(&mut bytes))),
             Some(k) => {
@@ -124,6 +206,10 @@ impl Layout {
             }
         }
         (0..self.embedding).for_each(|_| embedding.push(self.read(&mut bytes)));
+        maps.resize(self.maps.len(), Vec::new());
+        for (map, count) in maps.iter_mut().zip(self.of_maps()) {
+            map.extend((0..count).map(|_| self.read(&mut bytes)));
+        }
     }
 
     fn write_all(&self, values: &[f32], out: &mut Vec<u8>) -> Result<(), Error> {
@@ -193,11 +279,20 @@ mod tests {
     const LOGITS: [f32; 5] = [0.1, 5.000_001, -3.3, 5.000_001, 2.7];
 
     fn through(layout: Layout, embedding: &[f32]) -> (Vec<f32>, Vec<f32>) {
-        let bytes = layout.encode(&LOGITS, embedding).unwrap();
+        let bytes = layout.encode(&LOGITS, embedding, &[]).unwrap();
         assert_eq!(bytes.len(), layout.bytes());
         // What is there already stays.
-        let (mut logits, mut kept) = (vec![9.0], vec![9.0]);
-        layout.decode(&bytes, &mut logits, &mut kept);
+        let mut numbers = Numbers {
+            logits: vec![9.0],
+            embedding: vec![9.0],
+            maps: Vec::new(),
+        };
+        layout.decode(&bytes, &mut numbers);
+        let Numbers {
+            mut logits,
+            embedding: mut kept,
+            ..
+        } = numbers;
         assert_eq!((logits.remove(0), kept.remove(0)), (9.0, 9.0));
         (logits, kept)
     }
@@ -220,6 +315,29 @@ mod tests {
             assert!((got - want).abs() <= want.abs() / 2048.0, "{got} {want}");
         }
         assert_eq!(layout(Precision::F16, None, 1).bytes(), 12);
+    }
+
+    #[test]
+    fn maps_come_back_behind_the_embedding() {
+        let mut layout = layout(Precision::F16, None, 1);
+        layout.maps = vec![
+            KeptMap {
+                level: 2,
+                shape: [1, 2, 1],
+            },
+            KeptMap {
+                level: 4,
+                shape: [3, 1, 1],
+            },
+        ];
+        let maps: [&[f32]; 2] = [&[0.5, -2.0], &[1.0, 0.0, 4.0]];
+        let bytes = layout.encode(&LOGITS, &[0.25], &maps).unwrap();
+        assert_eq!(bytes.len(), layout.bytes());
+        let mut numbers = Numbers::default();
+        layout.decode(&bytes, &mut numbers);
+        layout.decode(&bytes, &mut numbers);
+        assert_eq!(numbers.embedding, [0.25, 0.25]);
+        assert_eq!(numbers.maps, maps.map(|map| [map, map].concat()));
     }
 
     #[test]
@@ -246,13 +364,13 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_an_error() {
         let half = layout(Precision::F16, None, 1);
-        let error = half.encode(&LOGITS, &[7e4]).unwrap_err().to_string();
+        let error = half.encode(&LOGITS, &[7e4], &[]).unwrap_err().to_string();
         assert!(
             error.contains("70000") && error.contains("\"f32\""),
             "{error}"
         );
         // A teacher that fails is the loss's to report.
-        half.encode(&[f32::NAN, 1.0, 1.0, 1.0, f32::INFINITY], &[0.0])
+        half.encode(&[f32::NAN, 1.0, 1.0, 1.0, f32::INFINITY], &[0.0], &[])
             .unwrap();
 
         let of = |top_k, classes| {

@@ -22,7 +22,7 @@ use kd_core::{Objective, Output, Part, Taps};
 use kd_models::{Backbone, Input};
 
 use self::file::CacheFile;
-use self::layout::Layout;
+use self::layout::{Layout, Numbers};
 use self::memory::Memory;
 use crate::Error;
 use crate::records::CacheStats;
@@ -86,7 +86,9 @@ impl TeacherCache {
     /// # Errors
     /// [`Error::Recipe`] that names the first term it cannot serve, and what that needs.
     pub fn serves(&self, objective: &Objective) -> Result<(), Error> {
-        check(objective, self.identity.layout.embedding > 0)
+        let layout = &self.identity.layout;
+        let maps: Vec<usize> = layout.maps.iter().map(|map| map.level).collect();
+        check(objective, layout.embedding > 0, &maps)
     }
 
     /// The outputs of `teacher` for an `input` on the plain device. `samples` are the number of each
@@ -119,29 +121,43 @@ impl TeacherCache {
         let asked = missing.len() + claimed.count();
         self.stats.misses += asked as u64;
         self.stats.hits += (keys.len() - asked) as u64;
-        let (mut logits, mut embedding) = (Vec::new(), Vec::new());
+        let layout = &self.identity.layout;
+        let mut numbers = Numbers::default();
         for key in &keys {
             let number = self.numbers[key];
             let answer = match &self.answers {
                 Answers::Memory(memory) => memory.get(number),
                 Answers::File(file) => file.get(number),
             };
-            self.identity
-                .layout
-                .decode(answer, &mut logits, &mut embedding);
+            layout.decode(answer, &mut numbers);
         }
         let Layout {
             classes,
             embedding: width,
             ..
-        } = self.identity.layout;
+        } = *layout;
         let tensor = |values, width| {
             Tensor::from_data(TensorData::new(values, [keys.len(), width]), &device)
         };
-        let mut output = Output::new(tensor(logits, classes));
+        let mut output = Output::new(tensor(numbers.logits, classes));
         if width > 0 {
-            let embedding: Tensor<2> = tensor(embedding, width);
+            let embedding: Tensor<2> = tensor(numbers.embedding, width);
             output.push(Part::Embedding, &embedding, &Taps::part(Part::Embedding));
+        }
+        if !layout.maps.is_empty() {
+            let taps = layout.taps();
+            let mut maps: HashMap<usize, Tensor<4>> = HashMap::new();
+            for (map, values) in layout.maps.iter().zip(numbers.maps) {
+                let [channels, height, width] = map.shape;
+                let data = TensorData::new(values, [keys.len(), channels, height, width]);
+                maps.insert(map.level, Tensor::from_data(data, &device));
+            }
+            for level in 0..layout.levels {
+                match maps.remove(&level) {
+                    Some(map) => output.push(Part::Maps, &map, &taps),
+                    None => output.skip(Part::Maps),
+                }
+            }
         }
         Ok(output)
     }
@@ -154,8 +170,8 @@ impl TeacherCache {
         keys: &[u64],
         missing: &[usize],
     ) -> Result<(), Error> {
-        let layout = self.identity.layout;
-        let taps = self.identity.layout.taps();
+        let layout = &self.identity.layout;
+        let taps = layout.taps();
         let mut rows: Vec<i64> = missing.iter().map(|&row| row as i64).collect();
         if rows.len() == 1 && keys.len() > 1 {
             // The classifier's product of one row is summed in another order than that of several,
@@ -177,11 +193,21 @@ impl TeacherCache {
         } else {
             Vec::new()
         };
+        let maps = layout.maps.iter().map(|map| {
+            let map = output.map(map.level)?;
+            Ok(map.into_data().iter::<f32>().collect())
+        });
+        let maps: Vec<Vec<f32>> = maps.collect::<Result<_, Error>>()?;
         for (at, &row) in missing.iter().enumerate() {
-            let of = |values: &[f32], width: usize| values[at * width..][..width].to_vec();
+            fn of(values: &[f32], at: usize, width: usize) -> &[f32] {
+                &values[at * width..][..width]
+            }
+            let maps = maps.iter().zip(layout.of_maps());
+            let maps: Vec<&[f32]> = maps.map(|(map, count)| of(map, at, count)).collect();
             let answer = layout.encode(
-                &of(&logits, layout.classes),
-                &of(&embedding, layout.embedding),
+                of(&logits, at, layout.classes),
+                of(&embedding, at, layout.embedding),
+                &maps,
             )?;
             match &mut self.answers {
                 Answers::Memory(memory) => memory.push(&answer),

@@ -20,13 +20,14 @@ use crate::Error;
 use crate::cache::CacheConfig;
 use crate::lr::LrConfig;
 use crate::optimizer::OptimizerConfig;
+use crate::optimizer::groups::GroupsConfig;
 
 pub use self::checkpoint::CheckpointConfig;
 pub(crate) use self::differences::{differences, resolved, without_free_keys};
 pub(crate) use self::graph::{STUDENT, TEACHER};
 pub(crate) use self::parse::backslash_hint;
 pub use self::plan::{Start, StudentPlan, TrainingPlan};
-pub use self::stage::StageSpec;
+pub use self::stage::{InitFrom, StageSpec};
 
 /// A run, from data to objective. Unknown keys are errors; [`Recipe::to_toml`] writes all of them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -76,6 +77,9 @@ pub struct TeacherSpec {
     /// Mean and standard deviation that its weights were trained with; those of `[data]` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub normalize: Option<Normalize>,
+    /// Height and width of the images that it sees: those of the students, resized. Theirs when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<usize>,
     /// How it is trained; the student's `[train]` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub train: Option<TrainConfig>,
@@ -99,6 +103,9 @@ pub struct TrainConfig {
     /// Optimiser.
     #[serde(default)]
     pub optimizer: OptimizerConfig,
+    /// Parameters that are not treated alike.
+    #[serde(default, skip_serializing_if = "GroupsConfig::is_default")]
+    pub groups: GroupsConfig,
     /// Learning rate over time.
     pub lr: LrConfig,
     /// Largest global L2 norm of the gradient; larger ones are scaled down.
@@ -134,6 +141,7 @@ impl TeacherSpec {
             weights: None,
             weights_prefix: None,
             normalize: None,
+            size: None,
             train: None,
             cache: None,
         }
@@ -148,6 +156,7 @@ impl TrainConfig {
             batch: default_batch(),
             accumulate: one(),
             optimizer: OptimizerConfig::default(),
+            groups: GroupsConfig::default(),
             lr: LrConfig::new(lr),
             clip_norm: None,
             ema: None,
@@ -328,6 +337,28 @@ impl Recipe {
                 ));
             }
         }
+        let stages = self.stages.iter();
+        let stages = stages.map(|(name, stage)| (format!("stages.{name}"), stage));
+        for (table, stage) in stages.chain([(STUDENT.into(), &self.student)]) {
+            if stage.init_from.is_none() {
+                continue;
+            }
+            if self.teacher.is_none() {
+                return Err(format!(
+                    "{table}.init_from takes layers of the teacher, and there is no [teacher]: add one, or leave it out"
+                ));
+            }
+            if stage.start.is_some() || stage.weights.is_some() {
+                return Err(format!(
+                    "{table}.init_from says what the network begins with, and so does {table}.{}: keep one of them",
+                    if stage.start.is_some() {
+                        "start"
+                    } else {
+                        "weights"
+                    }
+                ));
+            }
+        }
         let Some(teacher) = &self.teacher else {
             return Ok(());
         };
@@ -345,6 +376,7 @@ impl Recipe {
         let given = [
             ("weights_prefix", teacher.weights_prefix.is_some()),
             ("normalize", teacher.normalize.is_some()),
+            ("size", teacher.size.is_some()),
         ];
         match given.into_iter().find(|(_, given)| *given) {
             Some((key, _)) if teacher.weights.is_none() => Err(format!(
@@ -444,6 +476,7 @@ impl TrainConfig {
         }
         self.checkpoint.validate(&format!("{table}.checkpoint"))?;
         self.optimizer.validate(&format!("{table}.optimizer"))?;
+        self.groups.validate(&format!("{table}.groups"))?;
         self.lr.validate(&format!("{table}.lr"), self.epochs)
     }
 }

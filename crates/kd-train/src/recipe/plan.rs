@@ -51,6 +51,8 @@ pub struct StudentPlan {
 pub enum Start {
     /// Drawn from the seed.
     Fresh,
+    /// Drawn, and then filled with layers of the recipe's teacher.
+    Layers(Vec<usize>),
     /// Read from a file.
     File {
         /// The file.
@@ -183,6 +185,11 @@ impl Recipe {
         teacher.normalize.as_ref()
     }
 
+    /// The size of the images that a teacher sees, where it is its own.
+    pub(crate) fn size_of(&self, name: &str) -> Option<usize> {
+        self.teacher.as_ref().filter(|_| name == TEACHER)?.size
+    }
+
     /// The network's name in the registry, of a teacher by its name.
     pub fn model_of(&self, name: &str) -> Option<&str> {
         match (name, &self.teacher) {
@@ -200,7 +207,10 @@ fn students(role: Role, stage: &StageSpec, teachers: &[String]) -> Vec<StudentPl
             path: path.clone(),
             prefix: stage.weights_prefix.clone(),
         },
-        (None, None) => Start::Fresh,
+        (None, None) => match &stage.init_from {
+            Some(from) => Start::Layers(from.layers.clone()),
+            None => Start::Fresh,
+        },
     };
     let peer: fn(String) -> Role = match role {
         Role::Baseline => Role::PeerBaseline,

@@ -25,6 +25,9 @@ pub struct StageSpec {
     /// An earlier stage whose weights it starts from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start: Option<String>,
+    /// Layers of the recipe's teacher that its blocks begin with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub init_from: Option<InitFrom>,
     /// Who it learns from: `teacher`, and earlier stages by name. `["teacher"]` when absent and there is
     /// one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -46,6 +49,15 @@ pub struct StageSpec {
     pub train: Option<TrainConfig>,
 }
 
+/// Values of the recipe's teacher to begin with.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InitFrom {
+    /// For each block of the network, the teacher's block that it begins as, from 0. Everything beside the blocks begins
+    /// as the teacher's.
+    pub layers: Vec<usize>,
+}
+
 impl StageSpec {
     /// A network that starts from drawn weights and learns from the recipe's teacher, where there is one.
     pub fn new(model: impl Into<String>) -> Self {
@@ -54,6 +66,7 @@ impl StageSpec {
             weights: None,
             weights_prefix: None,
             start: None,
+            init_from: None,
             teachers: None,
             peers: Vec::new(),
             mutual: false,

@@ -30,6 +30,12 @@ const TIMES: usize = 4;
 fn other_size(recipe: &Recipe) -> Vec<String> {
     let size = recipe.data.size.unwrap_or(SMALL);
     let networks = crate::check::networks(recipe).into_iter();
+    // Who gives a size means it.
+    let resized = recipe
+        .teacher
+        .as_ref()
+        .is_some_and(|teacher| teacher.size.is_some());
+    let networks = networks.filter(|(key, _)| !(resized && key == "teacher.model"));
     let other = networks.filter_map(|(key, model)| {
         let info = kd_models::find(model).ok()?;
         let made_for = info.image_size;

@@ -4,7 +4,6 @@ use std::num::NonZeroU64;
 use std::path::Path;
 
 use burn::module::Module;
-use kd_core::Part;
 
 use super::RunContext;
 use super::trained::TrainedNetwork;
@@ -35,22 +34,15 @@ impl<T: Task> RunContext<'_, T> {
         seeds: usize,
         observer: &mut dyn Observer,
     ) -> Result<(), Error> {
-        let (Some(config), Some(model)) = (self.cache_config(), self.recipe.model_of(TEACHER))
-        else {
+        let (Some(config), Some(spec)) = (self.cache_config(), &self.recipe.teacher) else {
             return Ok(());
         };
-        let network = self.task.build(model, self.device)?;
+        let network = self.task.build_teacher(spec, self.device)?;
         let teacher = dry_run(self.task, &network.valid(), self.device);
         let samples = self.task.train_samples();
         let shown = showings(self.recipe, seeds, samples);
         let forecast = Forecast::new(config, self.task.views(), shown);
-        let [_, classes] = teacher.logits.dims();
-        let embedding = if teacher.levels(Part::Embedding) > 0 {
-            teacher.embedding()?.dims()[1]
-        } else {
-            0
-        };
-        let bytes = forecast.bytes(config, samples, classes, embedding)?;
+        let bytes = forecast.bytes(config, samples, &teacher)?;
         observer.event(Event::Note(&format!(
             "teacher cache: {shown:.0} showings of an image are about {:.1} different views, which saves \
              {:.0} % of the teacher's work and takes {} of {}",
@@ -79,6 +71,9 @@ impl<T: Task> RunContext<'_, T> {
         if let Some(normalize) = self.recipe.normalize_of(TEACHER) {
             let spelled = serde_json::json!(normalize).to_string();
             parts.push(("teacher.normalize", spelled));
+        }
+        if let Some(size) = self.recipe.size_of(TEACHER) {
+            parts.push(("teacher.size", size.to_string()));
         }
         if self.recipe.data.augment.is_endless() {
             // Views without end are told apart by their draw, of this seed.

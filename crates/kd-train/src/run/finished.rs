@@ -120,6 +120,17 @@ impl Store {
         Ok(name(&pretty(inputs)?))
     }
 
+    /// Whether what earlier runs left is used.
+    pub fn reuses(&self) -> bool {
+        self.reuse
+    }
+
+    /// The file of what was measured of a teacher, by all that it depends on.
+    pub fn of_teacher(&self, inputs: &Value) -> Option<PathBuf> {
+        let name = Self::name(inputs).ok()?;
+        Some(self.folder.join(format!("teacher-{name}.json")))
+    }
+
     /// The device whose results these are.
     pub fn device(&self) -> &str {
         &self.device

@@ -3,6 +3,7 @@
 
 use burn::module::Module;
 
+use super::evaluate::Measured;
 use super::teachers::KnownScores;
 use super::trained::{Done, TrainedNetwork};
 use super::{RunContext, RunOptions, caching};
@@ -17,6 +18,8 @@ pub(super) struct AllTrained<N> {
     pub teacher: Option<TrainedNetwork<N>>,
     /// The teacher on the test split, where it was measured there before the trainings.
     pub teacher_test: Option<Evaluated>,
+    /// What an earlier run measured of the teacher.
+    pub teacher_kept: Option<Measured>,
     pub students: Vec<TrainedNetwork<N>>,
     pub cache: Option<CacheSummary>,
 }
@@ -59,8 +62,11 @@ impl<T: Task> RunContext<'_, T> {
         self.forecast_cache(options.seeds, observer)?;
         let mut teacher = self.teacher(folder, observer)?;
         let mut known = KnownScores::default();
+        let teacher_kept = teacher.as_ref().and_then(|t| self.kept_teacher(t));
         let teacher_test = match &mut teacher {
-            Some(teacher) => self.know_teacher(teacher, &mut known, observer)?,
+            Some(teacher) => {
+                self.know_teacher(teacher, teacher_kept.as_ref(), &mut known, observer)?
+            }
             None => None,
         };
         let mut cache = match &teacher {
@@ -91,6 +97,7 @@ impl<T: Task> RunContext<'_, T> {
         Ok(AllTrained {
             teacher,
             teacher_test,
+            teacher_kept,
             students,
             cache: cache.as_ref().map(caching::summarise),
         })

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::RunContext;
+use super::evaluate::Measured;
 use super::trained::TrainedNetwork;
 use crate::recipe::{TEACHER, TrainingPlan};
 use crate::source::with_all_of;
@@ -50,17 +51,26 @@ impl KnownScores {
 
 impl<T: Task> RunContext<'_, T> {
     /// Measures the recipe's teacher on the validation split, unless its training did, and says what it has.
-    /// Without a validation split it is measured on the test split, and not again at the end of the run.
+    /// Without a validation split it is measured on the test split, and not again at the end of the run. What an earlier
+    /// run measured (`kept`) is not measured again.
     pub(super) fn know_teacher(
         &self,
         teacher: &mut TrainedNetwork<T::Network>,
+        kept: Option<&Measured>,
         known: &mut KnownScores,
         observer: &mut dyn Observer,
     ) -> Result<Option<Evaluated>, Error> {
         let loaded = teacher.seed.is_none();
         let batch = self.recipe.train.batch;
         let mut tested = None;
+        if let Some(kept) = kept {
+            teacher.validation.clone_from(&kept.summary.validation);
+        }
         let (score, split) = match &teacher.validation {
+            None if kept.is_some() => {
+                let first = kept.and_then(|kept| kept.summary.test.first().cloned());
+                (first, "test")
+            }
             Some(score) => (Some(score.clone()), "validation"),
             None => {
                 let (role, seed) = (&teacher.role, teacher.seed);

@@ -15,7 +15,7 @@ use super::trained::{Done, TrainedNetwork, checkpoint, file_name};
 use crate::cache::{TeacherCache, identity};
 use crate::check::{DryRun, dry_run};
 use crate::folder::Folder;
-use crate::recipe::{Start, TrainingPlan};
+use crate::recipe::{Start, TEACHER, TrainingPlan};
 use crate::records::Record;
 use crate::source::with_all_of;
 use crate::state::{Saved, StateFiles, TrainingState};
@@ -59,6 +59,10 @@ impl<T: Task> RunContext<'_, T> {
             .iter()
             .map(|student| match &student.start {
                 Start::Fresh => self.task.build(&student.model, &autodiff),
+                Start::Layers(layers) => {
+                    let drawn = self.task.build(&student.model, &autodiff)?;
+                    self.task.with_layers_of(drawn, &done[TEACHER], layers)
+                }
                 Start::File { path, prefix } => {
                     let prefix = prefix.as_deref();
                     let path = weights::local(path)?;
@@ -116,7 +120,9 @@ impl<T: Task> RunContext<'_, T> {
             let start = match student.start {
                 // The seed says it.
                 Start::Fresh => "drawn from the seed".into(),
-                Start::File { .. } | Start::Stage(_) => identity::hash(&network.valid()),
+                Start::Layers(_) | Start::File { .. } | Start::Stage(_) => {
+                    identity::hash(&network.valid())
+                }
             };
             json!({"model": self.task.name(network, &student.model), "start": start})
         });
@@ -128,6 +134,9 @@ impl<T: Task> RunContext<'_, T> {
                 json!({"model": self.task.name(network, model), "weights": identity::hash(*network)});
             if let Some(normalize) = self.recipe.normalize_of(name) {
                 input["normalize"] = json!(normalize);
+            }
+            if let Some(size) = self.recipe.size_of(name) {
+                input["size"] = json!(size);
             }
             input
         });

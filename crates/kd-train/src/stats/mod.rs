@@ -5,4 +5,5 @@ mod verdict;
 mod words;
 
 pub use spread::Spread;
+pub(crate) use spread::quantile;
 pub use verdict::{Evidence, Pair, Verdict};

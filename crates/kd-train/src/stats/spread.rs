@@ -60,7 +60,7 @@ impl Spread {
 }
 
 /// The 97.5 % quantile of Student's t.
-fn quantile(freedom: usize) -> f64 {
+pub(crate) fn quantile(freedom: usize) -> f64 {
     const TABLE: [f64; 10] = [
         12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228,
     ];

@@ -9,7 +9,7 @@ use kd_core::{Objective, ObjectiveConfig, Output};
 use kd_data::{
     Augment, DataConfig, Dataset, Images, Loader, LoaderConfig, Normalize, Progress, Splits,
 };
-use kd_models::{Backbone, Network, NetworkConfig};
+use kd_models::{Backbone, Network, NetworkConfig, WeightsHeader};
 use serde_json::{Value, json};
 
 use super::{NetworkCost, Shown, Task, TaskSpec, TrainSource, doubts, module_file};
@@ -67,6 +67,16 @@ impl DataShape {
             height: dataset.train.height,
             width: dataset.train.width,
             train: splits.train.len(),
+        }
+    }
+
+    /// The same data as a teacher sees them.
+    fn seen_by(&self, teacher: &TeacherSpec) -> Self {
+        let size = |own: usize| teacher.size.unwrap_or(own);
+        Self {
+            height: size(self.height),
+            width: size(self.width),
+            ..self.clone()
         }
     }
 
@@ -129,6 +139,31 @@ pub trait ImageNetwork: Backbone<Input = Tensor<4>> {
         ))
     }
 
+    /// The same network for images of any size, which it resizes to the size that it was built for, as a recipe's
+    /// `teacher.size` says.
+    ///
+    /// # Errors
+    /// Unless the network can do that.
+    fn resizing(self) -> Result<Self, Error> {
+        Err(Error::Recipe(
+            "teacher.size: this network takes images as the students do; implement `ImageNetwork::resizing`, or leave \
+             it out"
+                .into(),
+        ))
+    }
+
+    /// As [`TaskSpec::with_layers_of`].
+    ///
+    /// # Errors
+    /// As [`TaskSpec::with_layers_of`].
+    fn with_layers_of(self, teacher: &Self, layers: &[usize]) -> Result<Self, Error> {
+        let _ = teacher;
+        Err(Error::Recipe(format!(
+            "init_from = {{ layers = {layers:?} }}: this network cannot begin with layers of another; implement \
+             `ImageNetwork::with_layers_of`, or leave it out"
+        )))
+    }
+
     /// As [`TaskSpec::save`].
     ///
     /// # Errors
@@ -177,6 +212,14 @@ impl ImageNetwork for Network {
 
     fn for_statistics(self, given: (&[f32], &[f32]), own: (&[f32], &[f32])) -> Result<Self, Error> {
         Ok(Network::for_statistics(self, given, own)?)
+    }
+
+    fn resizing(self) -> Result<Self, Error> {
+        Ok(Network::resizing(self))
+    }
+
+    fn with_layers_of(self, teacher: &Self, layers: &[usize]) -> Result<Self, Error> {
+        Ok(Network::with_layers_of(self, teacher, layers)?)
     }
 
     fn save(&self, path: &Path, metadata: &[(&str, String)]) -> Result<(), Error> {
@@ -251,7 +294,34 @@ impl TaskSpec for DataShape {
                 .resolve(self.channels, any)
                 .map_err(of_the_teacher)?;
         }
-        self.load_behind(&spec.model, path, spec.weights_prefix.as_deref(), device)
+        let prefix = spec.weights_prefix.as_deref();
+        let seen = self.seen_by(spec);
+        let teacher: Network = ImageNetwork::load_behind(&spec.model, &seen, path, prefix, device)?;
+        of_size(teacher, spec)
+    }
+
+    fn with_layers_of(
+        &self,
+        network: Network,
+        teacher: &Network,
+        layers: &[usize],
+    ) -> Result<Network, Error> {
+        ImageNetwork::with_layers_of(network, teacher, layers)
+    }
+
+    fn build_teacher(&self, spec: &TeacherSpec, device: &Device) -> Result<Network, Error> {
+        of_size(
+            ImageNetwork::build(&spec.model, &self.seen_by(spec), device)?,
+            spec,
+        )
+    }
+}
+
+/// A teacher that resizes what it sees, where it has a size of its own.
+fn of_size<N: ImageNetwork>(teacher: N, spec: &TeacherSpec) -> Result<N, Error> {
+    match spec.size {
+        Some(_) => teacher.resizing(),
+        None => Ok(teacher),
     }
 }
 
@@ -376,6 +446,71 @@ impl<N: ImageNetwork> ImageClassification<N> {
     }
 }
 
+impl ImageClassification<Network> {
+    /// The recipe's teacher of a file whose classifier is left alone; its own is drawn.
+    ///
+    /// # Errors
+    /// As [`TaskSpec::load_teacher`].
+    pub(crate) fn without_classifier(
+        &self,
+        spec: &TeacherSpec,
+        path: &Path,
+        device: &Device,
+    ) -> Result<Network, Error> {
+        let config = self.shape.seen_by(spec).network(&spec.model);
+        let network = Network::from_backbone_file(&config, path, device)?;
+        self.adapted(of_size(network, spec)?, spec)
+    }
+
+    /// Writes the weights of a teacher, whose images are normalised its own way.
+    ///
+    /// # Errors
+    /// As [`TaskSpec::save`].
+    pub(crate) fn save_teacher(
+        &self,
+        network: &Network,
+        spec: &TeacherSpec,
+        path: &Path,
+        metadata: &[(&str, String)],
+    ) -> Result<(), Error> {
+        let mut header = doubts::header(&self.dataset, self.shape.height);
+        if let Some(normalize) = &spec.normalize {
+            let own = self.dataset.statistics(normalize);
+            let (mean, std) = own.map_err(of_the_teacher)?;
+            (header.mean, header.std) = (Some(mean), Some(std));
+        }
+        self.save_with(network, path, &header, metadata)
+    }
+}
+
+impl<N: ImageNetwork> ImageClassification<N> {
+    fn save_with(
+        &self,
+        network: &N,
+        path: &Path,
+        header: &WeightsHeader,
+        metadata: &[(&str, String)],
+    ) -> Result<(), Error> {
+        let header = header.entries();
+        let own = header
+            .iter()
+            .map(|(key, value)| (key.as_str(), value.clone()));
+        let all: Vec<(&str, String)> = own.chain(metadata.iter().cloned()).collect();
+        network.save(path, &all)
+    }
+
+    /// A teacher for images that are normalised as the students'.
+    fn adapted(&self, teacher: N, spec: &TeacherSpec) -> Result<N, Error> {
+        let Some(normalize) = &spec.normalize else {
+            return Ok(teacher);
+        };
+        let Dataset { mean, std, .. } = &self.dataset;
+        let own = self.dataset.statistics(normalize);
+        let (own_mean, own_std) = own.map_err(of_the_teacher)?;
+        teacher.for_statistics((mean, std), (&own_mean, &own_std))
+    }
+}
+
 impl<N: ImageNetwork> TaskSpec for ImageClassification<N> {
     type Input = Tensor<4>;
     type Network = N;
@@ -407,24 +542,29 @@ impl<N: ImageNetwork> TaskSpec for ImageClassification<N> {
     }
 
     fn load_teacher(&self, spec: &TeacherSpec, path: &Path, device: &Device) -> Result<N, Error> {
-        let teacher =
-            self.load_behind(&spec.model, path, spec.weights_prefix.as_deref(), device)?;
-        let Some(normalize) = &spec.normalize else {
-            return Ok(teacher);
-        };
-        let Dataset { mean, std, .. } = &self.dataset;
-        let own = self.dataset.statistics(normalize);
-        let (own_mean, own_std) = own.map_err(of_the_teacher)?;
-        teacher.for_statistics((mean, std), (&own_mean, &own_std))
+        let prefix = spec.weights_prefix.as_deref();
+        let seen = self.shape.seen_by(spec);
+        let teacher = of_size(
+            N::load_behind(&spec.model, &seen, path, prefix, device)?,
+            spec,
+        )?;
+        self.adapted(teacher, spec)
+    }
+
+    fn with_layers_of(&self, network: N, teacher: &N, layers: &[usize]) -> Result<N, Error> {
+        ImageNetwork::with_layers_of(network, teacher, layers)
+    }
+
+    fn build_teacher(&self, spec: &TeacherSpec, device: &Device) -> Result<N, Error> {
+        of_size(
+            N::build(&spec.model, &self.shape.seen_by(spec), device)?,
+            spec,
+        )
     }
 
     fn save(&self, network: &N, path: &Path, metadata: &[(&str, String)]) -> Result<(), Error> {
-        let header = doubts::header(&self.dataset, self.shape.height).entries();
-        let own = header
-            .iter()
-            .map(|(key, value)| (key.as_str(), value.clone()));
-        let all: Vec<(&str, String)> = own.chain(metadata.iter().cloned()).collect();
-        network.save(path, &all)
+        let header = doubts::header(&self.dataset, self.shape.height);
+        self.save_with(network, path, &header, metadata)
     }
 
     fn name(&self, network: &N, model: &str) -> String {
@@ -546,7 +686,7 @@ impl<N: ImageNetwork> Task for ImageClassification<N> {
     }
 
     fn doubts(&self, path: &Path, normalize: Option<&Normalize>) -> Result<Vec<String>, Error> {
-        let header = kd_models::WeightsHeader::read(path)?;
+        let header = WeightsHeader::read(path)?;
         let mut here = doubts::header(&self.dataset, self.shape.height);
         if let Some(normalize) = normalize {
             let (mean, std) = self.dataset.statistics(normalize).map_err(of_the_teacher)?;

@@ -13,8 +13,9 @@
 //! Exits are the authors' for a convolutional student. At the last level it is a 1×1 convolution; at a level that is
 //! `k` before it, `k` separable convolutions (twice: 3×3 of each channel by itself, 1×1, batch normalisation, ReLU),
 //! each of which halves the map and doubles the channels. The last layer has as many channels as the wider of the
-//! two networks' embeddings; an average over positions and a linear layer follow. Of a transformer, whose exits are
-//! blocks of its own in the authors' code, the maps are read the same way.
+//! two networks' embeddings; an average over positions and a linear layer follow. A transformer keeps its width and its
+//! number of patches from block to block, so there is nothing to halve: each exit of it is the 1×1 convolution. It has
+//! four exits, after each quarter of its blocks, as in the authors' code, which has further blocks in them.
 //!
 //! No feature of the teacher is needed beside the width of its embedding. The authors choose γ for a
 //! pair, from 1 to 1.5.
@@ -83,7 +84,7 @@ pub fn ofakd(
 #[serde(deny_unknown_fields, default)]
 pub struct OfaKdConfig {
     /// Levels of the student's maps that get an exit: 0 is the stem, then one per stage. Empty: all after
-    /// the stem.
+    /// the stem; of a transformer, whose levels are blocks, one after each quarter of them.
     pub levels: Vec<usize>,
     /// How much a label counts where the teacher is sure of it, above 0.
     pub gamma: f64,
@@ -120,10 +121,11 @@ impl OfaKdConfig {
         check::positive("gamma", self.gamma)?;
         check::positive("temperature", self.temperature)?;
         let count = student.levels(Part::Maps);
-        let levels: Vec<usize> = if self.levels.is_empty() {
-            (1..count).collect()
-        } else {
-            self.levels.clone()
+        let transformer = student.levels(Part::Tokens) > 0 && of_one_size(student, count)?;
+        let levels: Vec<usize> = match self.levels.as_slice() {
+            [] if transformer => quarters(count),
+            [] => (1..count).collect(),
+            listed => listed.to_vec(),
         };
         if count == 0 || !check::each_once_below(&levels, count) {
             return Err(Error::Config {
@@ -147,7 +149,7 @@ impl OfaKdConfig {
             .iter()
             .map(|level| {
                 let [_, channels, ..] = student.map(*level)?.dims();
-                let before = count - 1 - level;
+                let before = if transformer { 0 } else { count - 1 - level };
                 Ok(Exit::new([channels, width, classes], before, device))
             })
             .collect::<Result<_, Error>>()?;
@@ -157,6 +159,27 @@ impl OfaKdConfig {
             exits,
         })
     }
+}
+
+/// Whether the maps of all levels have as many rows and columns.
+fn of_one_size(student: &Output, levels: usize) -> Result<bool, Error> {
+    let mut sizes = Vec::new();
+    for level in 0..levels {
+        let [_, _, height, width] = student.map(level)?.dims();
+        sizes.push([height, width]);
+    }
+    Ok(sizes.windows(2).all(|pair| pair[0] == pair[1]))
+}
+
+/// Levels after each quarter of a transformer's blocks, of so many levels.
+fn quarters(count: usize) -> Vec<usize> {
+    let blocks = count.saturating_sub(1);
+    let mut levels: Vec<usize> = (1..=4)
+        .map(|quarter| (blocks * quarter).div_ceil(4))
+        .collect();
+    levels.dedup();
+    levels.retain(|level| *level > 0);
+    levels
 }
 
 /// The sum of [`ofakd`] over exits of the student and the student itself.

@@ -8,6 +8,8 @@
 //! - angle: `L_a = mean_abc s(c_s[a,b,c] − c_t[a,b,c])`, `c[a,b,c]` the cosine of the angle at
 //!   `a` between `b` and `c`, 0 where `a` coincides with `b` or `c`.
 //!
+//! With `difference = "squared"`, `s` is `d²/2` everywhere: what the bend of the smooth L1 is worth shows beside it.
+//!
 //! Both have no unit. The angles come from the squared distances by the law of cosines, so that
 //! nothing of size `[batch, batch, width]` is ever built: the largest tensor is `[batch, batch,
 //! batch]`, and the work is `batch²·width + batch³` instead of `batch³·width`.
@@ -53,7 +55,7 @@ pub fn rkd_distance(student: Tensor<2>, teacher: Tensor<2>) -> Result<Tensor<1>,
     check::same_batch_of_pairs("rkd_distance", &student, &teacher)?;
     let dtype = student.dtype();
     let [student, teacher] = [student, teacher.detach()].map(squared_distances);
-    Ok(distance(student, teacher).cast(dtype))
+    Ok(distance(student, teacher, RkdDifference::Huber).cast(dtype))
 }
 
 /// The angle loss of embeddings `[batch, width]`, whose widths may differ.
@@ -66,7 +68,7 @@ pub fn rkd_angle(student: Tensor<2>, teacher: Tensor<2>) -> Result<Tensor<1>, Er
     check::same_batch_of_pairs("rkd_angle", &student, &teacher)?;
     let dtype = student.dtype();
     let [student, teacher] = [student, teacher.detach()].map(squared_distances);
-    Ok(angle(student, teacher).cast(dtype))
+    Ok(angle(student, teacher, RkdDifference::Huber).cast(dtype))
 }
 
 /// `‖x_i − x_j‖²`, `[batch, batch]`; exactly 0 on the diagonal and between equal points.
@@ -89,8 +91,8 @@ fn squared_distances(x: Tensor<2>) -> Tensor<2> {
     squared.mask_fill(equal, 0.0)
 }
 
-fn distance(student: Tensor<2>, teacher: Tensor<2>) -> Tensor<1> {
-    smooth_l1(relative(student), relative(teacher))
+fn distance(student: Tensor<2>, teacher: Tensor<2>, by: RkdDifference) -> Tensor<1> {
+    by.of(relative(student), relative(teacher))
 }
 
 /// Distances in units of their mean over pairs, `[batch, batch]`.
@@ -102,8 +104,8 @@ fn relative(squared: Tensor<2>) -> Tensor<2> {
     distances / mean.unsqueeze()
 }
 
-fn angle(student: Tensor<2>, teacher: Tensor<2>) -> Tensor<1> {
-    smooth_l1(cosines(student), cosines(teacher))
+fn angle(student: Tensor<2>, teacher: Tensor<2>, by: RkdDifference) -> Tensor<1> {
+    by.of(cosines(student), cosines(teacher))
 }
 
 /// Cosine at vertex `a` between `b` and `c`, `[a, b, c]`: `(d_ab² + d_ac² − d_bc²) / (2 d_ab d_ac)`.
@@ -133,6 +135,27 @@ fn smooth_l1<const D: usize>(student: Tensor<D>, teacher: Tensor<D>) -> Tensor<1
     ((difference - clamped.clone() * 0.5) * clamped).mean()
 }
 
+/// How a difference between student and teacher counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RkdDifference {
+    /// The smooth L1 with its bend at 1, Huber's loss: `d²/2` below 1, `|d| − 1/2` above.
+    #[default]
+    Huber,
+    /// `d²/2`.
+    Squared,
+}
+
+impl RkdDifference {
+    /// The mean over every entry.
+    fn of<const D: usize>(self, student: Tensor<D>, teacher: Tensor<D>) -> Tensor<1> {
+        match self {
+            Self::Huber => smooth_l1(student, teacher),
+            Self::Squared => (student - teacher).square().mean() * 0.5,
+        }
+    }
+}
+
 /// Parameters of [`Rkd`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -141,6 +164,8 @@ pub struct RkdConfig {
     pub distance: f64,
     /// Weight of the angle loss, at least 0; at 0 it is not computed.
     pub angle: f64,
+    /// How a difference counts: `huber`, which is the paper's, or `squared`.
+    pub difference: RkdDifference,
 }
 
 impl Default for RkdConfig {
@@ -148,6 +173,7 @@ impl Default for RkdConfig {
         Self {
             distance: 25.0,
             angle: 50.0,
+            difference: RkdDifference::Huber,
         }
     }
 }
@@ -222,13 +248,14 @@ pub fn rkd(student: Tensor<2>, teacher: Tensor<2>, config: &RkdConfig) -> Result
     config.validate()?;
     let dtype = student.dtype();
     let [student, teacher] = [student, teacher.detach()].map(squared_distances);
+    let by = config.difference;
     let loss = if config.angle == 0.0 {
-        distance(student, teacher) * config.distance
+        distance(student, teacher, by) * config.distance
     } else if config.distance == 0.0 {
-        angle(student, teacher) * config.angle
+        angle(student, teacher, by) * config.angle
     } else {
-        let near = distance(student.clone(), teacher.clone()) * config.distance;
-        near + angle(student, teacher) * config.angle
+        let near = distance(student.clone(), teacher.clone(), by) * config.distance;
+        near + angle(student, teacher, by) * config.angle
     };
     Ok(loss.cast(dtype))
 }

@@ -9,6 +9,7 @@ pub mod features;
 mod fused;
 mod logits;
 mod others;
+mod transformers;
 
 /// The loss of a case, when this crate has it.
 pub fn loss(case: &Case) -> Option<Result<Answer, Error>> {
@@ -41,6 +42,8 @@ pub fn loss(case: &Case) -> Option<Result<Answer, Error>> {
         "uncertainty" => others::uncertainty(case),
         "dml" => others::dml(case),
         "takd" => others::takd(case),
+        "deit_heads_hard" | "deit_heads_soft" => transformers::deit(case),
+        "lg" => transformers::lg(case),
         "cc_rbf" | "cc_bilinear" => others::cc(case),
         _ => return None,
     })
