@@ -107,7 +107,7 @@ impl Lowering {
             scores = self.node("Add", &[scores, bias], vec![], dims.clone());
         }
         if let Some(mask) = &op.mask {
-            let (mask, least) = (self.read(mask), self.scalar(-1e9));
+            let (mask, least) = (self.read(mask), self.scalar(-6e4));
             scores = self.node("Where", &[mask, least, scores], vec![], dims.clone());
         }
         let axis = vec![("axis", Attribute::Int(-1))];

@@ -3,14 +3,26 @@
 use super::only_for;
 use crate::graph::{Attribute, Dim, Graph};
 
-/// A reshape of a reshape is one. To rows, one for each image, it is `Flatten`.
+/// A reshape of a reshape is one, or none where the shape is that of before. To rows, one for each image, it is
+/// `Flatten`.
 pub(super) fn reshapes(graph: &mut Graph) {
-    for place in 0..graph.nodes.len() {
-        if graph.nodes[place].op == "Reshape" {
-            join(graph, place);
-            flatten(graph, place);
+    for rule in [join, drop, flatten] {
+        for place in 0..graph.nodes.len() {
+            if graph.nodes[place].op == "Reshape" {
+                rule(graph, place);
+            }
         }
     }
+}
+
+/// Readers of a reshape that changes nothing read its input.
+fn drop(graph: &mut Graph, place: usize) -> Option<()> {
+    let node = &graph.nodes[place];
+    let (input, output) = (node.input(0)?, node.output);
+    if graph.dims[&input] == graph.dims[&output] {
+        graph.replace(output, input);
+    }
+    Some(())
 }
 
 fn join(graph: &mut Graph, place: usize) -> Option<()> {
