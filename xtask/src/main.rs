@@ -12,6 +12,7 @@ mod goldens;
 mod kd;
 mod outside;
 mod pairs;
+mod verify_export;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -68,6 +69,9 @@ enum Job {
     Chaos(chaos::Arguments),
     /// Give every parser a million mutated files: none may panic, hang or allocate too much.
     Fuzz(fuzz::Arguments),
+    /// Export every network of the registry to ONNX, compare it in ONNX Runtime, OpenVINO and rten, and write the table
+    /// into docs/.
+    VerifyExport(verify_export::Arguments),
     /// Run every check of .ci/run.
     Ci,
 }
@@ -147,6 +151,7 @@ fn run(job: Job) -> Result<ExitCode> {
         Job::Outside => outside::run(),
         Job::Chaos(arguments) => chaos::run(&arguments),
         Job::Fuzz(arguments) => fuzz::run(&arguments),
+        Job::VerifyExport(arguments) => verify_export::run(&arguments),
         Job::Ci => {
             let script = kd::repository()?.join(".ci/run");
             let status = std::process::Command::new(&script)

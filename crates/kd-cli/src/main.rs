@@ -54,6 +54,7 @@ enum Command {
     Methods(commands::methods::Arguments),
     Pairs(commands::pairs::Arguments),
     Convert(commands::convert::Arguments),
+    Export(commands::export::Arguments),
     Devices(commands::devices::Arguments),
     #[command(subcommand)]
     Bench(commands::bench::Bench),
@@ -78,6 +79,7 @@ impl Command {
             Self::Methods(arguments) => commands::methods::run(&arguments),
             Self::Pairs(arguments) => commands::pairs::run(&arguments),
             Self::Convert(arguments) => commands::convert::run(&arguments),
+            Self::Export(arguments) => commands::export::run(&arguments),
             Self::Devices(arguments) => commands::devices::run(&arguments),
             Self::Bench(bench) => commands::bench::run(&bench),
         }

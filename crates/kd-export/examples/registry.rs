@@ -37,7 +37,7 @@ fn export(name: &str, size: usize, folder: &Path) -> Result<(), Failed> {
     draw::seed(7);
     let config = NetworkConfig::new(name, 100, 3).with_image_size(size);
     let device = Device::default();
-    let network = Network::new(&config, &device)?.map(&mut Moved);
+    let network = Network::new(&config, &device)?.map(&mut Moved::default());
     let onnx = export_network(&network, size, &Options::default())?;
     let shape = [IMAGES, 3, size, size];
     let images = Tensor::<4>::random(shape, Distribution::Normal(0.0, 1.0), &device);
@@ -85,18 +85,35 @@ fn bytes(values: &[f32]) -> Vec<u8> {
         .collect()
 }
 
-/// Moves every parameter and running statistic a little away from what it starts with, so that none of them could be
-/// left out unseen.
-struct Moved;
+/// Moves every parameter and running statistic away from what it starts with, so that none of them could be left out
+/// unseen, and keeps the logits of deep networks near 1: factors of normalisations are about a half.
+#[derive(Default)]
+struct Moved {
+    path: Vec<String>,
+}
 
 impl ModuleMapper for Moved {
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let (id, tensor, mapper) = param.consume();
-        let noise = Tensor::random(
-            tensor.dims(),
-            Distribution::Uniform(0.98, 1.02),
-            &tensor.device(),
-        );
-        Param::from_mapped_value(id, tensor * noise + 0.001, mapper)
+        let noise = |from, to| {
+            let between = Distribution::Uniform(from, to);
+            Tensor::random(tensor.dims(), between, &tensor.device())
+        };
+        let name = self.path.last().map(String::as_str);
+        let moved = match name {
+            Some("gamma") => noise(0.4, 0.6) * tensor,
+            Some("beta" | "bias" | "running_mean") => noise(-0.1, 0.1) + tensor,
+            Some("running_var") => noise(0.8, 1.2) * tensor,
+            _ => noise(0.98, 1.02) * tensor,
+        };
+        Param::from_mapped_value(id, moved, mapper)
     }
 }

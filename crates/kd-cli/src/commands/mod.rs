@@ -4,6 +4,7 @@ pub mod bench;
 pub mod convert;
 pub mod devices;
 pub mod eval;
+pub mod export;
 pub mod methods;
 pub mod models;
 pub mod pairs;
