@@ -13,6 +13,7 @@ mod goldens;
 mod kd;
 mod outside;
 mod pairs;
+mod verify_export;
 mod vit_cnn;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -78,6 +79,9 @@ enum Job {
     VerifyFolders(folders::Arguments),
     /// Save networks of keras.applications in each format, and compare the logits that they have here.
     VerifyKeras(folders::Python),
+    /// Export every network of the registry to ONNX, compare it in ONNX Runtime, OpenVINO and rten, and write the table
+    /// into docs/.
+    VerifyExport(verify_export::Arguments),
     /// Run every check of .ci/run.
     Ci,
 }
@@ -160,6 +164,7 @@ fn run(job: Job) -> Result<ExitCode> {
         Job::Fuzz(arguments) => fuzz::run(&arguments),
         Job::VerifyFolders(arguments) => folders::run(&arguments),
         Job::VerifyKeras(python) => folders::run_keras(&python),
+        Job::VerifyExport(arguments) => verify_export::run(&arguments),
         Job::Ci => {
             let script = kd::repository()?.join(".ci/run");
             let status = std::process::Command::new(&script)

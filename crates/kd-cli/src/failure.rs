@@ -60,6 +60,12 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     if let Some(error) = cause.downcast_ref::<kd_models::Error>() {
         return Some(code_of_models(error));
     }
+    if let Some(error) = cause.downcast_ref::<kd_export::Error>() {
+        return Some(match error {
+            kd_export::Error::Option { .. } => BAD_INPUT,
+            _ => FAILED,
+        });
+    }
     let of_the_user = cause.is::<BadInput>() || cause.is::<kd_core::Error>();
     of_the_user.then_some(BAD_INPUT)
 }

@@ -6,6 +6,8 @@
 mod bench;
 #[path = "cli/deploy.rs"]
 mod deploy;
+#[path = "cli/export.rs"]
+mod export;
 #[path = "cli/hub.rs"]
 mod hub;
 #[path = "cli/pairs.rs"]
@@ -340,6 +342,8 @@ fn evaluate_student(folder: &Path) {
     let finished = finish(kd(folder, &arguments));
     assert_eq!(finished.code, Some(0), "{}", finished.stderr);
     assert!(finished.stdout.contains("top-1"), "{}", finished.stdout);
+
+    export::export_student(folder);
 
     // The run folder knows all of it; the numbers are those of its summary.
     let of_run = finish(kd(folder, &["eval", "runs/tiny"]));

@@ -144,10 +144,16 @@ impl Network {
 
     /// Every tensor of the state dict, in the order of the module.
     pub(crate) fn keys(&self) -> Vec<Key> {
-        keys::of(self, |path| match path.strip_prefix("family.") {
+        keys::of(self, |path| self.pytorch_name(path))
+    }
+
+    /// The name in the reference's state dict of a parameter, whose path in this module has PyTorch's words for
+    /// what normalises: `family.layer1.0.bn1.weight` is `layer1.0.bn1.weight` of a ResNet.
+    pub fn pytorch_name(&self, path: &str) -> String {
+        match path.strip_prefix("family.") {
             Some(path) => self.family.pytorch_key(path),
             None => path.to_owned(),
-        })
+        }
     }
 
     /// The head that stands in the place of its own classifier.

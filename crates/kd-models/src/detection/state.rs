@@ -43,7 +43,7 @@ pub(super) trait State: Module + ModuleSnapshot {
     /// # Errors
     /// As [`Network::load`](crate::Network::load).
     fn fill(&mut self, path: &Path) -> Result<(), Error> {
-        let stored = state_dict::read(path)?;
+        let (stored, _) = state_dict::read(path)?;
         let today = stored.into_iter();
         let mut stored = today
             .map(|(name, tensor)| (Self::todays_name(&name), tensor))
@@ -56,7 +56,7 @@ pub(super) trait State: Module + ModuleSnapshot {
         {
             return Err(Box::new(mismatch).into());
         }
-        let tensors = spelling::take(path, stored, &keys)?;
+        let tensors = spelling::take(path, stored, &keys, &keys)?;
         let float = self.own_device().settings().float_dtype;
         let adapter = PyTorchToBurnAdapter.chain(FloatCastAdapter::to(float.into()));
         let result = self.apply(tensors, None, Some(Box::new(adapter)), true);

@@ -211,12 +211,9 @@ pub(super) fn likeness(found: &Explanation) -> Section {
             .iter()
             .filter_map(|v| v.gain.as_ref());
         if gains.any(|gain| gain.verdict.evidence != Evidence::NotShown) {
-            let likenesses: [(&str, fn(&StudentView) -> f64); 2] = [
-                ("correlation of distances", |s| s.distances.mean),
-                ("alignment of the last maps", |s| s.last.mean),
-            ];
-            let pays = likenesses.map(|(what, of)| pays(variants().collect(), what, of));
-            sentences.extend(pays.into_iter().flatten());
+            let pays = |what, of| pays(variants().collect(), what, of);
+            sentences.extend(pays("correlation of distances", |s| s.distances.mean));
+            sentences.extend(pays("alignment of the last maps", |s| s.last.mean));
         } else {
             sentences.push(
                 "Whether likeness pays cannot be told here: no variant is shown to differ from the student alone."

@@ -1,0 +1,146 @@
+//! `kd export --onnx`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use clap::{Args, ValueEnum};
+use kd_export::{Normalisation, Onnx, Options, Output, export_network};
+use kd_models::WeightsHeader;
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use super::source::{Arguments as From, Source};
+use crate::failure::BadInput;
+use crate::files::check_place;
+
+#[derive(Args)]
+#[group(skip)]
+pub struct Arguments {
+    /// ONNX file to write. Its graph is run and compared with the network first.
+    #[arg(long, value_name = "FILE", required_unless_present = "format")]
+    pub onnx: Option<PathBuf>,
+    /// Put the normalisation of images into the file, which then reads pixels from 0 to 1.
+    #[arg(long, requires = "onnx")]
+    normalise: bool,
+    /// Put a softmax at the end, so that the file gives probabilities.
+    #[arg(long, requires = "onnx")]
+    softmax: bool,
+    /// Weights and arithmetic in float16; input and output stay float32.
+    #[arg(long, requires = "onnx")]
+    float16: bool,
+    /// Write nothing that this program is known to refuse.
+    #[arg(long, value_enum, value_name = "PROGRAM", requires = "onnx")]
+    check: Option<Program>,
+}
+
+/// Programs with rules of their own.
+#[derive(Clone, Copy, ValueEnum)]
+enum Program {
+    /// TensorRT 10.1.
+    Tensorrt,
+}
+
+/// Writes the file.
+pub fn run(from: &From, arguments: &Arguments, file: &Path) -> Result<()> {
+    check_place(file)?;
+    let Source { network, header } = from.open()?;
+    let config = network.config();
+    let size = config.image_size()?;
+    let mut metadata = metadata(&config.model, size, &header);
+    if let Some(run) = &from.run {
+        metadata.push(("recipe_sha256".into(), digest(&run.join("recipe.toml"))?));
+    }
+    let options = Options {
+        name: config.model.clone(),
+        normalise: match arguments.normalise {
+            true => Some(normalisation(&header)?),
+            false => None,
+        },
+        output: match arguments.softmax {
+            true => Output::Probabilities,
+            false => Output::Logits,
+        },
+        float16: arguments.float16,
+        metadata,
+        ..Options::default()
+    };
+    let onnx = export_network(&network, size, &options)?;
+    if let Some(Program::Tensorrt) = arguments.check {
+        accepted(&onnx)?;
+    }
+    onnx.save(file)?;
+    crate::commands::print(summary(file, &onnx))
+}
+
+/// What stands in the file's `metadata_props`.
+fn metadata(model: &str, size: usize, header: &WeightsHeader) -> Vec<(String, String)> {
+    let entry = |key: &str, value: String| (key.to_owned(), value);
+    let list = |key: &str, values: &Option<Vec<f32>>| {
+        values
+            .as_ref()
+            .map(|values| entry(key, json!(values).to_string()))
+    };
+    let mut entries = vec![
+        entry("kd_version", env!("CARGO_PKG_VERSION").into()),
+        entry("model", model.into()),
+        entry("size", size.to_string()),
+    ];
+    entries.extend(
+        header
+            .class_names
+            .as_ref()
+            .map(|names| entry("classes", json!(names).to_string())),
+    );
+    entries.extend(list("mean", &header.mean));
+    entries.extend(list("std", &header.std));
+    entries.extend(header.data.as_ref().map(|name| entry("data", name.clone())));
+    entries
+}
+
+fn normalisation(header: &WeightsHeader) -> Result<Normalisation> {
+    match (&header.mean, &header.std) {
+        (Some(mean), Some(std)) => Ok(Normalisation {
+            mean: mean.clone(),
+            std: std.clone(),
+        }),
+        _ => Err(BadInput(
+            "--normalise: the weights do not say with which mean and deviation images were normalised: give --mean \
+             and --std"
+                .into(),
+        )
+        .into()),
+    }
+}
+
+fn digest(file: &Path) -> Result<String> {
+    let bytes = fs::read(file).with_context(|| format!("read {}", file.display()))?;
+    Ok(format!("{:x}", Sha256::digest(bytes)))
+}
+
+/// Refuses a file that TensorRT would.
+fn accepted(onnx: &Onnx) -> Result<()> {
+    let findings = onnx.tensorrt();
+    if findings.is_empty() {
+        return Ok(());
+    }
+    let list = findings.join("\n  ");
+    Err(BadInput(format!(
+        "TensorRT 10.1 would refuse the file, so it was not written:\n  {list}"
+    ))
+    .into())
+}
+
+fn summary(file: &Path, onnx: &Onnx) -> String {
+    let operations = onnx.operations().into_iter();
+    let operations: Vec<String> = operations
+        .map(|(op, count)| format!("{count} {op}"))
+        .collect();
+    format!(
+        "{}\n  {} weights, {}\n  largest difference from the network {:.1e}",
+        file.display(),
+        onnx.weights(),
+        operations.join(", "),
+        onnx.difference()
+    )
+}

@@ -1,0 +1,3 @@
+//! What a runtime will not take.
+
+pub mod tensorrt;

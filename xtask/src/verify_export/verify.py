@@ -1,0 +1,68 @@
+"""Runs exported networks in ONNX Runtime and OpenVINO, for `cargo xtask verify-export`.
+
+Reads a line for each task from standard input, and answers with a line of JSON.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import openvino
+
+
+def runtimes(path):
+    """The file as a function in each runtime, at single precision."""
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    core = openvino.Core()
+    compiled = core.compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    return {
+        "onnxruntime": lambda images: session.run(None, {name: images})[0],
+        "openvino": lambda images: compiled(images)[0],
+    }
+
+
+def compare(folder, size):
+    """Differences of logits from the network's own, for one image and all."""
+    path = str(folder / "network.onnx")
+    onnx.checker.check_model(path, full_check=True)
+    images = np.fromfile(folder / "images.bin", "<f4").reshape(-1, 3, size, size)
+    logits = np.fromfile(folder / "logits.bin", "<f4").reshape(len(images), -1)
+    found = {"largest": float(np.abs(logits).max())}
+    for name, run in runtimes(path).items():
+        batches = (1, len(images))
+        found[name] = [float(np.abs(run(images[:n]) - logits[:n]).max()) for n in batches]
+    return found
+
+
+def accuracy(path, test):
+    """Share of CIFAR-10's test images that are classified right; the file normalises pixels itself."""
+    records = np.fromfile(test, np.uint8).reshape(-1, 3073)
+    labels = records[:, 0]
+    pixels = records[:, 1:].reshape(-1, 3, 32, 32).astype(np.float32) / 255
+    found = {}
+    for name, run in runtimes(path).items():
+        guesses = [run(pixels[at : at + 500]).argmax(1) for at in range(0, len(pixels), 500)]
+        found[name] = float((np.concatenate(guesses) == labels).mean() * 100)
+    return found
+
+
+def versions():
+    return {"onnx": onnx.__version__, "onnxruntime": onnxruntime.__version__, "openvino": openvino.__version__}
+
+
+for line in sys.stdin:
+    task = json.loads(line)
+    try:
+        if task["do"] == "versions":
+            answer = versions()
+        elif task["do"] == "compare":
+            answer = compare(Path(task["folder"]), task["size"])
+        else:
+            answer = accuracy(task["file"], task["test"])
+    except Exception as error:
+        answer = {"error": f"{type(error).__name__}: {error}"}
+    print(json.dumps(answer), flush=True)
