@@ -50,6 +50,7 @@ fn a_step_is_measured_in_images_per_second() {
         "infer1 resnet20",
         "train resnet20",
         "kd resnet56 resnet20",
+        "kd vit_small_patch14_dinov2 resnet20",
     ];
     assert_eq!(json["rows"].as_object().unwrap().len(), steps.len());
     for step in steps {

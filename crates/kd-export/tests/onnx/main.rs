@@ -1,6 +1,6 @@
 //! Exported files in a runtime that shares no code with the exporter.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
 
 mod file;
 mod networks;
