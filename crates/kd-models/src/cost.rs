@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::Error;
 use crate::config::NetworkConfig;
-use crate::keys::Key;
+use crate::keys::{self, Key};
 use crate::macs::MacCounter;
 use crate::network::Network;
 
@@ -51,9 +51,8 @@ impl Network {
             macs.linear(classifier);
         }
         let keys = self.keys();
-        let trainable = keys.iter().filter(|key| key.trainable);
         Ok(Cost {
-            parameters: trainable.map(Key::count).sum::<usize>() as u64,
+            parameters: keys::trained(&keys) as u64,
             macs: macs.macs(),
             bytes: file_size(self.header(), keys),
         })

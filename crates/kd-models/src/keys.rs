@@ -34,6 +34,12 @@ pub(crate) fn of<M: Module>(module: &M, pytorch_key: impl Fn(&str) -> String) ->
     lister.keys
 }
 
+/// Numbers that are trained.
+pub(crate) fn trained(keys: &[Key]) -> usize {
+    let trainable = keys.iter().filter(|key| key.trainable);
+    trainable.map(Key::count).sum()
+}
+
 #[derive(Default)]
 struct Lister {
     path: Vec<String>,

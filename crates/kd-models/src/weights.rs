@@ -170,29 +170,8 @@ impl Network {
     /// # Errors
     /// [`Error::Save`].
     pub fn save(&self, path: impl AsRef<Path>, metadata: &[(String, String)]) -> Result<(), Error> {
-        let path = path.as_ref();
-        // The validation copy holds the running statistics including the latest batch.
-        let network = self.valid();
-        let names = self.keys().into_iter().map(|key| (key.path, key.name));
-        let names = names.collect();
-        let mut store = SafetensorsStore::from_file(path)
-            .overwrite(true)
-            .skip_enum_variants(true)
-            .with_to_adapter(Rename(names).chain(BurnToPyTorchAdapter));
-        for (key, value) in self.header() {
-            store = store.metadata(key, value);
-        }
-        for (key, value) in metadata {
-            store = store.metadata(key, value);
-        }
-        let failed = |problem: String| Error::Save {
-            path: path.to_owned(),
-            problem,
-        };
-        network
-            .save_into(&mut store)
-            .map_err(|e| failed(e.to_string()))?;
-        publish(path).map_err(|e| failed(e.to_string()))
+        let entries = self.header().into_iter().chain(metadata.iter().cloned());
+        write(self, path.as_ref(), self.keys(), entries)
     }
 }
 
@@ -218,6 +197,37 @@ impl Network {
         }
         entries
     }
+}
+
+/// Writes a state dict as safetensors with the names of `keys` and the shapes of the reference, under a temporary name
+/// first, and `entries` into the header.
+///
+/// # Errors
+/// [`Error::Save`].
+pub(crate) fn write(
+    module: &impl ModuleSnapshot,
+    path: &Path,
+    keys: Vec<Key>,
+    entries: impl IntoIterator<Item = (String, String)>,
+) -> Result<(), Error> {
+    let names = keys.into_iter().map(|key| (key.path, key.name));
+    let mut store = SafetensorsStore::from_file(path)
+        .overwrite(true)
+        .skip_enum_variants(true)
+        .with_to_adapter(Rename(names.collect()).chain(BurnToPyTorchAdapter));
+    for (key, value) in entries {
+        store = store.metadata(key, value);
+    }
+    let failed = |problem: String| Error::Save {
+        path: path.to_owned(),
+        problem,
+    };
+    // The validation copy holds the running statistics including the latest batch.
+    let module = module.valid();
+    module
+        .save_into(&mut store)
+        .map_err(|e| failed(e.to_string()))?;
+    publish(path).map_err(|e| failed(e.to_string()))
 }
 
 /// Lets everybody read a file that was written under a temporary, and so private, name.

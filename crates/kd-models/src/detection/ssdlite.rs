@@ -15,6 +15,7 @@ use crate::Error;
 use crate::activation::Activation::Relu6;
 use crate::activation::conv_bn_activated;
 use crate::fused::conv;
+use crate::keys;
 use crate::layers::{Conv, ConvInit};
 use crate::macs::MacCounter;
 use crate::mobilenet::SsdLiteBody;
@@ -189,8 +190,7 @@ impl SsdLite {
 
     /// Numbers that are trained.
     pub fn parameters(&self) -> usize {
-        let keys = self.keys().into_iter().filter(|key| key.trainable);
-        keys.map(|key| key.count()).sum()
+        keys::trained(&self.keys())
     }
 
     /// Multiply-accumulates of convolutions for one image of so many pixels a side.

@@ -3,15 +3,12 @@
 use std::path::Path;
 
 use burn::module::Module;
-use burn::store::{
-    BurnToPyTorchAdapter, FloatCastAdapter, ModuleAdapter, ModuleSnapshot, PyTorchToBurnAdapter,
-    SafetensorsStore,
-};
+use burn::store::{FloatCastAdapter, ModuleAdapter, ModuleSnapshot, PyTorchToBurnAdapter};
 use burn::tensor::Device;
 
 use crate::keys::{self, Key};
 use crate::mismatch::Mismatch;
-use crate::weights::{Rename, choose, shapes, without};
+use crate::weights::{self, choose, shapes, without};
 use crate::{Error, NotFinite, not_finite, spelling, state_dict};
 
 /// A module with the names of a reference's state dict.
@@ -93,16 +90,7 @@ pub(super) trait State: Module + ModuleSnapshot {
     /// # Errors
     /// [`Error::Save`].
     fn write(&self, path: &Path) -> Result<(), Error> {
-        let names = self.keys().into_iter().map(|key| (key.path, key.name));
-        let mut store = SafetensorsStore::from_file(path)
-            .overwrite(true)
-            .skip_enum_variants(true)
-            .with_to_adapter(Rename(names.collect()).chain(BurnToPyTorchAdapter))
-            .metadata("format", "pt");
-        // The validation copy holds the running statistics including the latest batch.
-        self.valid().save_into(&mut store).map_err(|e| Error::Save {
-            path: path.to_owned(),
-            problem: e.to_string(),
-        })
+        let entry = ("format".to_owned(), "pt".to_owned());
+        weights::write(self, path, self.keys(), [entry])
     }
 }

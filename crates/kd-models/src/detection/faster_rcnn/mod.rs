@@ -23,6 +23,7 @@ use self::pyramid::Pyramid;
 use super::state::State;
 use super::{Detected, Filter};
 use crate::Error;
+use crate::keys;
 use crate::macs::MacCounter;
 
 /// Faster R-CNN on a ResNet of four stages with a feature pyramid: parameters and keys are those of torchvision's
@@ -89,8 +90,7 @@ impl FasterRcnn {
 
     /// Numbers that are trained.
     pub fn parameters(&self) -> usize {
-        let keys = self.keys().into_iter().filter(|key| key.trainable);
-        keys.map(|key| key.count()).sum()
+        keys::trained(&self.keys())
     }
 
     /// Multiply-accumulates of convolutions and linear layers for one image of so many pixels a side, of which so many

@@ -18,6 +18,7 @@ use super::state::State;
 use super::{Detected, Filter};
 use crate::Error;
 use crate::fused::{conv, conv_relu};
+use crate::keys;
 use crate::macs::MacCounter;
 use layers::{chain, halved, kept, scaled_to};
 
@@ -85,8 +86,7 @@ impl Ssd {
 
     /// Numbers that are trained.
     pub fn parameters(&self) -> usize {
-        let keys = self.keys().into_iter().filter(|key| key.trainable);
-        keys.map(|key| key.count()).sum()
+        keys::trained(&self.keys())
     }
 
     /// Multiply-accumulates of convolutions for one image of so many pixels a side.
