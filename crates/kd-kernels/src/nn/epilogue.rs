@@ -72,6 +72,7 @@ impl Epilogue {
 
     /// Takes out an activation whose output does not show its slope. Where a gradient needs that slope, such an
     /// activation is an operation of its own, which keeps its input.
+    #[cfg(feature = "flex")]
     pub(crate) fn take_opaque(&mut self) -> Activation {
         match self.activation {
             Activation::Identity | Activation::Relu => Activation::Identity,

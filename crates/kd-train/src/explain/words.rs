@@ -4,7 +4,7 @@ use super::classes::{ClassDifference, best};
 use super::kernel::rank_correlation;
 use super::{Explanation, StudentView};
 use crate::report::words::{count, prefixed};
-use crate::stats::{Evidence, Verdict, quantile};
+use crate::stats::{Evidence, Spread, Verdict, quantile};
 
 /// A part of the report: a title and its paragraphs.
 pub(super) struct Section {
@@ -188,23 +188,17 @@ pub(super) fn likeness(found: &Explanation) -> Section {
             alone.distances.show()
         ));
         let variants = || found.students.iter().skip(2);
-        let most = |of: fn(&StudentView) -> f64| variants().max_by(|a, b| of(a).total_cmp(&of(b)));
-        if let Some(most) = most(|s| s.last.mean) {
-            sentences.push(format!(
-                "The highest alignment of the last maps is that of `{}`: {} ({:+.2} beside the student alone).",
+        let highest = |what: &str, of: fn(&StudentView) -> &Spread| {
+            let most = variants().max_by(|a, b| of(a).mean.total_cmp(&of(b).mean))?;
+            Some(format!(
+                "The highest {what} is that of `{}`: {} ({:+.2} beside the student alone).",
                 most.name,
-                most.last.show(),
-                most.last.mean - alone.last.mean
-            ));
-        }
-        if let Some(most) = most(|s| s.distances.mean) {
-            sentences.push(format!(
-                "The highest correlation of distances is that of `{}`: {} ({:+.2} beside the student alone).",
-                most.name,
-                most.distances.show(),
-                most.distances.mean - alone.distances.mean
-            ));
-        }
+                of(most).show(),
+                of(most).mean - of(alone).mean
+            ))
+        };
+        sentences.extend(highest("alignment of the last maps", |s| &s.last));
+        sentences.extend(highest("correlation of distances", |s| &s.distances));
         let mut gains = found
             .results
             .variants
