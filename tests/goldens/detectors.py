@@ -151,4 +151,5 @@ def main():
     json.dump({"salt": "", "torchvision": torchvision.__version__, "cases": cases}, sys.stdout)
 
 
-main()
+if __name__ == "__main__":
+    main()

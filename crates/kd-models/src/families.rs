@@ -197,4 +197,5 @@ families! {
     shufflenet_v1: ShuffleNetV1;
     shufflenet_v2: ShuffleNetV2;
     vit: Vit;
+    cct: Cct;
 }

@@ -32,6 +32,7 @@
 mod activation;
 mod architecture;
 mod backbone;
+mod cct;
 mod classifier;
 mod config;
 mod cost;

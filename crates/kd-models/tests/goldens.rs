@@ -54,6 +54,18 @@ fn networks_for_large_images_show_and_learn_what_torchvision_does() {
     report.finish();
 }
 
+/// Compact transformers with the weights of their authors' code: tokens as maps, and the gradient of the images.
+#[test]
+fn compact_transformers_compute_what_their_authors_code_does() {
+    let golden = read("cct.json");
+    let mut report = Report::new("cct.json", &[]);
+    for case in golden["cases"].as_array().unwrap() {
+        let name = case["name"].as_str().unwrap();
+        report.case(name, |found| compare(&golden, name, case, found));
+    }
+    report.finish();
+}
+
 fn torchvision(name: &str) -> String {
     format!("torchvision.{name}")
 }

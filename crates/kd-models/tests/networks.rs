@@ -11,7 +11,7 @@ use kd_core::{Levels, Pair, Part, Step, Taps, Targets, draw};
 use kd_models::{Backbone, Network, NetworkConfig, find, models};
 
 /// Small enough to run every family in a test, of every family one.
-const SMALL: [&str; 17] = [
+const SMALL: [&str; 19] = [
     "resnet8",
     "resnet20_a",
     "resnet8x4",
@@ -29,6 +29,8 @@ const SMALL: [&str; 17] = [
     "efficientnet_b0_224",
     "shufflenet_v2_x0_5_224",
     "vgg11_224",
+    "cct_2_3x2_32",
+    "vit_lite_6_4_32",
 ];
 
 /// A network for images of 32×32, which all take.

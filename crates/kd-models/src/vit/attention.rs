@@ -10,7 +10,7 @@ use kd_core::{Output, Part, Taps};
 use kd_kernels::{RowEpilogue, self_attention};
 
 use super::block::{linear, rows};
-use super::config::VitConfig;
+use crate::macs::MacCounter;
 
 /// What a layer can show.
 const PARTS: [Part; 5] = [
@@ -30,7 +30,7 @@ fn wants(output: &Output, taps: &Taps) -> bool {
 /// `proj(softmax(q·kᵀ / √d) · v)` for queries, keys and values of `d` numbers a head, all three by one layer
 /// (Vaswani et al., NeurIPS 2017).
 #[derive(Module, Debug)]
-pub(super) struct Attention {
+pub(crate) struct Attention {
     /// Rows of queries, then of keys, then of values.
     pub qkv: Linear,
     pub proj: Linear,
@@ -41,13 +41,23 @@ pub(super) struct Attention {
 }
 
 impl Attention {
-    pub fn new(config: &VitConfig, device: &Device) -> Self {
+    /// `dropped` is the share of probabilities that training drops.
+    pub fn new(width: usize, heads: usize, dropped: f64, device: &Device) -> Self {
         Self {
-            qkv: linear(config.width, 3 * config.width, device),
-            proj: linear(config.width, config.width, device),
-            heads: config.heads,
-            dropout: DropoutConfig::new(config.dropout.attention).init(),
+            qkv: linear(width, 3 * width, device),
+            proj: linear(width, width, device),
+            heads,
+            dropout: DropoutConfig::new(dropped).init(),
         }
+    }
+
+    /// Counts the multiply-accumulates of so many tokens.
+    pub fn count(&self, tokens: usize, macs: &mut MacCounter) {
+        let [_, width] = self.proj.weight.lazy_shape().dims();
+        macs.rows(&self.qkv, tokens).rows(&self.proj, tokens);
+        // Queries with keys, and probabilities with values.
+        macs.product([tokens, width, tokens]);
+        macs.product([tokens, tokens, width]);
     }
 
     /// What `proj` reads, for tokens `[batch, tokens, width]`; what `taps` asks of this layer goes into the output.

@@ -17,19 +17,24 @@ use crate::stochastic_depth::StochasticDepth;
 pub(super) const DEVIATION: f64 = 0.02;
 
 /// A linear layer as the references draw it.
-pub(super) fn linear(inputs: usize, outputs: usize, device: &Device) -> Linear {
+pub(crate) fn linear(inputs: usize, outputs: usize, device: &Device) -> Linear {
     linear_normal(inputs, outputs, DEVIATION, device)
 }
 
 /// A linear layer on every token, `[batch, tokens, inputs]` to `[batch, tokens, outputs]`, and what follows it.
-pub(super) fn rows(layer: &Linear, x: Tensor<3>, epilogue: RowEpilogue<3>) -> Tensor<3> {
+pub(crate) fn rows(layer: &Linear, x: Tensor<3>, epilogue: RowEpilogue<3>) -> Tensor<3> {
     linear_of_rows(x, layer.weight.val(), bias(layer), epilogue)
 }
 
-/// Of a layer as [`linear`] makes it.
+/// Zeros for a layer without one.
 fn bias(layer: &Linear) -> Tensor<1> {
-    let bias = layer.bias.as_ref().expect("a layer with a bias");
-    bias.val()
+    match &layer.bias {
+        Some(bias) => bias.val(),
+        None => {
+            let weight = layer.weight.val();
+            Tensor::zeros([weight.dims()[1]], &weight.device())
+        }
+    }
 }
 
 /// `fc2(gelu(fc1(x)))`.
@@ -75,7 +80,7 @@ impl Block {
         let last = (config.depth - 1).max(1);
         Self {
             norm1: Norm::new(config.width, device),
-            attn: Attention::new(config, device),
+            attn: Attention::new(config.width, config.heads, config.dropout.attention, device),
             ls1: LayerScale::new(config, device),
             norm2: Norm::new(config.width, device),
             mlp: Perceptron {

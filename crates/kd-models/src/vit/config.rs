@@ -106,20 +106,7 @@ impl VitConfig {
     /// [`Error::Config`] for a shape that cannot be, and for a size that patches do not fill; [`Error::Share`].
     pub(crate) fn grid(&self, size: usize, model: &str) -> Result<usize, Error> {
         self.check()?;
-        let patch = self.patch;
-        if size == 0 || !size.is_multiple_of(patch) {
-            let nearest = (size + patch / 2) / patch * patch;
-            return Err(Error::Config {
-                key: "size",
-                value: size,
-                expected: format!(
-                    "`{model}` cuts images into patches of {patch}x{patch} pixels; give it a multiple of {patch}, such \
-                     as {}",
-                    nearest.max(patch)
-                ),
-            });
-        }
-        Ok(size / patch)
+        filled(self.patch, size, model)
     }
 
     fn check(&self) -> Result<(), Error> {
@@ -173,6 +160,25 @@ impl VitConfig {
         }
         Ok(())
     }
+}
+
+/// Patches along a side of an image of `size` pixels.
+///
+/// # Errors
+/// [`Error::Config`] for a size that patches do not fill.
+pub(crate) fn filled(patch: usize, size: usize, model: &str) -> Result<usize, Error> {
+    if size == 0 || !size.is_multiple_of(patch) {
+        let nearest = (size + patch / 2) / patch * patch;
+        return Err(Error::Config {
+            key: "size",
+            value: size,
+            expected: format!(
+                "`{model}` cuts images into patches of {patch}x{patch} pixels; give it a multiple of {patch}, such as {}",
+                nearest.max(patch)
+            ),
+        });
+    }
+    Ok(size / patch)
 }
 
 #[cfg(test)]

@@ -33,5 +33,9 @@ pub use norm::layer_norm;
 pub use origin::Origin;
 pub use positions::PositionResize;
 
-pub(crate) use config::VitDesign;
+pub(crate) use attention::Attention;
+pub(crate) use block::{linear, rows};
+pub(crate) use config::{VitDesign, filled};
 pub(crate) use network::Vit;
+pub(crate) use norm::Norm;
+pub(crate) use patches::patches;

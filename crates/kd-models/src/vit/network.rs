@@ -234,17 +234,9 @@ impl Architecture for Vit {
         let [tall, wide] = macs.size();
         let tokens = self.config.leading() + tall * wide;
         for block in &self.blocks {
-            for layer in [
-                &block.attn.qkv,
-                &block.attn.proj,
-                &block.mlp.fc1,
-                &block.mlp.fc2,
-            ] {
-                macs.rows(layer, tokens);
-            }
-            // Queries with keys, and probabilities with values.
-            macs.product([tokens, self.config.width, tokens]);
-            macs.product([tokens, tokens, self.config.width]);
+            block.attn.count(tokens, macs);
+            macs.rows(&block.mlp.fc1, tokens);
+            macs.rows(&block.mlp.fc2, tokens);
         }
         for head in std::iter::once(&self.head).chain(&self.head_dist) {
             macs.linear(head);
@@ -296,19 +288,9 @@ impl Architecture for Vit {
 
     /// Of a square grid.
     fn refit(&self, values: &TensorData, device: &Device) -> Option<TensorData> {
-        let leading = self.config.leading();
-        let [1, positions, width] = values.shape().iter().copied().collect::<Vec<_>>()[..] else {
-            return None;
-        };
-        let side = positions.checked_sub(leading)?.isqrt();
-        if width != self.config.width || side == 0 || leading + side * side != positions {
-            return None;
-        }
-        let values = values.clone().convert::<f32>();
-        let positions = Tensor::from_data(values, device);
         let resize = self.origin.resize();
-        let resized = resize.apply(positions, leading, [side; 2], [self.grid; 2]);
-        Some(resized.into_data().convert::<f32>())
+        let to = [self.grid, self.config.width];
+        resize.refit(values, self.config.leading(), to, device)
     }
 
     fn classifiers(&self) -> &'static [&'static str] {

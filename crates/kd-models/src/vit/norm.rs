@@ -17,7 +17,7 @@ pub fn layer_norm(x: Tensor<3>, weight: Tensor<1>, bias: Tensor<1>, epsilon: f64
 /// The weight and bias of a [`layer_norm`]. Its epsilon belongs to the network, since it differs between programs
 /// ([`Origin`](super::Origin)).
 #[derive(Module, Debug)]
-pub(super) struct Norm {
+pub(crate) struct Norm {
     pub weight: Param<Tensor<1>>,
     pub bias: Param<Tensor<1>>,
 }

@@ -70,6 +70,26 @@ impl PositionResize {
         let grid = grid.reshape([1, to[0] * to[1], width]);
         Tensor::cat(vec![positions.narrow(1, 0, leading), grid], 1)
     }
+
+    /// Positions of a file, `[1, leading + any square, width]`, for the square grid `to`; none where they are not such.
+    pub(crate) fn refit(
+        self,
+        values: &TensorData,
+        leading: usize,
+        [to, width]: [usize; 2],
+        device: &Device,
+    ) -> Option<TensorData> {
+        let [1, positions, found] = values.shape().iter().copied().collect::<Vec<_>>()[..] else {
+            return None;
+        };
+        let side = positions.checked_sub(leading)?.isqrt();
+        if found != width || side == 0 || leading + side * side != positions {
+            return None;
+        }
+        let positions = Tensor::from_data(values.clone().convert::<f32>(), device);
+        let resized = self.apply(positions, leading, [side; 2], [to; 2]);
+        Some(resized.into_data().convert::<f32>())
+    }
 }
 
 fn matrix(values: Vec<f64>, shape: [usize; 2], device: &Device) -> Tensor<2> {
