@@ -29,8 +29,8 @@ use crate::files;
 #[derive(Args)]
 #[command(after_help = "\
 Each network runs one image at a time and batches of 64, random images, on one thread and on all. They are exported
-as ONNX, and run in rten, and in ONNX Runtime and OpenVINO where Python has them, in turns with ours, so that a slow moment
-of the machine hits all alike. Everything computes in 32-bit floating point.
+as ONNX and run in rten, and in ONNX Runtime and OpenVINO where Python has them, in turns with ours, so that a slow
+moment of the machine hits all alike. Everything computes in 32-bit floating point.
 
 Examples:
   kd bench deploy resnet8x4 resnet32x4                         with drawn weights
