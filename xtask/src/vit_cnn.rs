@@ -18,7 +18,7 @@ const TEACHER: &str = "teacher/teacher.safetensors";
 /// Options of the job.
 #[derive(Args)]
 pub struct Arguments {
-    /// A ResNet-8 and a part of CIFAR-100, for a CPU, instead of ResNet-18 and 240 epochs.
+    /// A ResNet-20 and a part of CIFAR-100, for a CPU, instead of ResNet-18 and 240 epochs.
     #[arg(long)]
     small: bool,
     /// A trial of minutes: 500 images and one epoch. It says nothing about the methods.

@@ -1,0 +1,182 @@
+"""The steps of `kd bench step` in PyTorch, for `cargo xtask bench compare`.
+
+    python3 -m venv env && env/bin/pip install torch torchvision timm
+    env/bin/python xtask/python/torch_step.py --json torch.json
+
+The same batches, losses and optimiser on random images. Every step runs with the default memory layout (nchw), with
+channels last (nhwc) and, with --compile, with channels last through torch.compile, frozen in evaluation (comp; needs a
+C++ compiler).
+"""
+
+import argparse
+import json
+import statistics
+import time
+
+import timm
+import torch
+import torch.nn.functional as F
+import torchvision
+from timm.models.vision_transformer import VisionTransformer
+from torch import nn
+from torch._inductor import config as inductor
+from torchvision.models.resnet import BasicBlock
+from torchvision.models.shufflenetv2 import InvertedResidual
+
+DINOV2 = "vit_small_patch14_dinov2"
+ROWS = [
+    "infer resnet20",
+    "infer resnet56",
+    "infer resnet8x4",
+    "infer resnet32x4",
+    "infer shufflenet_v2",
+    "infer1 resnet20",
+    "infer1 resnet56",
+    "infer1 resnet8x4",
+    "infer1 resnet32x4",
+    "infer1 shufflenet_v2",
+    "train resnet20",
+    "train resnet8x4",
+    "train shufflenet_v2",
+    "kd resnet56 resnet20",
+    "kd resnet32x4 resnet8x4",
+    "kd resnet32x4 shufflenet_v2",
+    *(
+        f"{step} {network}_224"
+        for step in ("infer", "train")
+        for network in ("resnet18", "resnet50", "mobilenet_v2", "mobilenet_v3_large", "vgg16", "efficientnet_b0")
+    ),
+    "infer vit_p4_d6_w192_mlp4",
+    "train vit_p4_d6_w192_mlp4",
+    f"infer {DINOV2}",
+    f"kd {DINOV2} resnet20",
+]
+
+
+def conv_bn(inputs, outputs, kernel):
+    conv = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False)
+    return [conv, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)]
+
+
+def head(width):
+    return [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, 100)]
+
+
+def cifar_resnet(depth, stem, widths):
+    """He et al. (2016) for CIFAR, with the shortcuts of 1x1 convolutions and the widths of CRD's networks."""
+    layers, width = conv_bn(3, stem, 3), stem
+    for stage, planes in enumerate(widths):
+        for block in range((depth - 2) // 6):
+            stride = 2 if stage > 0 and block == 0 else 1
+            shortcut = None
+            if stride > 1 or width != planes:
+                conv = nn.Conv2d(width, planes, 1, stride, bias=False)
+                shortcut = nn.Sequential(conv, nn.BatchNorm2d(planes))
+            layers.append(BasicBlock(width, planes, stride, shortcut))
+            width = planes
+    return nn.Sequential(*layers, *head(width))
+
+
+def cifar_shufflenet_v2():
+    layers, width = conv_bn(3, 24, 1), 24
+    for planes, blocks in ((116, 4), (232, 8), (464, 4)):
+        for block in range(blocks):
+            layers.append(InvertedResidual(width, planes, 2 if block == 0 else 1))
+            width = planes
+    return nn.Sequential(*layers, *conv_bn(width, 1024, 1), *head(1024))
+
+
+def made(name):
+    if name.endswith("_224"):
+        return torchvision.models.get_model(name.removesuffix("_224"), weights=None)
+    if name == DINOV2:
+        return timm.create_model(name, pretrained=False, img_size=98, num_classes=100)
+    if name == "vit_p4_d6_w192_mlp4":
+        return VisionTransformer(img_size=32, patch_size=4, embed_dim=192, depth=6, num_heads=3, num_classes=100)
+    if name == "shufflenet_v2":
+        return cifar_shufflenet_v2()
+    narrow, wide = (16, (16, 32, 64)), (32, (64, 128, 256))
+    depth = name.removeprefix("resnet")
+    stem, widths = wide if depth.endswith("x4") else narrow
+    return cifar_resnet(int(depth.removesuffix("x4")), stem, widths)
+
+
+def steps(row, batch, layout):
+    """A function that does the step once, and its images."""
+    kind, *names = row.split()
+    size = 224 if names[0].endswith("_224") else 98 if DINOV2 in names else 32
+    images = 1 if kind == "infer1" else max(batch // 8, 1) if size == 224 else batch
+    classes = 1000 if size == 224 else 100
+    memory = torch.contiguous_format if layout == "nchw" else torch.channels_last
+    x = torch.randn(images, 3, size, size).contiguous(memory_format=memory)
+    y = torch.randint(0, classes, (images,))
+    networks = [made(name).to(memory_format=memory).eval() for name in names]
+    student = networks[-1]
+    evaluated = kind.startswith("infer")
+    if not evaluated:
+        student.train()
+    optimizer = torch.optim.SGD(student.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
+    if layout == "comp":
+        torch._dynamo.reset()
+        inductor.freezing = evaluated
+        networks = [torch.compile(network) for network in networks]
+        student = networks[-1]
+
+    def infer():
+        with torch.no_grad():
+            student(x)
+
+    def train():
+        scores = student(x)
+        loss = F.cross_entropy(scores, y)
+        if kind == "kd":
+            with torch.no_grad():
+                target = F.softmax(networks[0](x) / 4, 1)
+            distance = F.kl_div(F.log_softmax(scores / 4, 1), target, reduction="batchmean")
+            loss = 0.1 * loss + 0.9 * 16 * distance
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    return (infer if evaluated else train), images
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default="", help="measure only the rows whose name contains this")
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--repeat", type=int, default=5, help="times to do each, after two that are not counted")
+    parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--json")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    torch.manual_seed(0)
+    rows = {}
+    for row in ROWS:
+        if arguments.only not in row:
+            continue
+        for layout in ("nchw", "nhwc", *(["comp"] if arguments.compile else [])):
+            step, images = steps(row, arguments.batch, layout)
+            step()
+            step()
+            seconds = []
+            for _ in range(arguments.repeat):
+                start = time.perf_counter()
+                step()
+                seconds.append(time.perf_counter() - start)
+            rates = {"best": images / min(seconds), "median": images / statistics.median(seconds)}
+            rows[f"{row} {layout}"] = rates
+            print(f"{row:36} {layout}  best {rates['best']:8.1f}  median {rates['median']:8.1f} images/s", flush=True)
+    if arguments.json:
+        measured = {
+            "torch": torch.__version__,
+            "threads": arguments.threads,
+            "batch": arguments.batch,
+            "rows": rows,
+        }
+        with open(arguments.json, "w") as file:
+            json.dump(measured, file, indent=1)
+
+
+main()
