@@ -11,7 +11,7 @@ use super::{
 };
 
 /// A measurement that must succeed, with the file it writes.
-pub fn measure(folder: &Path, arguments: &[&str]) -> (Finished, Value) {
+fn measure(folder: &Path, arguments: &[&str]) -> (Finished, Value) {
     let arguments = [arguments, &["--json", "out.json"]].concat();
     let finished = finish(kd(folder, &arguments));
     assert_eq!(finished.code, Some(0), "{}", finished.stderr);

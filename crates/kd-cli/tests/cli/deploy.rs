@@ -5,14 +5,30 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::{bench::measure, call, fails};
+use super::run::{Finished, finish, kd};
+use super::{call, fails};
 
 const QUICK: [&str; 6] = ["--batch", "2", "--seconds", "0.01", "--rounds", "1"];
 
+/// Runs the command where `python3` is what stands in `folder`, or nothing.
+fn run(folder: &Path, arguments: &[&str]) -> Finished {
+    let outcome = ["--json", "out.json"];
+    let mut command = kd(
+        folder,
+        &[&["bench", "deploy"], arguments, &QUICK, &outcome].concat(),
+    );
+    command.env("PATH", folder);
+    finish(command)
+}
+
 fn deploy(folder: &Path, arguments: &[&str]) -> (String, Value) {
-    let arguments = [&["bench", "deploy"], arguments, &QUICK].concat();
-    let (finished, json) = measure(folder, &arguments);
-    (finished.stdout, json)
+    let finished = run(folder, arguments);
+    assert_eq!(finished.code, Some(0), "{}", finished.stderr);
+    let json = fs::read(folder.join("out.json")).expect("the measurements");
+    (
+        finished.stdout,
+        serde_json::from_slice(&json).expect("JSON"),
+    )
 }
 
 #[test]
@@ -30,55 +46,56 @@ fn a_student_and_its_teacher_are_measured_with_every_number_of_threads() {
     assert!(networks[1]["prepared_bytes"].as_u64() > networks[1]["file_bytes"].as_u64());
     let threads = std::thread::available_parallelism().unwrap().get();
     let rows = json["rows"].as_array().unwrap();
-    assert_eq!(
-        rows.len(),
-        2 * 2 * if threads > 1 { 2 } else { 1 },
-        "{json}"
-    );
-    for row in rows {
+    let numbers = if threads > 1 { 2 } else { 1 };
+    assert_eq!(rows.len(), 2 * 2 * numbers * 2, "{json}");
+    for (place, row) in rows.iter().enumerate() {
         let number = |key: &str| row[key].as_f64().unwrap();
-        assert_eq!(row["runtime"], "kd");
+        assert_eq!(row["runtime"], ["kd", "rten"][place % 2]);
         assert!(number("median_ms") > 0.0 && number("median_ms") <= number("p95_ms"));
         assert!(number("p95_ms") <= number("p99_ms"), "{row}");
         let rate = 1e3 * number("batch") / number("median_ms");
         assert!((number("images_per_second") / rate - 1.0).abs() < 1e-9);
     }
     for name in ["onnxruntime", "openvino"] {
-        let missing = format!("{name} was not measured: give --python");
+        let missing = format!("{name} was not measured: start python3");
         assert!(stdout.contains(&missing), "{stdout}");
+        let how = format!("give --python an interpreter that has it (pip install {name})");
+        assert!(stdout.contains(&how), "{stdout}");
     }
     let svg = fs::read_to_string(folder.path().join("deploy.svg")).unwrap();
     assert!(svg.starts_with("<svg") && svg.contains("resnet8, kd, 1 thread"));
+    assert!(svg.contains("resnet8, rten, 1 thread"));
 }
 
 /// Something that answers as Python does.
 #[cfg(unix)]
-fn interpreter(folder: &Path, says: &str) {
+fn interpreter(file: &Path, says: &str) {
     use std::os::unix::fs::PermissionsExt;
-    let path = folder.join("python");
-    fs::write(&path, format!("#!/bin/sh\n{says}\n")).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-    fs::write(folder.join("net.onnx"), "").unwrap();
+    fs::write(file, format!("#!/bin/sh\n{says}\n")).unwrap();
+    fs::set_permissions(file, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
+/// Reads on, with no more than a shell has itself.
 #[cfg(unix)]
-const OTHERS: [&str; 5] = ["resnet8", "--onnx", "net.onnx", "--python", "./python"];
+const IDLE: &str = "while read -r line; do :; done";
 
 #[test]
 #[cfg(unix)]
-fn other_runtimes_stand_beside_ours_and_what_they_say_is_shown() {
+fn other_runtimes_are_given_the_network_and_what_they_say_is_shown() {
     let folder = tempfile::tempdir().expect("a folder");
+    // ONNX Runtime answers only for a file that is there.
     interpreter(
-        folder.path(),
+        &folder.path().join("python3"),
         r#"echo '{"versions": {"onnxruntime": "1.2", "openvino": "3.4"}}'
 while read -r line; do
   case "$line" in
     *openvino*) echo '{"error": "RuntimeError: no such layer"}';;
-    *) echo '{"ms": [3e9, 1e9, 2e9]}';;
+    *) file=${line#*\"file\":\"}; file=${file%%\"*}
+       if [ -s "$file" ]; then echo '{"ms": [3e9, 1e9, 2e9]}'; else echo '{"error": "no file"}'; fi;;
   esac
 done"#,
     );
-    let (stdout, json) = deploy(folder.path(), &OTHERS);
+    let (stdout, json) = deploy(folder.path(), &["resnet8"]);
     let rows = json["rows"].as_array().unwrap();
     let of = |name: &str| {
         let mut rows = rows.iter().filter(|row| row["runtime"] == name);
@@ -86,9 +103,10 @@ done"#,
     };
     assert_eq!(of("onnxruntime")["median_ms"], 2e9);
     assert_eq!(of("onnxruntime")["p99_ms"], 3e9);
-    let problem = "openvino on net.onnx: RuntimeError: no such layer";
+    assert!(of("rten")["median_ms"].as_f64() > Some(0.0));
+    let problem = "openvino on resnet8: RuntimeError: no such layer";
     assert_eq!(of("openvino")["problem"], problem);
-    assert!(stdout.contains(problem), "{stdout}");
+    assert_eq!(stdout.matches(problem).count(), 1, "{stdout}");
     assert!(!stdout.contains("was not measured"), "{stdout}");
     assert_eq!(json["openvino"], "3.4");
 }
@@ -98,18 +116,29 @@ done"#,
 fn an_interpreter_without_the_packages_or_without_an_answer_is_told() {
     let folder = tempfile::tempdir().expect("a folder");
     let versions = r#"{"versions": {"onnxruntime": null, "openvino": null}}"#;
-    interpreter(
-        folder.path(),
-        &format!("echo '{versions}'; cat > /dev/null"),
-    );
-    let (stdout, _) = deploy(folder.path(), &OTHERS);
-    let missing = "install it for that Python: pip install openvino";
+    let says = format!("echo '{versions}'; {IDLE}");
+    for name in ["python", "python3"] {
+        interpreter(&folder.path().join(name), &says);
+    }
+    let (stdout, json) = deploy(folder.path(), &["resnet8", "--python", "./python"]);
+    let missing = "openvino was not measured: install it: ./python -m pip install openvino";
     assert!(stdout.contains(missing), "{stdout}");
-    interpreter(folder.path(), "exit 1");
-    let mut kd = super::run::kd(folder.path(), &["bench", "deploy"]);
-    kd.args(OTHERS);
-    let finished = super::run::finish(kd);
+    assert!(
+        json["openvino"].is_null() && json["rten"] == "0.27",
+        "{json}"
+    );
+    let (stdout, _) = deploy(folder.path(), &["resnet8"]);
+    let missing = "openvino was not measured: python3 does not have it; give --python";
+    assert!(stdout.contains(missing), "{stdout}");
+
+    // Who names an interpreter wants it; the other may be missing.
+    for name in ["python", "python3"] {
+        interpreter(&folder.path().join(name), "exit 1");
+    }
+    let finished = run(folder.path(), &["resnet8", "--python", "./python"]);
     fails(&finished, 1, &["./python", "ended without an answer"]);
+    let (stdout, _) = deploy(folder.path(), &["resnet8"]);
+    assert!(stdout.contains("ended without an answer"), "{stdout}");
 }
 
 #[test]
@@ -118,12 +147,8 @@ fn what_cannot_be_measured_is_refused_first() {
     fails(&finished, 2, &["NETWORK"]);
     let finished = call(&["bench", "deploy", "resnet9"]);
     fails(&finished, 3, &["resnet9", "resnet8"]);
-    let finished = call(&["bench", "deploy", "resnet8", "--onnx", "none.onnx"]);
-    fails(&finished, 3, &["--onnx none.onnx", "no such file"]);
-    let finished = call(&["bench", "deploy", "resnet8", "vgg8", "--onnx", "a.onnx"]);
-    fails(&finished, 3, &["1 times for 2 networks"]);
-    let finished = call(&["bench", "deploy", "resnet8", "--python", "python3"]);
-    fails(&finished, 2, &["--onnx"]);
+    let missing = ["bench", "deploy", "resnet8", "--python", "nowhere/python"];
+    fails(&call(&missing), 1, &["start nowhere/python"]);
     let finished = call(&["bench", "deploy", "tiny.toml"]);
     fails(&finished, 3, &["tiny.toml"]);
 }

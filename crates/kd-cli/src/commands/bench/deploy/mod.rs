@@ -3,9 +3,11 @@
 mod network;
 mod plot;
 mod rows;
+mod rten;
 mod runtimes;
+mod tables;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -16,35 +18,32 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use serde_json::{Value, json};
 
 use self::network::Deployed;
-use self::rows::{Row, Setting, lead};
+use self::rows::{Row, Setting};
+use self::rten::{Rten, VERSION};
 use self::runtimes::Runtimes;
 use super::BURN;
 use crate::commands::{DeviceArgument, print};
-use crate::failure::BadInput;
-use crate::{files, format, table};
+use crate::files;
 
 /// Latency and throughput of networks as they are deployed, here and in other runtimes
 #[derive(Args)]
 #[command(after_help = "\
-Each network runs one image at a time and batches of 64, random images, on one thread and on all. With --python and
---onnx the same networks run in ONNX Runtime and OpenVINO, too, in turns with ours, so that a slow moment of the machine
-hits all alike. Everything computes in 32-bit floating point.
+Each network runs one image at a time and batches of 64, random images, on one thread and on all. They are exported
+as ONNX and run in rten, and in ONNX Runtime and OpenVINO where Python has them, in turns with ours, so that a slow
+moment of the machine hits all alike. Everything computes in 32-bit floating point.
 
 Examples:
-  kd bench deploy resnet8x4 resnet32x4                         ours alone, with drawn weights
+  kd bench deploy resnet8x4 resnet32x4                         with drawn weights
   kd bench deploy runs/quickstart/student.safetensors --json deploy.json --svg deploy.svg
-  kd bench deploy student.safetensors teacher.safetensors --python env/bin/python \\
-          --onnx student.onnx --onnx teacher.onnx              env has `pip install onnxruntime openvino`")]
+  kd bench deploy student.safetensors teacher.safetensors --python env/bin/python
+                                                               env has `pip install onnxruntime openvino`")]
 pub struct Arguments {
     /// Networks, the student first: names (`kd models` lists them), or files of weights that say which network they
     /// are of.
     #[arg(required = true, value_name = "NETWORK")]
     networks: Vec<String>,
-    /// ONNX file of each network, in their order.
-    #[arg(long, value_name = "FILE")]
-    onnx: Vec<PathBuf>,
-    /// Python with the packages onnxruntime and openvino.
-    #[arg(long, value_name = "PATH", requires = "onnx")]
+    /// Python with the packages onnxruntime and openvino [default: python3, if there is one].
+    #[arg(long, value_name = "PATH")]
     python: Option<PathBuf>,
     /// Images in a batch, where there are several.
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(2..=65536))]
@@ -72,49 +71,50 @@ fn seconds(text: &str) -> Result<f64, String> {
     }
 }
 
+/// The interpreter that is asked where none is given.
+const PYTHON: &str = "python3";
+
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let given = (arguments.onnx.len(), arguments.networks.len());
-    if given.0 != 0 && given.0 != given.1 {
-        let problem = format!(
-            "--onnx is given {} times for {} networks; give the file of each, in their order",
-            given.0, given.1
-        );
-        return Err(BadInput(problem).into());
-    }
-    if let Some(missing) = arguments.onnx.iter().find(|file| !file.is_file()) {
-        let problem = format!("--onnx {}: there is no such file", missing.display());
-        return Err(BadInput(problem).into());
-    }
     if let Some(path) = &arguments.svg {
         files::check_place(path)?;
     }
     let selection = arguments.device.selection()?;
     let device = selection.open()?;
-    let python = arguments.python.as_deref();
-    let mut runtimes = python.map(Runtimes::start).transpose()?;
+    let mut runtimes = match &arguments.python {
+        Some(path) => Ok(Runtimes::start(path)?),
+        None => Runtimes::start(Path::new(PYTHON)),
+    };
     let named = arguments.networks.iter();
     let networks = named
         .map(|name| Deployed::new(name, &device))
         .collect::<Result<Vec<_>>>()?;
-    let rows = measure(arguments, &networks, &device, runtimes.as_mut())?;
+    let folder = tempfile::tempdir().context("make a folder for ONNX files")?;
+    let mut exported = Vec::new();
+    for (place, network) in networks.iter().enumerate() {
+        let file = folder.path().join(format!("{place}.onnx"));
+        network.export(&file)?;
+        exported.push(Rten::load(file)?);
+    }
+    let others = runtimes.as_mut().ok();
+    let rows = measure(arguments, &networks, &exported, &device, others)?;
 
     let names: Vec<String> = networks
         .iter()
         .map(|network| network.name.clone())
         .collect();
-    print(networks_table(&networks))?;
+    print(tables::networks(&networks))?;
     print("")?;
-    print(rows_table(&rows, &names))?;
-    for row in rows.iter().filter(|row| row.setting.batch == 1) {
-        if let Some(problem) = &row.problem {
-            print(format_args!("\n{problem}"))?;
-        }
+    print(tables::rows(&rows, &names))?;
+    let mut problems: Vec<&String> = rows.iter().filter_map(|row| row.problem.as_ref()).collect();
+    problems.sort();
+    problems.dedup();
+    for problem in problems {
+        print(format_args!("\n{problem}"))?;
     }
     for name in runtimes::NAMES {
-        let there = runtimes.as_ref().and_then(|them| them.version(name));
-        if there.is_none() {
-            print(missing(name, arguments.python.is_some()))?;
+        if let Some(missing) = missing(name, arguments.python.as_deref(), &runtimes) {
+            print(format_args!("\n{name} was not measured: {missing}"))?;
         }
     }
     if let Some(path) = &arguments.svg {
@@ -123,10 +123,11 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let Some(path) = &arguments.json else {
         return Ok(());
     };
-    let version = |name| runtimes.as_ref().and_then(|them| them.version(name));
+    let version = |name| runtimes.as_ref().ok().and_then(|them| them.version(name));
     let all = json!({
         "burn": BURN,
         "kd": env!("CARGO_PKG_VERSION"),
+        "rten": VERSION,
         "onnxruntime": version("onnxruntime"),
         "openvino": version("openvino"),
         "backend": selection.to_string(),
@@ -136,21 +137,25 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     super::write_json(path, &all)
 }
 
-/// What to do for a runtime that was not measured.
-fn missing(name: &str, python: bool) -> String {
-    let how = match python {
-        true => format!("install it for that Python: pip install {name}"),
-        false => format!(
-            "give --python an interpreter that has it (pip install {name}), and --onnx the file of each network"
-        ),
-    };
-    format!("\n{name} was not measured: {how}")
+/// What to do for a package that Python has not.
+fn missing(name: &str, python: Option<&Path>, runtimes: &Result<Runtimes>) -> Option<String> {
+    let other = format!("give --python an interpreter that has it (pip install {name})");
+    match (runtimes, python) {
+        (Ok(runtimes), _) if runtimes.version(name).is_some() => None,
+        (Ok(_), Some(python)) => {
+            let python = python.display();
+            Some(format!("install it: {python} -m pip install {name}"))
+        }
+        (Ok(_), None) => Some(format!("{PYTHON} does not have it; {other}")),
+        (Err(problem), _) => Some(format!("{problem:#}; {other}")),
+    }
 }
 
 /// Measures every network in every runtime, in turns.
 fn measure(
     arguments: &Arguments,
     networks: &[Deployed],
+    exported: &[Rten],
     device: &Device,
     mut runtimes: Option<&mut Runtimes>,
 ) -> Result<Vec<Row>> {
@@ -159,7 +164,7 @@ fn measure(
     let all = rayon::current_num_threads();
     let mut numbers = vec![1, all];
     numbers.dedup();
-    let mut there = vec!["kd"];
+    let mut there = vec!["kd", "rten"];
     if let Some(runtimes) = &runtimes {
         let others = runtimes::NAMES.into_iter();
         there.extend(others.filter(|name| runtimes.version(name).is_some()));
@@ -181,21 +186,22 @@ fn measure(
     for _ in 0..arguments.rounds {
         for row in rows.iter_mut().filter(|row| row.problem.is_none()) {
             let network = &networks[row.network];
-            match (row.runtime, runtimes.as_deref_mut()) {
+            let (setting, seconds) = (row.setting, arguments.seconds);
+            let exported = &exported[row.network];
+            let times = match (row.runtime, runtimes.as_deref_mut()) {
                 ("kd", _) => {
-                    let pool = (row.setting.threads == 1).then_some(&single);
-                    let times = time(network, row.setting.batch, arguments.seconds, device, pool)?;
-                    row.times.extend(times);
+                    let pool = (setting.threads == 1).then_some(&single);
+                    Ok(time(network, setting.batch, seconds, device, pool)?)
                 }
-                (name, Some(runtimes)) => {
-                    let file = &arguments.onnx[row.network];
-                    let (setting, shape) = (row.setting, network.shape);
-                    match runtimes.time(name, file, setting, shape, arguments.seconds) {
-                        Ok(times) => row.times.extend(times),
-                        Err(problem) => row.problem = Some(format!("{problem:#}")),
-                    }
+                (name, Some(runtimes)) if runtimes::NAMES.contains(&name) => {
+                    runtimes.time(name, exported.file(), setting, network.shape, seconds)
                 }
-                _ => {}
+                _ => exported.time(setting, network.shape, seconds),
+            };
+            let runtime = row.runtime;
+            match times.with_context(|| format!("{runtime} on {}", network.name)) {
+                Ok(times) => row.times.extend(times),
+                Err(problem) => row.problem = Some(format!("{problem:#}")),
             }
         }
     }
@@ -210,28 +216,16 @@ fn time(
     device: &Device,
     pool: Option<&ThreadPool>,
 ) -> Result<Vec<f64>> {
-    const WARM_UP: usize = 3;
-    const LEAST: usize = 5;
     let [channels, height, width] = network.shape;
     let shape = [batch, channels, height, width];
     let images: Tensor<4> = Tensor::random(shape, Distribution::Default, device);
     let all = || {
-        let once = || -> Result<f64> {
-            let start = Instant::now();
+        repeat(seconds, || {
             // Reading the logits waits for the device.
             let output = network.network.forward(images.clone(), &Taps::none());
             let _ = output.logits.into_data();
-            Ok(1e3 * start.elapsed().as_secs_f64())
-        };
-        for _ in 0..WARM_UP {
-            once()?;
-        }
-        let (start, limit) = (Instant::now(), Duration::from_secs_f64(seconds));
-        let mut times = Vec::new();
-        while times.len() < LEAST || start.elapsed() < limit {
-            times.push(once()?);
-        }
-        Ok(times)
+            Ok(())
+        })
     };
     match pool {
         Some(pool) => pool.install(all),
@@ -239,61 +233,19 @@ fn time(
     }
 }
 
-fn networks_table(networks: &[Deployed]) -> impl std::fmt::Display {
-    let rows = networks.iter().map(|network| {
-        let peak = network.peak.map_or("-".to_owned(), format::bytes);
-        [
-            network.name.clone(),
-            format::count(network.cost.parameters),
-            format::count(network.cost.macs),
-            format::bytes(network.cost.bytes),
-            peak,
-        ]
-    });
-    table::table(
-        ["network", "parameters", "MACs", "file", "peak memory"],
-        1..5,
-        rows,
-    )
-}
-
-fn rows_table(rows: &[Row], names: &[String]) -> impl std::fmt::Display {
-    let lines = rows.iter().map(|row| {
-        let Setting { threads, batch } = row.setting;
-        let ms = |value: f64| format::short(value);
-        let [median, p95, p99, rate] = match row.times() {
-            Some(times) => [
-                ms(times.median),
-                ms(times.p95),
-                ms(times.p99),
-                format!("{:.0}", times.images_per_second),
-            ],
-            None => ["failed", "-", "-", "-"].map(str::to_owned),
-        };
-        let lead = (row.runtime == "kd").then(|| lead(rows, row)).flatten();
-        let lead = lead.map_or(String::new(), |lead| format!("{lead:.2}"));
-        [
-            names[row.network].clone(),
-            batch.to_string(),
-            threads.to_string(),
-            row.runtime.to_owned(),
-            median,
-            p95,
-            p99,
-            rate,
-            lead,
-        ]
-    });
-    let header = [
-        "network",
-        "batch",
-        "threads",
-        "runtime",
-        "median ms",
-        "p95",
-        "p99",
-        "images/s",
-        "x the best other",
-    ];
-    table::table(header, 1..9, lines)
+/// Milliseconds of each call, in at least so many seconds.
+fn repeat(seconds: f64, call: impl Fn() -> Result<()>) -> Result<Vec<f64>> {
+    const WARM_UP: usize = 3;
+    const LEAST: usize = 5;
+    for _ in 0..WARM_UP {
+        call()?;
+    }
+    let (start, limit) = (Instant::now(), Duration::from_secs_f64(seconds));
+    let mut times = Vec::new();
+    while times.len() < LEAST || start.elapsed() < limit {
+        let start = Instant::now();
+        call()?;
+        times.push(1e3 * start.elapsed().as_secs_f64());
+    }
+    Ok(times)
 }

@@ -3,9 +3,10 @@
 use std::fs;
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use burn::tensor::{Device, Tensor};
 use kd_core::{Taps, draw};
+use kd_export::{Options, export_network};
 use kd_models::{Backbone, Cost, Network, NetworkConfig, Prepared, WeightsHeader};
 use serde_json::{Value, json};
 
@@ -61,6 +62,17 @@ impl Deployed {
             cost,
             peak,
         })
+    }
+
+    /// Writes it as ONNX.
+    ///
+    /// # Errors
+    /// For a network that cannot be exported.
+    pub fn export(&self, file: &Path) -> Result<()> {
+        let [_, size, _] = self.shape;
+        let onnx = export_network(self.network.network(), size, &Options::default());
+        onnx.and_then(|onnx| onnx.save(file))
+            .with_context(|| format!("export {} as ONNX", self.name))
     }
 
     pub fn json(&self) -> Value {

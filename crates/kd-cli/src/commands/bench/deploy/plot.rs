@@ -10,10 +10,11 @@ const BAR: u32 = 26;
 const LEFT: i32 = 330;
 const RIGHT: i32 = 110;
 const TOP: u32 = 50;
-const COLORS: [RGBColor; 3] = [
+const COLORS: [RGBColor; 4] = [
     RGBColor(37, 99, 160),
     RGBColor(214, 120, 40),
     RGBColor(95, 150, 90),
+    RGBColor(130, 110, 160),
 ];
 
 /// The median milliseconds of one image with each number of threads, a bar a row, as SVG.
@@ -61,7 +62,8 @@ fn draw<'a>(
         let color = match row.runtime {
             "kd" => COLORS[0],
             "onnxruntime" => COLORS[1],
-            _ => COLORS[2],
+            "openvino" => COLORS[2],
+            _ => COLORS[3],
         };
         let end = LEFT + (across * median / longest).round() as i32;
         let corners = [(LEFT, y + 2), (end.max(LEFT + 1), y + BAR as i32 - 4)];

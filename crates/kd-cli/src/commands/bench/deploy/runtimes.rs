@@ -91,7 +91,7 @@ impl Runtimes {
             .context("ask Python")?;
         match self.answer()? {
             Answer::Timed { ms } => Ok(ms),
-            Answer::Failed { error } => bail!("{name} on {}: {error}", file.display()),
+            Answer::Failed { error } => bail!("{error}"),
         }
     }
 
