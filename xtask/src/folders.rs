@@ -61,7 +61,7 @@ impl Python {
         let python = match &self.path {
             Some(python) => std::path::absolute(python)
                 .with_context(|| format!("resolve {}", python.display()))?,
-            None => environment(&root.join("target/verify-folders"))?,
+            None => environment(&root.join("target/verify-folders"), &PACKAGES)?,
         };
         let mut script = Command::new(python);
         let path = root.join("xtask/python").join(name);
@@ -70,14 +70,15 @@ impl Python {
     }
 }
 
-fn start(mut script: Command) -> Result<ExitCode> {
+/// Runs a script and hands on its exit code.
+pub fn start(mut script: Command) -> Result<ExitCode> {
     let status = script.status();
     let status = status.with_context(|| format!("start {}", script.get_program().display()))?;
     Ok(kd::exit_code(status))
 }
 
 /// Python of an environment with the packages.
-fn environment(folder: &Path) -> Result<PathBuf> {
+pub fn environment(folder: &Path, packages: &[&str]) -> Result<PathBuf> {
     let python = folder.join("bin/python");
     if python.exists() {
         return Ok(python);
@@ -90,7 +91,7 @@ fn environment(folder: &Path) -> Result<PathBuf> {
         .success()
         && Command::new(&python)
             .args(["-m", "pip", "install", "--quiet"])
-            .args(PACKAGES)
+            .args(packages)
             .status()
             .context("start pip")?
             .success();
@@ -98,7 +99,7 @@ fn environment(folder: &Path) -> Result<PathBuf> {
         bail!(
             "{} was not set up: remove it and try again, or name a Python that has {} with --python",
             folder.display(),
-            PACKAGES.join(", ")
+            packages.join(", ")
         );
     }
     Ok(python)

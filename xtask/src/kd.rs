@@ -89,7 +89,7 @@ impl Kd {
     }
 
     /// Builds `kd`; its path.
-    fn build(&self) -> Result<PathBuf> {
+    pub fn build(&self) -> Result<PathBuf> {
         let mut cargo = cargo();
         cargo
             .current_dir(&self.root)

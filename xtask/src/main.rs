@@ -13,6 +13,7 @@ mod goldens;
 mod kd;
 mod outside;
 mod pairs;
+mod trackers;
 mod verify_export;
 mod vit_cnn;
 
@@ -82,6 +83,8 @@ enum Job {
     /// Export every network of the registry to ONNX, compare it in ONNX Runtime, OpenVINO and rten, and write the table
     /// into docs/.
     VerifyExport(verify_export::Arguments),
+    /// Train with all trackers, interrupt and resume, and compare what tensorboard, wandb and mlflow read with the metrics.
+    VerifyTrackers(trackers::Arguments),
     /// Run every check of .ci/run.
     Ci,
 }
@@ -165,6 +168,7 @@ fn run(job: Job) -> Result<ExitCode> {
         Job::VerifyFolders(arguments) => folders::run(&arguments),
         Job::VerifyKeras(python) => folders::run_keras(&python),
         Job::VerifyExport(arguments) => verify_export::run(&arguments),
+        Job::VerifyTrackers(arguments) => trackers::run(&arguments),
         Job::Ci => {
             let script = kd::repository()?.join(".ci/run");
             let status = std::process::Command::new(&script)

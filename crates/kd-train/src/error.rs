@@ -37,6 +37,14 @@ pub enum Error {
         /// What is wrong with it, and what would be right.
         problem: String,
     },
+    /// A tracker did not take a run.
+    #[error("{target}: {source}")]
+    Track {
+        /// Which.
+        target: String,
+        /// Why.
+        source: Box<kd_track::Error>,
+    },
     /// The loss stopped being a number.
     #[error(
         "the loss is not finite in epoch {epoch}, at step {step}: component `{component}` is {value}; {}. \

@@ -45,6 +45,7 @@ mod summary;
 pub mod task;
 mod teacher_check;
 mod teacher_softmax;
+pub mod track;
 mod train;
 mod weights;
 

@@ -24,6 +24,7 @@ use crate::folder::{self, Folder, Found, Progress};
 use crate::report::words::count;
 use crate::summary::{DataSummary, StudentFile, Summary};
 use crate::task::{DataShape, ImageClassification, Task};
+use crate::track::Tracked;
 use crate::{Error, Event, Observer, Recipe, report, teacher_softmax};
 
 /// Where a run goes and how often it is repeated.
@@ -149,7 +150,9 @@ fn in_folder(
             options.out.display()
         )));
     }
-    let result = work(&mut folder, observer);
+    let mut tracked = Tracked::new(&options.out, &recipe.track, observer);
+    let result = work(&mut folder, &mut tracked);
+    tracked.finish(&result);
     if result.is_err() {
         folder.discard_unused();
     }

@@ -7,11 +7,13 @@ pub mod eval;
 pub mod explain;
 pub mod export;
 pub mod methods;
+pub mod metrics;
 pub mod models;
 pub mod pairs;
 pub mod probe;
 pub mod report;
 pub mod study;
+pub mod track;
 pub mod train;
 
 use std::io::{self, Write};

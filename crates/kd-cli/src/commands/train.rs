@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::Args;
-use kd_train::{Error, Left, Recipe, RunOptions, Summary};
+use kd_train::{Error, Left, Recipe, RunOptions, Summary, track::Target};
 
 use super::DeviceArgument;
 use crate::failure::{BadInput, WithHint};
@@ -54,6 +54,9 @@ pub struct Arguments {
     /// `finished` beside the run folder.
     #[arg(long)]
     fresh: bool,
+    /// Show the metrics in trackers too, besides those of the recipe: tensorboard, wandb, mlflow=URI.
+    #[arg(long, value_name = "TO,...", value_delimiter = ',')]
+    track: Vec<Target>,
     /// Show no progress, only the results.
     #[arg(long, short)]
     quiet: bool,
@@ -76,6 +79,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     if let Some(epochs) = arguments.epochs {
         recipe = recipe.with_epochs(epochs as usize)?;
     }
+    recipe.track.add(&arguments.track);
     let mut seeds = arguments.seeds.unwrap_or(1) as usize;
     if let Some(left) = left {
         match left {

@@ -6,8 +6,8 @@ use toml::{Table, Value};
 
 use crate::{Error, Recipe};
 
-/// A recipe with every key written out, but those that no result depends on: its name, and when states are
-/// saved.
+/// A recipe with every key written out, but those that no result depends on: its name, its trackers, and when
+/// states are saved.
 pub(crate) fn resolved(recipe: &Recipe) -> Result<Table, Error> {
     let table = recipe.to_toml()?.parse::<Table>();
     table
@@ -26,6 +26,7 @@ pub(crate) fn without_free_keys(mut recipe: Table) -> Table {
         }
     }
     recipe.remove("name");
+    recipe.remove("track");
     if let Some(train) = recipe.get_mut("train").and_then(Value::as_table_mut) {
         train.remove("checkpoint");
     }

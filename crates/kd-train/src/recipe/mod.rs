@@ -21,6 +21,7 @@ use crate::cache::CacheConfig;
 use crate::lr::LrConfig;
 use crate::optimizer::OptimizerConfig;
 use crate::optimizer::groups::GroupsConfig;
+use crate::track::TrackConfig;
 
 pub use self::checkpoint::CheckpointConfig;
 pub(crate) use self::differences::{differences, resolved, without_free_keys};
@@ -58,6 +59,9 @@ pub struct Recipe {
     pub objective: ObjectiveConfig,
     /// Budget, optimiser and learning rate, of every stage that has none of its own.
     pub train: TrainConfig,
+    /// Where the metrics are shown beside the report.
+    #[serde(default, skip_serializing_if = "TrackConfig::is_default")]
+    pub track: TrackConfig,
 }
 
 /// The teacher, and how to train it when it has no weights.
@@ -217,6 +221,7 @@ impl Recipe {
             teacher: None,
             objective,
             train,
+            track: TrackConfig::default(),
         }
     }
 
