@@ -8,7 +8,7 @@ use kd_models::{Backbone, models};
 use crate::{images, near, network, rten, tensor};
 
 /// The smallest network of every family, and the smallest images that it takes.
-const SMALL: [(&str, usize); 17] = [
+const SMALL: [(&str, usize); 19] = [
     ("resnet8", 32),
     ("resnet20_a", 32),
     ("resnet8x4", 32),
@@ -26,6 +26,8 @@ const SMALL: [(&str, usize); 17] = [
     ("efficientnet_b0_224", 64),
     ("shufflenet_v2_x0_5_224", 64),
     ("vgg11_224", 64),
+    ("cct_2_3x2_32", 32),
+    ("vit_lite_6_4_32", 32),
 ];
 
 #[test]
