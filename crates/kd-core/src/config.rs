@@ -105,12 +105,12 @@ impl ObjectiveConfig {
     }
 
     /// The objective of the same student with labels alone: the cross-entropy at full weight, with its
-    /// label smoothing.
+    /// label smoothing; of a detector its own loss.
     pub fn labels_only(&self) -> Self {
         let mut terms = self.terms.iter().map(|(_, entry)| &entry.term);
         let own = terms.find(|term| term.is_labels());
         let term = own.cloned().unwrap_or_else(TermConfig::labels);
-        Self::default().with("cross_entropy", TermEntry::new(term))
+        Self::default().with(term.name(), TermEntry::new(term))
     }
 
     /// Tells terms that keep something of every training sample how many there are, where the recipe

@@ -1,7 +1,7 @@
 //! What can be wrong with a loss or an objective.
 
 /// An error of this crate.
-#[derive(Debug, thiserror::Error, PartialEq)]
+#[derive(Clone, Debug, thiserror::Error, PartialEq)]
 #[non_exhaustive]
 pub enum Error {
     /// A term needs a part of a network that the forward pass did not keep.
@@ -19,6 +19,12 @@ pub enum Error {
          the batch holds (`Pair::indices`)"
     )]
     NoIndices,
+    /// A term needs the objects of the images, and the data have classes.
+    #[error(
+        "this term needs the objects of each image (`Targets::objects`), and these data have a class for each row: it \
+         is for networks that find objects"
+    )]
+    NoObjects,
     /// A term needs the one class of each row, and rows are mixed.
     #[error(
         "this term needs the one class of each row, and these rows are mixed of several (`Targets::shares`): train \

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use burn::tensor::{Bool, Int, Tensor};
 
+use crate::detection::BoxRows;
 use crate::{Error, Part, PartValue, Taps};
 
 /// The linear layer that turns embeddings into logits: `logits = embedding · weight + bias`.
@@ -74,6 +75,8 @@ pub struct Output {
     /// the entries of every part whose first axis is as long as the rows. A part of another length, such
     /// as token sequences where a row is a token, stays whole.
     pub counted: Option<Tensor<1, Bool>>,
+    /// What the rows are, of a network that finds objects.
+    pub boxes: Option<BoxRows>,
     /// The levels of each part, of which only the asked-for ones are kept.
     parts: BTreeMap<Part, Vec<Option<PartValue>>>,
     /// The outputs of the teachers from which [`Combine`](crate::Combine) made this one; empty for a
@@ -87,6 +90,7 @@ impl Output {
         Self {
             logits,
             counted: None,
+            boxes: None,
             parts: BTreeMap::new(),
             members: Vec::new(),
         }
@@ -209,6 +213,16 @@ impl Output {
         self.get(Part::Attentions, layer)
     }
 
+    /// What the rows are, of a network that finds objects.
+    ///
+    /// # Errors
+    /// [`Error::MissingTap`] for a network that classifies.
+    pub fn boxes(&self) -> Result<&BoxRows, Error> {
+        self.boxes.as_ref().ok_or_else(|| Error::MissingTap {
+            what: "boxes (it does not find objects)".into(),
+        })
+    }
+
     /// Keeps of every part only what `taps` asks for; levels keep their numbers.
     pub fn retain(&mut self, taps: &Taps) {
         for (part, levels) in &mut self.parts {
@@ -242,6 +256,7 @@ impl Output {
         Self {
             logits: Tensor::from_inner(output.logits),
             counted: output.counted.map(Tensor::from_inner),
+            boxes: output.boxes.map(BoxRows::without_losses),
             parts: output.parts,
             members: output.members.into_iter().map(Self::lift).collect(),
         }
@@ -253,6 +268,7 @@ impl Output {
         Self {
             logits: output.logits.inner(),
             counted: output.counted.map(Tensor::inner),
+            boxes: output.boxes.map(BoxRows::without_losses),
             parts: output.parts,
             members: output.members.into_iter().map(Self::lower).collect(),
         }
@@ -263,12 +279,13 @@ impl Output {
         let [count, _] = self.logits.dims();
         let selected = self.clone().map_parts(|part, value| match value {
             // A classifier's weight has no rows, whatever its first axis.
-            value if part == Part::Classifier || value.dims()[0] != count => value,
+            value if part == Part::Classifier || value.dims().first() != Some(&count) => value,
             value => value.select(rows),
         });
         Self {
             logits: selected.logits.select(0, rows.clone()),
             counted: None,
+            boxes: selected.boxes,
             parts: selected.parts,
             members: selected
                 .members

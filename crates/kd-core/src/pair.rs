@@ -1,7 +1,10 @@
 //! What a term sees of one batch, and when it sees it.
 
-use burn::tensor::{Bool, Int, Tensor};
+use std::sync::Arc;
 
+use burn::tensor::{Bool, Device, Int, Tensor};
+
+use crate::detection::Objects;
 use crate::{Error, Output};
 
 /// What the data say of a batch.
@@ -13,6 +16,9 @@ pub struct Targets {
     /// The share of each class in each row, `[rows, classes]`, where rows are mixed of several classes; none where
     /// each has one.
     pub shares: Option<Tensor<2>>,
+    /// The objects of each image, for networks that find objects: which row is to find which of them is decided by a
+    /// loss, and there are no labels.
+    pub objects: Option<Arc<[Objects]>>,
 }
 
 impl Targets {
@@ -21,6 +27,16 @@ impl Targets {
         Self {
             labels,
             shares: None,
+            objects: None,
+        }
+    }
+
+    /// Targets of a detection: the objects of each image.
+    pub fn objects(objects: impl Into<Arc<[Objects]>>, device: &Device) -> Self {
+        Self {
+            labels: Tensor::zeros([0], device),
+            shares: None,
+            objects: Some(objects.into()),
         }
     }
 
@@ -30,6 +46,7 @@ impl Targets {
         Self {
             labels,
             shares: Some(shares),
+            objects: None,
         }
     }
 
@@ -41,6 +58,7 @@ impl Targets {
         Self {
             labels: Tensor::from_inner(self.labels),
             shares: self.shares.map(Tensor::from_inner),
+            objects: self.objects,
         }
     }
 
@@ -49,6 +67,7 @@ impl Targets {
         Self {
             labels: self.labels.without_autodiff(),
             shares: self.shares.map(Tensor::without_autodiff),
+            objects: self.objects,
         }
     }
 
@@ -57,6 +76,8 @@ impl Targets {
         Self {
             labels: self.labels.clone().select(0, rows.clone()),
             shares: shares.map(|shares| shares.select(0, rows.clone())),
+            // Objects are of images, and rows are boxes.
+            objects: self.objects.clone(),
         }
     }
 }
@@ -104,6 +125,14 @@ impl<'a> Pair<'a> {
             None => Ok(self.labels()),
             Some(_) => Err(Error::Mixed),
         }
+    }
+
+    /// The objects of each image.
+    ///
+    /// # Errors
+    /// [`Error::NoObjects`] where the data have none, as those of a classification.
+    pub fn objects(&self) -> Result<&'a [Objects], Error> {
+        self.targets.objects.as_deref().ok_or(Error::NoObjects)
     }
 
     /// The place of each sample in the training set.

@@ -1,8 +1,11 @@
 //! The parts of a network that a forward pass can show.
 
+use std::sync::Arc;
+
 use burn::tensor::{Int, Tensor};
 use serde::{Serialize, Serializer};
 
+use crate::detection::RegionHead;
 use crate::{Classifier, Error};
 
 /// Defines [`Part`] from one line a part: its name in messages.
@@ -60,6 +63,9 @@ parts! {
     Values: "values";
     /// Box offsets or corners, one a row of the logits, `[rows, 4]`.
     Boxes: "boxes";
+    /// The second stage of a detector, which says of any box of its images what is in it: a
+    /// [`RegionHead`](crate::detection::RegionHead).
+    Regions: "box head";
 }
 
 impl Serialize for Part {
@@ -80,6 +86,8 @@ pub enum PartValue {
     Rank4(Tensor<4>),
     /// A layer.
     Classifier(Box<Classifier>),
+    /// The second stage of a detector.
+    Regions(Arc<dyn RegionHead>),
 }
 
 /// Conversions of a kind of value into [`PartValue`] and back.
@@ -131,16 +139,18 @@ holds! {
     Rank3: Tensor<3>;
     Rank4: Tensor<4>;
     Classifier: Classifier;
+    Regions: Arc<dyn RegionHead>;
 }
 
 impl PartValue {
-    /// The shape of a tensor, or of a layer's weight.
+    /// The shape of a tensor, or of a layer's weight; of what has none, nothing.
     pub fn dims(&self) -> Vec<usize> {
         match self {
             Self::Rank2(tensor) => tensor.dims().to_vec(),
             Self::Rank3(tensor) => tensor.dims().to_vec(),
             Self::Rank4(tensor) => tensor.dims().to_vec(),
             Self::Classifier(layer) => layer.weight.dims().to_vec(),
+            Self::Regions(_) => Vec::new(),
         }
     }
 
@@ -150,7 +160,7 @@ impl PartValue {
             Self::Rank2(tensor) => tensor.select(0, rows.clone()).into(),
             Self::Rank3(tensor) => tensor.select(0, rows.clone()).into(),
             Self::Rank4(tensor) => tensor.select(0, rows.clone()).into(),
-            layer @ Self::Classifier(_) => layer,
+            other @ (Self::Classifier(_) | Self::Regions(_)) => other,
         }
     }
 
@@ -165,6 +175,7 @@ impl PartValue {
                 bias: Tensor::from_inner(layer.bias),
             }
             .into(),
+            head @ Self::Regions(_) => head,
         }
     }
 
@@ -179,6 +190,7 @@ impl PartValue {
                 bias: layer.bias.inner(),
             }
             .into(),
+            head @ Self::Regions(_) => head,
         }
     }
 }

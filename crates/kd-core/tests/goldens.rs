@@ -1,4 +1,4 @@
-//! Every case of `losses.json` and `losses_more.json`, and that every method has one.
+//! Every case of the files of losses, and that every method has one.
 
 mod losses;
 
@@ -31,12 +31,15 @@ fn losses_of_detectors_are_the_same_in_single_precision() {
 }
 
 /// Cases that are named otherwise than their methods.
-const OTHER_NAMES: [(&str, &str); 6] = [
+const OTHER_NAMES: [(&str, &str); 9] = [
     ("bce_kd", "bce"),
     ("deit_hard", "hard_labels"),
     ("hcl", "reviewkd"),
     ("label_smoothing_ce", "cross_entropy"),
     ("mse_logits", "squared_logits"),
+    ("roi_loss", "detection_loss"),
+    ("rpn_loss", "detection_loss"),
+    ("ssd_multibox_loss", "detection_loss"),
     ("takd", "kd"),
 ];
 
@@ -58,7 +61,12 @@ fn method_of(case: &str) -> Option<&'static str> {
 #[test]
 fn every_method_has_a_case_and_the_readme_counts_them() {
     let mut cases = Vec::new();
-    for file in ["losses.json", "losses_more.json"] {
+    for file in [
+        "losses.json",
+        "losses_more.json",
+        "detection_losses.json",
+        "box_head.json",
+    ] {
         let golden = kd_goldens::read(file);
         let listed = golden["cases"].as_array().expect("a list of cases").iter();
         cases.extend(listed.map(|case| case["name"].as_str().expect("a name").to_owned()));

@@ -426,6 +426,9 @@ fn the_catalogue_shows_the_literatures_defaults() {
             "cosine_hidden 1 levels=[]",
             "minilm_relation 1 levels=[] relation_heads=48",
             "tinybert_attention 1 levels=[]",
+            "detection_loss 1 boxes=1.0 negatives=3",
+            "box_head 1 temperature=2.0 boxes=0.5 at_default_boxes=1",
+            "fgd 1 levels=[] temperature=0.5 alpha=0.00005 beta=0.000025 gamma=0.00005 lambda=5e-7",
         ]
     );
     assert_eq!(RkdConfig::default().angle, 50.0);
@@ -435,7 +438,16 @@ fn the_catalogue_shows_the_literatures_defaults() {
 fn the_catalogue_keeps_a_group_together() {
     let mut groups: Vec<_> = methods().into_iter().map(|m| m.group).collect();
     groups.dedup();
-    assert_eq!(groups, ["logits", "features", "relations", "transformers"]);
+    assert_eq!(
+        groups,
+        [
+            "logits",
+            "features",
+            "relations",
+            "transformers",
+            "detection"
+        ]
+    );
 }
 
 #[test]

@@ -1,12 +1,12 @@
 //! Batches prepared ahead of the step, by a thread.
 
+use std::ops::Range;
 use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::plan::Plan;
-use crate::{Batch, Loader};
+use crate::{Batch, Error, Loader};
 
 /// Batches that wait, at most, for the trainer.
 const AHEAD: usize = 3;
@@ -17,22 +17,24 @@ const PAUSE: Duration = Duration::from_micros(20);
 ///
 /// It ends early where an image cannot be read: [`Loader::problem`] says which. Dropping it stops the thread.
 #[derive(Debug)]
-pub struct Epoch {
+pub struct Epoch<B = Batch> {
     left: usize,
-    batches: Option<Receiver<Batch>>,
+    batches: Option<Receiver<B>>,
     worker: Option<JoinHandle<()>>,
 }
 
-impl Epoch {
-    pub(crate) fn start(plan: Arc<Plan>, epoch: u64, skip: usize) -> Self {
-        let left = plan.batches().saturating_sub(skip);
+impl<B: Send + 'static> Epoch<B> {
+    /// Prepares the batches of these numbers; a problem ends them, and is left in `told`.
+    pub(crate) fn start(
+        numbers: Range<usize>,
+        told: Arc<Mutex<Option<Error>>>,
+        prepare: impl Fn(usize) -> Result<B, Error> + Send + 'static,
+    ) -> Self {
+        let left = numbers.len();
         let (sender, batches) = sync_channel(AHEAD);
         let worker = std::thread::spawn(move || {
-            let order = plan.order(epoch);
-            let size = plan.config.batch;
-            let batches = order.chunks(size).take(plan.batches()).enumerate();
-            for (number, indices) in batches.skip(skip) {
-                let problem = match plan.batch(epoch, number, indices) {
+            for number in numbers {
+                let problem = match prepare(number) {
                     Ok(batch) => match sender.send(batch) {
                         Ok(()) => continue,
                         // The trainer has dropped the epoch.
@@ -40,7 +42,7 @@ impl Epoch {
                     },
                     Err(problem) => problem,
                 };
-                let mut told = plan.problem.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
                 *told = Some(problem);
                 return;
             }
@@ -51,7 +53,9 @@ impl Epoch {
             worker: Some(worker),
         }
     }
+}
 
+impl<B> Epoch<B> {
     /// Closes the channel, so that a waiting worker wakes, and waits for it to end.
     fn stop(&mut self) -> std::thread::Result<()> {
         self.batches = None;
@@ -63,7 +67,7 @@ impl Epoch {
     }
 
     /// The worker's next batch, or none when it has ended.
-    fn receive(&self) -> Option<Batch> {
+    fn receive(&self) -> Option<B> {
         let batches = self.batches.as_ref()?;
         let received = help_until(|| match batches.try_recv() {
             Ok(batch) => Some(Some(batch)),
@@ -77,10 +81,10 @@ impl Epoch {
     }
 }
 
-impl Iterator for Epoch {
-    type Item = Batch;
+impl<B> Iterator for Epoch<B> {
+    type Item = B;
 
-    fn next(&mut self) -> Option<Batch> {
+    fn next(&mut self) -> Option<B> {
         if self.left == 0 {
             return None;
         }
@@ -105,9 +109,9 @@ impl Iterator for Epoch {
     }
 }
 
-impl ExactSizeIterator for Epoch {}
+impl<B> ExactSizeIterator for Epoch<B> {}
 
-impl Drop for Epoch {
+impl<B> Drop for Epoch<B> {
     fn drop(&mut self) {
         // A panic of the worker was either passed on by `next` or belongs to batches nobody wanted.
         let _ = self.stop();

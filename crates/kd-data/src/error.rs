@@ -65,6 +65,16 @@ pub enum Error {
         /// Why, and what to do.
         problem: String,
     },
+    /// A value of a recipe's `[detection]` is out of its range.
+    #[error("detection.{key} = {value}: {expected}")]
+    Detection {
+        /// The key.
+        key: &'static str,
+        /// The value given.
+        value: String,
+        /// What was expected.
+        expected: String,
+    },
     /// There is nothing to make batches of, or the loader is misconfigured.
     #[error("loader: {0}")]
     Loader(String),

@@ -214,6 +214,12 @@ impl Loader {
 
     /// The batches of an epoch without its first `skip`, which are not prepared either.
     pub fn epoch_from(&self, epoch: u64, skip: usize) -> Epoch {
-        Epoch::start(Arc::clone(&self.plan), epoch, skip)
+        let plan = Arc::clone(&self.plan);
+        let (order, size) = (plan.order(epoch), plan.config.batch);
+        let numbers = skip.min(plan.batches())..plan.batches();
+        Epoch::start(numbers, Arc::clone(&plan.problem), move |number| {
+            let end = order.len().min((number + 1) * size);
+            plan.batch(epoch, number, &order[number * size..end])
+        })
     }
 }

@@ -1,6 +1,9 @@
 //! What networks read.
 
+use std::sync::Arc;
+
 use burn::tensor::{Bool, Device, Int, Tensor};
+use kd_core::detection::Objects;
 
 /// One batch of what a network reads, such as images `[batch, channels, height, width]`.
 ///
@@ -88,6 +91,54 @@ impl Input for TokenBatch {
         Self {
             ids: self.ids.select(0, samples.clone()),
             mask: self.mask.select(0, samples),
+        }
+    }
+}
+
+/// Images with what there is to find in them.
+#[derive(Clone, Debug)]
+pub struct SceneBatch {
+    /// RGB in 0..1, `[batch, 3, height, width]`: each network normalises them as it wants.
+    pub images: Tensor<4>,
+    /// The objects of each image, while a network is trained: one of two stages chooses by them which boxes count.
+    pub objects: Option<Arc<[Objects]>>,
+    /// Seed of what is drawn of these.
+    pub seed: u64,
+}
+
+impl Input for SceneBatch {
+    fn samples(&self) -> usize {
+        self.images.dims()[0]
+    }
+
+    fn device(&self) -> Device {
+        self.images.device()
+    }
+
+    fn lift(self) -> Self {
+        Self {
+            images: Input::lift(self.images),
+            ..self
+        }
+    }
+
+    fn lower(self) -> Self {
+        Self {
+            images: self.images.without_autodiff(),
+            ..self
+        }
+    }
+
+    fn select(self, samples: Tensor<1, Int>) -> Self {
+        let objects = self.objects.map(|objects| {
+            let places = samples.clone().into_data();
+            let chosen = places.iter::<i64>().map(|i| objects[i as usize].clone());
+            chosen.collect()
+        });
+        Self {
+            images: self.images.select(0, samples),
+            objects,
+            ..self
         }
     }
 }

@@ -86,7 +86,7 @@ pub use finite::{NotFinite, not_finite};
 pub use folder::FolderFormat;
 pub use formats::foreign::Foreign;
 pub use header::WeightsHeader;
-pub use input::{Input, TokenBatch};
+pub use input::{Input, SceneBatch, TokenBatch};
 pub use interpolation::Interpolation;
 pub use kd_kernels::layers::BatchNorm;
 pub use mismatch::{Mismatch, WrongShape};

@@ -77,7 +77,7 @@ pub use summary::{
     CacheSummary, DataSummary, Gain, Latency, NetworkSummary, StudentFile, Summary,
     TemperatureSample, TemperatureSummary, Training,
 };
-pub use task::{DataShape, ImageClassification, ImageNetwork, Task, TaskSpec};
+pub use task::{DataShape, ImageClassification, ImageNetwork, ObjectDetection, Task, TaskSpec};
 pub use train::{
     CheckpointSink, Student, Teachers, Trained, Training as TrainingJob, Validate, train,
 };

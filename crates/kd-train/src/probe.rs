@@ -265,7 +265,7 @@ fn fit(
     };
     let steps = count.div_ceil(options.batch);
     for epoch in 0..options.epochs {
-        for (step, places) in shuffled(count).chunks(options.batch).enumerate() {
+        for (step, places) in shuffled(count, device).chunks(options.batch).enumerate() {
             let picked: Vec<i64> = places.iter().map(|&place| place as i64).collect();
             let index = Tensor::<1, Int>::from_ints(picked.as_slice(), device);
             let classes: Vec<i64> = places.iter().map(|&place| labels[place]).collect();
@@ -281,10 +281,8 @@ fn fit(
 }
 
 /// Places in a drawn order.
-fn shuffled(count: usize) -> Vec<usize> {
-    let keys = draw::uniform::<1>([count], 1.0, &Device::flex())
-        .val()
-        .into_data();
+fn shuffled(count: usize, device: &Device) -> Vec<usize> {
+    let keys = draw::uniform::<1>([count], 1.0, device).val().into_data();
     let keys: Vec<f32> = keys.iter::<f32>().collect();
     let mut places: Vec<usize> = (0..count).collect();
     places.sort_by(|&a, &b| keys[a].total_cmp(&keys[b]));

@@ -73,7 +73,7 @@ impl StepPlan {
 }
 
 /// SplitMix64 (Steele, Lea, Flood, OOPSLA 2014) of a state and one part more.
-fn mix(state: u64, part: u64) -> u64 {
+pub(crate) fn mix(state: u64, part: u64) -> u64 {
     const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
     let z = (state ^ part.wrapping_mul(GOLDEN)).wrapping_add(GOLDEN);
     let z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);

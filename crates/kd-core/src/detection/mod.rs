@@ -8,6 +8,7 @@
 //! operations.
 
 mod anchors;
+mod box_rows;
 mod coder;
 mod default_boxes;
 mod geometry;
@@ -15,18 +16,21 @@ pub mod losses;
 mod matcher;
 mod nms;
 mod objects;
+mod region_head;
 mod roi_align;
 mod roi_levels;
 mod rows;
 mod sampler;
 
 pub use anchors::Anchors;
+pub use box_rows::BoxRows;
 pub use coder::BoxCoder;
 pub use default_boxes::DefaultBoxes;
 pub use geometry::{Corners, Overlaps, area, clip, intersection, iou};
 pub use matcher::{Matched, Matcher, match_default_boxes};
 pub use nms::{nms, nms_by_class};
 pub use objects::Objects;
+pub use region_head::{RegionHead, RoiPredictions};
 pub use roi_align::{RegionOfInterest, RoiAlign};
 pub use roi_levels::{LevelScales, multi_scale_roi_align};
 pub use rows::rows_of_map;

@@ -1,7 +1,8 @@
 //! Which boxes of an image count in a loss.
 
-use rand::Rng;
+use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
+use rand::{Rng, SeedableRng};
 
 use super::Matched;
 
@@ -65,6 +66,11 @@ impl Sampler {
         positive_share: 0.25,
     };
 
+    /// As [`Sampler::sample`], with draws that follow from a seed.
+    pub fn seeded(&self, matches: &[Matched], seed: u64) -> Sampled {
+        self.sample(matches, &mut StdRng::seed_from_u64(seed))
+    }
+
     /// Draws from the boxes of an image.
     pub fn sample(&self, matches: &[Matched], draws: &mut impl Rng) -> Sampled {
         let mut sampled = Sampled::all(matches);
@@ -87,9 +93,6 @@ fn keep<T: Ord + Copy>(items: &mut Vec<T>, count: usize, draws: &mut impl Rng) {
 
 #[cfg(test)]
 mod tests {
-    use rand::SeedableRng;
-    use rand::rngs::StdRng;
-
     use super::*;
 
     #[test]
@@ -101,7 +104,7 @@ mod tests {
             count: 64,
             positive_share: 0.25,
         };
-        let draw = |seed| sampler.sample(&matches, &mut StdRng::seed_from_u64(seed));
+        let draw = |seed| sampler.seeded(&matches, seed);
         let first = draw(1);
         assert_eq!((first.positives.len(), first.negatives.len()), (16, 48));
         assert!(
@@ -113,7 +116,7 @@ mod tests {
         assert!(first.negatives.iter().all(|i| *i >= 45));
         assert_eq!(first, draw(1));
         assert_ne!(first, draw(2));
-        let few = sampler.sample(&matches[30..], &mut StdRng::seed_from_u64(1));
+        let few = sampler.seeded(&matches[30..], 1);
         assert_eq!((few.positives.len(), few.negatives.len()), (10, 54));
     }
 }

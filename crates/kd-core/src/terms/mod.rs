@@ -31,8 +31,8 @@ pub mod transformers;
 mod unit;
 
 pub use detection::{
-    bounded_regression, box_head, crosskd, fbkd, fgd, fine_grained, matched_detections,
-    soft_classes,
+    bounded_regression, box_head, crosskd, detection_loss, fbkd, fgd, fine_grained,
+    matched_detections, soft_classes,
 };
 pub use features::{
     ab, at, camkd, cwd, fitnet, fsp, ft, ickd, kdsvd, mgd, nst, ofd, pkd, reviewkd, simkd, srrl,
@@ -66,7 +66,7 @@ struct About {
 pub struct MethodInfo {
     /// Name in a recipe.
     pub name: &'static str,
-    /// What it compares: `logits`, `features`, `relations` or `transformers`.
+    /// What it compares: `logits`, `features`, `relations`, `transformers` or `detection`.
     pub group: &'static str,
     /// Name in prose.
     pub title: &'static str,
@@ -348,5 +348,10 @@ terms! {
         cosine_hidden: CosineHidden, CosineHiddenConfig;
         minilm_relation: MiniLmRelation, MiniLmRelationConfig;
         tinybert_attention: TinyBertAttention, TinyBertAttentionConfig;
+    }
+    detection {
+        detection_loss: DetectionLoss, DetectionLossConfig;
+        box_head: BoxHead, BoxHeadConfig;
+        fgd: Fgd, FgdConfig;
     }
 }

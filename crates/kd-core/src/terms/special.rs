@@ -14,7 +14,7 @@ impl Term {
 
     /// Whether it is the loss on the labels, with whose gradient others are compared.
     pub(crate) fn is_labels(&self) -> bool {
-        matches!(self, Self::CrossEntropy(_))
+        matches!(self, Self::CrossEntropy(_) | Self::DetectionLoss(_))
     }
 }
 
@@ -26,7 +26,7 @@ impl TermConfig {
 
     /// Whether it is the loss on the labels.
     pub(crate) fn is_labels(&self) -> bool {
-        matches!(self, Self::CrossEntropy(_))
+        matches!(self, Self::CrossEntropy(_) | Self::DetectionLoss(_))
     }
 
     /// Whether its value can be below 0.

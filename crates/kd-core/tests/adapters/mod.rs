@@ -1,9 +1,11 @@
 //! What holds for every term, built for networks of other shapes.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use burn::optim::GradientsParams;
-use burn::tensor::{Distribution, Tensor, TensorData};
+use burn::tensor::{Device, Distribution, Tensor, TensorData};
+use kd_core::detection::{BoxRows, Objects, RegionHead, RegionOfInterest, RoiPredictions};
 use kd_core::terms::ft::FtConfig;
 use kd_core::terms::vid::VidConfig;
 use kd_core::{
@@ -83,7 +85,51 @@ pub(crate) fn shown(
         let head: Tensor<2> = leaf(leaf_name(Part::Heads, i), batch * 3).reshape([batch, 3]);
         output.push(Part::Heads, &head, &all);
     }
+    // One default box an image.
+    let offsets: Tensor<2> = leaf(leaf_name(Part::Boxes, 0), batch * 4).reshape([batch, 4]);
+    output.push(Part::Boxes, &offsets, &all);
+    let head: Arc<dyn RegionHead> = Arc::new(OfCorners);
+    output.push(Part::Regions, &head, &all);
+    output.boxes = Some(BoxRows::new([64, 64], [[8.0, 12.0, 40.0, 44.0]]));
     (output, leaves)
+}
+
+/// A box head that reads nothing but the corners.
+#[derive(Debug)]
+struct OfCorners;
+
+impl RegionHead for OfCorners {
+    fn judge(&self, regions: &[RegionOfInterest]) -> Result<RoiPredictions, Error> {
+        let rows = |width: usize| {
+            let row = |region: &RegionOfInterest| -> Vec<f64> {
+                (0..width)
+                    .map(|i| (region.corners[i % 4] * 0.1 + i as f64).sin())
+                    .collect()
+            };
+            let values: Vec<f64> = regions.iter().flat_map(row).collect();
+            Tensor::from_data(
+                TensorData::new(values, [regions.len(), width]),
+                &Device::flex(),
+            )
+        };
+        Ok(RoiPredictions {
+            logits: rows(3),
+            offsets: rows(12),
+        })
+    }
+}
+
+/// Classes of the rows, and the objects of the images, of which the last has none.
+pub(crate) fn targets() -> Targets {
+    let mut targets = Targets::labels(classes_of(&[0, 2, 1, 1]));
+    let object = |corners, class| Objects::new(vec![corners], vec![class]).unwrap();
+    targets.objects = Some(Arc::new([
+        object([6.0, 10.0, 38.0, 44.0], 1),
+        object([10.0, 12.0, 40.0, 40.0], 2),
+        object([0.0, 0.0, 20.0, 30.0], 1),
+        Objects::default(),
+    ]));
+    targets
 }
 
 /// What [`shown`] calls the tensor at a level of a part.
@@ -95,6 +141,7 @@ fn leaf_name(part: Part, level: usize) -> String {
         Part::MapsPreact => format!("preact {level}"),
         Part::Tokens => format!("tokens {level}"),
         Part::Attentions => format!("attention {level}"),
+        Part::Boxes => "offsets".into(),
         other => panic!("{} is no tensor that is shown here", other.name()),
     }
 }
@@ -184,7 +231,7 @@ fn every_term_runs_between_networks_of_any_shapes() {
                 .unwrap_or_else(|e| panic!("{form}: {e}"));
             let (student, leaves) = shown(&student, BATCH, 1);
             let (teacher, taught) = shown(&teacher, BATCH, 2);
-            let targets = Targets::labels(classes_of(&[0, 2, 1, 1]));
+            let targets = targets();
             let evaluation = objective
                 .forward(&batch(&student, &teacher, &targets), &STEP)
                 .unwrap_or_else(|e| panic!("{form}: {e}"));
@@ -224,8 +271,8 @@ fn a_term_takes_mixed_rows_or_says_that_it_needs_their_class() {
             [0.0, 1.0, 0.0],
             [0.3, 0.7, 0.0],
         ]);
-        let labels = classes_of(&[0, 2, 1, 1]);
-        let targets = Targets::mixed(labels, Tensor::from_data(shares, &device()));
+        let mut targets = targets();
+        targets.shares = Some(Tensor::from_data(shares, &device()));
         match objective.forward(&batch(&student, &teacher, &targets), &STEP) {
             Ok(evaluation) => {
                 assert!(!needs_class, "{form} takes mixed rows");
@@ -259,13 +306,14 @@ fn a_term_asks_for_what_it_reads_and_no_more() {
         let kept = |shapes: &Shown, taps: &Taps| {
             let (all, _) = shown(shapes, BATCH, 1);
             let mut kept = Output::new(all.logits.clone());
+            kept.boxes.clone_from(&all.boxes);
             for (part, _, value) in all.kept() {
                 kept.push(part, value, taps);
             }
             kept
         };
         let (student, teacher) = (kept(student, &taps.student), kept(teacher, &taps.teacher));
-        let targets = Targets::labels(classes_of(&[0, 2, 1, 1]));
+        let targets = targets();
         let found = objective.forward(&batch(&student, &teacher, &targets), &STEP);
         assert!(found.is_ok(), "{form}: {:?}", found.err());
     }
@@ -316,7 +364,7 @@ fn gradients_are_slopes() {
             .unwrap();
         let (student, leaves) = shown(student_shapes, BATCH, 1);
         let (teacher, _) = shown(teacher_shapes, BATCH, 2);
-        let targets = Targets::labels(classes_of(&[0, 2, 1, 1]));
+        let targets = targets();
         let total = |student: &Output| {
             let pair = batch(student, &teacher, &targets);
             objective.forward(&pair, &STEP).unwrap().components[0]
@@ -363,6 +411,7 @@ fn stepped(output: &Output, step: impl Fn(String, Tensor<1>) -> Tensor<1>) -> Ou
     }
     let all = Taps::all();
     let mut stepped = Output::new(moved(&output.logits, "logits".into(), &step));
+    stepped.boxes.clone_from(&output.boxes);
     for (part, level, value) in output.kept() {
         let name = || leaf_name(part, level);
         let value: PartValue = match value {
@@ -408,7 +457,7 @@ fn the_variance_starts_where_it_is_told_and_is_trained() {
         for map in &far {
             teacher.push(Part::Maps, map, &Taps::all());
         }
-        let targets = Targets::labels(classes_of(&[0, 2, 1, 1]));
+        let targets = targets();
         let loss = term.forward(&batch(&student, &teacher, &targets), &STEP);
         let loss = loss.unwrap();
         let gradients = GradientsParams::from_grads(loss.backward(), &term);
@@ -442,7 +491,7 @@ fn the_paraphraser_learns_by_reconstruction_alone() {
             ..FtConfig::default()
         };
         let term = built(config, [student_shapes, teacher_shapes]);
-        let targets = Targets::labels(classes_of(&[0, 2, 1, 1]));
+        let targets = targets();
         let loss = term.forward(&batch(&student, &teacher, &targets), &STEP);
         let loss = loss.unwrap();
         let gradients = loss.backward();
@@ -473,7 +522,7 @@ fn the_paraphraser_may_be_trained_first_and_then_stays() {
             ..FtConfig::default()
         };
         let term = built(config, [student_shapes, teacher_shapes]);
-        let targets = Targets::labels(classes_of(&[0, 2, 1, 1]));
+        let targets = targets();
         let step = Step { epoch, ..STEP };
         let loss = term.forward(&batch(&student, &teacher, &targets), &step);
         let loss = loss.unwrap();

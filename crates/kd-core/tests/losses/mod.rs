@@ -52,12 +52,14 @@ pub fn run_more(device: &Device, dtype: DType) {
 /// # Panics
 /// When a case is not met.
 pub fn run_detection(device: &Device, dtype: DType) {
-    run_file(
-        "detection_losses.json",
-        device,
-        |_| Precision { dtype, ..SINGLE },
-        detection::loss,
-    );
+    for file in ["detection_losses.json", "box_head.json"] {
+        run_file(
+            file,
+            device,
+            |_| Precision { dtype, ..SINGLE },
+            detection::loss,
+        );
+    }
 }
 
 fn run_file(

@@ -5,13 +5,11 @@ use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig};
 use burn::optim::{GradientsParams, SgdConfig};
 use burn::store::ModuleRecord;
 use burn::tensor::Tensor;
-use kd_core::{
-    Error, Objective, ObjectiveConfig, OwnTerm, Pair, PairTaps, Step, Targets, draw, methods,
-};
+use kd_core::{Error, Objective, ObjectiveConfig, OwnTerm, Pair, PairTaps, Step, draw, methods};
 use serde_json::json;
 
-use crate::adapters::{BATCH, batch, dry, networks, shown};
-use crate::{classes_of, device};
+use crate::adapters::{BATCH, batch, dry, networks, shown, targets};
+use crate::device;
 
 /// A method beside cross-entropy, with learned weights where it can have them.
 fn config(method: &str) -> ObjectiveConfig {
@@ -41,7 +39,7 @@ fn run(mut objective: Objective, steps: std::ops::Range<usize>) -> (Objective, V
         let seed = 10 * index as u64;
         let (student, _) = shown(student, BATCH, seed);
         let (teacher, _) = shown(teacher, BATCH, seed + 1);
-        let targets = Targets::labels(classes_of(&[0, 2, 1, 1]));
+        let targets = targets();
         let step = Step {
             epoch: 1,
             epochs: 3,

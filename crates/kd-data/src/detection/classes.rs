@@ -34,6 +34,14 @@ impl Classes {
         Ok(Self { ids, names })
     }
 
+    /// Classes of these names, in this order.
+    pub(super) fn numbered(names: &[&str]) -> Self {
+        Self {
+            ids: (1..=names.len() as i64).collect(),
+            names: names.iter().map(|name| (*name).to_owned()).collect(),
+        }
+    }
+
     /// How many there are, without the background.
     pub fn len(&self) -> usize {
         self.ids.len()

@@ -137,6 +137,7 @@ fn annotated(image: &Image, file: &Path, folder: &Path) -> Result<Annotated, Err
     };
     Ok(Annotated {
         path: file_in(folder, name, file)?,
+        drawn: None,
         id: image.id.0,
         width: side("width", image.width)?,
         height: side("height", image.height)?,

@@ -7,17 +7,23 @@
 mod augment;
 mod classes;
 mod coco;
+mod config;
 mod counts;
 pub mod evaluation;
+mod loader;
 mod number;
 mod set;
+mod shapes;
 mod voc;
 
 pub use augment::{BoxAugment, IouCrop, Photometric, Scene, ZoomOut};
 pub use classes::Classes;
 pub use coco::read_coco;
+pub use config::{DetectionAugment, DetectionConfig, DetectionSplits};
 pub use counts::Counts;
+pub use loader::{DetectionBatch, DetectionLoader, DetectionLoaderConfig};
 pub use set::{Annotated, Annotation, DetectionSet};
+pub use shapes::shapes;
 pub use voc::{VocOptions, read_voc};
 
 #[cfg(test)]

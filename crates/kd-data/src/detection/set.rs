@@ -1,6 +1,9 @@
 //! Images with their objects.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
 
 use super::evaluation::TrueObject;
 use super::{Classes, Counts, Scene};
@@ -28,6 +31,8 @@ pub struct Annotation {
 pub struct Annotated {
     /// Its file.
     pub path: PathBuf,
+    /// Its pixels, of an image that was drawn and has no file.
+    pub drawn: Option<Arc<Bitmap>>,
     /// Its id in COCO's file; of VOC, its place in the list.
     pub id: i64,
     /// Width in pixels, as its annotation says.
@@ -64,10 +69,14 @@ impl DetectionSet {
     pub fn picture(&self, index: usize) -> Result<Bitmap, Error> {
         let Annotated {
             path,
+            drawn,
             width,
             height,
             ..
         } = &self.images[index];
+        if let Some(drawn) = drawn {
+            return Ok(Bitmap::clone(drawn));
+        }
         let size = |bitmap: &Bitmap| (bitmap.width, bitmap.height);
         let upright = sets::bitmap(path)?;
         let found = size(&upright);
@@ -103,6 +112,57 @@ impl DetectionSet {
             image: self.picture(index)?,
             objects: objects.filter(|object| !object.crowd).copied().collect(),
         })
+    }
+
+    /// The set with some of its images, by their places.
+    ///
+    /// # Panics
+    /// When there is no such image.
+    pub fn only(&self, places: &[usize]) -> Self {
+        let images: Vec<Annotated> = places.iter().map(|i| self.images[*i].clone()).collect();
+        let mut counts = self.counts.clone();
+        counts.images = images.len();
+        counts.empty_images = images.iter().filter(|i| i.objects.is_empty()).count();
+        counts.boxes = images.iter().map(|i| i.objects.len()).sum();
+        Self {
+            classes: self.classes.clone(),
+            images,
+            counts,
+        }
+    }
+
+    /// SHA-256 of its annotations, of drawn pixels, and of the names and lengths of its files.
+    pub fn sha256(&self) -> String {
+        let mut hash = Sha256::new();
+        for name in self.classes.names() {
+            hash.update(name);
+            hash.update([0]);
+        }
+        for image in &self.images {
+            let name = image.path.file_name().unwrap_or_default();
+            hash.update(name.as_encoded_bytes());
+            match &image.drawn {
+                Some(drawn) => hash.update(&drawn.bytes),
+                None => {
+                    let length = std::fs::metadata(&image.path).map_or(0, |file| file.len());
+                    hash.update(length.to_le_bytes());
+                }
+            }
+            for side in [image.width, image.height] {
+                hash.update((side as u64).to_le_bytes());
+            }
+            for object in &image.objects {
+                hash.update((object.class as u64).to_le_bytes());
+                for number in object.corners.iter().chain([&object.area]) {
+                    hash.update(number.to_le_bytes());
+                }
+                hash.update([u8::from(object.crowd), u8::from(object.difficult)]);
+            }
+        }
+        hash.finalize()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
     }
 
     /// All objects, as COCO's evaluation takes them; classes are numbered from 0, images by their order.
@@ -207,6 +267,7 @@ mod tests {
                 classes: Classes::new(vec![(1, "cell".into())], &path).unwrap(),
                 images: vec![Annotated {
                     path: path.clone(),
+                    drawn: None,
                     id: 1,
                     width,
                     height,

@@ -136,6 +136,7 @@ fn image(document: &Document, path: &Path, root: &Path, name: &str) -> Result<An
     };
     Ok(Annotated {
         path: picture(annotation, path, root, name)?,
+        drawn: None,
         id: 0,
         width: side("width")?,
         height: side("height")?,

@@ -228,7 +228,7 @@ impl SsdLite {
             rows(&self.regression, 4),
         );
         SsdOutput {
-            trunk: maps[0].clone(),
+            levels: maps[..2].to_vec(),
             maps,
             logits,
             offsets,

@@ -90,7 +90,16 @@ pub(super) trait State: Module + ModuleSnapshot {
     /// # Errors
     /// [`Error::Save`].
     fn write(&self, path: &Path) -> Result<(), Error> {
-        let entry = ("format".to_owned(), "pt".to_owned());
-        weights::write(self, path, self.keys(), [entry])
+        self.write_with(path, &[])
+    }
+
+    /// As [`State::write`], with entries for the header.
+    ///
+    /// # Errors
+    /// [`Error::Save`].
+    fn write_with(&self, path: &Path, entries: &[(String, String)]) -> Result<(), Error> {
+        let format = ("format".to_owned(), "pt".to_owned());
+        let entries = entries.iter().cloned().chain([format]);
+        weights::write(self, path, self.keys(), entries)
     }
 }

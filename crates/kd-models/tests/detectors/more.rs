@@ -143,7 +143,7 @@ fn ssd_post(name: &str, case: &Value, found: &mut Comparison) {
     let maps: Vec<Tensor<4>> = maps.collect();
     let shape = [1, rows, classes(case)];
     let output = SsdOutput {
-        trunk: maps[0].clone(),
+        levels: Vec::new(),
         maps,
         logits: formula(format!("{name}/logits"), scale("logits_scale"), shape),
         offsets: formula(

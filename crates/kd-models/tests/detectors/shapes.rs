@@ -69,7 +69,10 @@ fn a_narrow_student_finds_boxes_and_learns_at_every_layer() {
     let network = Ssd::new(&config, &device).unwrap();
     let output = network.forward(Tensor::ones([2, 3, 300, 300], &device));
     assert_eq!(output.logits.dims(), [2, 8732, 4]);
-    assert_eq!(output.trunk.dims(), [2, 64, 38, 38]);
+    let sizes: Vec<[usize; 4]> = output.levels.iter().map(Tensor::dims).collect();
+    let level = |channels, side| [2, channels, side, side];
+    let expected = [level(32, 75), level(64, 38), level(128, 19), level(64, 10)];
+    assert_eq!(sizes, expected);
     let found = network
         .detect(&output, [300, 300], &SsdConfig::FILTER)
         .unwrap();

@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use kd_core::ObjectiveConfig;
+use kd_data::detection::DetectionConfig;
 use kd_data::{DataConfig, Normalize};
 use serde::{Deserialize, Serialize};
 
@@ -42,8 +43,12 @@ pub struct Recipe {
     /// Train the student alone as well, with the same budget and seed, to compare with.
     #[serde(default = "yes")]
     pub compare: bool,
-    /// The data.
+    /// The data of a classification.
+    #[serde(default = "no_data", skip_serializing_if = "is_no_data")]
     pub data: DataConfig,
+    /// The data of a detection, in the place of `data`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detection: Option<DetectionConfig>,
     /// Networks of the run that answer together at its end, by stage; `student` is one of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ensemble: Vec<String>,
@@ -173,6 +178,16 @@ impl TrainConfig {
     }
 }
 
+/// Where a recipe says nothing of data.
+fn no_data() -> DataConfig {
+    DataConfig {
+        name: String::new(),
+        ..DataConfig::default()
+    }
+}
+fn is_no_data(data: &DataConfig) -> bool {
+    *data == no_data()
+}
 fn first_seed() -> u64 {
     1
 }
@@ -215,6 +230,7 @@ impl Recipe {
             seed: first_seed(),
             compare: yes(),
             data: DataConfig::default(),
+            detection: None,
             ensemble: Vec::new(),
             student: StageSpec::new(student),
             stages: BTreeMap::new(),
@@ -236,7 +252,18 @@ impl Recipe {
     pub fn load(path: &Path, overrides: &[String]) -> Result<Self, Error> {
         let mut recipe = parse::load(path, overrides)?;
         recipe.data = recipe.data.with_interpolation();
-        let data = recipe.data_to_be().validate().map_err(|e| e.to_string());
+        let data = match &recipe.detection {
+            Some(detection) => detection.validate(),
+            None if is_no_data(&recipe.data) => {
+                return Err(Error::Recipe(format!(
+                    "{}: it says of no data: add a table [data] for images with classes, or [detection] for images with \
+                     boxes",
+                    path.display()
+                )));
+            }
+            None => recipe.data_to_be().validate(),
+        };
+        let data = data.map_err(|e| e.to_string());
         recipe
             .validate_name()
             .and(data)
@@ -309,12 +336,34 @@ impl Recipe {
         if let Some(cache) = self.teacher.as_ref().and_then(|t| t.cache.as_ref()) {
             cache.validate()?;
         }
+        self.validate_detection()?;
         self.validate_weights()?;
         self.validate_student()?;
         self.validate_patience()?;
         self.validate_graph()?;
         self.validate_views()?;
         self.validate_mix()
+    }
+
+    /// What goes with boxes.
+    fn validate_detection(&self) -> Result<(), String> {
+        if self.detection.is_none() {
+            return Ok(());
+        }
+        if !is_no_data(&self.data) {
+            return Err("[data] and [detection]: a run has images with classes or images with boxes; remove one of the two \
+                        tables"
+                .into());
+        }
+        if self.teacher.as_ref().is_some_and(|t| t.cache.is_some()) {
+            return Err("[teacher.cache]: a detector is asked about boxes of views that never come again, so no answer \
+                        would be used twice; remove the table"
+                .into());
+        }
+        if !self.ensemble.is_empty() {
+            return Err("ensemble: detectors do not answer together; leave it out".into());
+        }
+        Ok(())
     }
 
     /// The name becomes a folder.

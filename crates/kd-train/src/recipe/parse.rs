@@ -43,9 +43,11 @@ pub(super) fn load(path: &Path, overrides: &[String]) -> Result<Recipe, Error> {
     }
     // What is not absolute now came from an override.
     make_absolute(&mut table, Path::new(""))?;
-    each_text(&mut table, &["data", "dir"], "", &mut |place, path| {
-        escapes(place, path)
-    })?;
+    for keys in [["data", "dir"], ["detection", "dir"]] {
+        each_text(&mut table, &keys, "", &mut |place, path| {
+            escapes(place, path)
+        })?;
+    }
     Value::Table(table.clone()).try_into().map_err(|e| {
         // Tell apart a mistake of the file and one of the overrides: the file's has a line.
         match toml::from_str::<Recipe>(&text) {

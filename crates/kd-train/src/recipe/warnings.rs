@@ -28,6 +28,9 @@ const TIMES: usize = 4;
 
 /// Networks that are made for images of quite another size than the data have.
 fn other_size(recipe: &Recipe) -> Vec<String> {
+    if recipe.detection.is_some() {
+        return Vec::new();
+    }
     let size = recipe.data.size.unwrap_or(SMALL);
     let networks = crate::check::networks(recipe).into_iter();
     // Who gives a size means it.

@@ -169,7 +169,7 @@ pub mod fuzzing {
     fn module() -> Linear {
         LinearConfig::new(3, 2)
             .with_initializer(Initializer::Zeros)
-            .init(&Device::flex())
+            .init(&Device::default())
     }
 
     pub(super) fn saved(step: usize) -> Saved {

@@ -3,7 +3,7 @@
 use burn::tensor::Device;
 
 use super::file::Study;
-use crate::{DataShape, Error, Observer};
+use crate::{DataShape, Error, ObjectDetection, Observer, Silent};
 
 impl Study {
     /// The study with the weights of every variant on this machine, as [`Recipe::complete`](crate::Recipe::complete)
@@ -30,6 +30,16 @@ impl Study {
     pub fn check(&self, device: &Device) -> Result<(), Error> {
         for variant in &self.variants {
             let recipe = &variant.recipe;
+            if let Some(detection) = &recipe.detection {
+                // Without the data the number of classes is not known, and annotations are read soon.
+                ObjectDetection::load(detection, &mut Silent)
+                    .and_then(|task| crate::check(recipe, &task, device))
+                    .map_err(|source| Error::Variant {
+                        variant: format!("variant `{}`", variant.name),
+                        source: Box::new(source),
+                    })?;
+                continue;
+            }
             if let Some(data) = DataShape::known(recipe) {
                 crate::check(recipe, &data, device).map_err(|source| Error::Variant {
                     variant: format!("variant `{}`", variant.name),

@@ -9,7 +9,7 @@ mod smooth_l1;
 
 pub use focal::sigmoid_focal_loss;
 pub use giou::generalized_iou_loss;
-pub use multibox::{Multibox, MultiboxLoss, multibox};
+pub use multibox::{Mined, Multibox, MultiboxLoss, mine, multibox};
 pub use roi::{RoiLoss, RoiTargets, roi_loss};
 pub use rpn::{RpnLoss, rpn_loss};
 pub use smooth_l1::smooth_l1;

@@ -28,15 +28,22 @@ impl Default for Multibox {
     }
 }
 
+/// The default boxes that count.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mined {
+    /// Of each image: what each default box is matched to.
+    pub matches: Vec<Vec<Matched>>,
+    /// Of each image: the background boxes that count, in ascending order.
+    pub negatives: Vec<Vec<usize>>,
+}
+
 /// The loss with the boxes that it used.
 #[derive(Clone, Debug)]
 pub struct MultiboxLoss {
     /// The loss.
     pub loss: DetectionLoss,
-    /// Of each image: what each default box is matched to.
-    pub matches: Vec<Vec<Matched>>,
-    /// Of each image: the background boxes that count, in ascending order.
-    pub negatives: Vec<Vec<usize>>,
+    /// The boxes.
+    pub mined: Mined,
 }
 
 /// SSD's loss from logits `[batch, boxes, classes]`, offsets `[batch, boxes, 4]`, default boxes and the objects of
@@ -60,40 +67,15 @@ pub fn multibox(
     config: &Multibox,
 ) -> Result<MultiboxLoss, Error> {
     let [batch, boxes, classes] = logits.dims();
-    let refuse = |problem: String| Error::Shape {
-        loss: "multibox",
-        problem,
-    };
-    if offsets.dims() != [batch, boxes, 4] || defaults.len() != boxes || objects.len() != batch {
+    if offsets.dims() != [batch, boxes, 4] {
         return Err(refuse(format!(
-            "logits of shape [{batch}, {boxes}, {classes}], offsets of shape {:?}, {} default boxes, and objects of \
-             {} images",
+            "logits of shape [{batch}, {boxes}, {classes}] and offsets of shape {:?}",
             offsets.dims(),
-            defaults.len(),
-            objects.len()
         )));
     }
-    let largest = objects.iter().flat_map(|o| o.classes()).max();
-    if let Some(largest) = largest.filter(|largest| **largest >= classes) {
-        return Err(refuse(format!(
-            "an object of class {largest}, and logits for {classes} classes with the background"
-        )));
-    }
-    let matches: Vec<Vec<Matched>> = objects
-        .iter()
-        .map(|o| match_default_boxes(&Overlaps::new(o.boxes(), defaults), config.positive))
-        .collect();
-    let log_p = log_softmax(logits.clone().detach(), 2);
-    let background: Vec<f64> = log_p.narrow(2, 0, 1).into_data().iter::<f64>().collect();
-    let background = background.chunks(boxes);
-    let negatives: Vec<Vec<usize>> = matches
-        .iter()
-        .zip(background)
-        .map(|(matches, sure)| hardest(matches, sure, config.negatives_a_positive))
-        .collect();
-
+    let mined = mine(&logits, defaults, objects, config)?;
     let mut chosen = Chosen::default();
-    for (image, (matches, negatives)) in matches.iter().zip(&negatives).enumerate() {
+    for (image, (matches, negatives)) in mined.matches.iter().zip(&mined.negatives).enumerate() {
         chosen.add(image * boxes, matches, negatives, &objects[image], defaults);
     }
     let device = logits.device();
@@ -126,9 +108,54 @@ pub fn multibox(
             classes: of_chosen,
             boxes: of_boxes,
         },
-        matches,
-        negatives,
+        mined,
     })
+}
+
+/// The default boxes that count in [`multibox`], from logits `[batch, boxes, classes]`.
+///
+/// # Errors
+/// As [`multibox`].
+pub fn mine(
+    logits: &Tensor<3>,
+    defaults: &[Corners],
+    objects: &[Objects],
+    config: &Multibox,
+) -> Result<Mined, Error> {
+    let [batch, boxes, classes] = logits.dims();
+    if defaults.len() != boxes || objects.len() != batch {
+        return Err(refuse(format!(
+            "logits of shape [{batch}, {boxes}, {classes}], {} default boxes, and objects of {} images",
+            defaults.len(),
+            objects.len()
+        )));
+    }
+    let largest = objects.iter().flat_map(|o| o.classes()).max();
+    if let Some(largest) = largest.filter(|largest| **largest >= classes) {
+        return Err(refuse(format!(
+            "an object of class {largest}, and logits for {classes} classes with the background"
+        )));
+    }
+    let matches: Vec<Vec<Matched>> = objects
+        .iter()
+        .map(|o| match_default_boxes(&Overlaps::new(o.boxes(), defaults), config.positive))
+        .collect();
+    let log_p = log_softmax(logits.clone().detach(), 2);
+    let background: Vec<f64> = log_p.narrow(2, 0, 1).into_data().iter::<f64>().collect();
+    let background = background.chunks(boxes);
+    let negatives = matches
+        .iter()
+        .zip(background)
+        .map(|(matches, sure)| hardest(matches, sure, config.negatives_a_positive))
+        .collect();
+    Ok(Mined { matches, negatives })
+}
+
+fn refuse(problem: String) -> Error {
+    Error::Shape {
+        loss: "multibox",
+        problem,
+    }
 }
 
 /// The background boxes that are least sure of it, in ascending order; `sure` is the logarithm of their probability

@@ -13,12 +13,194 @@
 //! Source of the idea of judging the student's own proposals: B. Zhao, Q. Cui, R. Song, Y. Qiu, J. Liang, "Decoupled
 //! Knowledge Distillation", CVPR 2022.
 
-use burn::tensor::{Tensor, TensorData};
+use std::sync::Arc;
 
-use crate::Error;
-use crate::detection::losses::smooth_l1;
-use crate::detection::{BoxCoder, Corners, clip};
-use crate::terms::check;
+use burn::module::Module;
+use burn::tensor::{Device, Tensor, TensorData};
+use serde::{Deserialize, Serialize};
+
+use crate::detection::losses::{Multibox, indices, mine, smooth_l1};
+use crate::detection::{BoxCoder, Corners, Matched, RegionHead, RegionOfInterest, clip};
+use crate::terms::kd::kd;
+use crate::terms::{About, check};
+use crate::{Error, Output, Pair, PairTaps, Part, Step, Taps};
+
+pub(in crate::terms) const ABOUT: About = About {
+    name: "box_head",
+    title: "The teacher's box head at the student's boxes",
+    formula: "T² · mean_b KL(p_t ‖ p_s at T) + λ · mean_positives Σ smooth-L1(offsets_s − offsets of the teacher's box)",
+    source: "after Zhao, Cui, Song, Qiu, Liang, CVPR 2022",
+    needs: "a student with default boxes, a teacher with a box head, and the objects of each image",
+    when: "A two-stage teacher and a one-stage student, whose heads have nothing else in common. Combine with \
+           detection_loss.",
+    teacher: true,
+    weight: 1.0,
+    reads: &[Part::Boxes, Part::Regions],
+};
+
+/// Parameters of [`BoxHead`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BoxHeadConfig {
+    /// Temperature of the classes, above 0.
+    pub temperature: f64,
+    /// Weight of the boxes beside the classes, at least 0.
+    pub boxes: f64,
+    /// Epochs in which the teacher judges the default boxes themselves: at the start the student's are anywhere.
+    pub at_default_boxes: usize,
+}
+
+impl Default for BoxHeadConfig {
+    fn default() -> Self {
+        Self {
+            temperature: 2.0,
+            boxes: 0.5,
+            at_default_boxes: 1,
+        }
+    }
+}
+
+impl BoxHeadConfig {
+    /// Builds the term from a dry run of both networks that kept everything.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when a value is out of range, [`Error::NoTeacher`], and [`Error::MissingTap`] for a student
+    /// without default boxes or a teacher without a box head.
+    pub fn init(
+        &self,
+        student: &Output,
+        teacher: Option<&Output>,
+        _device: &Device,
+    ) -> Result<BoxHead, Error> {
+        check::positive("temperature", self.temperature)?;
+        check::not_negative("boxes", self.boxes)?;
+        let teacher = teacher.ok_or(Error::NoTeacher)?;
+        teacher.get::<Arc<dyn RegionHead>>(Part::Regions, 0)?;
+        if student.boxes()?.references.is_empty() {
+            return Err(Error::MissingTap {
+                what: "default boxes of the student (it chooses its boxes itself)".into(),
+            });
+        }
+        Ok(BoxHead {
+            config: self.clone(),
+        })
+    }
+}
+
+/// The teacher's box head judges the student's boxes.
+#[derive(Module, Debug)]
+pub struct BoxHead {
+    #[module(skip)]
+    config: BoxHeadConfig,
+}
+
+impl BoxHead {
+    /// The student's offsets and the teacher's box head.
+    pub fn taps(&self) -> PairTaps {
+        PairTaps {
+            student: Taps::part(Part::Boxes),
+            teacher: Taps::part(Part::Regions),
+        }
+    }
+
+    /// The loss of one batch, `[1]`; 0 where the student's own loss uses no box.
+    ///
+    /// # Errors
+    /// [`Error::NoTeacher`], [`Error::MissingTap`], [`Error::NoObjects`], and [`Error::Shape`] when classes differ.
+    pub fn forward(&self, pair: &Pair, step: &Step) -> Result<Tensor<1>, Error> {
+        let (student, objects) = (pair.student, pair.objects()?);
+        let head: Arc<dyn RegionHead> = pair.teacher()?.get(Part::Regions, 0)?;
+        let rows = student.boxes()?;
+        let offsets: Tensor<2> = student.get(Part::Boxes, 0)?;
+        let logits = student.logits.clone();
+        let ([_, classes], boxes) = (logits.dims(), rows.references.len());
+        let batch = objects.len();
+        if logits.dims()[0] != batch * boxes || offsets.dims() != [batch * boxes, 4] {
+            return Err(Error::Shape {
+                loss: "box_head",
+                problem: format!(
+                    "logits of shape {:?} and offsets of shape {:?} for {boxes} default boxes of {batch} images",
+                    logits.dims(),
+                    offsets.dims()
+                ),
+            });
+        }
+        let of_images = logits.clone().reshape([batch, boxes, classes]);
+        let mined = mine(&of_images, &rows.references, objects, &Multibox::default())?;
+
+        let mut asked = Asked::default();
+        let defaults = step.epoch <= self.config.at_default_boxes;
+        let size = rows.image.map(|side| side as f64);
+        for (image, (matches, negatives)) in mined.matches.iter().zip(&mined.negatives).enumerate()
+        {
+            let class = |i: usize| match matches[i] {
+                Matched::Object(object) => objects[image].classes()[object],
+                _ => 0,
+            };
+            let positives = (0..boxes).filter(|i| class(*i) > 0);
+            let chosen: Vec<usize> = positives.chain(negatives.iter().copied()).collect();
+            if chosen.is_empty() {
+                continue;
+            }
+            let references: Vec<Corners> = chosen.iter().map(|i| rows.references[*i]).collect();
+            let places: Vec<usize> = chosen.iter().map(|i| image * boxes + i).collect();
+            let own = offsets
+                .clone()
+                .select(0, indices(&places, &offsets.device()));
+            let own = match defaults {
+                true => own.zeros_like(),
+                false => own,
+            };
+            for (at, corners) in student_regions(own, &references, size)? {
+                asked.regions.push(RegionOfInterest { image, corners });
+                asked.rows.push(places[at]);
+                asked.classes.push(class(chosen[at]));
+                asked.references.push(references[at]);
+            }
+        }
+        if asked.rows.is_empty() {
+            return Ok(logits.sum() * 0.0);
+        }
+        let said = head.judge(&asked.regions)?;
+        let lift = |tensor: Tensor<2>| match logits.device().is_autodiff() {
+            true => Tensor::from_inner(tensor),
+            false => tensor,
+        };
+        let device = logits.device();
+        let at_rows = logits.clone().select(0, indices(&asked.rows, &device));
+        let loss = kd(at_rows, lift(said.logits), self.config.temperature)?;
+        let positives: Vec<usize> = (0..asked.rows.len())
+            .filter(|i| asked.classes[*i] > 0)
+            .collect();
+        if positives.is_empty() || self.config.boxes == 0.0 {
+            return Ok(loss);
+        }
+        let of = |list: &[usize]| -> Vec<usize> { positives.iter().map(|i| list[*i]).collect() };
+        let (rows, classes) = (of(&asked.rows), of(&asked.classes));
+        let regions: Vec<Corners> = positives
+            .iter()
+            .map(|i| asked.regions[*i].corners)
+            .collect();
+        let references: Vec<Corners> = positives.iter().map(|i| asked.references[*i]).collect();
+        let of_teacher = said.offsets.device();
+        let said = said.offsets.select(0, indices(&positives, &of_teacher));
+        let wanted = teacher_boxes(said, &regions, &classes)?;
+        let own = offsets.select(0, indices(&rows, &device));
+        Ok(loss + box_distillation(own, &wanted, &references)? * self.config.boxes)
+    }
+}
+
+/// The student's boxes that the teacher judges.
+#[derive(Default)]
+struct Asked {
+    regions: Vec<RegionOfInterest>,
+    /// Their rows of the student's output.
+    rows: Vec<usize>,
+    /// Their classes, 0 for background.
+    classes: Vec<usize>,
+    /// Their default boxes.
+    references: Vec<Corners>,
+}
 
 /// Sides that a region has at least, in pixels.
 const LEAST: f64 = 1.0;

@@ -11,8 +11,8 @@
 //!
 //! `L = ( α Σ d·M + β Σ d·N + γ (Σ|B_s − B_t| + Σ|A_s − A_t|) + λ Σ (G_s(s) − G_t(t))² ) / batch`.
 //!
-//! A student of other channels than the teacher's goes through a 1×1 convolution first. The two networks' maps have one
-//! size.
+//! A student of other channels than the teacher's goes through a 1×1 convolution first. Of two sizes the larger is averaged
+//! down.
 //!
 //! Source: Z. Yang, Z. Li, X. Jiang, Y. Gong, Z. Yuan, D. Zhao, C. Yuan, "Focal and Global Knowledge Distillation for
 //! Detectors", CVPR 2022.
@@ -25,16 +25,33 @@ use burn::tensor::{Device, Tensor, TensorData};
 use kd_kernels::layers::conv;
 use serde::{Deserialize, Serialize};
 
-use crate::Error;
-use crate::detection::Corners;
+use crate::detection::{Corners, Objects};
 use crate::terms::adapter::convolution;
-use crate::terms::check;
+use crate::terms::maps::{LevelPair, at_one_size, pair_levels, taps};
+use crate::terms::{About, check};
+use crate::{Error, Output, Pair, PairTaps, Part, Step};
+
+pub(in crate::terms) const ABOUT: About = About {
+    name: "fgd",
+    title: "Focal and global distillation",
+    formula: "Σ_levels ( α Σ d·M + β Σ d·N + γ (Σ|B_s − B_t| + Σ|A_s − A_t|) + λ Σ (G_s(s) − G_t(t))² ) / batch",
+    source: "Yang, Li, Jiang, Gong, Yuan, Zhao, Yuan, CVPR 2022",
+    needs: "feature maps of both networks, of any channels and sizes, and the objects of each image; owns a block of context for \
+            each network, and a 1×1 convolution where channels differ",
+    when: "Detectors: objects and background, which is most of an image, are weighed apart.",
+    teacher: true,
+    weight: 1.0,
+    reads: &[Part::Maps],
+};
 
 /// Parameters of [`Fgd`]; the defaults are the authors' for two-stage detectors. For one-stage detectors with anchors
 /// they take 1e-3, 5e-4, 5e-4 and 5e-6, for FCOS 1.6e-3, 8e-4, 8e-4 and 8e-6 at temperature 0.8.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct FgdConfig {
+    /// Levels of the student's maps: 0 is the first, then one a stage. The teacher's are as far from its last. Empty: all
+    /// that both networks have after their first.
+    pub levels: Vec<usize>,
     /// Temperature of the attentions, above 0.
     pub temperature: f64,
     /// Weight of the foreground, at least 0.
@@ -50,6 +67,7 @@ pub struct FgdConfig {
 impl Default for FgdConfig {
     fn default() -> Self {
         Self {
+            levels: Vec::new(),
             temperature: 0.5,
             alpha: 5e-5,
             beta: 2.5e-5,
@@ -69,11 +87,40 @@ pub struct FgdImage {
 }
 
 impl FgdConfig {
+    /// Builds the term from a dry run of both networks that kept their maps.
+    ///
+    /// # Errors
+    /// [`Error::NoTeacher`], [`Error::Config`] when a network lacks a level or a value is out of range,
+    /// [`Error::MissingTap`] when a dry run did not keep a map, and [`Error::Shape`] for a teacher's map of one channel.
+    pub fn init(
+        &self,
+        student: &Output,
+        teacher: Option<&Output>,
+        device: &Device,
+    ) -> Result<Fgd, Error> {
+        let teacher = teacher.ok_or(Error::NoTeacher)?;
+        let levels = pair_levels("fgd", &self.levels, student, teacher)?;
+        let blocks = levels.iter().map(|[own, theirs]| {
+            let [_, channels, ..] = student.map(*own)?.dims();
+            let [_, of_teacher, ..] = teacher.map(*theirs)?.dims();
+            self.level(channels, of_teacher, device)
+        });
+        Ok(Fgd {
+            blocks: blocks.collect::<Result<_, _>>()?,
+            levels,
+        })
+    }
+
     /// The loss of one level for a student and a teacher of these channels.
     ///
     /// # Errors
     /// [`Error::Config`] when a value is out of range; [`Error::Shape`] for a teacher of fewer than two channels.
-    pub fn init(&self, student: usize, teacher: usize, device: &Device) -> Result<Fgd, Error> {
+    pub fn level(
+        &self,
+        student: usize,
+        teacher: usize,
+        device: &Device,
+    ) -> Result<FgdLevel, Error> {
         check::positive("temperature", self.temperature)?;
         let weights = [
             ("alpha", self.alpha),
@@ -88,7 +135,7 @@ impl FgdConfig {
             return Err(refuse(format!("maps of {student} and {teacher} channels")));
         }
         let align = student != teacher;
-        Ok(Fgd {
+        Ok(FgdLevel {
             config: self.clone(),
             align: align.then(|| convolution([student, teacher], 1, 1, true, device)),
             student: Context::new(teacher, device),
@@ -97,9 +144,49 @@ impl FgdConfig {
     }
 }
 
-/// Focal and global distillation of one level, with its adapters.
+/// The sum of focal and global distillation over levels of the two networks.
 #[derive(Module, Debug)]
 pub struct Fgd {
+    blocks: Vec<FgdLevel>,
+    #[module(skip)]
+    levels: Vec<LevelPair>,
+}
+
+impl Fgd {
+    /// The maps of the compared levels.
+    pub fn taps(&self) -> PairTaps {
+        taps(&self.levels)
+    }
+
+    /// The loss of one batch, `[1]`.
+    ///
+    /// # Errors
+    /// [`Error::NoTeacher`], [`Error::MissingTap`], [`Error::NoObjects`], and as [`FgdLevel::forward`].
+    pub fn forward(&self, pair: &Pair, _step: &Step) -> Result<Tensor<1>, Error> {
+        let teacher = pair.teacher()?;
+        let size = pair.student.boxes()?.image.map(|side| side as f64);
+        let image = |objects: &Objects| FgdImage {
+            boxes: objects.boxes().to_vec(),
+            size,
+        };
+        let images: Vec<FgdImage> = pair.objects()?.iter().map(image).collect();
+        let mut sum: Option<Tensor<1>> = None;
+        for (block, [own, theirs]) in self.blocks.iter().zip(&self.levels) {
+            let theirs = teacher.map(*theirs)?.detach();
+            let [own, theirs] = at_one_size(pair.student.map(*own)?, theirs);
+            let loss = block.forward(own, theirs, &images)?;
+            sum = Some(match sum {
+                None => loss,
+                Some(sum) => sum + loss,
+            });
+        }
+        sum.ok_or_else(|| refuse("no level is compared".into()))
+    }
+}
+
+/// Focal and global distillation of one level, with its adapters.
+#[derive(Module, Debug)]
+pub struct FgdLevel {
     #[module(skip)]
     config: FgdConfig,
     align: Option<Conv2d>,
@@ -141,13 +228,13 @@ impl Context {
     }
 }
 
-impl Fgd {
+impl FgdLevel {
     /// The loss, `[1]`, of maps `[batch, channels, height, width]` of one size, and the images that they show.
     ///
     /// No gradient reaches the teacher's map.
     ///
     /// # Errors
-    /// [`Error::Shape`] when the maps do not have the channels of [`FgdConfig::init`], differ in batch or size, or there
+    /// [`Error::Shape`] when the maps do not have the channels of [`FgdConfig::level`], differ in batch or size, or there
     /// are not as many images.
     pub fn forward(
         &self,
@@ -175,6 +262,7 @@ impl Fgd {
             beta,
             gamma,
             lambda,
+            ..
         } = self.config;
         let [positions, of_teacher] =
             [&student, &teacher].map(|map| spatial_attention(map.clone(), temperature));

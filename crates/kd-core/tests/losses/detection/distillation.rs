@@ -1,9 +1,11 @@
 //! Losses between detectors.
 
-use burn::tensor::Tensor;
-use kd_core::Error;
-use kd_core::detection::Anchors;
+use std::sync::{Arc, Mutex};
+
+use burn::tensor::{Tensor, TensorData};
+use kd_core::detection::{Anchors, BoxRows, Objects, RegionHead, RegionOfInterest, RoiPredictions};
 use kd_core::terms::bounded_regression::bounded_regression as bounded;
+use kd_core::terms::box_head::BoxHeadConfig;
 use kd_core::terms::crosskd::{align_scale, quality_focal_kd};
 use kd_core::terms::cwd::cwd as channel_wise;
 use kd_core::terms::fbkd::fbkd as attention_guided;
@@ -14,10 +16,12 @@ use kd_core::terms::mgd::MgdConfig;
 use kd_core::terms::pkd::{PkdResized, pkd, pkd_interpolated};
 use kd_core::terms::soft_classes::soft_classes as weighted_classes;
 
+use kd_core::{Error, Output, Pair, Part, Step, Taps, Targets};
+
 use super::super::case::{Answer, Case};
 use super::super::more::{features, network, paired};
 use super::super::parameters::{load, name};
-use super::weighted;
+use super::{STEP, alone, objects, weighted};
 
 fn maps(case: &Case) -> [Tensor<4>; 2] {
     ["student", "teacher"].map(|name| case.tensor(name))
@@ -26,13 +30,14 @@ fn maps(case: &Case) -> [Tensor<4>; 2] {
 pub fn fgd(case: &Case) -> Result<Answer, Error> {
     let [student, teacher] = maps(case);
     let config = FgdConfig {
+        levels: Vec::new(),
         temperature: case.param("temperature"),
         alpha: case.param("alpha"),
         beta: case.param("beta"),
         gamma: case.param("gamma"),
         lambda: case.param("lambda"),
     };
-    let term = config.init(student.dims()[1], teacher.dims()[1], case.device)?;
+    let term = config.level(student.dims()[1], teacher.dims()[1], case.device)?;
     let mut names = vec![name("align", "align")];
     for (ours, theirs) in [("student", "s"), ("teacher", "t")] {
         let add = format!("channel_add_conv_{theirs}");
@@ -54,6 +59,70 @@ pub fn fgd(case: &Case) -> Result<Answer, Error> {
         adapters: Some(adapters),
         ..Answer::new(loss)
     })
+}
+
+/// A head that is linear in the corners, and what it was asked.
+#[derive(Debug)]
+struct Linear {
+    weight: Tensor<2>,
+    classes: usize,
+    asked: Mutex<Vec<f64>>,
+}
+
+impl RegionHead for Linear {
+    fn judge(&self, regions: &[RegionOfInterest]) -> Result<RoiPredictions, Error> {
+        let corners: Vec<f64> = regions.iter().flat_map(|region| region.corners).collect();
+        let data = TensorData::new(corners.clone(), [regions.len(), 4]);
+        *self.asked.lock().expect("one thread") = corners;
+        let options = (&self.weight.device(), self.weight.dtype());
+        let said = Tensor::<2>::from_data(data, options).matmul(self.weight.clone());
+        Ok(RoiPredictions {
+            logits: said.clone().narrow(1, 0, self.classes),
+            offsets: said.narrow(1, self.classes, 4 * self.classes),
+        })
+    }
+}
+
+pub fn box_head(case: &Case) -> Result<Answer, Error> {
+    let all = Taps::all();
+    let logits: Tensor<3> = case.tensor("logits");
+    let [batch, rows, classes] = logits.dims();
+    let mut student = Output::new(logits.reshape([batch * rows, classes]));
+    let offsets: Tensor<3> = case.tensor("offsets");
+    let offsets: Tensor<2> = offsets.reshape([batch * rows, 4]);
+    student.push(Part::Boxes, &offsets, &all);
+    let image = case.param_list("image");
+    let image = [image[0] as usize, image[1] as usize];
+    student.boxes = Some(BoxRows::new(image, case.boxes("defaults")));
+    let head = Arc::new(Linear {
+        weight: case.tensor::<2>("head").without_autodiff(),
+        classes,
+        asked: Mutex::default(),
+    });
+    let mut teacher = Output::new(case.zeros([0, classes]));
+    let shown: Arc<dyn RegionHead> = head.clone();
+    teacher.push(Part::Regions, &shown, &all);
+    let config = BoxHeadConfig {
+        temperature: case.param("temperature"),
+        boxes: case.param("boxes"),
+        at_default_boxes: case.param("at_default_boxes") as usize,
+    };
+    let term = config.init(&student, Some(&teacher), case.device)?;
+    let objects: Vec<Objects> = (0..batch)
+        .map(|image| objects(case, image))
+        .collect::<Result<_, Error>>()?;
+    let targets = Targets::objects(objects, case.device);
+    let pair = Pair {
+        teacher: Some(&teacher),
+        ..alone(&student, &targets)
+    };
+    let step = Step {
+        epoch: case.param("epoch") as usize,
+        ..STEP
+    };
+    let loss = term.forward(&pair, &step)?;
+    let asked = head.asked.lock().expect("one thread").clone();
+    Ok(Answer::new(loss).with_value("regions", asked))
 }
 
 pub fn mgd(case: &Case) -> Result<Answer, Error> {

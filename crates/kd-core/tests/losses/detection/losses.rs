@@ -1,18 +1,19 @@
 //! Losses of detectors.
 
 use burn::tensor::Tensor;
-use kd_core::Error;
 use kd_core::detection::losses::{
     Multibox, RoiTargets, generalized_iou_loss, multibox as multibox_loss, roi_loss, rpn_loss,
     sigmoid_focal_loss,
 };
 use kd_core::detection::{
-    Anchors, BoxCoder, Matched, Matcher, Objects, Overlaps, Sampled, rows_of_map,
+    Anchors, BoxCoder, BoxRows, Matched, Matcher, Objects, Overlaps, Sampled, rows_of_map,
 };
+use kd_core::terms::detection_loss::DetectionLossConfig;
+use kd_core::{Error, Output, Part, Taps, Targets};
 
 use super::super::case::{Answer, Case, numbers};
 use super::geometry::mini;
-use super::{coded, objects};
+use super::{STEP, alone, coded, objects};
 
 pub fn rpn(case: &Case) -> Result<Answer, Error> {
     let anchors = Anchors {
@@ -86,11 +87,24 @@ pub fn multibox(case: &Case) -> Result<Answer, Error> {
     )?;
     let [classes, boxes] =
         [&found.loss.classes, &found.loss.boxes].map(|part| numbers(part.clone()));
-    Ok(Answer::new(found.loss.total())
+    // The term says the same of the same rows.
+    let logits: Tensor<3> = case.tensor("cls_logits");
+    let [batch, rows, count] = logits.dims();
+    let mut student = Output::new(logits.reshape([batch * rows, count]));
+    let offsets: Tensor<3> = case.tensor("bbox_regression");
+    let offsets: Tensor<2> = offsets.reshape([batch * rows, 4]);
+    student.push(Part::Boxes, &offsets, &Taps::all());
+    student.boxes = Some(BoxRows::new(image, defaults.of_image(image, &maps)));
+    let term = DetectionLossConfig::default().init(&student, None, case.device)?;
+    let loss = term.forward(
+        &alone(&student, &Targets::objects(objects, case.device)),
+        &STEP,
+    )?;
+    Ok(Answer::new(loss)
         .with_value("classes", classes)
         .with_value("box", boxes)
-        .with_value("matched0", coded(&found.matches[0]))
-        .with_value("matched1", coded(&found.matches[1])))
+        .with_value("matched0", coded(&found.mined.matches[0]))
+        .with_value("matched1", coded(&found.mined.matches[1])))
 }
 
 pub fn focal(case: &Case) -> Result<Answer, Error> {

@@ -1,8 +1,8 @@
 //! The cases of `detection_losses.json`: geometry and losses of detectors, and of their distillation.
 
 use burn::tensor::Tensor;
-use kd_core::Error;
 use kd_core::detection::{Matched, Objects};
+use kd_core::{Error, Output, Pair, Step, Targets};
 
 use super::case::{Answer, Case, numbers};
 
@@ -35,6 +35,7 @@ pub fn loss(case: &Case) -> Option<Result<Answer, Error>> {
         "rpn_loss" => losses::rpn(case),
         "roi_loss" => losses::roi(case),
         "ssd_multibox_loss" => losses::multibox(case),
+        "box_head" | "box_head_at_default_boxes" => distillation::box_head(case),
         "sigmoid_focal_loss" => losses::focal(case),
         "giou_loss" => losses::giou(case),
         "box_encode_ssd" | "box_encode_rpn" => geometry::encode(case),
@@ -52,6 +53,23 @@ pub fn loss(case: &Case) -> Option<Result<Answer, Error>> {
         "multi_scale_roi_align" => pooling::multi_scale(case),
         _ => return None,
     })
+}
+
+/// Where in training a term is asked.
+const STEP: Step = Step {
+    epoch: 1,
+    epochs: 3,
+    index: 0,
+};
+
+/// A student without a teacher.
+fn alone<'a>(student: &'a Output, targets: &'a Targets) -> Pair<'a> {
+    Pair {
+        student,
+        teacher: None,
+        targets,
+        indices: None,
+    }
 }
 
 /// An answer of a case that has no loss.

@@ -1,6 +1,6 @@
 //! What distinguishes one Faster R-CNN from another.
 
-use kd_core::detection::Anchors;
+use kd_core::detection::{Anchors, Sampler};
 
 use crate::Error;
 use crate::detection::Filter;
@@ -39,6 +39,12 @@ pub struct FasterRcnnConfig {
     pub pooled: usize,
     /// The anchors, one list of sizes a map of the pyramid.
     pub anchors: Anchors,
+    /// The proposals that are looked at again while it is trained, and when it is used.
+    pub proposals: [ProposalFilter; 2],
+    /// Which anchors count in the loss of proposals.
+    pub anchor_sampler: Sampler,
+    /// Which proposals count in the loss of the box head.
+    pub region_sampler: Sampler,
 }
 
 impl FasterRcnnConfig {
@@ -60,6 +66,36 @@ impl FasterRcnnConfig {
             hidden: 1024,
             pooled: 7,
             anchors: Anchors::faster_rcnn(),
+            proposals: [ProposalFilter::TRAIN, ProposalFilter::TEST],
+            anchor_sampler: Sampler::RPN,
+            region_sampler: Sampler::ROI,
+        }
+    }
+
+    /// A small teacher for images of about 300 pixels: half the width, smaller anchors, a quarter of the regions.
+    pub fn small(body: FasterRcnnBody, classes: usize) -> Self {
+        let mut anchors = Anchors::faster_rcnn();
+        anchors.sizes = [16.0, 32.0, 64.0, 128.0, 256.0]
+            .map(|size| vec![size])
+            .into();
+        let filter = |filter: ProposalFilter, count| ProposalFilter {
+            a_map: count,
+            an_image: count,
+            ..filter
+        };
+        Self {
+            width: 128,
+            hidden: 512,
+            anchors,
+            proposals: [
+                filter(ProposalFilter::TRAIN, 500),
+                filter(ProposalFilter::TEST, 300),
+            ],
+            region_sampler: Sampler {
+                count: 128,
+                ..Sampler::ROI
+            },
+            ..Self::new(body, classes)
         }
     }
 

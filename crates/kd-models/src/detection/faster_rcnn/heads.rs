@@ -5,6 +5,7 @@ use burn::nn::Linear;
 use burn::nn::conv::Conv2d;
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
+use kd_core::detection::RoiPredictions;
 use kd_core::draw;
 
 use super::pyramid::blank;
@@ -56,15 +57,6 @@ impl ProposalHead {
             }
         }
     }
-}
-
-/// What the box head says of regions.
-#[derive(Clone, Debug)]
-pub struct RoiPredictions {
-    /// Logits, `[regions, classes]`.
-    pub logits: Tensor<2>,
-    /// Offsets from the regions for each class, `[regions, 4 · classes]`.
-    pub offsets: Tensor<2>,
 }
 
 /// Says of each region what is in it, and where exactly.

@@ -5,16 +5,18 @@ mod config;
 mod heads;
 mod proposals;
 mod pyramid;
+mod training;
 
 use std::path::Path;
 
 use burn::module::Module;
 use burn::tensor::activation::softmax;
 use burn::tensor::{Device, Tensor};
-use kd_core::detection::{BoxCoder, Corners, LevelScales, RegionOfInterest, multi_scale_roi_align};
+use kd_core::detection::{
+    BoxCoder, Corners, LevelScales, RegionOfInterest, RoiPredictions, multi_scale_roi_align,
+};
 
 pub use config::{FasterRcnnBody, FasterRcnnConfig, ProposalFilter};
-pub use heads::RoiPredictions;
 pub use proposals::Proposals;
 
 use self::body::Body;
@@ -176,7 +178,18 @@ impl FasterRcnn {
         let [_, _, height, width] = images.dims();
         let image = [height, width];
         let pyramid = self.pyramid(&self.stages(images));
-        let selected = self.select(&self.propose(&pyramid), image, proposals)?;
+        let (found, selected) = self.second_look(&pyramid, image, proposals)?;
+        self.tell(&found, &selected, image, filter)
+    }
+
+    /// What is said of the proposals, and the proposals of each image.
+    pub(in crate::detection) fn second_look(
+        &self,
+        pyramid: &[Tensor<4>],
+        image: [usize; 2],
+        filter: &ProposalFilter,
+    ) -> Result<(RoiPredictions, Vec<Vec<Corners>>), kd_core::Error> {
+        let selected = self.select(&self.propose(pyramid), image, filter)?;
         let of_image = selected.iter().enumerate();
         let regions: Vec<RegionOfInterest> = of_image
             .flat_map(|(image, boxes)| {
@@ -187,8 +200,7 @@ impl FasterRcnn {
                 boxes.iter().map(region)
             })
             .collect();
-        let found = self.classify(&pyramid, image, &regions)?;
-        self.tell(&found, &selected, image, filter)
+        Ok((self.classify(pyramid, image, &regions)?, selected))
     }
 
     /// What is found among the proposals that were selected in each image of `[height, width]` pixels, best first, from

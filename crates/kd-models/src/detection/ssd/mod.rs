@@ -125,6 +125,7 @@ impl Ssd {
     /// Runs images `[batch, 3, height, width]`.
     pub fn forward(&self, images: Tensor<4>) -> SsdOutput {
         let mut x = images;
+        let mut levels = Vec::new();
         let mut convs = self.trunk.iter();
         for (stage, count) in STAGES.into_iter().enumerate() {
             // The third pooling keeps the last column: 75 pixels become 38.
@@ -132,8 +133,10 @@ impl Ssd {
                 x = halved(x, stage == 3);
             }
             x = chain(convs.by_ref().take(count), x);
+            if stage >= 2 {
+                levels.push(x.clone());
+            }
         }
-        let trunk = x.clone();
         let mut maps = vec![scaled_to(&self.scale_weight, x.clone(), EPSILON)];
         let x = chain(self.conv5.iter(), halved(x, false));
         let mut x = conv_relu(&self.fc7, conv_relu(&self.fc6, kept(x)));
@@ -142,6 +145,7 @@ impl Ssd {
             x = conv_relu(wide, conv_relu(narrow, x));
             maps.push(x.clone());
         }
+        levels.extend(maps[1..3].iter().cloned());
         let rows = |heads: &[Conv2d], width: usize| {
             let rows = maps.iter().zip(heads);
             let rows = rows.map(|(map, head)| rows_of_map(conv(head, map.clone()), width));
@@ -151,7 +155,7 @@ impl Ssd {
         let offsets = rows(&self.regression, 4);
         SsdOutput {
             maps,
-            trunk,
+            levels,
             logits,
             offsets,
         }

@@ -12,9 +12,9 @@ use crate::detection::{Detected, Filter};
 pub struct SsdOutput {
     /// The maps that the heads read, from the largest to the smallest. The first one of SSD300 is conv4_3, normalised.
     pub maps: Vec<Tensor<4>>,
-    /// The first map as the next layers read it, which is what distillation compares: conv4_3 of SSD300 after its ReLU,
-    /// before it is normalised.
-    pub trunk: Tensor<4>,
+    /// The maps that distillation compares, from the largest to the smallest: conv3_3, conv4_3 before it is normalised,
+    /// fc7 and conv8_2 of SSD300; the first two maps of SSDLite.
+    pub levels: Vec<Tensor<4>>,
     /// Logits, `[batch, boxes, classes]`.
     pub logits: Tensor<3>,
     /// Offsets from the default boxes, `[batch, boxes, 4]`.

@@ -1,0 +1,316 @@
+//! Detectors by name, as a trainer takes them.
+
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+use kd_core::detection::{BoxRows, RegionHead, RegionOfInterest, RoiPredictions};
+use kd_core::{Output, Part, Taps};
+
+use super::state::State;
+use super::{
+    Detected, FasterRcnn, FasterRcnnBody, FasterRcnnConfig, Ssd, SsdConfig, SsdLite, SsdOutput,
+};
+use crate::keys;
+use crate::standardise::Standardise;
+use crate::{Backbone, Error, SceneBatch};
+
+/// The names of the detectors, each with the side of the images that it is made for in pixels, and what it is.
+pub const DETECTORS: [(&str, usize, &str); 8] = [
+    ("ssd300_vgg16", 300, "SSD300 on VGG-16 (torchvision)"),
+    ("ssd300_vgg16_half", 300, "the same with half the channels"),
+    (
+        "ssd300_vgg16_quarter",
+        300,
+        "the same with a quarter of the channels",
+    ),
+    (
+        "ssd300_vgg16_eighth",
+        300,
+        "the same with an eighth of the channels",
+    ),
+    (
+        "ssdlite320_mobilenet_v3_large",
+        320,
+        "SSDLite320 on MobileNetV3 (torchvision)",
+    ),
+    (
+        "fasterrcnn_resnet50_fpn",
+        800,
+        "Faster R-CNN on ResNet-50 with a pyramid (torchvision)",
+    ),
+    ("fasterrcnn_resnet18_fpn", 800, "the same on ResNet-18"),
+    (
+        "fasterrcnn_resnet18_fpn_small",
+        300,
+        "half its width, for images of about 300 pixels",
+    ),
+];
+
+/// Mean and standard deviation of the channels, in 0..1.
+type Statistics = ([f32; 3], [f32; 3]);
+
+/// Caffe's mean, and values of up to ±120.
+const SSD: Statistics = ([0.482_35, 0.458_82, 0.407_84], [1.0 / 255.0; 3]);
+const SSDLITE: Statistics = ([0.5; 3], [0.5; 3]);
+const IMAGENET: Statistics = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
+
+/// Any detector of this crate.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use kd_models::detection::Detector;
+///
+/// let device = Device::default();
+/// let network = Detector::new("ssd300_vgg16_eighth", 4, &device)?;
+/// let found = network.detect(Tensor::zeros([1, 3, 300, 300], &device))?;
+/// assert_eq!(found.len(), 1); // a list for the image
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Module, Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "there are few of them, and a box is no module"
+)]
+pub enum Detector {
+    /// SSD300.
+    Ssd(Ssd),
+    /// SSDLite320.
+    SsdLite(SsdLite),
+    /// Faster R-CNN.
+    FasterRcnn(FasterRcnn),
+}
+
+impl Detector {
+    /// Builds the detector of a name ([`DETECTORS`]) for so many classes with the background.
+    ///
+    /// # Errors
+    /// [`Error::UnknownModel`] for another name, and as the networks' own `new`.
+    pub fn new(name: &str, classes: usize, device: &Device) -> Result<Self, Error> {
+        let ssd = |divisor| {
+            let config = SsdConfig::ssd300(classes).with_divisor(divisor);
+            Ssd::new(&config, device).map(Self::Ssd)
+        };
+        let faster =
+            |config: FasterRcnnConfig| FasterRcnn::new(&config, device).map(Self::FasterRcnn);
+        let (resnet18, resnet50) = (FasterRcnnBody::ResNet18, FasterRcnnBody::ResNet50);
+        match name {
+            "ssd300_vgg16" => ssd(1),
+            "ssd300_vgg16_half" => ssd(2),
+            "ssd300_vgg16_quarter" => ssd(4),
+            "ssd300_vgg16_eighth" => ssd(8),
+            "ssdlite320_mobilenet_v3_large" => SsdLite::new(classes, device).map(Self::SsdLite),
+            "fasterrcnn_resnet50_fpn" => faster(FasterRcnnConfig::new(resnet50, classes)),
+            "fasterrcnn_resnet18_fpn" => faster(FasterRcnnConfig::new(resnet18, classes)),
+            "fasterrcnn_resnet18_fpn_small" => faster(FasterRcnnConfig::small(resnet18, classes)),
+            _ => Err(unknown(name)),
+        }
+    }
+
+    /// As [`Detector::new`], with the weights of a file, strictly: safetensors, or PyTorch's.
+    ///
+    /// # Errors
+    /// As [`Detector::new`] and [`Network::load`](crate::Network::load).
+    pub fn from_file(
+        name: &str,
+        classes: usize,
+        path: &Path,
+        device: &Device,
+    ) -> Result<Self, Error> {
+        let mut network = Self::new(name, classes, device)?;
+        match &mut network {
+            Self::Ssd(network) => network.fill(path)?,
+            Self::SsdLite(network) => network.fill(path)?,
+            Self::FasterRcnn(network) => network.fill(path)?,
+        }
+        Ok(network)
+    }
+
+    /// Writes the state dict as safetensors with torchvision's names, and entries for the header.
+    ///
+    /// # Errors
+    /// [`Error::Save`].
+    pub fn save(&self, path: &Path, entries: &[(String, String)]) -> Result<(), Error> {
+        match self {
+            Self::Ssd(network) => network.write_with(path, entries),
+            Self::SsdLite(network) => network.write_with(path, entries),
+            Self::FasterRcnn(network) => network.write_with(path, entries),
+        }
+    }
+
+    /// Numbers that are trained.
+    pub fn parameters(&self) -> usize {
+        let keys = match self {
+            Self::Ssd(network) => network.keys(),
+            Self::SsdLite(network) => network.keys(),
+            Self::FasterRcnn(network) => network.keys(),
+        };
+        keys::trained(&keys)
+    }
+
+    /// Multiply-accumulates for one image of so many pixels a side; of two stages with all the regions that get a
+    /// second look when it is used.
+    pub fn macs(&self, side: usize) -> u64 {
+        match self {
+            Self::Ssd(network) => network.macs(side),
+            Self::SsdLite(network) => network.macs(side),
+            Self::FasterRcnn(network) => network.macs(side, network.config().proposals[1].an_image),
+        }
+    }
+
+    /// What is found in images, RGB in 0..1, best first, by the reference's filters.
+    ///
+    /// # Errors
+    /// None that a network of this crate can cause.
+    pub fn detect(&self, images: Tensor<4>) -> Result<Vec<Vec<Detected>>, kd_core::Error> {
+        let [_, _, height, width] = images.dims();
+        let image = [height, width];
+        match self {
+            Self::Ssd(network) => {
+                let output = network.forward(normalised(images, SSD));
+                network.detect(&output, image, &SsdConfig::FILTER)
+            }
+            Self::SsdLite(network) => {
+                let output = network.forward(normalised(images, SSDLITE));
+                network.detect(&output, image, &SsdLite::FILTER)
+            }
+            Self::FasterRcnn(network) => network.detect(
+                normalised(images, IMAGENET),
+                &network.config().proposals[1],
+                &FasterRcnnConfig::FILTER,
+            ),
+        }
+    }
+}
+
+/// A network of one stage shows its rows and the maps that distillation compares. A network of two stages shows C2 to C5
+/// and its box head ([`Part::Regions`]); its rows are the boxes that it chose itself: of training, of images without
+/// being asked for anything else, and none where it is asked, as a teacher is.
+impl Backbone for Detector {
+    type Input = SceneBatch;
+
+    fn forward(&self, input: SceneBatch, taps: &Taps) -> Output {
+        let [_, _, height, width] = input.images.dims();
+        let image = [height, width];
+        match self {
+            Self::Ssd(network) => {
+                let said = network.forward(normalised(input.images, SSD));
+                let references = network.default_boxes(image, &said);
+                of_one_stage(said, references, image, taps)
+            }
+            Self::SsdLite(network) => {
+                let said = network.forward(normalised(input.images, SSDLITE));
+                let references = network.default_boxes(image, &said);
+                of_one_stage(said, references, image, taps)
+            }
+            Self::FasterRcnn(network) => of_two_stages(network, input, image, taps),
+        }
+    }
+}
+
+fn of_one_stage(
+    said: SsdOutput,
+    references: Vec<[f64; 4]>,
+    image: [usize; 2],
+    taps: &Taps,
+) -> Output {
+    let [batch, boxes, classes] = said.logits.dims();
+    let mut output = Output::new(said.logits.reshape([batch * boxes, classes]));
+    for level in &said.levels {
+        output.push(Part::Maps, level, taps);
+    }
+    output.push_with(Part::Boxes, taps, || {
+        said.offsets.reshape([batch * boxes, 4])
+    });
+    output.boxes = Some(BoxRows::new(image, references));
+    output
+}
+
+fn of_two_stages(
+    network: &FasterRcnn,
+    input: SceneBatch,
+    image: [usize; 2],
+    taps: &Taps,
+) -> Output {
+    let device = input.images.device();
+    let stages = network.stages(normalised(input.images, IMAGENET));
+    let mut rows = BoxRows::new(image, []);
+    let asked = taps.iter().next().is_some();
+    let said = match &input.objects {
+        Some(objects) if device.is_autodiff() => {
+            let pyramid = network.pyramid(&stages);
+            let trained = network.losses(&pyramid, image, objects, input.seed);
+            trained.map(|trained| {
+                rows.losses = Ok(trained.losses);
+                Some(trained.said)
+            })
+        }
+        _ if asked => Ok(None),
+        _ => {
+            let pyramid = network.pyramid(&stages);
+            let found = network.second_look(&pyramid, image, &network.config().proposals[1]);
+            found.map(|(said, _)| Some(said))
+        }
+    };
+    let logits = match said {
+        Ok(said) => said.map(|said| said.logits),
+        Err(problem) => {
+            rows.losses = Err(problem);
+            None
+        }
+    };
+    let nothing = || Tensor::zeros([0, network.config().classes], &device);
+    let mut output = Output::new(logits.unwrap_or_else(nothing));
+    output.boxes = Some(rows);
+    for stage in &stages {
+        output.push(Part::Maps, stage, taps);
+    }
+    output.push_with(Part::Regions, taps, || -> Arc<dyn RegionHead> {
+        Arc::new(SecondStage {
+            network: network.clone(),
+            stages,
+            pyramid: OnceLock::new(),
+            image,
+        })
+    });
+    output
+}
+
+/// Images of 0..1 as a network wants them.
+fn normalised(images: Tensor<4>, own: Statistics) -> Tensor<4> {
+    let (mean, std) = own;
+    let plain: Statistics = ([0.0; 3], [1.0; 3]);
+    // Constants of three channels each.
+    match Standardise::new((&plain.0, &plain.1), (&mean, &std), 3) {
+        Ok(standardise) => standardise.apply(images),
+        Err(_) => images,
+    }
+}
+
+fn unknown(name: &str) -> Error {
+    let names = DETECTORS.iter().map(|(name, ..)| *name);
+    Error::UnknownModel {
+        name: name.into(),
+        nearest: kd_core::nearest_name(name, names).into_iter().collect(),
+    }
+}
+
+/// The second stage of a network, with the maps of a batch.
+#[derive(Debug)]
+struct SecondStage {
+    network: FasterRcnn,
+    stages: Vec<Tensor<4>>,
+    /// Made when a region is asked about.
+    pyramid: OnceLock<Vec<Tensor<4>>>,
+    image: [usize; 2],
+}
+
+impl RegionHead for SecondStage {
+    fn judge(&self, regions: &[RegionOfInterest]) -> Result<RoiPredictions, kd_core::Error> {
+        let pyramid = self
+            .pyramid
+            .get_or_init(|| self.network.pyramid(&self.stages));
+        self.network.classify(pyramid, self.image, regions)
+    }
+}
