@@ -91,7 +91,7 @@ impl FgdConfig {
     ///
     /// # Errors
     /// [`Error::NoTeacher`], [`Error::Config`] when a network lacks a level or a value is out of range,
-    /// [`Error::MissingTap`] when a dry run did not keep a map, and [`Error::Shape`] for a teacher's map of one channel.
+    /// [`Error::MissingTap`] when a dry run did not keep a map or the student finds no objects, and [`Error::Shape`] for a teacher's map of one channel.
     pub fn init(
         &self,
         student: &Output,
@@ -99,6 +99,7 @@ impl FgdConfig {
         device: &Device,
     ) -> Result<Fgd, Error> {
         let teacher = teacher.ok_or(Error::NoTeacher)?;
+        student.boxes()?;
         let levels = pair_levels("fgd", &self.levels, student, teacher)?;
         let blocks = levels.iter().map(|[own, theirs]| {
             let [_, channels, ..] = student.map(*own)?.dims();
