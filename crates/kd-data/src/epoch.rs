@@ -31,8 +31,8 @@ impl Epoch {
             let order = plan.order(epoch);
             let size = plan.config.batch;
             let batches = order.chunks(size).take(plan.batches()).enumerate();
-            for (number, indices) in batches.skip(skip) {
-                let problem = match plan.batch(epoch, number, indices) {
+            for (number, shown) in batches.skip(skip) {
+                let problem = match plan.batch(epoch, number, shown) {
                     Ok(batch) => match sender.send(batch) {
                         Ok(()) => continue,
                         // The trainer has dropped the epoch.
