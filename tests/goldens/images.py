@@ -20,6 +20,9 @@ MODES = {
     "nearest": InterpolationMode.NEAREST,
     "bilinear": InterpolationMode.BILINEAR,
     "bicubic": InterpolationMode.BICUBIC,
+    "box": InterpolationMode.BOX,
+    "hamming": InterpolationMode.HAMMING,
+    "lanczos": InterpolationMode.LANCZOS,
 }
 
 
@@ -44,7 +47,7 @@ def case(of, result, **how):
     return {"image": of, **how, "becomes": [result.width, result.height], "sha256": digest}
 
 
-def resizes():
+def resizes(modes, images):
     sizes = [
         ((40, 30), (20, 15)), ((40, 30), (41, 31)), ((40, 30), (224, 224)), ((97, 61), (32, 32)), ((61, 97), (61, 32)),
         ((61, 97), (32, 97)), ((500, 375), (224, 224)), ((7, 5), (7, 5)), ((3, 2), (64, 1)), ((1, 1), (9, 9)),
@@ -53,8 +56,8 @@ def resizes():
         ((100, 200), (60, 119)), ((100, 200), (60, 120)), ((90, 200), (91, 199)), ((90, 200), (91, 200)),
     ]
     for (width, height), to in sizes:
-        for kind, channels in [("noise", 3), ("edges", 3), ("noise", 1)]:
-            for mode in ["bilinear", "bicubic"]:
+        for kind, channels in images:
+            for mode in modes:
                 of = (kind, width, height, channels)
                 result = F.resize(formula(*of), [to[1], to[0]], MODES[mode])
                 yield case(of, result, do="resize", to=to, interpolation=mode)
@@ -85,7 +88,7 @@ def operations():
                 for magnitude in magnitudes if strengths.ndim else magnitudes[:1]:
                     strength = float(strengths[magnitude]) if strengths.ndim else 0.0
                     for sign in [1.0, -1.0] if signed else [1.0]:
-                        for mode in ["nearest", "bilinear"] if name in affine else ["nearest"]:
+                        for mode in ["nearest", "bilinear", "bicubic"] if name in affine else ["nearest"]:
                             result = autoaugment._apply_op(image, name, sign * strength, MODES[mode], None)
                             yield case(
                                 of, result, do=name, magnitude=magnitude, bins=bins, wide=wide,
@@ -93,10 +96,16 @@ def operations():
                             )
 
 
-cases = [*resizes(), *fits(), *operations()]
-print(
-    f"{len(cases)} cases of Pillow {PIL.__version__} and torchvision {torchvision.__version__}", file=sys.stderr,
-)
-lines = ",\n".join(json.dumps(case, separators=(",", ":")) for case in cases)
-source = f"Pillow {PIL.__version__}, torchvision {torchvision.__version__}"
-print(f'{{"source": "{source}", "cases": [\n{lines}\n]}}')
+if __name__ == "__main__":
+    cases = [
+        *resizes(["bilinear", "bicubic"], [("noise", 3), ("edges", 3), ("noise", 1)]),
+        *resizes(["nearest", "box", "hamming", "lanczos"], [("noise", 3), ("smooth", 1)]),
+        *fits(),
+        *operations(),
+    ]
+    print(
+        f"{len(cases)} cases of Pillow {PIL.__version__} and torchvision {torchvision.__version__}", file=sys.stderr,
+    )
+    lines = ",\n".join(json.dumps(case, separators=(",", ":")) for case in cases)
+    source = f"Pillow {PIL.__version__}, torchvision {torchvision.__version__}"
+    print(f'{{"source": "{source}", "cases": [\n{lines}\n]}}')

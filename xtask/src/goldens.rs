@@ -15,7 +15,7 @@ use serde::Deserialize;
 use crate::kd;
 
 /// The golden files that a test reads: file, crate, and name of the test in the crate's `tests/goldens.rs`.
-const READERS: [(&str, &str, &str); 12] = [
+const READERS: [(&str, &str, &str); 13] = [
     (
         "detection_losses.json",
         "kd-core",
@@ -40,6 +40,11 @@ const READERS: [(&str, &str, &str); 12] = [
         "images.json",
         "kd-data",
         "images_are_those_of_pillow_and_torchvision",
+    ),
+    (
+        "timm_augment.json",
+        "kd-data",
+        "augmentation_is_that_of_timm",
     ),
     (
         "losses.json",

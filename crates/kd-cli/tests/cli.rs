@@ -6,6 +6,8 @@
 mod bench;
 #[path = "cli/deploy.rs"]
 mod deploy;
+#[path = "cli/eval.rs"]
+mod eval;
 #[path = "cli/export.rs"]
 mod export;
 #[path = "cli/hub.rs"]

@@ -5,12 +5,15 @@ use std::fmt;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
-use crate::{ColorJitter, Error, RandAugment, RandomErasing, RandomResizedCrop, TrivialAugment};
+use crate::{
+    ColorJitter, Error, RandAugment, RandomErasing, RandomResizedCrop, TimmRandAugment,
+    TrivialAugment,
+};
 
 /// Random views of an image. In a recipe: a table of these keys, or `"none"`.
 ///
-/// They are applied in this order: `random_resized_crop`, `crop`, `flip`, `rand_augment` or `trivial_augment`,
-/// `color_jitter`; then the image is normalised; then `cutout` and `random_erasing`.
+/// They are applied in this order: `random_resized_crop`, `crop`, `flip`, one of `rand_augment`, `timm_rand_augment` and
+/// `trivial_augment`, `color_jitter`; then the image is normalised; then `cutout` and `random_erasing`.
 #[derive(Serialize, Clone, Copy, Debug, PartialEq)]
 pub struct Augment {
     /// The image is moved by up to so many pixels each way; what comes in is black.
@@ -30,6 +33,9 @@ pub struct Augment {
     /// Random operations of a list, all of one strength.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rand_augment: Option<RandAugment>,
+    /// Random operations of timm's list, whose strength varies.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timm_rand_augment: Option<TimmRandAugment>,
     /// One random operation of a list, of random strength.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trivial_augment: Option<TrivialAugment>,
@@ -39,6 +45,15 @@ pub struct Augment {
     /// A rectangle is erased.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub random_erasing: Option<RandomErasing>,
+    /// Views of an image in a batch, each drawn anew (repeated augmentation: E. Hoffer et al., "Augment Your Batch",
+    /// CVPR 2020; M. Berman et al., "MultiGrain", 2019). An epoch has as many images as without, and so shows only one
+    /// in `repeats`.
+    #[serde(skip_serializing_if = "is_one")]
+    pub repeats: usize,
+}
+
+fn is_one(count: &usize) -> bool {
+    *count == 1
 }
 
 impl Default for Augment {
@@ -52,6 +67,9 @@ impl Default for Augment {
     }
 }
 
+/// More views of one image are no batch to learn from.
+const MOST_REPEATS: usize = 64;
+
 impl Augment {
     /// Images as they are.
     pub const fn none() -> Self {
@@ -61,9 +79,11 @@ impl Augment {
             cutout: 0,
             random_resized_crop: None,
             rand_augment: None,
+            timm_rand_augment: None,
             trivial_augment: None,
             color_jitter: None,
             random_erasing: None,
+            repeats: 1,
         }
     }
 
@@ -85,15 +105,30 @@ impl Augment {
         if let Some(operations) = &self.rand_augment {
             operations.validate()?;
         }
+        if let Some(operations) = &self.timm_rand_augment {
+            operations.validate()?;
+        }
         if let Some(operation) = &self.trivial_augment {
             operation.validate()?;
-            if self.rand_augment.is_some() {
-                return Err(Error::config(
-                    "augment.trivial_augment",
-                    "{ .. }",
-                    "augment.rand_augment draws operations of the same list; leave one of the two out",
-                ));
-            }
+        }
+        let lists = [
+            ("augment.rand_augment", self.rand_augment.is_some()),
+            (
+                "augment.timm_rand_augment",
+                self.timm_rand_augment.is_some(),
+            ),
+            ("augment.trivial_augment", self.trivial_augment.is_some()),
+        ];
+        let mut given = lists.into_iter().filter(|(_, given)| *given);
+        if let (Some((first, _)), Some((second, _))) = (given.next(), given.next()) {
+            let expected =
+                format!("{first} draws such operations already; leave one of the two out");
+            return Err(Error::config(second, "{ .. }", expected));
+        }
+        if !(1..=MOST_REPEATS).contains(&self.repeats) {
+            let expected =
+                format!("1 to {MOST_REPEATS} views of an image are wanted; 1 repeats nothing");
+            return Err(Error::config("augment.repeats", self.repeats, expected));
         }
         if let Some(colours) = &self.color_jitter {
             colours.validate()?;
@@ -111,7 +146,10 @@ impl Augment {
 
     /// Whether more is done to the bytes of an image than moving and mirroring it.
     pub(crate) fn recolours(&self) -> bool {
-        self.rand_augment.is_some() || self.trivial_augment.is_some() || self.color_jitter.is_some()
+        self.rand_augment.is_some()
+            || self.timm_rand_augment.is_some()
+            || self.trivial_augment.is_some()
+            || self.color_jitter.is_some()
     }
 
     /// Refuses what would leave nothing of an image to see.
@@ -140,9 +178,11 @@ impl<'de> Deserialize<'de> for Augment {
             cutout: usize,
             random_resized_crop: Option<RandomResizedCrop>,
             rand_augment: Option<RandAugment>,
+            timm_rand_augment: Option<TimmRandAugment>,
             trivial_augment: Option<TrivialAugment>,
             color_jitter: Option<ColorJitter>,
             random_erasing: Option<RandomErasing>,
+            repeats: Option<usize>,
         }
         impl From<Table> for Augment {
             fn from(table: Table) -> Self {
@@ -160,9 +200,11 @@ impl<'de> Deserialize<'de> for Augment {
                     cutout: table.cutout,
                     random_resized_crop: table.random_resized_crop,
                     rand_augment: table.rand_augment,
+                    timm_rand_augment: table.timm_rand_augment,
                     trivial_augment: table.trivial_augment,
                     color_jitter: table.color_jitter,
                     random_erasing: table.random_erasing,
+                    repeats: table.repeats.unwrap_or(default.repeats),
                 }
             }
         }
@@ -222,7 +264,8 @@ mod tests {
     #[test]
     fn a_part_of_the_image_takes_the_place_of_the_shift() {
         let all = json!({
-            "random_resized_crop": {}, "rand_augment": {}, "color_jitter": {}, "random_erasing": {}
+            "random_resized_crop": {}, "timm_rand_augment": {}, "color_jitter": {}, "random_erasing": {},
+            "repeats": 3
         });
         let augment = read(all);
         assert_eq!((augment.crop, augment.flip, augment.cutout), (0, true, 0));
@@ -276,6 +319,30 @@ mod tests {
                 ["data.augment.trivial_augment", "leave one of the two out"],
             ),
             (
+                json!({"timm_rand_augment": {}, "rand_augment": {}}),
+                ["data.augment.timm_rand_augment", "leave one of the two out"],
+            ),
+            (
+                json!({"timm_rand_augment": {"num_ops": 0}}),
+                ["timm_rand_augment.num_ops = 0", "leave the table out"],
+            ),
+            (
+                json!({"timm_rand_augment": {"magnitude": 15}}),
+                ["timm_rand_augment.magnitude = 15", "from 0 to 10"],
+            ),
+            (
+                json!({"timm_rand_augment": {"magnitude_std": -1}}),
+                ["timm_rand_augment.magnitude_std = -1", "0 to 100"],
+            ),
+            (
+                json!({"timm_rand_augment": {"probability": 1.5}}),
+                ["timm_rand_augment.probability = 1.5", "from 0 to 1"],
+            ),
+            (
+                json!({"repeats": 0}),
+                ["data.augment.repeats = 0", "1 repeats nothing"],
+            ),
+            (
                 json!({"trivial_augment": {"num_magnitude_bins": 1}}),
                 ["trivial_augment.num_magnitude_bins = 1", "at least 2"],
             ),
@@ -301,8 +368,8 @@ mod tests {
                 "unknown field `magnitud`",
             ),
             (
-                json!({"random_resized_crop": {"interpolation": "lanczos"}}),
-                "`bilinear` or `bicubic`",
+                json!({"random_resized_crop": {"interpolation": "cubic"}}),
+                "`bicubic`, `lanczos`",
             ),
             (
                 json!({"random_erasing": {"mode": "random"}}),

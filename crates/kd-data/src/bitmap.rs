@@ -65,7 +65,7 @@ impl Bitmap {
     /// Moved and mirrored as a view says; what comes in is black.
     pub(crate) fn seen(&self, view: &View) -> Self {
         let (width, height) = (self.width as i64, self.height as i64);
-        self.mapped(|x, y| {
+        self.mapped(&[0; 3], |x, y| {
             let column = if view.flip { width - 1 - x } else { x } + i64::from(view.dx);
             let row = y + i64::from(view.dy);
             let inside = (0..width).contains(&column) && (0..height).contains(&row);
@@ -73,10 +73,23 @@ impl Bitmap {
         })
     }
 
-    /// The image whose pixel `(x, y)` is this one's pixel `from(x, y)`, or black for none.
-    pub(crate) fn mapped(&self, from: impl Fn(i64, i64) -> Option<(i64, i64)>) -> Self {
-        let mut bytes = vec![0; self.bytes.len()];
-        let mut pixels = bytes.chunks_exact_mut(self.channels);
+    /// An image of this size in one colour, of which the first channels count.
+    pub(crate) fn of_one_colour(&self, colour: &[u8]) -> Self {
+        let mut image = self.clone();
+        for pixel in image.bytes.chunks_exact_mut(self.channels) {
+            pixel.copy_from_slice(&colour[..self.channels]);
+        }
+        image
+    }
+
+    /// The image whose pixel `(x, y)` is this one's pixel `from(x, y)`, or the colour `outside` for none.
+    pub(crate) fn mapped(
+        &self,
+        outside: &[u8],
+        from: impl Fn(i64, i64) -> Option<(i64, i64)>,
+    ) -> Self {
+        let mut result = self.of_one_colour(outside);
+        let mut pixels = result.bytes.chunks_exact_mut(self.channels);
         for y in 0..self.height as i64 {
             for (x, pixel) in (0..self.width as i64).zip(&mut pixels) {
                 if let Some((column, row)) = from(x, y) {
@@ -84,7 +97,7 @@ impl Bitmap {
                 }
             }
         }
-        Self { bytes, ..*self }
+        result
     }
 
     /// The image whose bytes are `change` of this one's, by channel.

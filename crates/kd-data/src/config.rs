@@ -41,7 +41,7 @@ pub struct DataConfig {
     /// Instead of `resize`: `size` as a share of the short side, such as 0.875.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub crop_pct: Option<f64>,
-    /// With `resize` or `crop_pct`: what a pixel between pixels is. Default: `bilinear`.
+    /// `folder` only: what a pixel between pixels is where images are resized. Default: `bilinear`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub interpolation: Option<Interpolation>,
     /// What is subtracted and divided by. Default: `dataset`.

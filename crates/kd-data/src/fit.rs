@@ -67,11 +67,6 @@ impl DataConfig {
             );
             return Err(Error::config(key, value, expected));
         }
-        if key == "interpolation" {
-            let expected = "it is for evaluation with `resize` or `crop_pct`; set one of them, or leave it out \
-                            (augment.random_resized_crop has its own)";
-            return Err(Error::config(key, value, expected));
-        }
         if let (Some(resize), Some(_)) = (self.resize, self.crop_pct) {
             let expected = "`resize` and `crop_pct` say the same; leave one of them out";
             return Err(Error::config("resize", resize, expected));
@@ -97,12 +92,14 @@ impl DataConfig {
         Ok(())
     }
 
-    /// Writes out the interpolation, where it counts and is not given.
+    /// How images are resized; none for the sets whose images are not.
+    pub fn resized_by(&self) -> Option<Interpolation> {
+        (self.name == "folder").then(|| self.interpolation.unwrap_or_default())
+    }
+
+    /// Writes out the interpolation, where images are resized and it is not given.
     pub fn with_interpolation(mut self) -> Self {
-        self.interpolation = self
-            .fit()
-            .map(|fit| fit.interpolation)
-            .or(self.interpolation);
+        self.interpolation = self.resized_by().or(self.interpolation);
         self
     }
 
@@ -181,9 +178,9 @@ mod tests {
             (
                 DataConfig {
                     interpolation: Some(Interpolation::Bicubic),
-                    ..folder()
+                    ..DataConfig::default()
                 },
-                "data.interpolation = bicubic: it is for evaluation with `resize`",
+                "data.interpolation = bicubic: only `folder` is resized",
             ),
             (
                 DataConfig {

@@ -70,12 +70,14 @@ pub use epoch::{Epoch, measure_throughput};
 pub use error::Error;
 pub use fit::Fit;
 pub use image_files::ImageFiles;
+pub use kd_files::Interpolation;
 pub use loader::{Batch, Loader, LoaderConfig};
 pub use mix::{Mix, Mixed};
 pub use normalize::Normalize;
-pub use rand_augment::{Operation, RandAugment, Sampling, TrivialAugment};
+pub use rand_augment::{
+    Operation, RandAugment, Sampling, TimmOperation, TimmRandAugment, TimmSampling, TrivialAugment,
+};
 pub use random_erasing::{ErasingMode, RandomErasing};
-pub use resize::Interpolation;
 pub use resized_crop::RandomResizedCrop;
 pub use sets::{NAMES, Progress, SetInfo, load, load_test, survey};
 pub use split::{Splits, split, stratified_order};

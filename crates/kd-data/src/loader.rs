@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError};
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
-use crate::plan::{Bounded, Plan};
+use crate::plan::{Bounded, Plan, Shown};
 use crate::{Augment, Epoch, Error, Images, Mix, Mixed, View};
 
 /// How images become batches.
@@ -42,6 +42,8 @@ pub struct Batch {
     pub labels: Vec<u32>,
     /// Index of each image in its [`Images`].
     pub indices: Vec<usize>,
+    /// The number of each view, below [`Loader::possible_views`].
+    pub views: Vec<u64>,
     /// Shape of `pixels`.
     pub shape: [usize; 4],
     /// What the images were mixed of; none where each is one image.
@@ -187,9 +189,9 @@ impl Loader {
         self.plan.indices.is_empty()
     }
 
-    /// How image `index` is seen in `epoch`.
+    /// How image `index` is seen in `epoch`; for the first time, where it is repeated.
     pub fn view(&self, epoch: u64, index: usize) -> View {
-        self.plan.view(epoch, index)
+        self.plan.view(epoch, Shown::first(index))
     }
 
     /// How many different views of an image there are: [`Augment::views`] of these images.
@@ -197,14 +199,10 @@ impl Loader {
         self.plan.config.augment.views(self.plan.size())
     }
 
-    /// The number of the view of image `index` in `epoch`, below [`Loader::possible_views`].
+    /// The number of the view of image `index` in `epoch`, the first one where it is repeated; below
+    /// [`Loader::possible_views`].
     pub fn view_number(&self, epoch: u64, index: usize) -> u64 {
-        let augment = &self.plan.config.augment;
-        if augment.is_endless() {
-            // What is drawn is another view every time, so that its draw is its number.
-            return self.plan.draw(epoch).1;
-        }
-        augment.number(self.plan.size(), &self.view(epoch, index))
+        self.plan.view_number(epoch, Shown::first(index))
     }
 
     /// The batches of an epoch: the same ones whenever the same epoch is asked for.

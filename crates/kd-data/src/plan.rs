@@ -23,6 +23,20 @@ pub(crate) struct Plan {
     pub(crate) problem: Arc<Mutex<Option<Error>>>,
 }
 
+/// An image as one of its views in an epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Shown {
+    pub(crate) index: usize,
+    /// Which of its views, from 0.
+    pub(crate) repeat: usize,
+}
+
+impl Shown {
+    pub(crate) fn first(index: usize) -> Self {
+        Self { index, repeat: 0 }
+    }
+}
+
 /// A set of views an image that epochs take turns with.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounded {
@@ -56,12 +70,16 @@ impl Plan {
         }
     }
 
-    pub(crate) fn order(&self, epoch: u64) -> Vec<usize> {
+    /// What an epoch shows, in its order: each image so often in a row as it is repeated.
+    pub(crate) fn order(&self, epoch: u64) -> Vec<Shown> {
         let mut order = self.indices.clone();
         if self.config.shuffle {
             Stream::new([self.config.seed, ORDER, epoch, 0]).shuffle(&mut order);
         }
-        order
+        let repeats = self.config.augment.repeats;
+        let shown = |index| (0..repeats).map(move |repeat| Shown { index, repeat });
+        let all = order.iter().copied().flat_map(shown);
+        all.take(order.len()).collect()
     }
 
     /// Height and width of an image as networks see it.
@@ -69,38 +87,47 @@ impl Plan {
         (self.images.height, self.images.width)
     }
 
-    /// Seed and number of the draw that views of an epoch follow from.
-    pub(crate) fn draw(&self, epoch: u64) -> (u64, u64) {
+    /// Seed and number of the draw that a view in an epoch follows from.
+    fn draw(&self, epoch: u64, repeat: usize) -> (u64, u64) {
+        let draw = epoch * self.config.augment.repeats as u64 + repeat as u64;
         match self.bounded {
-            None => (self.config.seed, epoch),
+            None => (self.config.seed, draw),
             // Epochs count from 1.
-            Some(Bounded { count, seed }) => (seed, 1 + epoch.saturating_sub(1) % count),
+            Some(Bounded { count, seed }) => (seed, 1 + draw.saturating_sub(1) % count),
         }
     }
 
-    pub(crate) fn view(&self, epoch: u64, index: usize) -> View {
-        let (seed, draw) = self.draw(epoch);
+    pub(crate) fn view(&self, epoch: u64, Shown { index, repeat }: Shown) -> View {
+        let (seed, draw) = self.draw(epoch, repeat);
         let augment = &self.config.augment;
         augment.view(self.size(), seed, draw, index)
     }
 
-    pub(crate) fn batch(
-        &self,
-        epoch: u64,
-        number: usize,
-        indices: &[usize],
-    ) -> Result<Batch, Error> {
+    /// The number of a view, among those that there are.
+    pub(crate) fn view_number(&self, epoch: u64, shown: Shown) -> u64 {
+        let augment = &self.config.augment;
+        if augment.is_endless() {
+            // What is drawn is another view every time, so that its draw is its number.
+            return self.draw(epoch, shown.repeat).1;
+        }
+        augment.number(self.size(), &self.view(epoch, shown))
+    }
+
+    pub(crate) fn batch(&self, epoch: u64, number: usize, shown: &[Shown]) -> Result<Batch, Error> {
         let images = &*self.images;
-        let mut pixels = vec![0.0; indices.len() * images.stride()];
+        let mut pixels = vec![0.0; shown.len() * images.stride()];
         // Decoding a file is work enough for a thread.
         let at_once = if images.files.is_some() { 1 } else { 8 };
         pixels
             .par_chunks_mut(images.stride())
-            .zip(indices)
+            .zip(shown)
             .with_min_len(at_once)
-            .try_for_each(|(out, &index)| self.show(epoch, index, out))?;
+            .try_for_each(|(out, &shown)| self.show(epoch, shown, out))?;
+        let indices: Vec<usize> = shown.iter().map(|shown| shown.index).collect();
         let labels: Vec<u32> = indices.iter().map(|&i| images.labels[i]).collect();
-        let shape = [indices.len(), images.channels, images.height, images.width];
+        let views = shown.iter().map(|&shown| self.view_number(epoch, shown));
+        let views = views.collect();
+        let shape = [shown.len(), images.channels, images.height, images.width];
         let mixed = self.mix.and_then(|(mix, classes)| {
             let mut random = Stream::new([self.config.seed, MIX, epoch, number as u64]);
             mix.apply(&mut pixels, shape, &labels, classes, &mut random)
@@ -108,17 +135,19 @@ impl Plan {
         Ok(Batch {
             pixels,
             labels,
-            indices: indices.to_vec(),
+            indices,
+            views,
             shape,
             mixed,
         })
     }
 
     /// Writes an image as it is seen in an epoch: augmented and normalised, `[channels, height, width]`.
-    fn show(&self, epoch: u64, index: usize, out: &mut [f32]) -> Result<(), Error> {
+    fn show(&self, epoch: u64, shown: Shown, out: &mut [f32]) -> Result<(), Error> {
         let (images, augment) = (&*self.images, &self.config.augment);
-        let view = self.view(epoch, index);
-        let (seed, draw) = self.draw(epoch);
+        let view = self.view(epoch, shown);
+        let (seed, draw) = self.draw(epoch, shown.repeat);
+        let index = shown.index;
         let stream = |kind| Stream::new([seed, kind, draw, index as u64]);
         let in_memory = images.files.is_none() && augment.random_resized_crop.is_none();
         if in_memory && !augment.recolours() {
@@ -135,6 +164,9 @@ impl Plan {
             }
             if let Some(operations) = augment.rand_augment {
                 image = operations.apply(image, &mut stream(OPERATIONS));
+            }
+            if let Some(operations) = augment.timm_rand_augment {
+                image = operations.apply(image, &self.config.mean, &mut stream(OPERATIONS));
             }
             if let Some(operation) = augment.trivial_augment {
                 image = operation.apply(&image, &mut stream(OPERATIONS));

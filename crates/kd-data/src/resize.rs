@@ -4,52 +4,45 @@
 //! rounded to a byte. Where an image becomes smaller the filter is as much wider, so that no pixel is left out ("antialias").
 //! Weights are integers of 22 fractional bits. torchvision's `Resize` and timm's transforms call Pillow for this.
 
-use std::fmt;
+use std::f64::consts::PI;
 use std::ops::Range;
 
-use serde::{Deserialize, Serialize};
+use kd_files::Interpolation;
 
 use crate::bitmap::{Bitmap, Window};
 
-/// What a pixel between pixels is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Interpolation {
-    /// Linear in both directions: a filter of 2 pixels, or wider where the image becomes smaller.
-    #[default]
-    Bilinear,
-    /// Cubic in both directions (Keys, 1981, with a = -0.5): a filter of 4 pixels, or wider.
-    Bicubic,
+/// Half the width of a filter, in pixels of the larger image; none for the nearest pixel, which is no filter.
+fn support(interpolation: Interpolation) -> Option<f64> {
+    Some(match interpolation {
+        Interpolation::Nearest => return None,
+        Interpolation::Box => 0.5,
+        Interpolation::Bilinear | Interpolation::Hamming => 1.0,
+        Interpolation::Bicubic => 2.0,
+        Interpolation::Lanczos => 3.0,
+    })
 }
 
-impl Interpolation {
-    /// Half the width of the filter, in pixels of the larger image.
-    fn support(self) -> f64 {
-        match self {
-            Self::Bilinear => 1.0,
-            Self::Bicubic => 2.0,
-        }
-    }
-
-    /// The filter at the distance `x`.
-    fn weight(self, x: f64) -> f64 {
-        const A: f64 = -0.5;
-        let x = x.abs();
-        match self {
-            Self::Bilinear if x < 1.0 => 1.0 - x,
-            Self::Bicubic if x < 1.0 => ((A + 2.0) * x - (A + 3.0)) * x * x + 1.0,
-            Self::Bicubic if x < 2.0 => (((x - 5.0) * x + 8.0) * x - 4.0) * A,
-            _ => 0.0,
-        }
+/// A filter at the distance `x`.
+fn weight(interpolation: Interpolation, x: f64) -> f64 {
+    const A: f64 = -0.5;
+    let (signed, x) = (x, x.abs());
+    match interpolation {
+        // One of two neighbours at the same distance counts.
+        Interpolation::Box if signed > -0.5 && signed <= 0.5 => 1.0,
+        Interpolation::Bilinear if x < 1.0 => 1.0 - x,
+        Interpolation::Hamming if x < 1.0 => sinc(x) * (0.54 + 0.46 * (PI * x).cos()),
+        Interpolation::Bicubic if x < 1.0 => ((A + 2.0) * x - (A + 3.0)) * x * x + 1.0,
+        Interpolation::Bicubic if x < 2.0 => (((x - 5.0) * x + 8.0) * x - 4.0) * A,
+        Interpolation::Lanczos if x < 3.0 => sinc(x) * sinc(x / 3.0),
+        _ => 0.0,
     }
 }
 
-impl fmt::Display for Interpolation {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str(match self {
-            Self::Bilinear => "bilinear",
-            Self::Bicubic => "bicubic",
-        })
+/// `sin(πx) / πx`.
+fn sinc(x: f64) -> f64 {
+    match x == 0.0 {
+        true => 1.0,
+        false => (PI * x).sin() / (PI * x),
     }
 }
 
@@ -64,16 +57,19 @@ struct Sum {
 
 /// The sums of the places `wanted` of an axis of `from` pixels that becomes one of `to` pixels.
 fn sums(from: usize, to: usize, wanted: Range<usize>, interpolation: Interpolation) -> Vec<Sum> {
+    let Some(support) = support(interpolation) else {
+        return nearest(from, to, &wanted);
+    };
     let scale = from as f64 / to as f64;
     let wider = scale.max(1.0);
-    let support = interpolation.support() * wider;
+    let support = support * wider;
     let shrink = 1.0 / wider;
     let sum = |place: usize| {
         let centre = (place as f64 + 0.5) * scale;
         // The conversion of a negative number gives 0.
         let first = (centre - support + 0.5) as usize;
         let end = ((centre + support + 0.5) as usize).min(from);
-        let weight = |at: usize| interpolation.weight((at as f64 - centre + 0.5) * shrink);
+        let weight = |at: usize| weight(interpolation, (at as f64 - centre + 0.5) * shrink);
         let weights: Vec<f64> = (first..end).map(weight).collect();
         let total: f64 = weights.iter().sum();
         let fixed = |weight: f64| {
@@ -87,6 +83,22 @@ fn sums(from: usize, to: usize, wanted: Range<usize>, interpolation: Interpolati
         }
     };
     wanted.map(sum).collect()
+}
+
+/// As [`sums`], of one pixel each: that in which the place's centre is. Centres are added up one by one, since that
+/// decides where one falls on a border.
+fn nearest(from: usize, to: usize, wanted: &Range<usize>) -> Vec<Sum> {
+    let scale = from as f64 / to as f64;
+    let centres = std::iter::successors(Some(scale * 0.5), |centre| Some(centre + scale));
+    let of = |centre: f64| Sum {
+        first: (centre as usize).min(from - 1),
+        weights: vec![1 << BITS],
+    };
+    centres
+        .take(wanted.end)
+        .skip(wanted.start)
+        .map(of)
+        .collect()
 }
 
 fn byte(sum: i32) -> u8 {
@@ -224,7 +236,7 @@ mod tests {
             channels: 3,
             bytes: (0..31 * 23 * 3).map(|i| (i * 37 % 251) as u8).collect(),
         };
-        for interpolation in [Interpolation::Bilinear, Interpolation::Bicubic] {
+        for interpolation in Interpolation::ALL {
             for size in [(17, 40), (31, 9), (12, 23), (31, 23), (64, 64)] {
                 let whole = image.resize(size, interpolation);
                 let window = Window {
@@ -247,7 +259,7 @@ mod tests {
             channels: 1,
             bytes: vec![201; width * height],
         };
-        for interpolation in [Interpolation::Bilinear, Interpolation::Bicubic] {
+        for interpolation in Interpolation::ALL {
             for size in [(1, 1), (50, 3), (400, 400)] {
                 assert_eq!(
                     grey(13, 7).resize(size, interpolation),

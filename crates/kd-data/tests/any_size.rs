@@ -136,14 +136,17 @@ fn their_own_statistics_are_those_of_what_evaluation_sees() {
     let want = in_memory.statistics().unwrap();
     assert_eq!((data.mean.clone(), data.std.clone()), want);
     // The files are the same, whatever is made of them.
-    let stretched = DataConfig {
-        resize: None,
-        interpolation: None,
-        ..config(folder.path())
-    };
-    let stretched = read(&stretched);
-    assert_eq!(stretched.sha256, data.sha256);
-    assert_eq!(stretched.train.pixels.len(), 8 * 768);
+    for interpolation in [None, Some(Interpolation::Nearest)] {
+        let stretched = read(&DataConfig {
+            resize: None,
+            interpolation,
+            ..config(folder.path())
+        });
+        assert_eq!(stretched.sha256, data.sha256);
+        let used = interpolation.unwrap_or(Interpolation::Bilinear);
+        let each = (0..8).map(|index| bitmap(number(&data, index)).resize((16, 16), used).planes());
+        assert_eq!(stretched.train.pixels, each.flatten().collect::<Vec<_>>());
+    }
 }
 
 #[test]

@@ -4,7 +4,12 @@
 
 mod detection;
 
-use kd_data::{Bitmap, Fit, Interpolation, Operation, Sampling};
+use std::sync::Arc;
+
+use kd_data::{
+    Augment, Bitmap, Fit, Images, Interpolation, Loader, LoaderConfig, Operation, Sampling,
+    TimmOperation,
+};
 use kd_goldens::{Comparison, Report};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -86,29 +91,100 @@ fn result(image: &Bitmap, case: &Value, found: &mut Comparison) -> Bitmap {
     }
 }
 
+/// The image that a case is of, and a check of what it becomes.
+fn image_of(case: &Value) -> Bitmap {
+    let of = &case["image"];
+    let [width, height, channels] = [1, 2, 3].map(|i| whole(&of[i]));
+    formula(of[0].as_str().unwrap(), width, height, channels)
+}
+
+fn check(got: &Bitmap, case: &Value, found: &mut Comparison) {
+    let size = [got.width, got.height].map(|side| side as f64);
+    let want = [0, 1].map(|i| whole(&case["becomes"][i]) as f64);
+    found.close_all("size", &size, &want, 1e-9, 1.0);
+    let hash = Sha256::digest(&got.bytes);
+    let hash: String = hash[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+    if case["sha256"] != hash.as_str() {
+        found.fail(format!("another image: its SHA-256 begins with {hash}"));
+    }
+}
+
+/// What a case is called: all but its result.
+fn name(case: &Value) -> String {
+    let mut name = case.clone();
+    for key in ["sha256", "becomes", "order"] {
+        name.as_object_mut().unwrap().shift_remove(key);
+    }
+    name.to_string()
+}
+
 #[test]
 fn images_are_those_of_pillow_and_torchvision() {
     let golden = kd_goldens::read("images.json");
     let mut report = Report::new("images.json", &[]);
     for case in golden["cases"].as_array().unwrap() {
-        let mut name = case.clone();
-        for key in ["sha256", "becomes"] {
-            name.as_object_mut().unwrap().shift_remove(key);
-        }
-        report.case(&name.to_string(), |found| {
-            let of = &case["image"];
-            let [width, height, channels] = [1, 2, 3].map(|i| whole(&of[i]));
-            let image = formula(of[0].as_str().unwrap(), width, height, channels);
-            let got = result(&image, case, found);
-            let size = [got.width, got.height].map(|side| side as f64);
-            let want = [0, 1].map(|i| whole(&case["becomes"][i]) as f64);
-            found.close_all("size", &size, &want, 1e-9, 1.0);
-            let hash = Sha256::digest(&got.bytes);
-            let hash: String = hash[..8].iter().map(|byte| format!("{byte:02x}")).collect();
-            if case["sha256"] != hash.as_str() {
-                found.fail(format!("another image: its SHA-256 begins with {hash}"));
-            }
+        report.case(&name(case), |found| {
+            let got = result(&image_of(case), case, found);
+            check(&got, case, found);
         });
     }
     report.finish();
+}
+
+/// An operation of timm on an image, and the order in which its sampler repeats images.
+#[test]
+fn augmentation_is_that_of_timm() {
+    let golden = kd_goldens::read("timm_augment.json");
+    let mut report = Report::new("timm_augment.json", &[]);
+    for case in golden["cases"].as_array().unwrap() {
+        report.case(&name(case), |found| {
+            let operation = TimmOperation::ALL[whole(&case["operation"])];
+            let spelled = format!("{operation:?}");
+            if !case["do"].as_str().unwrap().starts_with(&spelled) {
+                found.fail(format!("operation {} is {spelled}", case["operation"]));
+            }
+            let level = case["level"].as_f64().unwrap();
+            let [increasing, negative] =
+                ["increasing", "negative"].map(|key| case[key].as_bool().unwrap());
+            let argument = operation.argument(level, increasing, negative);
+            let want = case["argument"].as_f64().unwrap();
+            found.close("argument", argument, want, 1e-15, 1.0);
+            let outside: Vec<u8> = serde_json::from_value(case["outside"].clone()).unwrap();
+            let sampling: Sampling = serde_json::from_value(case["interpolation"].clone()).unwrap();
+            let got = operation.apply(&image_of(case), argument, sampling, &outside);
+            check(&got, case, found);
+        });
+    }
+    for case in golden["orders"].as_array().unwrap() {
+        report.case(&name(case), |found| {
+            let (count, repeats) = (whole(&case["images"]), whole(&case["repeats"]));
+            let order: Vec<f64> = order(count, repeats).map(|index| index as f64).collect();
+            let want: Vec<f64> = serde_json::from_value(case["order"].clone()).unwrap();
+            found.close_all("order", &order, &want, 1e-9, 1.0);
+        });
+    }
+    report.finish();
+}
+
+/// What an epoch shows of so many images when they are not shuffled.
+fn order(count: usize, repeats: usize) -> impl Iterator<Item = usize> {
+    let images = Images {
+        pixels: vec![0; count],
+        labels: vec![0; count],
+        ..Images::empty(1, 1, 1)
+    };
+    let config = LoaderConfig {
+        batch: 4,
+        augment: Augment {
+            repeats,
+            ..Augment::none()
+        },
+        mean: vec![0.5],
+        std: vec![0.5],
+        seed: 1,
+        shuffle: false,
+        drop_last: false,
+    };
+    let loader = Loader::new(Arc::new(images), (0..count).collect(), config).unwrap();
+    loader.epoch(1).flat_map(|batch| batch.indices)
 }

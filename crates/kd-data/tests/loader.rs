@@ -49,6 +49,59 @@ fn loader(count: usize, config: LoaderConfig) -> Loader {
 }
 
 #[test]
+fn an_image_is_repeated_in_other_views_that_are_its_own() {
+    let repeated = |seed| {
+        let mut config = config(16);
+        (config.seed, config.augment.repeats) = (seed, 3);
+        loader(40, config)
+    };
+    let shown = |loader: &Loader, epoch| -> Vec<(usize, u64, Vec<f32>)> {
+        let batches = loader.epoch(epoch).flat_map(|batch| {
+            let pixels: Vec<Vec<f32>> = batch.pixels.chunks(3072).map(<[f32]>::to_vec).collect();
+            batch.indices.into_iter().zip(batch.views).zip(pixels)
+        });
+        batches
+            .map(|((index, view), pixels)| (index, view, pixels))
+            .collect()
+    };
+    let all = repeated(5);
+    let first = shown(&all, 1);
+    assert_eq!((all.batches(), first.len()), (3, 40));
+    // 13 images in three views each and one in the first, where 14 are shown of 40.
+    let images: std::collections::BTreeSet<usize> =
+        first.iter().map(|(index, ..)| *index).collect();
+    assert_eq!(images.len(), 14);
+    for views in first.chunks(3) {
+        assert!(views.iter().all(|(index, ..)| *index == views[0].0));
+        assert_eq!(all.view_number(1, views[0].0), views[0].1);
+        // 162 places and 1,024 holes: of 40 pairs none is the same by chance.
+        let numbers: std::collections::BTreeSet<u64> = views.iter().map(|v| v.1).collect();
+        assert_eq!(numbers.len(), views.len());
+        assert!(views.windows(2).all(|pair| pair[0].2 != pair[1].2));
+    }
+    assert_eq!(shown(&all, 1), first);
+    assert_ne!(shown(&all, 2), first);
+    // Of a few views of each image no other is shown.
+    let five = NonZeroU64::new(5).unwrap();
+    let bounded = repeated(5).with_views(five, 9);
+    let views = |index: usize| -> Vec<u64> {
+        let once = LoaderConfig {
+            seed: 9,
+            ..config(16)
+        };
+        let once = loader(40, once);
+        (1..=5)
+            .map(|epoch| once.view_number(epoch, index))
+            .collect()
+    };
+    for epoch in 1..=4 {
+        for (index, view, _) in shown(&bounded, epoch) {
+            assert!(views(index).contains(&view), "{index} in epoch {epoch}");
+        }
+    }
+}
+
+#[test]
 fn a_few_views_come_in_turn() {
     let endless = loader(40, config(16));
     let two = NonZeroU64::new(2).unwrap();

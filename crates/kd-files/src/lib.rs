@@ -1,4 +1,5 @@
-//! What lies in the place of a binary file that never arrived, and [pickles](pickle) as inert values.
+//! What lies in the place of a binary file that never arrived, [pickles](pickle) as inert values, and what files call
+//! the ways to resize an image ([`Interpolation`]).
 //!
 //! `git clone` without Git LFS leaves a pointer of three lines, a wrong link leaves a web page, and an
 //! interrupted download leaves nothing. Whoever reads a binary file asks [`stand_in`] first, so that the user
@@ -10,9 +11,12 @@
 //! assert!(found.to_string().starts_with("is a Git LFS pointer to 12345 bytes"));
 //! ```
 
+mod interpolation;
 pub mod pickle;
 
 use std::fmt;
+
+pub use interpolation::Interpolation;
 
 /// Bytes of the beginning of a file that are enough for [`stand_in`].
 pub const START: usize = 512;

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use kd_files::Interpolation;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::header::WeightsHeader;
-use crate::interpolation::Interpolation;
+use crate::header::{WeightsHeader, named_interpolations};
 use crate::{Error, registry};
 
 /// Channels of an image where nothing is said of them.
@@ -51,7 +51,7 @@ struct Pretrained {
     std: Option<Vec<f32>>,
     input_size: Option<[usize; 3]>,
     interpolation: Option<String>,
-    crop_pct: Option<f32>,
+    crop_pct: Option<f64>,
 }
 
 /// `preprocessor_config.json` of transformers.
@@ -66,7 +66,7 @@ struct Preprocessor {
     size: Option<Side>,
     do_center_crop: Option<bool>,
     crop_size: Option<Side>,
-    crop_pct: Option<f32>,
+    crop_pct: Option<f64>,
     resample: Option<u32>,
 }
 
@@ -107,7 +107,7 @@ impl Side {
 /// What a folder says of its weights, where their own header, `own`, does not say it.
 ///
 /// # Errors
-/// [`Error::Format`] for a file that is there and cannot be read.
+/// [`Error::Described`] for a file that is there and cannot be read, or says what is not known.
 pub(crate) fn of_folder(folder: &Path, own: WeightsHeader) -> Result<WeightsHeader, Error> {
     let config: Config = read(&folder.join("config.json"))?;
     let prepared: Preprocessor = read(&folder.join("preprocessor_config.json"))?;
@@ -145,9 +145,18 @@ pub(crate) fn of_folder(folder: &Path, own: WeightsHeader) -> Result<WeightsHead
         .size()
         .or(square.map(|[_, height, _]| height))
         .or(side);
-    let spelled = pretrained.interpolation.as_deref();
-    let numbered = prepared.resample.and_then(Interpolation::of_pil);
-    found.interpolation = numbered.or(spelled.and_then(Interpolation::named));
+    let unknown = |file: &str, value: String| Error::Described {
+        path: folder.join(file),
+        problem: format!("{value} is none of {}", named_interpolations()),
+    };
+    if let Some(name) = &pretrained.interpolation {
+        let value = || unknown("config.json", format!("interpolation = \"{name}\""));
+        found.interpolation = Some(Interpolation::named(name).ok_or_else(value)?);
+    }
+    if let Some(number) = prepared.resample {
+        let value = || unknown("preprocessor_config.json", format!("resample = {number}"));
+        found.interpolation = Some(Interpolation::of_pil(number).ok_or_else(value)?);
+    }
     found.crop = prepared.crop().or(pretrained.crop_pct);
     Ok(own.or(found))
 }
@@ -269,14 +278,14 @@ impl Preprocessor {
     }
 
     /// The share of the shorter side that is cut out.
-    fn crop(&self) -> Option<f32> {
+    fn crop(&self) -> Option<f64> {
         let resized = self.size.filter(|_| self.do_resize != Some(false));
         let cropped = self
             .crop_size
             .filter(|_| self.do_center_crop != Some(false));
         match (resized, cropped) {
             (Some(size), Some(crop)) if size.shorter() > 0 => {
-                Some(crop.shorter() as f32 / size.shorter() as f32)
+                Some(WeightsHeader::crop_of(crop.shorter(), size.shorter()))
             }
             _ => self.crop_pct,
         }

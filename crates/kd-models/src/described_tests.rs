@@ -100,6 +100,44 @@ fn sizes_are_read_in_every_spelling() {
 }
 
 #[test]
+fn a_way_to_resize_that_is_not_known_is_told() {
+    for (config, preprocessor, part) in [
+        (
+            r#"{"pretrained_cfg": {"interpolation": "random"}}"#,
+            "",
+            "config.json describes weights and cannot be read: interpolation = \"random\" is none of nearest, lanczos, bilinear, bicubic, box, hamming",
+        ),
+        (
+            "{}",
+            r#"{"resample": 7}"#,
+            "preprocessor_config.json describes weights and cannot be read: resample = 7 is none of nearest",
+        ),
+    ] {
+        let error = described(config, preprocessor).unwrap_err().to_string();
+        assert!(error.contains(part), "{error}");
+    }
+    let named = |name: &str| format!(r#"{{"pretrained_cfg": {{"interpolation": "{name}"}}}}"#);
+    for (number, known) in Interpolation::ALL.into_iter().enumerate() {
+        let spelled = described(&named(known.name()), "").unwrap();
+        let numbered = described("{}", &format!(r#"{{"resample": {number}}}"#)).unwrap();
+        assert_eq!(spelled.interpolation, Some(known));
+        assert_eq!(numbered.interpolation, Some(known));
+    }
+}
+
+#[test]
+fn the_share_of_a_crop_leads_back_to_the_resized_side() {
+    for resize in 1..600 {
+        for size in 1..=resize {
+            let share = WeightsHeader::crop_of(size, resize);
+            let back = (size as f64 / share).floor();
+            assert_eq!(back, resize as f64, "{size} of {resize}");
+        }
+    }
+    assert_eq!(WeightsHeader::crop_of(224, 256), 0.875);
+}
+
+#[test]
 fn statistics_are_in_units_of_255_whatever_the_factor() {
     let statistics = |text: &str| {
         let header = described(r#"{"num_channels": 2}"#, text).unwrap();

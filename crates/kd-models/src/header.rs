@@ -8,11 +8,11 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
+use kd_files::Interpolation;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::formats::folder;
-use crate::interpolation::Interpolation;
 use crate::{Error, described, state_dict};
 
 /// What weights were trained for: as the header of a safetensors file says it, or the files beside weights in a
@@ -36,8 +36,9 @@ pub struct WeightsHeader {
     pub std: Option<Vec<f32>>,
     /// How images were resized.
     pub interpolation: Option<Interpolation>,
-    /// Share of the shorter side of an image that was cut out of its middle.
-    pub crop: Option<f32>,
+    /// Share of the shorter side of an image that was cut out of its middle, as timm's `crop_pct`: before, the shorter
+    /// side became `size / crop` pixels, rounded down.
+    pub crop: Option<f64>,
     /// Names of the classes, by label.
     pub class_names: Option<Vec<String>>,
     /// Name of the data set, as a recipe's `data.name`.
@@ -80,11 +81,8 @@ impl WeightsHeader {
             std: entries.get("std")?,
             interpolation: match text("interpolation") {
                 Some(name) => Some(Interpolation::named(&name).ok_or_else(|| {
-                    wrong(
-                        path,
-                        "interpolation",
-                        "is none of nearest, bilinear, bicubic and lanczos",
-                    )
+                    let problem = format!("is none of {}", named_interpolations());
+                    wrong(path, "interpolation", &problem)
                 })?),
                 None => None,
             },
@@ -93,6 +91,15 @@ impl WeightsHeader {
             data: text("data"),
             data_sha256: text("data_sha256"),
         })
+    }
+
+    /// The [`crop`](Self::crop) of images whose shorter side becomes `resize` pixels, of which `size` are cut out.
+    pub fn crop_of(size: usize, resize: usize) -> f64 {
+        let share = size as f64 / resize as f64;
+        match (size as f64 / share).floor() < resize as f64 {
+            true => share.next_down(),
+            false => share,
+        }
     }
 
     /// This, and what `other` says where this says nothing.
@@ -139,6 +146,11 @@ impl WeightsHeader {
         .filter_map(|(key, value)| Some((key.to_owned(), value?)))
         .collect()
     }
+}
+
+/// The names of every interpolation.
+pub(crate) fn named_interpolations() -> String {
+    Interpolation::ALL.map(Interpolation::name).join(", ")
 }
 
 /// An entry as the type that it spells in JSON; none in a file without it, or of another format.

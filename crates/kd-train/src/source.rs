@@ -140,11 +140,7 @@ impl Source for Loader {
                     None => labels.into(),
                     Some(shares) => Targets::mixed(labels, shares),
                 },
-                views: batch
-                    .indices
-                    .iter()
-                    .map(|&index| self.view_number(epoch, index))
-                    .collect(),
+                views: batch.views,
                 indices: batch.indices,
             }
         }))

@@ -46,7 +46,8 @@ impl Recipe {
     ///
     /// Weights of the hub are fetched, and their addresses then name the commit, so that they mean the same files for
     /// ever. What the recipe does not say of its teacher is what the weights say: `teacher.model` always, and of
-    /// a folder also `teacher.normalize`, and the size of an image folder.
+    /// a folder also `teacher.normalize`. An image folder without `data.size` gets that of the weights; of a folder of
+    /// weights, images of its size also `data.crop_pct` and `data.interpolation`.
     ///
     /// # Errors
     /// When weights cannot be fetched, or do not say which network they are of and the recipe does not either.
@@ -58,6 +59,7 @@ impl Recipe {
             }
         }
         self.describe_teacher(observer)?;
+        self.data = self.data.with_interpolation();
         Ok(self)
     }
 
@@ -116,6 +118,23 @@ impl Recipe {
             tell(format!("data.size = {size}"));
             self.data.size = Some(size);
         }
+        let data = &mut self.data;
+        // How images come to a size goes with that size.
+        if folder && data.name == "folder" && data.size == header.size && teacher.size.is_none() {
+            if data.resize.is_none()
+                && data.crop_pct.is_none()
+                && let Some(share) = header.crop
+            {
+                tell(format!("data.crop_pct = {share}"));
+                data.crop_pct = Some(share);
+            }
+            if data.interpolation.is_none()
+                && let Some(interpolation) = header.interpolation
+            {
+                tell(format!("data.interpolation = \"{interpolation}\""));
+                data.interpolation = Some(interpolation);
+            }
+        }
         if !told.is_empty() {
             observer.event(Event::Note(&format!(
                 "{} says: {}",
@@ -126,11 +145,16 @@ impl Recipe {
         Ok(())
     }
 
+    /// Whether weights may say of the data what the recipe does not.
+    pub(crate) fn leaves_data_to_weights(&self) -> bool {
+        let teacher = self.teacher.as_ref();
+        teacher.is_some_and(|teacher| teacher.weights.is_some())
+    }
+
     /// The data as they may be once weights are here: a size that is left out may be the teacher's.
     pub(crate) fn data_to_be(&self) -> DataConfig {
         let mut data = self.data.clone();
-        let teacher = self.teacher.as_ref();
-        if data.lacks_size() && teacher.is_some_and(|teacher| teacher.weights.is_some()) {
+        if data.lacks_size() && self.leaves_data_to_weights() {
             data.size = Some(1);
         }
         data

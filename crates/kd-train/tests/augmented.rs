@@ -240,6 +240,13 @@ fn what_does_not_go_with_mixed_images_or_endless_views_is_refused() {
             ["[objective.own]: crd needs", "[data.mix]"],
         ),
         (
+            &["data.augment.repeats=3", "objective.own={ term = \"crd\" }"],
+            [
+                "[objective.own]: crd keeps one answer",
+                "remove `repeats`, or the term",
+            ],
+        ),
+        (
             &[MIX, "student.combine={ rule = \"confidence\" }"],
             [
                 "student.combine.rule = \"confidence\"",

@@ -98,6 +98,7 @@ fn it_gives_every_kind_of_augmentation_with_its_defaults() {
     for name in [
         "random_resized_crop",
         "rand_augment",
+        "timm_rand_augment",
         "trivial_augment",
         "color_jitter",
         "random_erasing",

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use kd_data::Normalize;
+use kd_data::{Interpolation, Normalize};
 use kd_models::{Network, NetworkConfig, WeightsHeader};
 use kd_train::{Recipe, RunOptions, Silent, run};
 use serde_json::{Value, json};
@@ -230,9 +230,55 @@ fn the_size_of_an_image_folder_may_be_the_teachers() {
         Recipe::load(&scratch.path("recipe.toml"), &[])
     };
     let with = recipe(&format!("weights = '{}'", folder.display())).unwrap();
-    assert_eq!(with.complete(&mut Silent).unwrap().data.size, Some(28));
+    let data = with.complete(&mut Silent).unwrap().data;
+    assert_eq!((data.size, data.crop_pct), (Some(28), None));
+    assert_eq!(data.interpolation, Some(Interpolation::Bilinear));
     let error = recipe("").unwrap_err().to_string();
     assert!(error.contains("data.size"), "{error}");
+}
+
+#[test]
+fn how_images_come_to_that_size_goes_with_it() {
+    let scratch = Scratch::new();
+    let mut described = timm();
+    described["pretrained_cfg"]["crop_pct"] = json!(0.8);
+    described["pretrained_cfg"]["interpolation"] = json!("lanczos");
+    let folder = scratch.folder(&of_resnet8(), &[("config.json", described)]);
+    let data = |keys: &str, teacher: &str, notes: &mut Notes| {
+        let named = format!("\"folder\"\n{keys}");
+        let text = RECIPE.replace("\"fashion_mnist_small\"", &named);
+        let weights = folder.display();
+        let text = format!("{text}\n[teacher]\nweights = '{weights}'\n{teacher}");
+        fs::write(scratch.path("recipe.toml"), text).unwrap();
+        let recipe = Recipe::load(&scratch.path("recipe.toml"), &[]).unwrap();
+        let data = recipe.complete(notes).unwrap().data;
+        (data.size, data.resize, data.crop_pct, data.interpolation)
+    };
+    let (bilinear, lanczos) = (Interpolation::Bilinear, Interpolation::Lanczos);
+    for (keys, teacher, want) in [
+        ("", "", (Some(28), None, Some(0.8), Some(lanczos))),
+        ("size = 28", "", (Some(28), None, Some(0.8), Some(lanczos))),
+        ("resize = 30", "", (Some(28), Some(30), None, Some(lanczos))),
+        (
+            "interpolation = \"bilinear\"",
+            "",
+            (Some(28), None, Some(0.8), Some(bilinear)),
+        ),
+        // Images of another size are the recipe's affair.
+        ("size = 20", "", (Some(20), None, None, Some(bilinear))),
+        (
+            "size = 28",
+            "size = 28",
+            (Some(28), None, None, Some(bilinear)),
+        ),
+    ] {
+        let found = data(keys, teacher, &mut Notes::default());
+        assert_eq!(found, want, "{keys} {teacher}");
+    }
+    let mut notes = Notes::default();
+    data("", "", &mut notes);
+    let told = "data.size = 28, data.crop_pct = 0.8, data.interpolation = \"lanczos\"";
+    assert!(said(&notes, told), "{:?}", notes.0);
 }
 
 #[test]

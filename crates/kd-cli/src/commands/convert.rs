@@ -62,7 +62,10 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         return Err(BadInput(super::unsaid(&input, &header)).into());
     };
     let channels = arguments.channels.or(header.channels).unwrap_or(3);
-    let config = NetworkConfig::new(&model, classes, channels);
+    let mut config = NetworkConfig::new(&model, classes, channels);
+    if let Some(size) = header.size {
+        config = config.with_image_size(size);
+    }
     let network = match &arguments.prefix {
         Some(prefix) => Network::from_file_behind(&config, &input, prefix, &device)?,
         None => Network::from_file(&config, &input, &device)?,

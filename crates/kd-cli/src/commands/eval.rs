@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 use kd_data::{DataConfig, Normalize};
 use kd_models::WeightsHeader;
-use kd_train::{EvalOptions, evaluate, fetch_weights};
+use kd_train::{EvalOptions, Event, Observer, evaluate, fetch_weights};
 
 use super::DeviceArgument;
 use crate::failure::BadInput;
@@ -21,6 +21,7 @@ Examples:
   kd eval --model resnet8 --weights runs/quickstart/student.safetensors --data fashion_mnist_small
   kd eval --model resnet20_a --weights cifar10_resnet20.th --data cifar10 --data-dir ~/data \\
           --normalize imagenet
+  kd eval --weights hf://timm/resnet18.a1_in1k --data folder --data-dir ~/imagenet
 
 A run's recipe says network, data, size and normalisation; an option says otherwise.")]
 pub struct Arguments {
@@ -40,11 +41,16 @@ pub struct Arguments {
     /// Folder of the data set [default: the run's, else the environment's KD_DATA, or data].
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// Height and width that the images of an image folder are resized to [default: the run's].
+    /// Height and width of what the network sees of the images of an image folder [default: the run's, else as the
+    /// weights say].
     #[arg(long, value_name = "PIXELS")]
     size: Option<usize>,
-    /// Mean and standard deviation that the network was trained with [default: the run's, else what a folder
-    /// of weights says, else the data set's].
+    /// Length of their short side before the centre is cut out; without it images are stretched [default: the
+    /// run's, else as the weights say].
+    #[arg(long, value_name = "PIXELS")]
+    resize: Option<usize>,
+    /// Mean and standard deviation that the network was trained with [default: the run's, else as the weights say,
+    /// else the data set's].
     #[arg(long, value_enum)]
     normalize: Option<Statistics>,
     /// Images in a batch.
@@ -74,7 +80,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let mut options = options(arguments)?;
     options.weights = fetch_weights(&options.weights, &mut watch)?;
     if arguments.run.is_none() {
-        describe(&mut options, arguments)?;
+        describe(&mut options, arguments, &mut watch)?;
     }
     let evaluated = evaluate(&options, &device, &mut watch)?;
     drop(watch);
@@ -89,7 +95,11 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 }
 
 /// What weights say of themselves, where the options do not say otherwise.
-fn describe(options: &mut EvalOptions, arguments: &Arguments) -> Result<()> {
+fn describe(
+    options: &mut EvalOptions,
+    arguments: &Arguments,
+    observer: &mut dyn Observer,
+) -> Result<()> {
     let header = WeightsHeader::read(&options.weights)?;
     if options.model.is_empty() {
         let called = header
@@ -103,12 +113,28 @@ fn describe(options: &mut EvalOptions, arguments: &Arguments) -> Result<()> {
         })?;
     }
     let data = &mut options.data;
-    if data.lacks_size() {
-        data.size = header.size;
+    let mut told = Vec::new();
+    if data.name == "folder" {
+        if let (None, Some(size)) = (data.size, header.size) {
+            told.push(format!("size {size}"));
+            data.size = Some(size);
+        }
+        if let (None, Some(share)) = (data.resize, header.crop) {
+            told.push(format!("crop_pct {share}"));
+            data.crop_pct = Some(share);
+        }
+        if let Some(interpolation) = header.interpolation {
+            told.push(format!("interpolation {interpolation}"));
+            data.interpolation = Some(interpolation);
+        }
     }
-    let folder = options.weights.is_dir() && arguments.normalize.is_none();
-    if let (true, Some(mean), Some(std)) = (folder, header.mean, header.std) {
+    if let (None, Some(mean), Some(std)) = (arguments.normalize, header.mean, header.std) {
+        told.push(format!("mean {mean:?}, std {std:?}"));
         data.normalize = Normalize::Given { mean, std };
+    }
+    if !told.is_empty() {
+        let weights = options.weights.display();
+        observer.event(Event::Note(&format!("{weights} says: {}", told.join(", "))));
     }
     Ok(())
 }
@@ -142,6 +168,9 @@ fn options(arguments: &Arguments) -> Result<EvalOptions> {
     }
     if let Some(size) = arguments.size {
         data.size = Some(size);
+    }
+    if let Some(resize) = arguments.resize {
+        (data.resize, data.crop_pct) = (Some(resize), None);
     }
     match arguments.normalize {
         None => {}

@@ -121,6 +121,11 @@ impl TermConfig {
                 | Self::Crd(_)
         )
     }
+
+    /// Whether it keeps something of every sample until that is shown again, so that a batch must not show one twice.
+    pub fn remembers_samples(&self) -> bool {
+        matches!(self, Self::Crd(_))
+    }
 }
 
 /// The parameters of a configuration, in the order of its fields.

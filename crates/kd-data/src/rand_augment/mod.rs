@@ -3,6 +3,7 @@
 mod affine;
 mod colours;
 mod operation;
+mod timm;
 mod trivial;
 
 use serde::{Deserialize, Serialize};
@@ -12,6 +13,7 @@ use crate::{Bitmap, Error};
 
 pub use affine::Sampling;
 pub use operation::Operation;
+pub use timm::{TimmOperation, TimmRandAugment, TimmSampling};
 pub use trivial::TrivialAugment;
 
 /// Applies `num_ops` operations, each drawn from the fourteen of [`Operation::ALL`] (E. Cubuk, B. Zoph, J. Shlens,

@@ -1,6 +1,6 @@
 //! The operations of RandAugment, and how strong each is.
 
-use super::affine::{self, Sampling};
+use super::affine::{self, Pixels, Sampling};
 use super::colours;
 use crate::Bitmap;
 use crate::random::Stream;
@@ -115,13 +115,14 @@ impl Operation {
 
     /// The image after the operation at a strength, with its sign.
     pub fn apply(self, image: &Bitmap, strength: f64, sampling: Sampling) -> Bitmap {
+        let pixels = Pixels::on_black(sampling);
         match self {
             Self::Identity => image.clone(),
-            Self::ShearX => affine::shear(image, (strength, 0.0), sampling),
-            Self::ShearY => affine::shear(image, (0.0, strength), sampling),
-            Self::TranslateX => affine::translate(image, (strength.trunc(), 0.0), sampling),
-            Self::TranslateY => affine::translate(image, (0.0, strength.trunc()), sampling),
-            Self::Rotate => affine::rotate(image, strength, sampling),
+            Self::ShearX => affine::shear(image, (strength, 0.0), pixels),
+            Self::ShearY => affine::shear(image, (0.0, strength), pixels),
+            Self::TranslateX => affine::translate(image, (strength.trunc(), 0.0), pixels),
+            Self::TranslateY => affine::translate(image, (0.0, strength.trunc()), pixels),
+            Self::Rotate => affine::rotate(image, strength, pixels),
             Self::Brightness | Self::Color | Self::Contrast | Self::Sharpness => {
                 self.enhance(image, 1.0 + strength)
             }

@@ -8,7 +8,7 @@ use super::listing::{Part, list, stray};
 use super::source::FilesHash;
 use super::spelling::{key, near};
 use super::{Parts, Progress, Raw, SetInfo, picture};
-use crate::{DataConfig, Error, Fit, ImageFiles, Images, Normalize};
+use crate::{DataConfig, Error, Fit, ImageFiles, Images, Interpolation, Normalize};
 
 /// Folders of test images, the first one that is there.
 const TEST: [&str; 2] = ["test", "val"];
@@ -72,6 +72,7 @@ pub(super) fn read(
             }
             let mut reader = Reader {
                 size,
+                interpolation: config.interpolation.unwrap_or_default(),
                 fit: config.fit(),
                 hash: &mut hash,
                 left_out: &mut left_out,
@@ -98,6 +99,7 @@ pub(super) fn read(
     };
     let mut reader = Reader {
         size,
+        interpolation: config.interpolation.unwrap_or_default(),
         fit: config.fit(),
         hash: &mut hash,
         left_out: &mut left_out,
@@ -234,6 +236,7 @@ fn note(root: &Path, left_out: &[PathBuf]) -> String {
 /// Reads the parts one after the other.
 struct Reader<'a> {
     size: usize,
+    interpolation: Interpolation,
     /// How images in files are cut; none for images in memory, which are stretched.
     fit: Option<Fit>,
     hash: &'a mut FilesHash,
@@ -245,7 +248,7 @@ impl Reader<'_> {
     /// Images of every class of one part in name order, with the number of each. `labels` are those of the
     /// part's classes.
     fn part(&mut self, part: &Part, labels: &[usize]) -> Result<(Images, Vec<usize>), Error> {
-        let size = self.size;
+        let (size, interpolation) = (self.size, self.interpolation);
         let part_name = part
             .folder
             .file_name()
@@ -266,7 +269,7 @@ impl Reader<'_> {
                     return Ok((name, path.clone(), None));
                 };
                 let planes = if in_memory {
-                    found.stretched(size)?
+                    found.stretched(size, interpolation)?
                 } else {
                     // What cannot be read is better found now than hours later.
                     found.check()?;

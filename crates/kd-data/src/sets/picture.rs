@@ -4,12 +4,11 @@ use std::fs::File;
 use std::io::{Cursor, Read};
 use std::path::Path;
 
-use image::imageops::FilterType;
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, RgbImage};
 
 use super::complete::{jpeg_is_complete, png_is_complete};
-use crate::{Bitmap, Error};
+use crate::{Bitmap, Error, Interpolation};
 
 /// Endings that promise an image, with those of formats that are not read.
 const PROMISED: [&str; 37] = [
@@ -118,17 +117,8 @@ impl Encoded<'_> {
     ///
     /// # Errors
     /// When it cannot be decoded.
-    pub fn stretched(&self, size: usize) -> Result<Vec<u8>, Error> {
-        let image = self.decode()?;
-        let side = size as u32;
-        let image = if image.dimensions() == (side, side) {
-            image
-        } else {
-            image::imageops::resize(&image, side, side, FilterType::Triangle)
-        };
-        let interleaved = image.as_raw();
-        let channel = |c: usize| interleaved.iter().skip(c).step_by(3).copied();
-        Ok((0..3).flat_map(channel).collect())
+    pub fn stretched(&self, size: usize, interpolation: Interpolation) -> Result<Vec<u8>, Error> {
+        Ok(self.bitmap()?.resize((size, size), interpolation).planes())
     }
 
     fn name(&self) -> &'static str {

@@ -1,10 +1,10 @@
 //! What timm reads beside weights.
 
+use kd_files::Interpolation;
 use serde_json::{Value, json};
 
 use super::{Export, decimals};
 use crate::elsewhere::Elsewhere;
-use crate::interpolation::Interpolation;
 
 /// `config.json`.
 pub(super) fn config(export: &Export<'_>, network: &Elsewhere) -> Value {
@@ -30,7 +30,7 @@ pub(super) fn config(export: &Export<'_>, network: &Elsewhere) -> Value {
         "input_size": [channels, size, size],
         "fixed_input_size": export.network.family.positions().is_some(),
         "interpolation": interpolation.name(),
-        "crop_pct": decimals(Some(&vec![header.crop.unwrap_or(1.0)]))[0],
+        "crop_pct": header.crop.unwrap_or(1.0),
         "crop_mode": "center",
         "mean": decimals(header.mean.as_ref()),
         "std": decimals(header.std.as_ref()),

@@ -1,10 +1,10 @@
 //! What the `transformers` library reads beside weights.
 
+use kd_files::Interpolation;
 use serde_json::{Map, Value, json};
 
 use super::{Export, decimals};
 use crate::elsewhere::Elsewhere;
-use crate::interpolation::Interpolation;
 
 /// `config.json`.
 pub(super) fn config(export: &Export<'_>, network: &Elsewhere) -> Value {
@@ -48,7 +48,7 @@ pub(super) fn preprocessor(export: &Export<'_>) -> Value {
         "image_std": decimals(header.std.as_ref()),
     });
     if let Some(share) = header.crop.filter(|share| *share > 0.0) {
-        let resized = (size as f32 / share).round() as usize;
+        let resized = (size as f64 / share).floor() as usize;
         prepared["image_processor_type"] = json!("BitImageProcessor");
         prepared["size"] = json!({ "shortest_edge": resized });
         prepared["do_center_crop"] = json!(true);

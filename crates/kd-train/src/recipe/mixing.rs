@@ -20,6 +20,29 @@ impl Recipe {
         }
     }
 
+    /// An image that a batch shows several times.
+    pub(super) fn validate_repeats(&self) -> Result<(), String> {
+        let stages = self.tables();
+        let own = stages.filter_map(|(table, stage)| {
+            let objective = stage.objective.as_ref()?;
+            Some((format!("{table}.objective"), objective))
+        });
+        let mut all = own.chain([("objective".into(), &self.objective)]);
+        let remembering = all.find_map(|(table, objective)| {
+            let mut terms = objective.terms.iter();
+            let (name, entry) = terms.find(|(_, entry)| entry.term.remembers_samples())?;
+            Some(format!("[{table}.{name}]: {}", entry.term.name()))
+        });
+        match remembering.filter(|_| self.data.augment.repeats > 1) {
+            None => Ok(()),
+            Some(term) => Err(format!(
+                "{term} keeps one answer of every image, and data.augment.repeats = {} shows an image several times in \
+                 a batch; remove `repeats`, or the term",
+                self.data.augment.repeats
+            )),
+        }
+    }
+
     /// Mixed images belong to two classes, and no two batches have the same ones.
     pub(super) fn validate_mix(&self) -> Result<(), String> {
         if self.data.mix.is_none() {

@@ -251,7 +251,9 @@ impl Recipe {
     /// and the nearest valid name when it is wrong.
     pub fn load(path: &Path, overrides: &[String]) -> Result<Self, Error> {
         let mut recipe = parse::load(path, overrides)?;
-        recipe.data = recipe.data.with_interpolation();
+        if !recipe.leaves_data_to_weights() {
+            recipe.data = recipe.data.with_interpolation();
+        }
         let data = match &recipe.detection {
             Some(detection) => detection.validate(),
             None if is_no_data(&recipe.data) => {
@@ -342,6 +344,7 @@ impl Recipe {
         self.validate_patience()?;
         self.validate_graph()?;
         self.validate_views()?;
+        self.validate_repeats()?;
         self.validate_mix()
     }
 

@@ -1,15 +1,18 @@
 //! What weights were trained for, beside what a run uses them for.
 
-use kd_data::Dataset;
+use kd_data::{DataConfig, Dataset};
 use kd_models::WeightsHeader;
 
 /// Means and deviations that differ by less are the same: the literature rounds them to four digits.
 const SAME: f32 = 1e-3;
 
 /// What the header of weights says that are trained on these images.
-pub(super) fn header(dataset: &Dataset, size: usize) -> WeightsHeader {
+pub(super) fn header(data: &DataConfig, dataset: &Dataset, size: usize) -> WeightsHeader {
     let mut header = WeightsHeader::default();
     header.size = Some(size);
+    header.interpolation = data.resized_by();
+    let fit = data.fit();
+    header.crop = fit.map(|fit| WeightsHeader::crop_of(fit.size, fit.resize));
     header.mean = Some(dataset.mean.clone());
     header.std = Some(dataset.std.clone());
     header.class_names = Some(dataset.classes.clone());

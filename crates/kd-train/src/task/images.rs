@@ -473,7 +473,7 @@ impl ImageClassification<Network> {
         path: &Path,
         metadata: &[(&str, String)],
     ) -> Result<(), Error> {
-        let mut header = doubts::header(&self.dataset, self.shape.height);
+        let mut header = doubts::header(&self.data, &self.dataset, self.shape.height);
         if let Some(normalize) = &spec.normalize {
             let own = self.dataset.statistics(normalize);
             let (mean, std) = own.map_err(of_the_teacher)?;
@@ -563,7 +563,7 @@ impl<N: ImageNetwork> TaskSpec for ImageClassification<N> {
     }
 
     fn save(&self, network: &N, path: &Path, metadata: &[(&str, String)]) -> Result<(), Error> {
-        let header = doubts::header(&self.dataset, self.shape.height);
+        let header = doubts::header(&self.data, &self.dataset, self.shape.height);
         self.save_with(network, path, &header, metadata)
     }
 
@@ -653,7 +653,9 @@ impl<N: ImageNetwork> Task for ImageClassification<N> {
         // What is not there has no entry, so that trainings of earlier versions are found.
         if let Some(fit) = data.fit() {
             all["resize"] = fit.resize.into();
-            all["interpolation"] = json!(fit.interpolation);
+        }
+        if let Some(interpolation) = data.resized_by() {
+            all["interpolation"] = json!(interpolation);
         }
         if let Some(mix) = data.mix {
             all["mix"] = json!(mix);
@@ -676,18 +678,21 @@ impl<N: ImageNetwork> Task for ImageClassification<N> {
         } = &self.dataset;
         let size = [channels, height, width];
         let mut parts = data_parts(sha256, size, mean, std, self.data.augment);
-        if let Some(fit) = self.data.fit() {
+        let (resize, interpolation) = (self.data.fit(), self.data.resized_by());
+        if let Some(fit) = resize {
             parts.push((
                 "data.resize",
                 format!("{} {}", fit.resize, fit.interpolation),
             ));
+        } else if let Some(interpolation) = interpolation {
+            parts.push(("data.interpolation", interpolation.to_string()));
         }
         parts
     }
 
     fn doubts(&self, path: &Path, normalize: Option<&Normalize>) -> Result<Vec<String>, Error> {
         let header = WeightsHeader::read(path)?;
-        let mut here = doubts::header(&self.dataset, self.shape.height);
+        let mut here = doubts::header(&self.data, &self.dataset, self.shape.height);
         if let Some(normalize) = normalize {
             let (mean, std) = self.dataset.statistics(normalize).map_err(of_the_teacher)?;
             (here.mean, here.std) = (Some(mean), Some(std));

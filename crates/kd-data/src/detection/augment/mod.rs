@@ -88,7 +88,7 @@ fn flipped(scene: Scene, across: bool, down: bool) -> Scene {
     let (width, height) = (scene.image.width, scene.image.height);
     let (w, h) = (width as f64, height as f64);
     let (last_x, last_y) = (width as i64 - 1, height as i64 - 1);
-    let image = scene.image.mapped(|x, y| {
+    let image = scene.image.mapped(&[0; 3], |x, y| {
         Some((
             if across { last_x - x } else { x },
             if down { last_y - y } else { y },
