@@ -7,6 +7,7 @@ mod book;
 mod chaos;
 mod cifar100;
 mod compare;
+mod detect;
 mod folders;
 mod fuzz;
 mod goldens;
@@ -38,6 +39,7 @@ use kd::Kd;
   cargo xtask cifar100 --small --study       the same with and without RKD, over two seeds
   cargo xtask cifar100 --backend cuda        ResNet-152 -> ShuffleNetV2, the literature's settings
   cargo xtask vit-cnn --small                a vision transformer teaches a ResNet: an ablation
+  cargo xtask detect --small                 Faster R-CNN teaches SSD to find blood cells
   cargo xtask methods                        methods side by side on the embedded data
   cargo xtask goldens                        losses and networks beside reference values
   cargo xtask bench step                     images/s of inference, training and distillation steps
@@ -59,6 +61,8 @@ enum Job {
     Cifar100(cifar100::Arguments),
     /// A vision transformer teaches a ResNet on CIFAR-100: logits, maps and relations compared, with a written report.
     VitCnn(vit_cnn::Arguments),
+    /// Faster R-CNN teaches SSD to find objects: on COCO, on blood cells with --small, on drawn shapes with --quick.
+    Detect(detect::Arguments),
     /// Compare eleven losses, some also beside KD, on the embedded data: half an hour on two cores.
     Methods(Methods),
     /// Try every loss on pairs of networks, and write the result into docs/.
@@ -153,6 +157,7 @@ fn run(job: Job) -> Result<ExitCode> {
         }
         Job::Cifar100(arguments) => cifar100::run(&arguments),
         Job::VitCnn(arguments) => vit_cnn::run(&arguments),
+        Job::Detect(arguments) => detect::run(&arguments),
         Job::Methods(Methods { run }) => {
             let mut kd = run.start("study", "recipes/studies/methods.toml")?;
             kd.overrides(&run.overrides);

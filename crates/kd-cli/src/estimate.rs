@@ -31,6 +31,9 @@ pub fn text(
     selection: &Selection,
     device: &Device,
 ) -> Result<String> {
+    if recipe.detection.is_some() {
+        return Ok("the time that a detector takes is told with its first steps".into());
+    }
     let Some(data) = DataShape::known(recipe) else {
         return Ok(format!(
             "the time that `{}` takes is not known",

@@ -205,6 +205,7 @@ mod tests {
             networks,
             gain,
             temperature: None,
+            pictures: Vec::new(),
             student: None,
             cache: None,
         }

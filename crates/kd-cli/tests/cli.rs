@@ -6,6 +6,8 @@
 mod bench;
 #[path = "cli/deploy.rs"]
 mod deploy;
+#[path = "cli/detection.rs"]
+mod detection;
 #[path = "cli/eval.rs"]
 mod eval;
 #[path = "cli/export.rs"]

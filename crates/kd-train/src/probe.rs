@@ -99,6 +99,7 @@ pub fn probe(
         ));
     };
     let path = weights::local(path)?;
+    recipe.classifies("kd probe")?;
     let task = ImageClassification::<Network>::load(&recipe.data, observer)?;
     draw::seed(recipe.seed);
     let network = task.without_classifier(spec, &path, device)?;

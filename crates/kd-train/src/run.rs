@@ -222,6 +222,15 @@ fn fill<T: Task>(
         Some(predictions) => Some(teacher_softmax::summarise(predictions, task)?),
         None => None,
     };
+    let first = trained.students.first().and_then(|student| student.seed);
+    let of_first = trained.students.iter().filter(|s| s.seed == first);
+    let shown: Vec<_> = trained
+        .teacher
+        .iter()
+        .chain(of_first)
+        .map(|trained| (trained.role.title(), &trained.network))
+        .collect();
+    let pictures = task.pictures(&shown, device)?;
     let gain = summarise_gain(&measured);
     let summary = Summary {
         name: recipe.name.clone(),
@@ -236,6 +245,7 @@ fn fill<T: Task>(
             .collect(),
         gain,
         temperature,
+        pictures,
         student,
         cache: trained.cache,
     };

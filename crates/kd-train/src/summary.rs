@@ -27,6 +27,9 @@ pub struct Summary {
     pub gain: Option<Gain>,
     /// What a temperature does to the teacher's softmax on a few test images.
     pub temperature: Option<TemperatureSummary>,
+    /// Test images with what each network finds in them; none where networks classify.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pictures: Vec<Picture>,
     /// Whose weights `student.safetensors` holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub student: Option<StudentFile>,
@@ -53,6 +56,15 @@ impl Summary {
             self.networks.iter().filter(|n| n.role == role).collect()
         };
         verdict(&of(Role::Distilled), &of(Role::Baseline), self.data.test)
+    }
+
+    /// What the first score is called: `accuracy` for top-1.
+    pub(crate) fn first_title(&self) -> String {
+        let first = self.networks.iter().find_map(|n| n.test.first());
+        match first {
+            Some(score) if score.key != "top1" => score.title.clone(),
+            _ => "accuracy".into(),
+        }
     }
 
     /// The first test score of every network of a role, a value a seed.
@@ -288,4 +300,38 @@ pub struct TemperatureSample {
     pub text: String,
     /// Probabilities by temperature, then class.
     pub probabilities: Vec<Vec<f64>>,
+}
+
+/// A test image with what is there and what networks find.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Picture {
+    /// The image as a `data:` address.
+    pub image: String,
+    /// Its width, in the unit of the boxes.
+    pub width: usize,
+    /// Its height.
+    pub height: usize,
+    /// What is there, and then what each network finds.
+    pub panels: Vec<Panel>,
+}
+
+/// The boxes of one network, or those that are there.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Panel {
+    /// Whose they are.
+    pub title: String,
+    /// The boxes.
+    pub boxes: Vec<PictureBox>,
+}
+
+/// A box on a picture.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PictureBox {
+    /// x1, y1, x2, y2.
+    pub corners: [f64; 4],
+    /// The class, counted from 0.
+    pub class: usize,
+    /// How sure the network is; none for what is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub score: Option<f64>,
 }

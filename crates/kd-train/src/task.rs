@@ -20,7 +20,7 @@ use crate::evaluate::{Predictions, predict};
 use crate::recipe::TeacherSpec;
 use crate::{Error, Scores, Source};
 
-pub use crate::summary::DataSummary;
+pub use crate::summary::{DataSummary, Panel, Picture, PictureBox};
 pub(crate) use images::tell;
 pub use images::{DataShape, ImageClassification, ImageNetwork};
 pub use objects::ObjectDetection;
@@ -243,6 +243,19 @@ pub trait Task: TaskSpec {
             scores: predictions.scores(),
             predictions: Some(predictions),
         }
+    }
+
+    /// Some test samples with what each of these networks finds in them; nothing where there is nothing to point at.
+    ///
+    /// # Errors
+    /// When a sample cannot be read.
+    fn pictures(
+        &self,
+        networks: &[(String, &Self::Network)],
+        device: &Device,
+    ) -> Result<Vec<Picture>, Error> {
+        let _ = (networks, device);
+        Ok(Vec::new())
     }
 
     /// A test sample as people see it, by its row in the predictions.

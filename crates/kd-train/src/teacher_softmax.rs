@@ -5,7 +5,7 @@ use std::io::Cursor;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use image::{DynamicImage, GrayImage, ImageFormat, RgbImage};
-use kd_data::Images;
+use kd_data::{Bitmap, Images};
 
 use crate::Error;
 use crate::evaluate::{Predictions, argmax, softmax};
@@ -58,16 +58,21 @@ pub(crate) fn summarise<T: Task>(
 /// An image as an address that a page can show.
 pub(crate) fn data_url(images: &Images, index: usize) -> Result<String, Error> {
     let planes = &*images.planes(index)?;
-    let (width, height) = (images.width as u32, images.height as u32);
-    let size = images.width * images.height;
-    let image = match images.channels {
-        1 => GrayImage::from_raw(width, height, planes.to_vec()).map(DynamicImage::from),
-        _ => {
-            let interleaved = (0..size).flat_map(|i| (0..3).map(move |c| planes[c * size + i]));
-            RgbImage::from_raw(width, height, interleaved.collect()).map(DynamicImage::from)
-        }
+    address(Bitmap::from_planes(
+        planes,
+        images.channels,
+        (images.height, images.width),
+    ))
+}
+
+/// A bitmap as an address that a page can show.
+pub(crate) fn address(bitmap: Bitmap) -> Result<String, Error> {
+    let (width, height) = (bitmap.width as u32, bitmap.height as u32);
+    let image = match bitmap.channels {
+        1 => GrayImage::from_raw(width, height, bitmap.bytes).map(DynamicImage::from),
+        _ => RgbImage::from_raw(width, height, bitmap.bytes).map(DynamicImage::from),
     };
-    let image = image.ok_or_else(|| Error::Report(format!("test image {index} has no pixels")))?;
+    let image = image.ok_or_else(|| Error::Report("a test image has no pixels".into()))?;
     let mut png = Cursor::new(Vec::new());
     image
         .write_to(&mut png, ImageFormat::Png)

@@ -8,8 +8,10 @@ use std::path::{Path, PathBuf};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use kd_core::{Output, Taps};
+use kd_data::detection::DetectionConfig;
+use kd_models::detection::DETECTORS;
 use kd_models::{Backbone, Network, NetworkConfig};
-use kd_train::{Recipe, StageSpec};
+use kd_train::{ObjectDetection, Recipe, Silent, StageSpec, check};
 
 const GOOD: &str = r#"name = "test"
 
@@ -79,6 +81,15 @@ fn shipped_recipes_are_valid_and_survive_a_round_trip() {
     assert!(recipes.len() >= 54, "{recipes:?}");
     for path in recipes {
         let recipe = Recipe::load(&path, &[]).unwrap();
+        if let Some(detection) = &recipe.detection {
+            detection.validate().unwrap();
+            let known = |name: &str| DETECTORS.iter().any(|(known, ..)| *known == name);
+            assert!(known(&recipe.student.model), "{}", path.display());
+            assert!(recipe.teacher.as_ref().is_none_or(|t| known(&t.model)));
+            let again = load(&recipe.to_toml().unwrap(), &[]).unwrap();
+            assert_eq!(again, recipe, "{}", path.display());
+            continue;
+        }
         kd_models::find(&recipe.student.model).unwrap();
         if let Some(teacher) = &recipe.teacher {
             kd_models::find(&teacher.model).unwrap();
@@ -140,6 +151,15 @@ fn every_term_of_a_shipped_recipe_fits_its_networks() {
     let mut shown = BTreeMap::new();
     for path in shipped() {
         let recipe = Recipe::load(&path, &[]).unwrap();
+        if let Some(detection) = &recipe.detection {
+            let drawn = DetectionConfig {
+                size: detection.size,
+                ..DetectionConfig::default()
+            };
+            let task = ObjectDetection::load(&drawn, &mut Silent).unwrap();
+            check(&recipe, &task, &device).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+            continue;
+        }
         let (classes, channels, size) = match recipe.data.name.as_str() {
             "cifar100" => (100, 3, 32),
             "cifar10" => (10, 3, 32),

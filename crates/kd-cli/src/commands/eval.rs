@@ -3,10 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use burn::tensor::Device;
 use clap::{Args, ValueEnum};
 use kd_data::{DataConfig, Normalize};
 use kd_models::WeightsHeader;
-use kd_train::{EvalOptions, Event, Observer, evaluate, fetch_weights};
+use kd_train::{
+    EvalOptions, EvalResult, Event, Observer, Recipe, detector_of_run, evaluate, evaluate_detector,
+    fetch_weights,
+};
 
 use super::DeviceArgument;
 use crate::failure::BadInput;
@@ -77,6 +81,11 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let device = arguments.device.selection()?.open()?;
     // Nothing is half written when Ctrl-C ends this, so there is nothing to wait for.
     let mut watch = Watch::new(arguments.quiet, Interrupt::default());
+    if let Some(folder) = &arguments.run
+        && let Some((recipe, weights)) = detector_of_run(folder, arguments.weights.as_deref())?
+    {
+        return detector(recipe, &weights, arguments, &device, watch);
+    }
     let mut options = options(arguments)?;
     options.weights = fetch_weights(&options.weights, &mut watch)?;
     if arguments.run.is_none() {
@@ -84,13 +93,47 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     }
     let evaluated = evaluate(&options, &device, &mut watch)?;
     drop(watch);
+    tell(&options.model, &options.data.name, &evaluated)
+}
+
+/// The student of a run that trains a detector.
+fn detector(
+    mut recipe: Recipe,
+    weights: &Path,
+    arguments: &Arguments,
+    device: &Device,
+    mut watch: Watch,
+) -> Result<()> {
+    let given = [
+        ("--model", arguments.model.is_some()),
+        ("--data", arguments.data.is_some()),
+        ("--size", arguments.size.is_some()),
+        ("--resize", arguments.resize.is_some()),
+        ("--normalize", arguments.normalize.is_some()),
+    ];
+    if let Some((option, _)) = given.into_iter().find(|(_, given)| *given) {
+        return Err(BadInput(format!(
+            "{option}: a detector is measured as its recipe says; leave the option out"
+        ))
+        .into());
+    }
+    if let (Some(folder), Some(detection)) = (&arguments.data_dir, &mut recipe.detection) {
+        detection.dir = Some(folder.clone());
+    }
+    let evaluated = evaluate_detector(&recipe, weights, device, &mut watch)?;
+    drop(watch);
+    let name = recipe.detection.map_or(String::new(), |data| data.name);
+    tell(&recipe.student.model, &name, &evaluated)
+}
+
+fn tell(model: &str, data: &str, evaluated: &EvalResult) -> Result<()> {
     let scores = evaluated.scores.list.iter();
     let scores: String = scores
         .map(|score| format!("  {:13}  {}\n", score.title, score.show(score.value)))
         .collect();
     super::print(format_args!(
-        "{} on {} test images of {}\n{scores}  {:13}  sha256 {}",
-        options.model, evaluated.images, options.data.name, "data", evaluated.data_sha256
+        "{model} on {} test images of {data}\n{scores}  {:13}  sha256 {}",
+        evaluated.images, "data", evaluated.data_sha256
     ))
 }
 

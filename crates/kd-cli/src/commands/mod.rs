@@ -10,6 +10,7 @@ pub mod methods;
 pub mod metrics;
 pub mod models;
 pub mod pairs;
+pub mod predict;
 pub mod probe;
 pub mod report;
 pub mod study;

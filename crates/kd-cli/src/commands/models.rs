@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use clap::{Args, builder::RangedU64ValueParser};
+use kd_models::detection::DETECTORS;
 use kd_models::{Cost, Error, ModelInfo, NetworkConfig, cost, find, models, stride};
 
 use crate::{
@@ -54,10 +55,14 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         "family",
         "reference",
     ];
+    let detectors = DETECTORS.iter();
+    let detectors =
+        detectors.map(|(name, size, what)| [*name, &size.to_string(), *what].map(String::from));
     super::print(format_args!(
-        "{}\n\nfor {}",
+        "{}\n\nfor {}\n\nin recipes with [detection]:\n\n{}",
         table(header, 1..6, rows),
-        what_for(arguments, arguments.size)
+        what_for(arguments, arguments.size),
+        table(["name", "image", "what it is"], 1..2, detectors)
     ))
 }
 

@@ -42,6 +42,24 @@ impl Classes {
         }
     }
 
+    /// Classes that have their ids as their numbers, and the number of each of these; none where an id is below 1 or above
+    /// 1000.
+    pub(super) fn by_id(&self) -> Option<(Self, Vec<usize>)> {
+        let fits = |id: &i64| {
+            usize::try_from(*id)
+                .ok()
+                .filter(|id| (1..=1000).contains(id))
+        };
+        let numbers: Vec<usize> = self.ids.iter().map(fits).collect::<Option<_>>()?;
+        let last = numbers.last().copied().unwrap_or(0);
+        let mut names: Vec<String> = (1..=last).map(|id| format!("(no class {id})")).collect();
+        for (number, name) in numbers.iter().zip(&self.names) {
+            names[number - 1].clone_from(name);
+        }
+        let ids = (1..=last as i64).collect();
+        Some((Self { ids, names }, numbers))
+    }
+
     /// How many there are, without the background.
     pub fn len(&self) -> usize {
         self.ids.len()

@@ -35,6 +35,9 @@ pub struct DetectionConfig {
     /// `coco`: the folder of the training images, where they have one of their own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub train_images: Option<PathBuf>,
+    /// `coco`: whether a class has its id as its number, so that gaps between ids are classes without objects. Weights of
+    /// torchvision for COCO are made so: 90 classes, of which 80 are used. Default: false, classes without gaps.
+    pub raw_ids: bool,
     /// `voc`: whether the first pixel is 1. Default: true.
     pub one_based: bool,
     /// Share of the training images that is held out for validation, where there is no `validation`. Default: 0.1.
@@ -63,6 +66,7 @@ impl Default for DetectionConfig {
             test: None,
             images: None,
             train_images: None,
+            raw_ids: false,
             one_based: true,
             holdout: 0.1,
             train_limit: None,
@@ -251,7 +255,18 @@ impl DetectionConfig {
             None => None,
         };
         let test = read_coco(&file(&self.test), &images, classes)?;
-        Ok((train, validation, test))
+        if !self.raw_ids {
+            return Ok((train, validation, test));
+        }
+        let by_id = |set: DetectionSet| {
+            set.by_id().ok_or_else(|| Error::Detection {
+                key: "raw_ids",
+                value: "true".into(),
+                expected: "ids from 1 to 1000: 0 is the background".into(),
+            })
+        };
+        let validation = validation.map(by_id).transpose()?;
+        Ok((by_id(train)?, validation, by_id(test)?))
     }
 
     fn voc(&self) -> Result<(DetectionSet, Option<DetectionSet>, DetectionSet), Error> {

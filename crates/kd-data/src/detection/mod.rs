@@ -22,7 +22,7 @@ pub use coco::read_coco;
 pub use config::{DetectionAugment, DetectionConfig, DetectionSplits};
 pub use counts::Counts;
 pub use loader::{DetectionBatch, DetectionLoader, DetectionLoaderConfig};
-pub use set::{Annotated, Annotation, DetectionSet};
+pub use set::{Annotated, Annotation, DetectionSet, read_picture};
 pub use shapes::shapes;
 pub use voc::{VocOptions, read_voc};
 

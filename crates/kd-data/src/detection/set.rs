@@ -114,6 +114,16 @@ impl DetectionSet {
         })
     }
 
+    /// The set with the ids of classes as their numbers; none where an id is below 1 or above 1000.
+    pub(super) fn by_id(mut self) -> Option<Self> {
+        let (classes, numbers) = self.classes.by_id()?;
+        for object in self.images.iter_mut().flat_map(|image| &mut image.objects) {
+            object.class = numbers[object.class - 1];
+        }
+        self.classes = classes;
+        Some(self)
+    }
+
     /// The set with some of its images, by their places.
     ///
     /// # Panics
@@ -179,6 +189,14 @@ impl DetectionSet {
         };
         self.images.iter().enumerate().flat_map(of_image).collect()
     }
+}
+
+/// The pixels of a picture, the way up that its EXIF tag says.
+///
+/// # Errors
+/// When the file cannot be read or is no PNG or JPEG.
+pub fn read_picture(path: &Path) -> Result<Bitmap, Error> {
+    sets::bitmap(path)
 }
 
 /// The file of an image, which lies in a folder.

@@ -348,6 +348,17 @@ impl Recipe {
         self.validate_mix()
     }
 
+    /// Whether its data have classes, for what works with nothing else.
+    pub(crate) fn classifies(&self, who: &str) -> Result<(), Error> {
+        match self.detection {
+            None => Ok(()),
+            Some(_) => Err(Error::Recipe(format!(
+                "{who} reads images with classes, and the recipe `{}` has [detection]",
+                self.name
+            ))),
+        }
+    }
+
     /// What goes with boxes.
     fn validate_detection(&self) -> Result<(), String> {
         if self.detection.is_none() {

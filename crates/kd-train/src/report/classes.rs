@@ -114,7 +114,12 @@ fn per_class(summary: &Summary, role: Role) -> Vec<Option<f64>> {
 
 /// The name of a class, or its number where the data set names none.
 pub(super) fn class_name(summary: &Summary, class: usize) -> String {
-    match summary.data.classes.get(class) {
+    name_of(&summary.data.classes, class)
+}
+
+/// The name of a class among these.
+pub(super) fn name_of(names: &[String], class: usize) -> String {
+    match names.get(class) {
         Some(name) => name.clone(),
         None => format!("class {class}"),
     }

@@ -57,6 +57,7 @@ impl Fake {
                     per_seed,
                 }),
                 temperature: Some(temperatures(classes)),
+                pictures: Vec::new(),
                 student: Some(StudentFile {
                     file: "student.safetensors".into(),
                     role: Role::Distilled,

@@ -6,6 +6,7 @@ mod curves;
 mod downsample;
 mod moments;
 mod palette;
+mod pictures;
 mod plots;
 mod read;
 mod seeds;
@@ -23,12 +24,14 @@ use minijinja::{Environment, Value, context};
 use crate::Role;
 use crate::error::Error;
 use crate::folder::write_atomically;
-use crate::summary::Summary;
+use crate::summary::{Picture, Summary};
 
 use read::RunFolder;
 use words::count;
 
 const TEMPLATE: &str = include_str!("report.html.j2");
+const PICTURES: &str = include_str!("pictures.html.j2");
+const PREDICTIONS: &str = include_str!("predictions.html.j2");
 const STYLE: &str = include_str!("report.css");
 const HOVER: &str = include_str!("hover.js");
 
@@ -60,6 +63,7 @@ fn page(run: &RunFolder, context: Value) -> Result<String, Error> {
     // The name's ending makes every value escaped as HTML.
     templates
         .add_template("report.html", TEMPLATE)
+        .and_then(|()| templates.add_template("pictures.html", PICTURES))
         .map_err(failed)?;
     let context = context! {
         style => STYLE,
@@ -69,6 +73,31 @@ fn page(run: &RunFolder, context: Value) -> Result<String, Error> {
     };
     templates
         .get_template("report.html")
+        .and_then(|template| template.render(context))
+        .map_err(failed)
+}
+
+/// A page of images with the boxes that a network found in them, by the names of its classes.
+pub(crate) fn predictions(
+    name: &str,
+    classes: &[String],
+    pictures: &[Picture],
+    sure: f64,
+) -> Result<String, Error> {
+    let failed = |problem: minijinja::Error| Error::Report(format!("{problem:#}"));
+    let mut templates = Environment::new();
+    templates
+        .add_template("predictions.html", PREDICTIONS)
+        .and_then(|()| templates.add_template("pictures.html", PICTURES))
+        .map_err(failed)?;
+    let context = context! {
+        style => STYLE,
+        name => name,
+        sure => format!("{:.0}", 100.0 * sure),
+        pictures => pictures::pictures(classes, pictures),
+    };
+    templates
+        .get_template("predictions.html")
         .and_then(|template| template.render(context))
         .map_err(failed)
 }
@@ -92,6 +121,8 @@ fn finished(summary: &Summary, run: &RunFolder) -> Result<Value, Error> {
         figures => curves::figures(Some(summary), &run.trainings)?,
         no_validation => summary.data.validation == 0,
         samples => teacher_softmax::samples(summary),
+        pictures => pictures::pictures(&summary.data.classes, &summary.pictures),
+        first_score => summary.first_title(),
         no_temperature => no_temperature(summary),
         differences => classes::differences(summary),
         has_teacher => has_teacher(summary),

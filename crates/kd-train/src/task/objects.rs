@@ -1,5 +1,6 @@
 //! Detection of objects: the sets of images with boxes of `kd-data`, the detectors of `kd-models`.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,15 +9,18 @@ use kd_core::detection::Objects;
 use kd_core::{Objective, ObjectiveConfig, Output, Targets, TermConfig};
 use kd_data::detection::evaluation::{CocoScores, FoundObject, evaluate_coco};
 use kd_data::detection::{
-    DetectionBatch, DetectionConfig, DetectionLoader, DetectionLoaderConfig, DetectionSet,
+    Annotated, DetectionBatch, DetectionConfig, DetectionLoader, DetectionLoaderConfig,
+    DetectionSet,
 };
+use kd_data::{Bitmap, Interpolation};
 use kd_kernels::PreparedWeights;
 use kd_models::SceneBatch;
 use kd_models::detection::{Detected, Detector};
 use serde_json::{Value, json};
 
 use super::{Evaluated, NetworkCost, Task, TaskSpec, TrainSource};
-use crate::summary::DataSummary;
+use crate::summary::{DataSummary, Panel, Picture, PictureBox};
+use crate::teacher_softmax;
 use crate::{Batch, Error, Event, Observer, Score, Scores, Source};
 
 /// Images with boxes in three splits, and the detectors of the registry
@@ -328,6 +332,75 @@ impl Task for ObjectDetection {
         })
     }
 
+    fn pictures(
+        &self,
+        networks: &[(String, &Detector)],
+        device: &Device,
+    ) -> Result<Vec<Picture>, Error> {
+        let set = &self.splits[2];
+        let places = telling(set, PICTURES);
+        let only = Arc::new(set.only(&places));
+        let loader = DetectionLoader::new(
+            Arc::clone(&only),
+            DetectionLoaderConfig {
+                batch: places.len(),
+                size: self.config.size,
+                augment: None,
+                seed: 0,
+                shuffle: false,
+            },
+        )?;
+        let Some(batch) = loader.epoch_from(0, 0).next() else {
+            return Err(loader.problem().map_or_else(
+                || Error::Report("the test set has no image to show".into()),
+                Error::from,
+            ));
+        };
+        let size = self.config.size as f64;
+        let mut found = Vec::new();
+        for (title, network) in networks {
+            let of_images = network
+                .detect(batch.images(device))
+                .map_err(|problem| Error::Report(problem.to_string()))?;
+            found.push((title, of_images));
+        }
+        let picture = |(place, annotated): (usize, &Annotated)| {
+            let (bitmap, scale) = small(only.picture(place)?);
+            let truth = annotated.objects.iter().map(|object| PictureBox {
+                corners: object.corners.map(|edge| edge * scale),
+                class: object.class - 1,
+                score: None,
+            });
+            let mut panels = vec![Panel {
+                title: "what is there".into(),
+                boxes: truth.collect(),
+            }];
+            let [across, down] = [bitmap.width, bitmap.height].map(|side| side as f64 / size);
+            for (title, of_images) in &found {
+                let sure = of_images[place].iter().filter(|o| o.score >= SURE);
+                let boxes = sure.map(|object| {
+                    let [x1, y1, x2, y2] = object.corners;
+                    PictureBox {
+                        corners: [x1 * across, y1 * down, x2 * across, y2 * down],
+                        class: object.class - 1,
+                        score: Some(object.score),
+                    }
+                });
+                panels.push(Panel {
+                    title: (*title).clone(),
+                    boxes: boxes.collect(),
+                });
+            }
+            Ok(Picture {
+                width: bitmap.width,
+                height: bitmap.height,
+                image: teacher_softmax::address(bitmap)?,
+                panels,
+            })
+        };
+        only.images.iter().enumerate().map(picture).collect()
+    }
+
     fn evaluate(
         &self,
         network: &Detector,
@@ -348,6 +421,40 @@ impl Task for ObjectDetection {
             predictions: None,
         }
     }
+}
+
+/// Images that are shown, at most.
+const PICTURES: usize = 4;
+/// The longest side of an image that is shown, in pixels.
+const LONGEST: usize = 360;
+/// The score from which on a box is shown.
+const SURE: f64 = 0.3;
+
+/// The places of images that show the most: those of most classes, the first of equal ones.
+fn telling(set: &DetectionSet, count: usize) -> Vec<usize> {
+    let classes = |image: &Annotated| {
+        let classes: BTreeSet<usize> = image.objects.iter().map(|object| object.class).collect();
+        classes.len()
+    };
+    let mut places: Vec<usize> = (0..set.images.len()).collect();
+    places.sort_by_key(|place| std::cmp::Reverse(classes(&set.images[*place])));
+    places.truncate(count);
+    places.sort_unstable();
+    places
+}
+
+/// An image no larger than a page needs, and its size in that of the original.
+fn small(bitmap: Bitmap) -> (Bitmap, f64) {
+    let scale = LONGEST as f64 / bitmap.width.max(bitmap.height) as f64;
+    if scale >= 1.0 {
+        return (bitmap, 1.0);
+    }
+    let [width, height] =
+        [bitmap.width, bitmap.height].map(|side| ((side as f64 * scale).round() as usize).max(1));
+    (
+        bitmap.resize((width, height), Interpolation::Bilinear),
+        scale,
+    )
 }
 
 /// Batches of a split.
