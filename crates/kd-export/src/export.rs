@@ -4,6 +4,7 @@ use burn::module::Module;
 use burn::tensor::activation::softmax;
 use burn::tensor::{Device, Tensor, TensorData};
 use kd_core::Taps;
+use kd_models::detection::Detector;
 use kd_models::{Backbone, Network};
 
 use crate::batch::BATCHES;
@@ -54,6 +55,42 @@ pub fn export_backbone<B: Backbone<Input = Tensor<4>>>(
     let forward = |network: &B, images| network.forward(images, &Taps::none()).logits;
     let shape = [1, channels, height, width];
     images(network, shape, options, str::to_owned, forward)
+}
+
+/// Exports a detector of one stage for images of `size` × `size` pixels, RGB in 0..1: the file normalises them itself, and
+/// gives what [`Detector::boxes_and_scores`] does, `[batch, boxes, 4 + classes]`. Which boxes are told is up to the program
+/// that runs it.
+///
+/// # Errors
+/// As [`export_backbone`]; [`Error::Option`] for a network of two stages, and for `normalise`.
+pub fn export_detector(network: &Detector, size: usize, options: &Options) -> Result<Onnx, Error> {
+    let refuse = |option, problem: &str| {
+        Err(Error::Option {
+            option,
+            problem: problem.into(),
+        })
+    };
+    if matches!(network, Detector::FasterRcnn(_)) {
+        return refuse(
+            "model",
+            "a network of two stages chooses its boxes while it runs, which a graph of fixed shapes cannot; export the \
+             student of one stage",
+        );
+    }
+    if options.normalise.is_some() {
+        return refuse(
+            "normalise",
+            "a detector normalises its images itself; leave it out",
+        );
+    }
+    let nothing = |images: Tensor<4>| Tensor::zeros([0, 0, 0], &images.device());
+    // Other networks than those were refused.
+    let forward = |network: &Detector, images: Tensor<4>| {
+        let said = network.boxes_and_scores(images.clone());
+        said.unwrap_or_else(|_| nothing(images))
+    };
+    let names = |path: &str| network.pytorch_name(path);
+    exported(network, [1, 3, size, size], options, names, forward)
 }
 
 fn images<M: Module>(

@@ -42,7 +42,7 @@ mod replay;
 mod save;
 
 pub use error::Error;
-pub use export::{export_backbone, export_module, export_network};
+pub use export::{export_backbone, export_detector, export_module, export_network};
 pub use model::{IR_VERSION, OPSET};
 pub use onnx::Onnx;
 pub use options::{Normalisation, Options, Output};

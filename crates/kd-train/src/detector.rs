@@ -44,6 +44,31 @@ pub fn detector_of_run(
     Ok(Some((recipe, weights.map_or(student, Path::to_path_buf))))
 }
 
+/// The student of a finished run, with these weights, and the names of its classes.
+///
+/// # Errors
+/// When the run is not finished, or the weights do not fit.
+pub fn finished_detector(
+    recipe: &Recipe,
+    weights: &Path,
+    folder: &Path,
+    device: &Device,
+) -> Result<(Detector, Vec<String>), Error> {
+    let path = folder.join("summary.json");
+    let text = std::fs::read_to_string(&path).map_err(|_| Error::Format {
+        path: folder.into(),
+        problem: "the run has no summary.json, which names the classes: it is not finished, go on with `kd train`"
+            .into(),
+    })?;
+    let summary = Summary::read(&text).map_err(|e| Error::Format {
+        path,
+        problem: e.to_string(),
+    })?;
+    let classes = summary.data.classes;
+    let network = Detector::from_file(&recipe.student.model, classes.len() + 1, weights, device)?;
+    Ok((network, classes))
+}
+
 /// Measures a detector on the test split of its recipe.
 ///
 /// # Errors
@@ -105,24 +130,12 @@ impl Finder {
     /// # Errors
     /// When the run is not finished or not one of a detector, or the weights do not fit.
     pub fn of_run(folder: &Path, weights: Option<&Path>, device: &Device) -> Result<Self, Error> {
-        let wrong = |problem: &str| Error::Format {
+        let found = detector_of_run(folder, weights)?;
+        let (recipe, weights) = found.ok_or_else(|| Error::Format {
             path: folder.into(),
-            problem: problem.into(),
-        };
-        let (recipe, weights) = detector_of_run(folder, weights)?.ok_or_else(|| {
-            wrong("this is not the folder of a run that trains a detector: its recipe has no [detection]")
+            problem: "this is not the folder of a run that trains a detector: its recipe has no [detection]".into(),
         })?;
-        let path = folder.join("summary.json");
-        let text = std::fs::read_to_string(&path).map_err(|_| {
-            wrong("the run has no summary.json, which names the classes: it is not finished, go on with `kd train`")
-        })?;
-        let summary = Summary::read(&text).map_err(|e| Error::Format {
-            path,
-            problem: e.to_string(),
-        })?;
-        let classes = summary.data.classes;
-        let network =
-            Detector::from_file(&recipe.student.model, classes.len() + 1, &weights, device)?;
+        let (network, classes) = finished_detector(&recipe, &weights, folder, device)?;
         Ok(Self {
             network,
             prepared: PreparedWeights::new(),

@@ -51,7 +51,7 @@ mod train;
 mod weights;
 
 pub use check::check;
-pub use detector::{Finder, Found, detector_of_run, evaluate_detector};
+pub use detector::{Finder, Found, detector_of_run, evaluate_detector, finished_detector};
 pub use error::Error;
 pub use eval::{EvalOptions, EvalResult, evaluate};
 pub use evaluate::{Predictions, predict};

@@ -111,6 +111,45 @@ impl BoxCoder {
     }
 }
 
+impl BoxCoder {
+    /// The boxes of several images, `[images, boxes, 4]`, from their offsets of the same shape and the reference boxes that
+    /// they all have: [`BoxCoder::decode`] for a graph whose number of images is free.
+    ///
+    /// # Errors
+    /// As [`BoxCoder::decode`].
+    pub fn decode_images(
+        &self,
+        offsets: Tensor<3>,
+        references: &[Corners],
+    ) -> Result<Tensor<3>, Error> {
+        let [images, boxes, columns] = offsets.dims();
+        if boxes != references.len() || columns != 4 {
+            return Err(refuse(format!(
+                "offsets of shape [{images}, {boxes}, {columns}] for {} reference boxes",
+                references.len()
+            )));
+        }
+        let options = (&offsets.device(), offsets.dtype());
+        // Centres with the part of them that an offset of 1 moves, and sides with the logarithm's scale.
+        let column = |of: &dyn Fn([f64; 4]) -> [f64; 2]| {
+            let values: Vec<f64> = references.iter().flat_map(|r| of(centred(r))).collect();
+            Tensor::<3>::from_data(TensorData::new(values, [1, boxes, 2]), options)
+        };
+        let [of_x, of_y, of_w, of_h] = self.weights;
+        let centres = column(&|[x, y, ..]| [x, y]);
+        let moves = column(&|[_, _, w, h]| [w / of_x, h / of_y]);
+        let halves = column(&|[_, _, w, h]| [w / 2.0, h / 2.0]);
+        let scales = column(&|_| [1.0 / of_w, 1.0 / of_h]);
+        let centres = offsets.clone().narrow(2, 0, 2) * moves + centres;
+        let scaled = offsets.narrow(2, 2, 2) * scales;
+        let half = scaled.clamp_max(LARGEST_SIDE.ln()).exp() * halves;
+        Ok(Tensor::cat(
+            vec![centres.clone() - half.clone(), centres + half],
+            2,
+        ))
+    }
+}
+
 /// Centre and sides of a box: x, y, width, height.
 fn centred([x1, y1, x2, y2]: &Corners) -> [f64; 4] {
     let (width, height) = (x2 - x1, y2 - y1);
@@ -140,6 +179,15 @@ mod tests {
         let decoded = BoxCoder::SSD.decode(offsets, &references).unwrap();
         let decoded: Vec<f64> = decoded.into_data().iter().collect();
         for (got, want) in decoded.iter().zip(boxes.concat()) {
+            assert!((got - want).abs() < 1e-4, "{got} instead of {want}");
+        }
+        let offsets = BoxCoder::SSD.encode(&boxes, &references).unwrap().concat();
+        let offsets = TensorData::new([offsets.clone(), vec![0.0; 8]].concat(), [2, 2, 4]);
+        let offsets = Tensor::from_data(offsets, &Device::flex());
+        let of_images = BoxCoder::SSD.decode_images(offsets, &references).unwrap();
+        let of_images: Vec<f64> = of_images.into_data().iter().collect();
+        let wanted = [boxes.concat(), references.concat()].concat();
+        for (got, want) in of_images.iter().zip(wanted) {
             assert!((got - want).abs() < 1e-4, "{got} instead of {want}");
         }
     }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
 
+mod detectors;
 mod file;
 mod networks;
 mod own;
@@ -49,10 +50,19 @@ fn tensor(values: &[f32], shape: [usize; 4]) -> Tensor<4> {
 
 /// What rten makes of a file: values, and their shape.
 fn rten(onnx: &Onnx, values: &[f32], shape: [usize; 4]) -> (Vec<f32>, [usize; 2]) {
+    rten_of(onnx, values, shape)
+}
+
+/// As [`rten`], of an output of any rank.
+fn rten_of<const N: usize>(
+    onnx: &Onnx,
+    values: &[f32],
+    shape: [usize; 4],
+) -> (Vec<f32>, [usize; N]) {
     let model = rten::Model::load(onnx.bytes()).unwrap();
     let input = rten::Value::from_shape(shape, values.to_vec()).unwrap();
     let output = model.run_one(input.into(), None).unwrap();
-    let (shape, values) = output.into_shape_vec::<f32, 2>().unwrap();
+    let (shape, values) = output.into_shape_vec::<f32, N>().unwrap();
     (values, shape)
 }
 

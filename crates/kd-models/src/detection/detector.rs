@@ -4,8 +4,9 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use burn::module::Module;
+use burn::tensor::activation::softmax;
 use burn::tensor::{Device, Tensor};
-use kd_core::detection::{BoxRows, RegionHead, RegionOfInterest, RoiPredictions};
+use kd_core::detection::{BoxCoder, BoxRows, RegionHead, RegionOfInterest, RoiPredictions};
 use kd_core::{Output, Part, Taps};
 
 use super::state::State;
@@ -180,6 +181,59 @@ impl Detector {
                 &network.config().proposals[1],
                 &FasterRcnnConfig::FILTER,
             ),
+        }
+    }
+}
+
+impl Detector {
+    /// What a network of one stage says of all its boxes, for programs that suppress by themselves: of images, RGB in
+    /// 0..1, `[batch, boxes, 4 + classes]`: x1, y1, x2, y2 in 0..1 of the image, not cut to it, and the probability of each
+    /// class, the background first.
+    ///
+    /// # Errors
+    /// [`kd_core::Error::MissingTap`] for a network of two stages, whose boxes depend on what it finds.
+    pub fn boxes_and_scores(&self, images: Tensor<4>) -> Result<Tensor<3>, kd_core::Error> {
+        let [_, _, height, width] = images.dims();
+        let image = [height, width];
+        let (said, references) = match self {
+            Self::Ssd(network) => {
+                let said = network.forward(normalised(images, SSD));
+                let references = network.default_boxes(image, &said);
+                (said, references)
+            }
+            Self::SsdLite(network) => {
+                let said = network.forward(normalised(images, SSDLITE));
+                let references = network.default_boxes(image, &said);
+                (said, references)
+            }
+            Self::FasterRcnn(_) => {
+                return Err(kd_core::Error::MissingTap {
+                    what: "fixed boxes: it is a network of two stages".into(),
+                });
+            }
+        };
+        let [w, h] = [width, height].map(|side| side as f64);
+        let shares: Vec<[f64; 4]> = references
+            .iter()
+            .map(|[x1, y1, x2, y2]| [x1 / w, y1 / h, x2 / w, y2 / h])
+            .collect();
+        let corners = BoxCoder::SSD.decode_images(said.offsets, &shares)?;
+        Ok(Tensor::cat(vec![corners, softmax(said.logits, 2)], 2))
+    }
+
+    /// The name in the reference's state dict of a parameter, by its path in the module.
+    pub fn pytorch_name(&self, path: &str) -> String {
+        let own = path.trim_start_matches('.');
+        let inside = |name: &str| {
+            let rest = own
+                .strip_prefix(name)
+                .and_then(|rest| rest.strip_prefix('.'));
+            rest.unwrap_or(own).to_owned()
+        };
+        match self {
+            Self::Ssd(network) => network.reference_key(&inside("Ssd")),
+            Self::SsdLite(network) => network.reference_key(&inside("SsdLite")),
+            Self::FasterRcnn(network) => network.reference_key(&inside("FasterRcnn")),
         }
     }
 }

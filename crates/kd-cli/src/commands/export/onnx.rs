@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
-use kd_export::{Normalisation, Onnx, Options, Output, export_network};
+use kd_export::{Normalisation, Onnx, Options, Output, export_detector, export_network};
 use kd_models::WeightsHeader;
+use kd_train::{Recipe, detector_of_run, finished_detector};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
@@ -44,6 +45,11 @@ enum Program {
 /// Writes the file.
 pub fn run(from: &From, arguments: &Arguments, file: &Path) -> Result<()> {
     check_place(file)?;
+    if let Some(folder) = &from.run
+        && let Some((recipe, weights)) = detector_of_run(folder, from.weights())?
+    {
+        return detector(&recipe, &weights, folder, arguments, file);
+    }
     let Source { network, header } = from.open()?;
     let config = network.config();
     let size = config.image_size()?;
@@ -66,6 +72,48 @@ pub fn run(from: &From, arguments: &Arguments, file: &Path) -> Result<()> {
         ..Options::default()
     };
     let onnx = export_network(&network, size, &options)?;
+    if let Some(Program::Tensorrt) = arguments.check {
+        accepted(&onnx)?;
+    }
+    onnx.save(file)?;
+    crate::commands::print(summary(file, &onnx))
+}
+
+/// The student of a run that trains a detector: boxes and scores, before any is suppressed.
+fn detector(
+    recipe: &Recipe,
+    weights: &Path,
+    run: &Path,
+    arguments: &Arguments,
+    file: &Path,
+) -> Result<()> {
+    if arguments.normalise || arguments.softmax {
+        return Err(BadInput(
+            "--normalise, --softmax: a detector's file normalises images and gives probabilities anyway; leave them out"
+                .into(),
+        )
+        .into());
+    }
+    let device = crate::device::preferred()?.open()?;
+    let (network, classes) = finished_detector(recipe, weights, run, &device)?;
+    let size = recipe
+        .detection
+        .as_ref()
+        .map_or(0, |detection| detection.size);
+    let entry = |key: &str, value: String| (key.to_owned(), value);
+    let options = Options {
+        name: recipe.student.model.clone(),
+        float16: arguments.float16,
+        metadata: vec![
+            entry("kd_version", env!("CARGO_PKG_VERSION").into()),
+            entry("model", recipe.student.model.clone()),
+            entry("size", size.to_string()),
+            entry("classes", json!(classes).to_string()),
+            entry("recipe_sha256", digest(&run.join("recipe.toml"))?),
+        ],
+        ..Options::default()
+    };
+    let onnx = export_detector(&network, size, &options)?;
     if let Some(Program::Tensorrt) = arguments.check {
         accepted(&onnx)?;
     }

@@ -48,6 +48,11 @@ pub struct Source {
 }
 
 impl Arguments {
+    /// Weights that are given.
+    pub fn weights(&self) -> Option<&Path> {
+        self.weights.as_deref()
+    }
+
     /// Reads the weights.
     pub fn open(&self) -> Result<Source> {
         let device = crate::device::preferred()?.open()?;
