@@ -378,6 +378,7 @@ impl Task for ObjectDetection {
             let [across, down] = [bitmap.width, bitmap.height].map(|side| side as f64 / size);
             for (title, of_images) in &found {
                 let sure = of_images[place].iter().filter(|o| o.score >= SURE);
+                let sure = sure.take(BOXES);
                 let boxes = sure.map(|object| {
                     let [x1, y1, x2, y2] = object.corners;
                     PictureBox {
@@ -427,6 +428,8 @@ impl Task for ObjectDetection {
 const PICTURES: usize = 4;
 /// The longest side of an image that is shown, in pixels.
 const LONGEST: usize = 360;
+/// Boxes of a network that are shown on an image, at most: a network that knows nothing finds something everywhere.
+const BOXES: usize = 20;
 /// The score from which on a box is shown.
 const SURE: f64 = 0.3;
 
