@@ -74,6 +74,9 @@ pub struct Output {
     /// the entries of every part whose first axis is as long as the rows. A part of another length, such
     /// as token sequences where a row is a token, stays whole.
     pub counted: Option<Tensor<1, Bool>>,
+    /// The tokens that are no padding, `[batch, tokens]`; all of them when absent. Losses of token sequences and
+    /// attentions take their means over these.
+    pub real_tokens: Option<Tensor<2, Bool>>,
     /// The levels of each part, of which only the asked-for ones are kept.
     parts: BTreeMap<Part, Vec<Option<PartValue>>>,
     /// The outputs of the teachers from which [`Combine`](crate::Combine) made this one; empty for a
@@ -87,6 +90,7 @@ impl Output {
         Self {
             logits,
             counted: None,
+            real_tokens: None,
             parts: BTreeMap::new(),
             members: Vec::new(),
         }
@@ -242,6 +246,7 @@ impl Output {
         Self {
             logits: Tensor::from_inner(output.logits),
             counted: output.counted.map(Tensor::from_inner),
+            real_tokens: output.real_tokens.map(Tensor::from_inner),
             parts: output.parts,
             members: output.members.into_iter().map(Self::lift).collect(),
         }
@@ -253,6 +258,7 @@ impl Output {
         Self {
             logits: output.logits.inner(),
             counted: output.counted.map(Tensor::inner),
+            real_tokens: output.real_tokens.map(Tensor::inner),
             parts: output.parts,
             members: output.members.into_iter().map(Self::lower).collect(),
         }
@@ -269,6 +275,12 @@ impl Output {
         Self {
             logits: selected.logits.select(0, rows.clone()),
             counted: None,
+            real_tokens: selected
+                .real_tokens
+                .map(|real| match real.dims()[0] == count {
+                    true => real.select(0, rows.clone()),
+                    false => real,
+                }),
             parts: selected.parts,
             members: selected
                 .members

@@ -32,6 +32,7 @@
 mod activation;
 mod architecture;
 mod backbone;
+mod bert;
 mod cct;
 mod classifier;
 mod config;
@@ -79,8 +80,11 @@ mod weights;
 mod wrn;
 
 pub use backbone::Backbone;
+pub use bert::{
+    TextConfig, TextDropout, TextKind, TextNetwork, TextOutput, text_model, text_models,
+};
 pub use config::{InputSpec, NetworkConfig};
-pub use cost::{Cost, cost, stride};
+pub use cost::{Cost, NetworkSize, cost, stride};
 pub use error::Error;
 pub use finite::{NotFinite, not_finite};
 pub use folder::FolderFormat;

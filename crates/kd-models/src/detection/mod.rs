@@ -18,3 +18,4 @@ pub use faster_rcnn::{
 };
 pub use ssd::{Ssd, SsdConfig, SsdOutput};
 pub use ssdlite::SsdLite;
+pub(crate) use state::State;
