@@ -267,7 +267,10 @@ impl Output {
     /// The same output of some rows: logits, and the parts whose first axis has an entry for each row.
     pub(crate) fn select_rows(&self, rows: &Tensor<1, Int>) -> Self {
         let [count, _] = self.logits.dims();
-        let selected = self.clone().map_parts(|part, value| match value {
+        let mut selected = self.clone();
+        // Edges are between rows by their numbers, which the rows that are left do not keep.
+        selected.remove(Part::Edges);
+        let selected = selected.map_parts(|part, value| match value {
             // A classifier's weight has no rows, whatever its first axis.
             value if part == Part::Classifier || value.dims()[0] != count => value,
             value => value.select(rows),

@@ -13,6 +13,9 @@ pub struct Targets {
     /// The share of each class in each row, `[rows, classes]`, where rows are mixed of several classes; none where
     /// each has one.
     pub shares: Option<Tensor<2>>,
+    /// The rows whose class may be learned from, `[rows]`: of a graph the training nodes, of a language model the masked
+    /// tokens. All of them when absent. Losses between networks compare the other rows too.
+    pub labelled: Option<Tensor<1, Bool>>,
 }
 
 impl Targets {
@@ -21,6 +24,15 @@ impl Targets {
         Self {
             labels,
             shares: None,
+            labelled: None,
+        }
+    }
+
+    /// Targets of rows of which only some have a class to learn from, `[rows]`; the other classes may be anything.
+    pub fn some_labels(labels: Tensor<1, Int>, labelled: Tensor<1, Bool>) -> Self {
+        Self {
+            labelled: Some(labelled),
+            ..Self::labels(labels)
         }
     }
 
@@ -30,6 +42,7 @@ impl Targets {
         Self {
             labels,
             shares: Some(shares),
+            labelled: None,
         }
     }
 
@@ -41,6 +54,7 @@ impl Targets {
         Self {
             labels: Tensor::from_inner(self.labels),
             shares: self.shares.map(Tensor::from_inner),
+            labelled: self.labelled.map(Tensor::from_inner),
         }
     }
 
@@ -49,14 +63,16 @@ impl Targets {
         Self {
             labels: self.labels.without_autodiff(),
             shares: self.shares.map(Tensor::without_autodiff),
+            labelled: self.labelled.map(Tensor::without_autodiff),
         }
     }
 
     fn select_rows(&self, rows: &Tensor<1, Int>) -> Self {
-        let shares = self.shares.clone();
+        let (shares, labelled) = (self.shares.clone(), self.labelled.clone());
         Self {
             labels: self.labels.clone().select(0, rows.clone()),
             shares: shares.map(|shares| shares.select(0, rows.clone())),
+            labelled: labelled.map(|labelled| labelled.select(0, rows.clone())),
         }
     }
 }
@@ -98,11 +114,12 @@ impl<'a> Pair<'a> {
     /// The one class of each row, `[rows]`, for a loss that cannot work with shares of several.
     ///
     /// # Errors
-    /// [`Error::Mixed`] where rows are mixed.
+    /// [`Error::Mixed`] where rows are mixed, and [`Error::Unlabelled`] where not every row has a class to learn from.
     pub fn class(&self) -> Result<&'a Tensor<1, Int>, Error> {
-        match self.targets.shares {
-            None => Ok(self.labels()),
-            Some(_) => Err(Error::Mixed),
+        match (&self.targets.shares, &self.targets.labelled) {
+            (None, None) => Ok(self.labels()),
+            (Some(_), _) => Err(Error::Mixed),
+            (None, Some(_)) => Err(Error::Unlabelled),
         }
     }
 

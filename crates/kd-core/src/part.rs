@@ -58,6 +58,8 @@ parts! {
     Keys: "keys";
     /// Values, one a layer, `[batch, heads, tokens, width]`.
     Values: "values";
+    /// Edges of a graph whose nodes are the rows: numbers of their sources, then of their targets, `[2, edges]`.
+    Edges: "edges";
     /// Box offsets or corners, one a row of the logits, `[rows, 4]`.
     Boxes: "boxes";
 }
@@ -78,6 +80,8 @@ pub enum PartValue {
     Rank3(Tensor<3>),
     /// A tensor such as a map, `[batch, channels, height, width]`.
     Rank4(Tensor<4>),
+    /// Numbers of rows, such as edges, `[2, edges]`.
+    Numbers(Tensor<2, Int>),
     /// A layer.
     Classifier(Box<Classifier>),
 }
@@ -130,6 +134,7 @@ holds! {
     Rank2: Tensor<2>;
     Rank3: Tensor<3>;
     Rank4: Tensor<4>;
+    Numbers: Tensor<2, Int>;
     Classifier: Classifier;
 }
 
@@ -140,6 +145,7 @@ impl PartValue {
             Self::Rank2(tensor) => tensor.dims().to_vec(),
             Self::Rank3(tensor) => tensor.dims().to_vec(),
             Self::Rank4(tensor) => tensor.dims().to_vec(),
+            Self::Numbers(numbers) => numbers.dims().to_vec(),
             Self::Classifier(layer) => layer.weight.dims().to_vec(),
         }
     }
@@ -150,7 +156,7 @@ impl PartValue {
             Self::Rank2(tensor) => tensor.select(0, rows.clone()).into(),
             Self::Rank3(tensor) => tensor.select(0, rows.clone()).into(),
             Self::Rank4(tensor) => tensor.select(0, rows.clone()).into(),
-            layer @ Self::Classifier(_) => layer,
+            whole @ (Self::Numbers(_) | Self::Classifier(_)) => whole,
         }
     }
 
@@ -160,6 +166,7 @@ impl PartValue {
             Self::Rank2(tensor) => Tensor::from_inner(tensor).into(),
             Self::Rank3(tensor) => Tensor::from_inner(tensor).into(),
             Self::Rank4(tensor) => Tensor::from_inner(tensor).into(),
+            Self::Numbers(numbers) => Tensor::from_inner(numbers).into(),
             Self::Classifier(layer) => Classifier {
                 weight: Tensor::from_inner(layer.weight),
                 bias: Tensor::from_inner(layer.bias),
@@ -174,6 +181,7 @@ impl PartValue {
             Self::Rank2(tensor) => tensor.inner().into(),
             Self::Rank3(tensor) => tensor.inner().into(),
             Self::Rank4(tensor) => tensor.inner().into(),
+            Self::Numbers(numbers) => numbers.inner().into(),
             Self::Classifier(layer) => Classifier {
                 weight: layer.weight.inner(),
                 bias: layer.bias.inner(),

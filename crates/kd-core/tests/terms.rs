@@ -399,6 +399,9 @@ fn the_catalogue_shows_the_literatures_defaults() {
             "bce 1 temperature=1.0",
             "ofakd 1 levels=[] gamma=1.0 temperature=1.0",
             "byot 1 levels=[] alpha=0.3 hint=0.03 temperature=3.0 form=\"authors\"",
+            "topk_kl 1 k=16 missing=\"zero\" temperature=1.0",
+            "uld 1 ",
+            "tinybert_prediction 1 temperature=1.0",
             "fitnet 100 level=2",
             "at 1000 levels=[] scaling=\"mean\"",
             "nst 50 levels=[]",
@@ -418,14 +421,19 @@ fn the_catalogue_shows_the_literatures_defaults() {
             "srrl 1 feature=1.0 regression=1.0 connect=\"embedding\"",
             "sp 3000 ",
             "pkt 30000 ",
-            "rkd 1 distance=25.0 angle=50.0 difference=\"huber\"",
+            "rkd 1 distance=25.0 angle=50.0 difference=\"huber\" samples=0 seed=0",
             "cc 100 kernel=\"rbf\" gamma=0.4 order=2",
             "crd 0.8 dim=128 negatives=16384 temperature=0.07 momentum=0.5 samples=0 seed=0",
+            "lsp 10 kernel=\"gaussian\" sigma=1.0 direction=\"student\"",
             "deit 1 form=\"hard\" alpha=0.5 temperature=1.0 smoothing=0.1",
             "lg 2.5 levels=[]",
             "cosine_hidden 1 levels=[]",
-            "minilm_relation 1 levels=[] relation_heads=48",
-            "tinybert_attention 1 levels=[]",
+            "minilm 1 ",
+            "minilm_relation 1 relations=[\"queries\",\"keys\",\"values\"] layer=0 teacher_layer=0 \
+             relation_heads=48",
+            "tinybert_attention 1 levels=[] include_padding=false",
+            "tinybert_hidden 1 levels=[] include_padding=false",
+            "pkd_bert 100 layers=\"skip\"",
         ]
     );
     assert_eq!(RkdConfig::default().angle, 50.0);

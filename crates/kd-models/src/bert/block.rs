@@ -43,6 +43,7 @@ pub(super) struct Embeddings {
     types: Option<Table>,
     norm: Norm,
     dropout: Dropout,
+    padding: usize,
 }
 
 impl Embeddings {
@@ -54,7 +55,21 @@ impl Embeddings {
             types: (config.types > 0).then(|| table(config.types)),
             norm: Norm::new(config.width, device),
             dropout: DropoutConfig::new(config.dropout.hidden).init(),
+            padding: config.padding,
         }
+    }
+
+    /// Vectors of words, `[batch, tokens, width]`.
+    fn words(&self, ids: Tensor<2, Int>) -> Tensor<3> {
+        let found = self.words.forward(ids.clone());
+        if !found.device().is_autodiff() {
+            return found;
+        }
+        let padding = ids.equal_elem(self.padding as i64).unsqueeze_dim::<3>(2);
+        let constant = found.clone().detach();
+        found
+            .clone()
+            .mask_where(padding.expand(found.dims()), constant)
     }
 
     /// Tokens without types are of the first.
@@ -70,7 +85,7 @@ impl Embeddings {
             None => table.weight.val().narrow(0, 0, 1).unsqueeze(),
         });
         let positions = self.positions.weight.val().narrow(0, 0, tokens);
-        let sum = self.words.forward(ids) + positions.unsqueeze();
+        let sum = self.words(ids) + positions.unsqueeze();
         let sum = match of_types {
             Some(types) => sum + types,
             None => sum,

@@ -57,6 +57,8 @@ pub struct TextConfig {
     pub positions: usize,
     /// Token types, such as first and second sentence; 0 for DistilBERT.
     pub types: usize,
+    /// The word of padding. Its embedding does not learn from where it stands, as in the references.
+    pub padding: usize,
     /// What layer normalisation adds to variances.
     pub epsilon: f64,
     /// What training drops.
@@ -78,6 +80,7 @@ impl TextConfig {
             hidden: 4 * width,
             positions: 512,
             types: 2,
+            padding: 0,
             epsilon: 1e-12,
             dropout: TextDropout {
                 hidden: 0.1,
@@ -218,7 +221,7 @@ impl TextConfig {
         };
         config["vocab_size"] = json!(self.vocabulary);
         config["max_position_embeddings"] = json!(self.positions);
-        config["pad_token_id"] = json!(0);
+        config["pad_token_id"] = json!(self.padding);
         config["dtype"] = json!("float32");
         if let TextOutput::Classes(classes) = self.output {
             let given = (names.len() == classes).then_some(names);
@@ -308,6 +311,10 @@ fn read(json: &Value) -> Result<TextConfig, String> {
         hidden: count(of("intermediate_size", "hidden_dim"))?,
         positions: count("max_position_embeddings")?,
         types: if bert { count("type_vocab_size")? } else { 0 },
+        padding: match &json["pad_token_id"] {
+            Value::Null => 0,
+            _ => count("pad_token_id")?,
+        },
         epsilon,
         dropout: TextDropout {
             hidden,

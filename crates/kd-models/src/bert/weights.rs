@@ -9,12 +9,12 @@ use burn::tensor::Device;
 use super::config::TextConfig;
 use super::network::{CLASSIFIER, TextNetwork};
 use super::tables;
+use crate::Error;
 use crate::detection::State;
 use crate::folder::{publish_folder, write_spelled};
 use crate::formats::folder;
 use crate::keys::Key;
 use crate::spelling::Spelling;
-use crate::{Error, NetworkSize};
 
 /// How the path of what BERT's language models lack begins.
 const POOLER: &str = "head.pooler.";

@@ -3,6 +3,7 @@
 
 mod dinov2;
 mod documented;
+mod graph;
 mod losses;
 mod pieces;
 mod shape;
@@ -69,6 +70,9 @@ fn built(name: &str, case: &Value, path: &Path) -> Result<Network, String> {
 }
 
 fn network(salt: &str, name: &str, case: &Value, found: &mut Comparison) {
+    if case["graph"].is_object() {
+        return graph::network(salt, case, found);
+    }
     if case["input_ids"].is_array() {
         return text::network(salt, case, found);
     }
