@@ -4,6 +4,7 @@
 mod doubts;
 pub(crate) mod images;
 mod module_file;
+mod text;
 
 use std::num::NonZeroU64;
 use std::path::Path;
@@ -22,6 +23,7 @@ use crate::{Error, Scores, Source};
 pub use crate::summary::DataSummary;
 pub(crate) use images::tell;
 pub use images::{DataShape, ImageClassification, ImageNetwork};
+pub use text::{TextClassification, TextData};
 
 /// The networks of a task, and what is known of its data before they are read.
 ///

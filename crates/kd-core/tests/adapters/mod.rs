@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use burn::optim::GradientsParams;
-use burn::tensor::{Distribution, Tensor, TensorData};
+use burn::tensor::{Distribution, Int, Tensor, TensorData};
 use kd_core::terms::ft::FtConfig;
 use kd_core::terms::vid::VidConfig;
 use kd_core::{

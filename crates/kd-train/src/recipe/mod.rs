@@ -21,6 +21,7 @@ use crate::cache::CacheConfig;
 use crate::lr::LrConfig;
 use crate::optimizer::OptimizerConfig;
 use crate::optimizer::groups::GroupsConfig;
+use crate::task::TextData;
 use crate::track::TrackConfig;
 
 pub use self::checkpoint::CheckpointConfig;
@@ -42,8 +43,12 @@ pub struct Recipe {
     /// Train the student alone as well, with the same budget and seed, to compare with.
     #[serde(default = "yes")]
     pub compare: bool,
-    /// The data.
+    /// The data: images. Left out where there is `[text]`.
+    #[serde(default)]
     pub data: DataConfig,
+    /// Sentences in the place of images.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<TextData>,
     /// Networks of the run that answer together at its end, by stage; `student` is one of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ensemble: Vec<String>,
@@ -215,6 +220,7 @@ impl Recipe {
             seed: first_seed(),
             compare: yes(),
             data: DataConfig::default(),
+            text: None,
             ensemble: Vec::new(),
             student: StageSpec::new(student),
             stages: BTreeMap::new(),
