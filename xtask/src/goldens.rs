@@ -15,7 +15,12 @@ use serde::Deserialize;
 use crate::kd;
 
 /// The golden files that a test reads: file, crate, and name of the test in the crate's `tests/goldens.rs`.
-const READERS: [(&str, &str, &str); 13] = [
+const READERS: [(&str, &str, &str); 15] = [
+    (
+        "box_head.json",
+        "kd-core",
+        "losses_of_detectors_match_their_golden_values_and_gradients",
+    ),
     (
         "detection_losses.json",
         "kd-core",
@@ -80,6 +85,11 @@ const READERS: [(&str, &str, &str); 13] = [
         "transformers_more.json",
         "kd-models",
         "transformers::transformers_and_their_pieces_compute_what_their_references_do",
+    ),
+    (
+        "wordpiece.json",
+        "kd-data",
+        "texts_are_split_as_by_hugging_faces_tokenizers",
     ),
 ];
 

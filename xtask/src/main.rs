@@ -3,10 +3,12 @@
 
 mod backend;
 mod bench;
+mod bert;
 mod book;
 mod chaos;
 mod cifar100;
 mod compare;
+mod cora;
 mod detect;
 mod folders;
 mod fuzz;
@@ -63,6 +65,10 @@ enum Job {
     VitCnn(vit_cnn::Arguments),
     /// Faster R-CNN teaches SSD to find objects: on COCO, on blood cells with --small, on drawn shapes with --quick.
     Detect(detect::Arguments),
+    /// A fine-tuned MiniLM teaches its half the sentences of SST-2.
+    Bert(bert::Arguments),
+    /// Train graph networks on Cora, alone and from a teacher, and print their test accuracy.
+    Cora(cora::Arguments),
     /// Compare eleven losses, some also beside KD, on the embedded data: half an hour on two cores.
     Methods(Methods),
     /// Try every loss on pairs of networks, and write the result into docs/.
@@ -158,6 +164,8 @@ fn run(job: Job) -> Result<ExitCode> {
         Job::Cifar100(arguments) => cifar100::run(&arguments),
         Job::VitCnn(arguments) => vit_cnn::run(&arguments),
         Job::Detect(arguments) => detect::run(&arguments),
+        Job::Bert(arguments) => bert::run(&arguments),
+        Job::Cora(arguments) => cora::run(&arguments),
         Job::Methods(Methods { run }) => {
             let mut kd = run.start("study", "recipes/studies/methods.toml")?;
             kd.overrides(&run.overrides);

@@ -31,6 +31,12 @@ pub enum Error {
          without mixup and CutMix, or leave the term out"
     )]
     Mixed,
+    /// A term needs the class of every row, and not every row has one to learn from.
+    #[error(
+        "this term needs the class of every row, and only some rows may be learned from (`Targets::labelled`): leave the \
+         term out, and take cross_entropy for these"
+    )]
+    Unlabelled,
     /// Two tensors of a loss do not fit each other.
     #[error("{loss}: {problem}")]
     Shape {

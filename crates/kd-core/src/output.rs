@@ -77,6 +77,9 @@ pub struct Output {
     pub counted: Option<Tensor<1, Bool>>,
     /// What the rows are, of a network that finds objects.
     pub boxes: Option<BoxRows>,
+    /// The tokens that are no padding, `[batch, tokens]`; all of them when absent. Losses of token sequences and
+    /// attentions take their means over these.
+    pub real_tokens: Option<Tensor<2, Bool>>,
     /// The levels of each part, of which only the asked-for ones are kept.
     parts: BTreeMap<Part, Vec<Option<PartValue>>>,
     /// The outputs of the teachers from which [`Combine`](crate::Combine) made this one; empty for a
@@ -91,6 +94,7 @@ impl Output {
             logits,
             counted: None,
             boxes: None,
+            real_tokens: None,
             parts: BTreeMap::new(),
             members: Vec::new(),
         }
@@ -257,6 +261,7 @@ impl Output {
             logits: Tensor::from_inner(output.logits),
             counted: output.counted.map(Tensor::from_inner),
             boxes: output.boxes.map(BoxRows::without_losses),
+            real_tokens: output.real_tokens.map(Tensor::from_inner),
             parts: output.parts,
             members: output.members.into_iter().map(Self::lift).collect(),
         }
@@ -269,6 +274,7 @@ impl Output {
             logits: output.logits.inner(),
             counted: output.counted.map(Tensor::inner),
             boxes: output.boxes.map(BoxRows::without_losses),
+            real_tokens: output.real_tokens.map(Tensor::inner),
             parts: output.parts,
             members: output.members.into_iter().map(Self::lower).collect(),
         }
@@ -277,7 +283,10 @@ impl Output {
     /// The same output of some rows: logits, and the parts whose first axis has an entry for each row.
     pub(crate) fn select_rows(&self, rows: &Tensor<1, Int>) -> Self {
         let [count, _] = self.logits.dims();
-        let selected = self.clone().map_parts(|part, value| match value {
+        let mut selected = self.clone();
+        // Edges are between rows by their numbers, which the rows that are left do not keep.
+        selected.remove(Part::Edges);
+        let selected = selected.map_parts(|part, value| match value {
             // A classifier's weight has no rows, whatever its first axis.
             value if part == Part::Classifier || value.dims().first() != Some(&count) => value,
             value => value.select(rows),
@@ -286,6 +295,12 @@ impl Output {
             logits: selected.logits.select(0, rows.clone()),
             counted: None,
             boxes: selected.boxes,
+            real_tokens: selected
+                .real_tokens
+                .map(|real| match real.dims()[0] == count {
+                    true => real.select(0, rows.clone()),
+                    false => real,
+                }),
             parts: selected.parts,
             members: selected
                 .members

@@ -19,6 +19,9 @@ pub struct Targets {
     /// The objects of each image, for networks that find objects: which row is to find which of them is decided by a
     /// loss, and there are no labels.
     pub objects: Option<Arc<[Objects]>>,
+    /// The rows whose class may be learned from, `[rows]`: of a graph the training nodes, of a language model the masked
+    /// tokens. All of them when absent. Losses between networks compare the other rows too.
+    pub labelled: Option<Tensor<1, Bool>>,
 }
 
 impl Targets {
@@ -27,6 +30,7 @@ impl Targets {
         Self {
             labels,
             shares: None,
+            labelled: None,
             objects: None,
         }
     }
@@ -34,9 +38,16 @@ impl Targets {
     /// Targets of a detection: the objects of each image.
     pub fn objects(objects: impl Into<Arc<[Objects]>>, device: &Device) -> Self {
         Self {
-            labels: Tensor::zeros([0], device),
-            shares: None,
             objects: Some(objects.into()),
+            ..Self::labels(Tensor::zeros([0], device))
+        }
+    }
+
+    /// Targets of rows of which only some have a class to learn from, `[rows]`; the other classes may be anything.
+    pub fn some_labels(labels: Tensor<1, Int>, labelled: Tensor<1, Bool>) -> Self {
+        Self {
+            labelled: Some(labelled),
+            ..Self::labels(labels)
         }
     }
 
@@ -47,6 +58,7 @@ impl Targets {
             labels,
             shares: Some(shares),
             objects: None,
+            labelled: None,
         }
     }
 
@@ -59,6 +71,7 @@ impl Targets {
             labels: Tensor::from_inner(self.labels),
             shares: self.shares.map(Tensor::from_inner),
             objects: self.objects,
+            labelled: self.labelled.map(Tensor::from_inner),
         }
     }
 
@@ -68,16 +81,18 @@ impl Targets {
             labels: self.labels.without_autodiff(),
             shares: self.shares.map(Tensor::without_autodiff),
             objects: self.objects,
+            labelled: self.labelled.map(Tensor::without_autodiff),
         }
     }
 
     fn select_rows(&self, rows: &Tensor<1, Int>) -> Self {
-        let shares = self.shares.clone();
+        let (shares, labelled) = (self.shares.clone(), self.labelled.clone());
         Self {
             labels: self.labels.clone().select(0, rows.clone()),
             shares: shares.map(|shares| shares.select(0, rows.clone())),
             // Objects are of images, and rows are boxes.
             objects: self.objects.clone(),
+            labelled: labelled.map(|labelled| labelled.select(0, rows.clone())),
         }
     }
 }
@@ -119,11 +134,12 @@ impl<'a> Pair<'a> {
     /// The one class of each row, `[rows]`, for a loss that cannot work with shares of several.
     ///
     /// # Errors
-    /// [`Error::Mixed`] where rows are mixed.
+    /// [`Error::Mixed`] where rows are mixed, and [`Error::Unlabelled`] where not every row has a class to learn from.
     pub fn class(&self) -> Result<&'a Tensor<1, Int>, Error> {
-        match self.targets.shares {
-            None => Ok(self.labels()),
-            Some(_) => Err(Error::Mixed),
+        match (&self.targets.shares, &self.targets.labelled) {
+            (None, None) => Ok(self.labels()),
+            (Some(_), _) => Err(Error::Mixed),
+            (None, Some(_)) => Err(Error::Unlabelled),
         }
     }
 

@@ -61,6 +61,8 @@ parts! {
     Keys: "keys";
     /// Values, one a layer, `[batch, heads, tokens, width]`.
     Values: "values";
+    /// Edges of a graph whose nodes are the rows: numbers of their sources, then of their targets, `[2, edges]`.
+    Edges: "edges";
     /// Box offsets or corners, one a row of the logits, `[rows, 4]`.
     Boxes: "boxes";
     /// The second stage of a detector, which says of any box of its images what is in it: a
@@ -84,6 +86,8 @@ pub enum PartValue {
     Rank3(Tensor<3>),
     /// A tensor such as a map, `[batch, channels, height, width]`.
     Rank4(Tensor<4>),
+    /// Numbers of rows, such as edges, `[2, edges]`.
+    Numbers(Tensor<2, Int>),
     /// A layer.
     Classifier(Box<Classifier>),
     /// The second stage of a detector.
@@ -138,6 +142,7 @@ holds! {
     Rank2: Tensor<2>;
     Rank3: Tensor<3>;
     Rank4: Tensor<4>;
+    Numbers: Tensor<2, Int>;
     Classifier: Classifier;
     Regions: Arc<dyn RegionHead>;
 }
@@ -149,6 +154,7 @@ impl PartValue {
             Self::Rank2(tensor) => tensor.dims().to_vec(),
             Self::Rank3(tensor) => tensor.dims().to_vec(),
             Self::Rank4(tensor) => tensor.dims().to_vec(),
+            Self::Numbers(numbers) => numbers.dims().to_vec(),
             Self::Classifier(layer) => layer.weight.dims().to_vec(),
             Self::Regions(_) => Vec::new(),
         }
@@ -160,7 +166,7 @@ impl PartValue {
             Self::Rank2(tensor) => tensor.select(0, rows.clone()).into(),
             Self::Rank3(tensor) => tensor.select(0, rows.clone()).into(),
             Self::Rank4(tensor) => tensor.select(0, rows.clone()).into(),
-            other @ (Self::Classifier(_) | Self::Regions(_)) => other,
+            whole @ (Self::Numbers(_) | Self::Classifier(_) | Self::Regions(_)) => whole,
         }
     }
 
@@ -170,6 +176,7 @@ impl PartValue {
             Self::Rank2(tensor) => Tensor::from_inner(tensor).into(),
             Self::Rank3(tensor) => Tensor::from_inner(tensor).into(),
             Self::Rank4(tensor) => Tensor::from_inner(tensor).into(),
+            Self::Numbers(numbers) => Tensor::from_inner(numbers).into(),
             Self::Classifier(layer) => Classifier {
                 weight: Tensor::from_inner(layer.weight),
                 bias: Tensor::from_inner(layer.bias),
@@ -185,6 +192,7 @@ impl PartValue {
             Self::Rank2(tensor) => tensor.inner().into(),
             Self::Rank3(tensor) => tensor.inner().into(),
             Self::Rank4(tensor) => tensor.inner().into(),
+            Self::Numbers(numbers) => numbers.inner().into(),
             Self::Classifier(layer) => Classifier {
                 weight: layer.weight.inner(),
                 bias: layer.bias.inner(),

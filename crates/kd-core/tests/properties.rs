@@ -11,6 +11,7 @@ mod features;
 mod levels;
 mod logits;
 mod maps;
+mod padding;
 mod relations;
 mod resumed;
 mod teachers;

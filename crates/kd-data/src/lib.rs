@@ -45,6 +45,7 @@ mod download;
 mod epoch;
 mod error;
 mod fit;
+pub mod graph;
 pub mod hub;
 mod image_files;
 mod loader;
@@ -58,6 +59,7 @@ mod resize;
 mod resized_crop;
 mod sets;
 mod split;
+pub mod text;
 mod view;
 mod views;
 

@@ -6,6 +6,7 @@ mod detection;
 
 use std::sync::Arc;
 
+use kd_data::text::WordPiece;
 use kd_data::{
     Augment, Bitmap, Fit, Images, Interpolation, Loader, LoaderConfig, Operation, Sampling,
     TimmOperation,
@@ -161,6 +162,34 @@ fn augmentation_is_that_of_timm() {
             let order: Vec<f64> = order(count, repeats).map(|index| index as f64).collect();
             let want: Vec<f64> = serde_json::from_value(case["order"].clone()).unwrap();
             found.close_all("order", &order, &want, 1e-9, 1.0);
+        });
+    }
+    report.finish();
+}
+
+/// Words and pieces against Hugging Face's tokenizers, with capitals and without.
+#[test]
+fn texts_are_split_as_by_hugging_faces_tokenizers() {
+    let golden = kd_goldens::read("wordpiece.json");
+    let listed = |value: &Value| -> Vec<String> { serde_json::from_value(value.clone()).unwrap() };
+    let folder = tempfile::tempdir().unwrap();
+    let vocabulary = listed(&golden["vocabulary"]).join("\n");
+    std::fs::write(folder.path().join("vocab.txt"), vocabulary).unwrap();
+    let mut report = Report::new("wordpiece.json", &[]);
+    for case in golden["cases"].as_array().unwrap() {
+        let name = case["name"].as_str().unwrap();
+        report.case(name, |found| {
+            let config = serde_json::json!({ "do_lower_case": case["lowercase"] });
+            let path = folder.path().join("tokenizer_config.json");
+            std::fs::write(path, config.to_string()).unwrap();
+            let tokenizer = WordPiece::read(folder.path()).unwrap();
+            let ids: Vec<Vec<u32>> = serde_json::from_value(case["ids"].clone()).unwrap();
+            for (text, want) in listed(&case["texts"]).iter().zip(ids) {
+                let got = tokenizer.encode(text, 512);
+                if got != want {
+                    found.fail(format!("{text:?}: {got:?} instead of {want:?}"));
+                }
+            }
         });
     }
     report.finish();

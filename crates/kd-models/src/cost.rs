@@ -23,6 +23,16 @@ pub struct Cost {
     pub bytes: u64,
 }
 
+/// The size of a network of one's own input, independent of any machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NetworkSize {
+    /// Trainable parameters.
+    pub parameters: u64,
+    /// Multiply-accumulates of linear layers and the products of attention for one sample.
+    pub macs: u64,
+}
+
 /// The cost of a network for square images; nothing is computed or drawn.
 ///
 /// # Errors

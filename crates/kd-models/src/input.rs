@@ -59,6 +59,20 @@ pub struct TokenBatch {
     pub ids: Tensor<2, Int>,
     /// True for a token, false for padding, `[batch, tokens]`.
     pub mask: Tensor<2, Bool>,
+    /// The type of each token, such as 0 for those of a first sentence and 1 for those of a second, `[batch, tokens]`;
+    /// none where all are of the first.
+    pub types: Option<Tensor<2, Int>>,
+}
+
+impl TokenBatch {
+    /// Tokens of the first type.
+    pub fn new(ids: Tensor<2, Int>, mask: Tensor<2, Bool>) -> Self {
+        Self {
+            ids,
+            mask,
+            types: None,
+        }
+    }
 }
 
 impl Input for TokenBatch {
@@ -77,6 +91,7 @@ impl Input for TokenBatch {
         Self {
             ids: Tensor::from_inner(self.ids),
             mask: Tensor::from_inner(self.mask),
+            types: self.types.map(Tensor::from_inner),
         }
     }
 
@@ -84,12 +99,14 @@ impl Input for TokenBatch {
         Self {
             ids: self.ids.without_autodiff(),
             mask: self.mask.without_autodiff(),
+            types: self.types.map(Tensor::without_autodiff),
         }
     }
 
     fn select(self, samples: Tensor<1, Int>) -> Self {
         Self {
             ids: self.ids.select(0, samples.clone()),
+            types: self.types.map(|types| types.select(0, samples.clone())),
             mask: self.mask.select(0, samples),
         }
     }

@@ -6,6 +6,7 @@ use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Tensor, TensorData};
 
 use crate::Error;
+use crate::keys;
 use crate::network::Network;
 
 /// How the paths of a network's blocks begin.
@@ -21,52 +22,63 @@ impl Network {
     /// [`Error::Layers`] when the networks have no blocks, when there is not one layer for each block, and when tensors
     /// differ in shape.
     pub fn with_layers_of(self, other: &Self, layers: &[usize]) -> Result<Self, Error> {
-        let refused = |problem: String| Error::Layers {
-            model: self.config.model.clone(),
+        let model = self.config.model.clone();
+        let classifiers = self.classifiers(&self.keys());
+        let filled = with_blocks_of(self, other, BLOCKS, layers, classifiers);
+        filled.map_err(|problem| Error::Layers {
+            model,
             other: other.config.model.clone(),
             problem,
-        };
-        let [own, theirs] = [&self, other].map(|network| {
-            let keys = network.keys();
-            let blocks = keys.iter().filter_map(|key| split(&key.path));
-            blocks.map(|(number, _)| number + 1).max().unwrap_or(0)
-        });
-        if own == 0 || theirs == 0 {
-            return Err(refused(
-                "only networks of blocks, such as vision transformers, can begin so".into(),
-            ));
-        }
-        if layers.len() != own || layers.iter().any(|layer| *layer >= theirs) {
-            return Err(refused(format!(
-                "the layers {layers:?} must be {own}, one for each of its blocks, each below {theirs}"
-            )));
-        }
-        let mut read = Read::default();
-        other.visit(&mut read);
-        let classifiers = self.classifiers(&self.keys());
-        let mut fill = Fill {
-            path: Vec::new(),
-            layers,
-            values: &read.values,
-            missing: None,
-            classifiers,
-        };
-        let model = self.config.model.clone();
-        let filled = self.map(&mut fill);
-        match fill.missing {
-            None => Ok(filled),
-            Some(problem) => Err(Error::Layers {
-                model,
-                other: other.config.model.clone(),
-                problem,
-            }),
-        }
+        })
+    }
+}
+
+/// A module whose block `i` begins as block `layers[i]` of another, and everything beside the blocks as its counterpart
+/// there; what does not fit there stays as it is where its path begins as one of `classifiers`. The paths of blocks begin
+/// with `start`.
+///
+/// # Errors
+/// What does not fit.
+pub(crate) fn with_blocks_of<M: Module>(
+    module: M,
+    other: &M,
+    start: &str,
+    layers: &[usize],
+    classifiers: Vec<String>,
+) -> Result<M, String> {
+    let [own, theirs] = [&module, other].map(|network| {
+        let keys = keys::of(network, str::to_owned);
+        let blocks = keys.iter().filter_map(|key| split(start, &key.path));
+        blocks.map(|(number, _)| number + 1).max().unwrap_or(0)
+    });
+    if own == 0 || theirs == 0 {
+        return Err("only networks of blocks, such as vision transformers, can begin so".into());
+    }
+    if layers.len() != own || layers.iter().any(|layer| *layer >= theirs) {
+        return Err(format!(
+            "the layers {layers:?} must be {own}, one for each of its blocks, each below {theirs}"
+        ));
+    }
+    let mut read = Read::default();
+    other.visit(&mut read);
+    let mut fill = Fill {
+        path: Vec::new(),
+        start,
+        layers,
+        values: &read.values,
+        missing: None,
+        classifiers,
+    };
+    let filled = module.map(&mut fill);
+    match fill.missing {
+        None => Ok(filled),
+        Some(problem) => Err(problem),
     }
 }
 
 /// The number of a block and the rest of a path in it.
-fn split(path: &str) -> Option<(usize, &str)> {
-    let (number, rest) = path.strip_prefix(BLOCKS)?.split_once('.')?;
+fn split<'a>(start: &str, path: &'a str) -> Option<(usize, &'a str)> {
+    let (number, rest) = path.strip_prefix(start)?.split_once('.')?;
     Some((number.parse().ok()?, rest))
 }
 
@@ -106,6 +118,7 @@ impl ModuleVisitor for Read {
 
 struct Fill<'a> {
     path: Vec<String>,
+    start: &'a str,
     layers: &'a [usize],
     values: &'a BTreeMap<String, TensorData>,
     /// What the other network does not have.
@@ -124,8 +137,8 @@ impl ModuleMapper for Fill<'_> {
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let path = self.path.join(".");
-        let theirs = match split(&path) {
-            Some((number, rest)) => format!("{BLOCKS}{}.{rest}", self.layers[number]),
+        let theirs = match split(self.start, &path) {
+            Some((number, rest)) => format!("{}{}.{rest}", self.start, self.layers[number]),
             None => path.clone(),
         };
         let own = param.lazy_shape();

@@ -32,6 +32,7 @@
 mod activation;
 mod architecture;
 mod backbone;
+mod bert;
 mod cct;
 mod classifier;
 mod config;
@@ -47,6 +48,7 @@ mod fit;
 mod folder;
 mod formats;
 mod fused;
+mod graph;
 mod head;
 mod header;
 mod hint;
@@ -78,12 +80,16 @@ mod weights;
 mod wrn;
 
 pub use backbone::Backbone;
+pub use bert::{
+    TextConfig, TextDropout, TextKind, TextNetwork, TextOutput, text_model, text_models,
+};
 pub use config::{InputSpec, NetworkConfig};
-pub use cost::{Cost, cost, stride};
+pub use cost::{Cost, NetworkSize, cost, stride};
 pub use error::Error;
 pub use finite::{NotFinite, not_finite};
 pub use folder::FolderFormat;
 pub use formats::foreign::Foreign;
+pub use graph::{Features, Graph, GraphConfig, GraphKind, GraphNetwork};
 pub use header::WeightsHeader;
 pub use input::{Input, SceneBatch, TokenBatch};
 pub use kd_files::Interpolation;

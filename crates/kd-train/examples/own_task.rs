@@ -165,10 +165,10 @@ fn padded(sequences: &[&Vec<usize>], device: &Device) -> (TokenBatch, Tensor<1, 
         })
         .collect();
     let (count, shape) = (tags.len(), [sequences.len(), LONGEST]);
-    let input = TokenBatch {
-        ids: Tensor::from_data(TensorData::new(ids, shape), device),
-        mask: Tensor::<2, Bool>::from_data(TensorData::new(mask, shape), device),
-    };
+    let input = TokenBatch::new(
+        Tensor::from_data(TensorData::new(ids, shape), device),
+        Tensor::<2, Bool>::from_data(TensorData::new(mask, shape), device),
+    );
     let tags = Tensor::from_data(TensorData::new(tags, [count]), device);
     (input, tags)
 }

@@ -23,7 +23,7 @@ use crate::check::check;
 use crate::folder::{self, Folder, Found, Progress};
 use crate::report::words::count;
 use crate::summary::{DataSummary, StudentFile, Summary};
-use crate::task::{DataShape, ImageClassification, ObjectDetection, Task};
+use crate::task::{DataShape, ImageClassification, ObjectDetection, Task, TextClassification};
 use crate::track::Tracked;
 use crate::{Error, Event, Observer, Recipe, report, teacher_softmax};
 
@@ -84,7 +84,7 @@ pub fn left_in(folder: &Path) -> Result<Left, Error> {
     })
 }
 
-/// Runs a recipe on images, with classes or with boxes, and writes its folder: `recipe.toml` as resolved, `metrics.jsonl`,
+/// Runs a recipe on images, with classes or with boxes, or on sentences, and writes its folder: `recipe.toml` as resolved, `metrics.jsonl`,
 /// `student.safetensors` (the student as it is deployed, of the first seed), `summary.json`, `report.html`, a
 /// `README.md` that says what is what, and the best weights of every training under `checkpoints/`.
 ///
@@ -99,6 +99,10 @@ pub fn run(
     device: &Device,
     observer: &mut dyn Observer,
 ) -> Result<Summary, Error> {
+    if let Some(text) = &recipe.text {
+        let task = TextClassification::load(text)?;
+        return run_task(&task, recipe, options, device, observer);
+    }
     let recipe = &recipe.clone().complete(observer)?;
     if let Some(detection) = &recipe.detection {
         return in_folder(recipe, options, observer, |folder, observer| {

@@ -5,6 +5,7 @@ mod doubts;
 pub(crate) mod images;
 mod module_file;
 mod objects;
+mod text;
 
 use std::num::NonZeroU64;
 use std::path::Path;
@@ -24,6 +25,7 @@ pub use crate::summary::{DataSummary, Panel, Picture, PictureBox};
 pub(crate) use images::tell;
 pub use images::{DataShape, ImageClassification, ImageNetwork};
 pub use objects::ObjectDetection;
+pub use text::{TextClassification, TextData};
 
 /// The networks of a task, and what is known of its data before they are read.
 ///

@@ -41,11 +41,13 @@ pub use features::{
 pub use head::{Head, HeadConfig};
 pub use logits::{
     bce, byot, cross_entropy, ctkd, dist, dkd, gjsd, hard_labels, kd, ld, lskd, mlkd, ofakd,
-    reverse_kl, squared_logits, wsld,
+    reverse_kl, squared_logits, tinybert_prediction, topk_kl, uld, wsld,
 };
 pub use own::{Own, OwnTerm};
 pub use relations::{cc, crd, lsp, pkt, rkd, sp};
-pub use transformers::{cosine_hidden, deit, lg, minilm_relation, tinybert_attention};
+pub use transformers::{
+    cosine_hidden, deit, lg, minilm, minilm_relation, pkd_bert, tinybert_attention, tinybert_hidden,
+};
 
 /// What a method's file says of it.
 struct About {
@@ -320,6 +322,9 @@ terms! {
         bce: Bce, BceConfig;
         ofakd: OfaKd, OfaKdConfig;
         byot: Byot, ByotConfig;
+        topk_kl: TopKKl, TopKKlConfig;
+        uld: Uld, UldConfig;
+        tinybert_prediction: TinyBertPrediction, TinyBertPredictionConfig;
     }
     features {
         fitnet: FitNet, FitNetConfig;
@@ -346,13 +351,17 @@ terms! {
         rkd: Rkd, RkdConfig;
         cc: Cc, CcConfig;
         crd: Crd, CrdConfig;
+        lsp: Lsp, LspConfig;
     }
     transformers {
         deit: Deit, DeitConfig;
         lg: Lg, LgConfig;
         cosine_hidden: CosineHidden, CosineHiddenConfig;
+        minilm: MiniLm, MiniLmConfig;
         minilm_relation: MiniLmRelation, MiniLmRelationConfig;
         tinybert_attention: TinyBertAttention, TinyBertAttentionConfig;
+        tinybert_hidden: TinyBertHidden, TinyBertHiddenConfig;
+        pkd_bert: PkdBert, PkdBertConfig;
     }
     detection {
         detection_loss: DetectionLoss, DetectionLossConfig;

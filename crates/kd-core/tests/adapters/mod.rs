@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use burn::optim::GradientsParams;
-use burn::tensor::{Device, Distribution, Tensor, TensorData};
+use burn::tensor::{Device, Distribution, Int, Tensor, TensorData};
 use kd_core::detection::{BoxRows, Objects, RegionHead, RegionOfInterest, RoiPredictions};
 use kd_core::terms::ft::FtConfig;
 use kd_core::terms::vid::VidConfig;
@@ -81,6 +81,19 @@ pub(crate) fn shown(
         let attention: Tensor<4> = attention.reshape([batch, 2, 5, 5]);
         output.push(Part::Attentions, &attention, &all);
     }
+    for i in 0..shapes.layers {
+        let scores = leaf(leaf_name(Part::Scores, i), batch * 2 * 25);
+        output.push(Part::Scores, &scores.reshape([batch, 2, 5, 5]), &all);
+        for part in [Part::Queries, Part::Keys, Part::Values] {
+            let heads = leaf(leaf_name(part, i), batch * 5 * shapes.width);
+            let heads: Tensor<4> = heads.reshape([batch, 2, 5, shapes.width / 2]);
+            output.push(part, &heads, &all);
+        }
+    }
+    let ring = (0..batch).map(|node| ((node + 1) % batch) as i64);
+    let ends: Vec<i64> = (0..batch as i64).chain(ring).collect();
+    let edges = Tensor::<1, Int>::from_ints(ends.as_slice(), &device);
+    output.push(Part::Edges, &edges.reshape([2, batch]), &all);
     for i in 0..2 {
         let head: Tensor<2> = leaf(leaf_name(Part::Heads, i), batch * 3).reshape([batch, 3]);
         output.push(Part::Heads, &head, &all);
@@ -140,7 +153,9 @@ fn leaf_name(part: Part, level: usize) -> String {
         Part::Maps => format!("map {level}"),
         Part::MapsPreact => format!("preact {level}"),
         Part::Tokens => format!("tokens {level}"),
-        Part::Attentions => format!("attention {level}"),
+        Part::Attentions | Part::Scores | Part::Queries | Part::Keys | Part::Values => {
+            format!("{} {level}", part.name())
+        }
         Part::Boxes => "offsets".into(),
         other => panic!("{} is no tensor that is shown here", other.name()),
     }
@@ -178,7 +193,7 @@ pub(crate) fn networks() -> [(Shown, Shown); 3] {
 }
 
 /// Forms of methods beside those of their defaults.
-const FORMS: [&str; 10] = [
+const FORMS: [&str; 15] = [
     r#"{ "term": "dkd", "standardize": true }"#,
     r#"{ "term": "mlkd", "standardize": true }"#,
     r#"{ "term": "ctkd", "standardize": true }"#,
@@ -189,6 +204,11 @@ const FORMS: [&str; 10] = [
     r#"{ "term": "mgd", "masked": "channels" }"#,
     r#"{ "term": "srrl", "connect": "map" }"#,
     r#"{ "term": "deit", "form": "soft", "temperature": 3.0 }"#,
+    r#"{ "term": "topk_kl", "k": 2, "missing": "symmetric_uniform" }"#,
+    r#"{ "term": "topk_kl", "k": 2 }"#,
+    r#"{ "term": "pkd_bert", "layers": "last" }"#,
+    r#"{ "term": "minilm_relation", "relations": ["keys"], "layer": 1, "teacher_layer": 2 }"#,
+    r#"{ "term": "rkd", "samples": 3 }"#,
 ];
 
 fn configured(name: &str) -> ObjectiveConfig {
@@ -340,6 +360,12 @@ fn gradients_are_slopes() {
         "cosine_hidden",
         "minilm_relation",
         "tinybert_attention",
+        "tinybert_hidden",
+        "minilm",
+        "pkd_bert",
+        "topk_kl",
+        "uld",
+        "tinybert_prediction",
         "mlkd",
         "ofakd",
         "lg",

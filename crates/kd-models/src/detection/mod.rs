@@ -20,3 +20,4 @@ pub use faster_rcnn::{FasterRcnn, FasterRcnnBody, FasterRcnnConfig, ProposalFilt
 pub use kd_core::detection::RoiPredictions;
 pub use ssd::{Ssd, SsdConfig, SsdOutput};
 pub use ssdlite::SsdLite;
+pub(crate) use state::State;

@@ -1,5 +1,6 @@
 //! State dicts of detectors.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use burn::module::Module;
@@ -8,11 +9,12 @@ use burn::tensor::Device;
 
 use crate::keys::{self, Key};
 use crate::mismatch::Mismatch;
+use crate::spelling::Spelling;
 use crate::weights::{self, choose, shapes, without};
 use crate::{Error, NotFinite, not_finite, spelling, state_dict};
 
 /// A module with the names of a reference's state dict.
-pub(super) trait State: Module + ModuleSnapshot {
+pub(crate) trait State: Module + ModuleSnapshot {
     /// What messages call it.
     fn name(&self) -> String;
 
@@ -22,6 +24,12 @@ pub(super) trait State: Module + ModuleSnapshot {
     /// Names of older files, as they are called today.
     fn todays_name(name: &str) -> String {
         name.to_owned()
+    }
+
+    /// How files name its tensors; none where all have the reference's names.
+    fn spellings(&self, own: &[Key]) -> Vec<Spelling> {
+        let _ = own;
+        Vec::new()
     }
 
     /// Every tensor of the state dict.
@@ -40,25 +48,55 @@ pub(super) trait State: Module + ModuleSnapshot {
     /// # Errors
     /// As [`Network::load`](crate::Network::load).
     fn fill(&mut self, path: &Path) -> Result<(), Error> {
+        self.fill_but(path, &[], &[])
+    }
+
+    /// As [`State::fill`], but for tensors whose paths begin as one of `never`, which stay as they are, and of those of
+    /// `optional` where the file has none of them.
+    ///
+    /// # Errors
+    /// As [`State::fill`].
+    fn fill_but(&mut self, path: &Path, never: &[&str], optional: &[&str]) -> Result<(), Error> {
         let (stored, _) = state_dict::read(path)?;
         let today = stored.into_iter();
         let mut stored = today
             .map(|(name, tensor)| (Self::todays_name(&name), tensor))
             .collect();
-        let keys = self.keys();
+        let own = self.keys();
+        let spelling = spelling::of_file(&shapes(&stored), self.spellings(&own), &own);
+        let mut keys = match &spelling {
+            Some(spelling) => spelling.keys(&own),
+            None => own.clone(),
+        };
         let stands_before = choose(path, &mut stored, &keys, None)?;
-        let stored = without(stored, &stands_before);
+        let mut stored = without(stored, &stands_before);
+        let mut left: Vec<&str> = never.to_vec();
+        for start in optional {
+            let mut there = keys.iter().filter(|key| key.path.starts_with(start));
+            if there.all(|key| !stored.contains_key(&key.name)) {
+                left.push(start);
+            }
+        }
+        let is_left = |path: &str| left.iter().any(|start| path.starts_with(start));
+        for key in keys.extract_if(.., |key| is_left(&key.path)) {
+            stored.remove(&key.name);
+        }
+        if let Some(spelling) = &spelling {
+            let wanted: BTreeSet<&str> = keys.iter().map(|key| key.name.as_str()).collect();
+            stored.retain(|name, _| wanted.contains(name.as_str()) || !spelling.ignores(name));
+        }
         if let Some(mismatch) =
             Mismatch::between(path.to_owned(), &self.name(), &keys, &shapes(&stored))
         {
             return Err(Box::new(mismatch).into());
         }
-        let tensors = spelling::take(path, stored, &keys, &keys)?;
+        let tensors = spelling::take(path, stored, &keys, &own)?;
         let float = self.own_device().settings().float_dtype;
         let adapter = PyTorchToBurnAdapter.chain(FloatCastAdapter::to(float.into()));
         let result = self.apply(tensors, None, Some(Box::new(adapter)), true);
         let problems: Vec<String> = result.errors.iter().map(ToString::to_string).collect();
-        if !problems.is_empty() || !result.missing.is_empty() {
+        let missing = result.missing.iter().any(|(path, _)| !is_left(path));
+        if !problems.is_empty() || missing {
             return Err(Error::Format {
                 path: path.to_owned(),
                 problem: problems.join("; "),

@@ -11,6 +11,8 @@ use std::path::Path;
 
 use serde_json::Value;
 
+pub(crate) use tensors::write_spelled;
+
 use crate::elsewhere::Elsewhere;
 use crate::header::WeightsHeader;
 use crate::network::Network;
@@ -90,32 +92,12 @@ impl Network {
     ) -> Result<(), Error> {
         let export = Export::new(self, format, header)?;
         let files = export.texts();
-        let folder = folder.as_ref();
-        let failed = |problem: String| Error::Save {
-            path: folder.to_owned(),
-            problem,
-        };
-        if folder.exists() {
-            return Err(failed("it exists already; name another folder".into()));
-        }
-        let beside = match folder.parent() {
-            Some(parent) if parent != Path::new("") => parent,
-            _ => Path::new("."),
-        };
-        fs::create_dir_all(beside).map_err(|e| failed(e.to_string()))?;
-        let unfinished = tempfile::Builder::new()
-            .prefix(".kd-export-")
-            .tempdir_in(beside)
-            .map_err(|e| failed(e.to_string()))?;
-        let write = || -> std::io::Result<()> {
+        publish_folder(folder.as_ref(), |unfinished| {
             for (name, text) in &files {
-                fs::write(unfinished.path().join(name), text)?;
+                fs::write(unfinished.join(name), text)?;
             }
-            export.write_tensors(&unfinished.path().join("model.safetensors"))?;
-            open_to_all(unfinished.path())?;
-            fs::rename(unfinished.path(), folder)
-        };
-        write().map_err(|e| failed(e.to_string()))
+            export.write_tensors(&unfinished.join("model.safetensors"))
+        })
     }
 
     /// The formats that this network can be exported as.
@@ -145,6 +127,38 @@ impl Network {
         }
         self.elsewhere(program).map(Some)
     }
+}
+
+/// A folder whose files `write` writes into an unfinished one, so that it appears whole or not at all.
+///
+/// # Errors
+/// [`Error::Save`] for a folder that is there already or cannot be written.
+pub(crate) fn publish_folder(
+    folder: &Path,
+    write: impl FnOnce(&Path) -> std::io::Result<()>,
+) -> Result<(), Error> {
+    let failed = |problem: String| Error::Save {
+        path: folder.to_owned(),
+        problem,
+    };
+    if folder.exists() {
+        return Err(failed("it exists already; name another folder".into()));
+    }
+    let beside = match folder.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    };
+    fs::create_dir_all(beside).map_err(|e| failed(e.to_string()))?;
+    let unfinished = tempfile::Builder::new()
+        .prefix(".kd-export-")
+        .tempdir_in(beside)
+        .map_err(|e| failed(e.to_string()))?;
+    let publish = || -> std::io::Result<()> {
+        write(unfinished.path())?;
+        open_to_all(unfinished.path())?;
+        fs::rename(unfinished.path(), folder)
+    };
+    publish().map_err(|e| failed(e.to_string()))
 }
 
 /// Numbers with the digits that they were written with: 0.485, and not 0.48500001430511475.

@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-use burn::module::Module;
 use burn::store::{BurnToPyTorchAdapter, FloatCastAdapter, ModuleAdapter, ModuleSnapshot};
 use burn::tensor::DType;
 use safetensors::tensor::{Dtype, TensorView};
 
 use super::Export;
 use crate::fit::EPSILON;
+use crate::keys::Key;
+use crate::spelling::Spelling;
 use crate::weights::Rename;
 
 /// A tensor as it is written.
@@ -22,15 +23,17 @@ struct Entry {
 impl Export<'_> {
     /// Writes the tensors, with what the weights say of themselves in the header.
     pub(super) fn write_tensors(&self, path: &Path) -> std::io::Result<()> {
-        let entries = self.entries()?;
-        let views = entries.iter().map(|(name, entry)| {
-            let view = TensorView::new(entry.dtype, entry.shape.clone(), &entry.bytes);
-            view.map(|view| (name, view))
-        });
-        let views = views.collect::<Result<Vec<_>, _>>();
-        let views = views.map_err(std::io::Error::other)?;
-        safetensors::serialize_to_file(views, Some(self.said()), path)
-            .map_err(std::io::Error::other)
+        let (own, spelling) = (self.network.keys(), self.spelling());
+        let mut entries = entries(self.network, &own, &spelling)?;
+        if self.elsewhere.is_some() {
+            let counters: Vec<String> = entries
+                .keys()
+                .filter_map(|name| name.strip_suffix("running_var"))
+                .map(|layer| format!("{layer}num_batches_tracked"))
+                .collect();
+            entries.extend(counters.into_iter().map(|name| (name, counter())));
+        }
+        write(&entries, self.said(), path)
     }
 
     /// The entries of the header.
@@ -44,41 +47,66 @@ impl Export<'_> {
         said.extend(told.map(|epsilon| (EPSILON.to_owned(), epsilon.to_string())));
         said
     }
+}
 
-    fn entries(&self) -> std::io::Result<BTreeMap<String, Entry>> {
-        // The validation copy holds the running statistics including the latest batch.
-        let network = self.network.valid();
-        let own = network.keys();
-        let names = own.iter().map(|key| (key.path.clone(), key.name.clone()));
-        let adapter = Rename(names.collect())
-            .chain(BurnToPyTorchAdapter)
-            .chain(FloatCastAdapter::to(DType::F32));
-        let stored = network.collect(None, Some(Box::new(adapter)), true);
-        let spelling = self.spelling();
-        let mut entries = BTreeMap::new();
-        for tensor in stored {
-            let bytes = tensor.to_bytes().map_err(std::io::Error::other)?;
-            let Some(key) = own.iter().find(|key| key.name == tensor.name) else {
-                continue;
+/// Writes a module under the names of a program, `said` in the header, under a temporary name first.
+pub(crate) fn write_spelled(
+    module: &impl ModuleSnapshot,
+    own: &[Key],
+    spelling: &Spelling,
+    said: HashMap<String, String>,
+    path: &Path,
+) -> std::io::Result<()> {
+    let unfinished = path.with_extension("unfinished");
+    write(&entries(module, own, spelling)?, said, &unfinished)?;
+    std::fs::rename(unfinished, path)
+}
+
+fn write(
+    entries: &BTreeMap<String, Entry>,
+    said: HashMap<String, String>,
+    path: &Path,
+) -> std::io::Result<()> {
+    let views = entries.iter().map(|(name, entry)| {
+        let view = TensorView::new(entry.dtype, entry.shape.clone(), &entry.bytes);
+        view.map(|view| (name, view))
+    });
+    let views = views.collect::<Result<Vec<_>, _>>();
+    let views = views.map_err(std::io::Error::other)?;
+    safetensors::serialize_to_file(views, Some(said), path).map_err(std::io::Error::other)
+}
+
+/// Tensors of the keys `own` under the names of a program, in its pieces.
+fn entries(
+    module: &impl ModuleSnapshot,
+    own: &[Key],
+    spelling: &Spelling,
+) -> std::io::Result<BTreeMap<String, Entry>> {
+    // The validation copy holds the running statistics including the latest batch.
+    let module = module.valid();
+    let names = own.iter().map(|key| (key.path.clone(), key.name.clone()));
+    let adapter = Rename(names.collect())
+        .chain(BurnToPyTorchAdapter)
+        .chain(FloatCastAdapter::to(DType::F32));
+    let stored = module.collect(None, Some(Box::new(adapter)), true);
+    let mut entries = BTreeMap::new();
+    for tensor in stored {
+        let bytes = tensor.to_bytes().map_err(std::io::Error::other)?;
+        let Some(key) = own.iter().find(|key| key.name == tensor.name) else {
+            continue;
+        };
+        let pieces = spelling.pieces(key);
+        let length = bytes.len() / pieces.len();
+        for (piece, bytes) in pieces.into_iter().zip(bytes.chunks(length.max(1))) {
+            let entry = Entry {
+                dtype: Dtype::F32,
+                shape: piece.shape,
+                bytes: bytes.to_vec(),
             };
-            let pieces = spelling.pieces(key);
-            let length = bytes.len() / pieces.len();
-            for (piece, bytes) in pieces.into_iter().zip(bytes.chunks(length.max(1))) {
-                if self.elsewhere.is_some()
-                    && let Some(layer) = piece.name.strip_suffix("running_var")
-                {
-                    entries.insert(format!("{layer}num_batches_tracked"), counter());
-                }
-                let entry = Entry {
-                    dtype: Dtype::F32,
-                    shape: piece.shape,
-                    bytes: bytes.to_vec(),
-                };
-                entries.insert(piece.name, entry);
-            }
+            entries.insert(piece.name, entry);
         }
-        Ok(entries)
     }
+    Ok(entries)
 }
 
 /// PyTorch's count of batches, which a strict loader misses. Nothing reads it where a momentum is given.

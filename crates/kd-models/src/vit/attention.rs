@@ -5,7 +5,7 @@ use burn::nn::{Dropout, DropoutConfig, Linear};
 use burn::tensor::activation::softmax;
 use burn::tensor::module::attention;
 use burn::tensor::ops::AttentionModuleOptions;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Bool, Device, Tensor};
 use kd_core::{Output, Part, Taps};
 use kd_kernels::{RowEpilogue, self_attention};
 
@@ -20,6 +20,17 @@ const PARTS: [Part; 5] = [
     Part::Scores,
     Part::Attentions,
 ];
+
+/// What is added to the score of a token that is none, so that its probability is 0. A sequence without any token has
+/// the probabilities of its scores then, and no NaN.
+const NEVER: f64 = -1e4;
+
+/// What is added to scores, `[batch, 1, 1, tokens]`, for the mask of real tokens `[batch, tokens]`.
+pub(crate) fn unseen(real: &Tensor<2, Bool>) -> Tensor<4> {
+    let [batch, tokens] = real.dims();
+    let padding = real.clone().bool_not().float() * NEVER;
+    padding.reshape([batch, 1, 1, tokens])
+}
 
 /// Whether the next layer is asked for something.
 fn wants(output: &Output, taps: &Taps) -> bool {
@@ -63,21 +74,42 @@ impl Attention {
     /// What `proj` reads, for tokens `[batch, tokens, width]`; what `taps` asks of this layer goes into the output.
     pub fn forward(&self, x: Tensor<3>, output: &mut Output, taps: &Taps) -> Tensor<3> {
         let [batch, tokens, width] = x.dims();
-        let each = width / self.heads;
         let all = rows(&self.qkv, x, RowEpilogue::Nothing);
         if !self.drops(&all.device()) && !wants(output, taps) {
             PARTS.into_iter().for_each(|part| output.skip(part));
             return self_attention(all, self.heads);
         }
-        let all = all.reshape([batch, tokens, 3 * self.heads, each]);
-        let all = all.swap_dims(1, 2);
-        let [query, key, value] =
-            [0, 1, 2].map(|i| all.clone().narrow(1, i * self.heads, self.heads));
-        output.push(Part::Queries, &query, taps);
-        output.push(Part::Keys, &key, taps);
-        output.push(Part::Values, &value, taps);
-        let mixed = self.mix([query, key, value], output, taps);
+        let parts = self.split(all, output, taps);
+        let mixed = self.mix(parts, None, output, taps);
         mixed.swap_dims(1, 2).reshape([batch, tokens, width])
+    }
+
+    /// As [`Attention::forward`], where [`unseen`] tokens are no keys.
+    pub fn forward_masked(
+        &self,
+        x: Tensor<3>,
+        unseen: &Tensor<4>,
+        output: &mut Output,
+        taps: &Taps,
+    ) -> Tensor<3> {
+        let shape = x.dims();
+        let all = rows(&self.qkv, x, RowEpilogue::Nothing);
+        let parts = self.split(all, output, taps);
+        let mixed = self.mix(parts, Some(unseen), output, taps);
+        mixed.swap_dims(1, 2).reshape(shape)
+    }
+
+    /// Queries, keys and values of rows that hold all three.
+    fn split(&self, all: Tensor<3>, output: &mut Output, taps: &Taps) -> [Tensor<4>; 3] {
+        let [batch, tokens, width] = all.dims();
+        let heads = 3 * self.heads;
+        let all = all.reshape([batch, tokens, heads, width / heads]);
+        let all = all.swap_dims(1, 2);
+        let parts = [0, 1, 2].map(|i| all.clone().narrow(1, i * self.heads, self.heads));
+        for (part, value) in [Part::Queries, Part::Keys, Part::Values].iter().zip(&parts) {
+            output.push(*part, value, taps);
+        }
+        parts
     }
 
     /// Whether probabilities are dropped on this device: only in training.
@@ -88,11 +120,17 @@ impl Attention {
 
     /// The values `[batch, heads, tokens, d]`, mixed. The fused operation has neither scores nor probabilities, and
     /// no dropout.
-    fn mix(&self, parts: [Tensor<4>; 3], output: &mut Output, taps: &Taps) -> Tensor<4> {
+    fn mix(
+        &self,
+        parts: [Tensor<4>; 3],
+        unseen: Option<&Tensor<4>>,
+        output: &mut Output,
+        taps: &Taps,
+    ) -> Tensor<4> {
         let [query, key, value] = parts;
         let level = output.levels(Part::Attentions);
         let shown = taps.wants(Part::Attentions, level) || taps.wants(Part::Scores, level);
-        if !shown && !self.drops(&query.device()) {
+        if !shown && unseen.is_none() && !self.drops(&query.device()) {
             output.skip(Part::Scores);
             output.skip(Part::Attentions);
             return attention(
@@ -107,6 +145,10 @@ impl Attention {
         let scale = 1.0 / (query.dims()[3] as f64).sqrt();
         let scores = query.matmul(key.transpose()) * scale;
         output.push(Part::Scores, &scores, taps);
+        let scores = match unseen {
+            Some(unseen) => scores + unseen.clone(),
+            None => scores,
+        };
         let probabilities = softmax(scores, 3);
         output.push(Part::Attentions, &probabilities, taps);
         self.dropout.forward(probabilities).matmul(value)

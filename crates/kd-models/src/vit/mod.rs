@@ -33,9 +33,10 @@ pub use norm::layer_norm;
 pub use origin::Origin;
 pub use positions::PositionResize;
 
-pub(crate) use attention::Attention;
+pub(crate) use attention::{Attention, unseen};
 pub(crate) use block::{linear, rows};
 pub(crate) use config::{VitDesign, filled};
 pub(crate) use network::Vit;
 pub(crate) use norm::Norm;
 pub(crate) use patches::patches;
+pub(crate) use tables::{Names, behind, translated};

@@ -8,7 +8,7 @@ use super::origin::Origin;
 use crate::spelling::Spelling;
 
 /// A beginning of timm's names, and what stands in its place.
-type Names = &'static [(&'static str, &'static [&'static str])];
+pub(crate) type Names = &'static [(&'static str, &'static [&'static str])];
 
 struct Table {
     origin: Origin,
@@ -205,7 +205,7 @@ impl Table {
 }
 
 /// A name with another beginning; none where the table does not have its beginning.
-fn translated(names: Names, name: &str) -> Option<Vec<String>> {
+pub(crate) fn translated(names: Names, name: &str) -> Option<Vec<String>> {
     let (rest, starts) = names
         .iter()
         .find_map(|(start, others)| Some((name.strip_prefix(start)?, others)))?;
@@ -217,7 +217,7 @@ fn translated(names: Names, name: &str) -> Option<Vec<String>> {
     )
 }
 
-fn behind(start: &str, names: Vec<String>) -> Vec<String> {
+pub(crate) fn behind(start: &str, names: Vec<String>) -> Vec<String> {
     let names = names.into_iter();
     names.map(|name| format!("{start}{name}")).collect()
 }

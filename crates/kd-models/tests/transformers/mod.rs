@@ -3,9 +3,11 @@
 
 mod dinov2;
 mod documented;
+mod graph;
 mod losses;
 mod pieces;
 mod shape;
+mod text;
 mod training;
 
 use std::collections::BTreeMap;
@@ -68,6 +70,12 @@ fn built(name: &str, case: &Value, path: &Path) -> Result<Network, String> {
 }
 
 fn network(salt: &str, name: &str, case: &Value, found: &mut Comparison) {
+    if case["graph"].is_object() {
+        return graph::network(salt, case, found);
+    }
+    if case["input_ids"].is_array() {
+        return text::network(salt, case, found);
+    }
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("weights.safetensors");
     write_weights(&path, salt, &kd_goldens::keys(case));

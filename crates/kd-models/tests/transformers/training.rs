@@ -13,6 +13,9 @@ use kd_goldens::{Comparison, uniform, write_weights};
 use kd_models::{Backbone, Network, NetworkConfig, VitConfig};
 use serde_json::Value;
 
+mod graph;
+mod text;
+
 const BATCH: usize = 8;
 const CLASSES: usize = 10;
 /// Of the losses and the gradient norm beside the file's tolerance: a component that is small beside the loss carries
@@ -24,7 +27,8 @@ pub fn compare(salt: &str, case: &Value, found: &mut Comparison) {
     let (student, teacher) = match name {
         "deit_hard" | "deit_soft" => (shape(48, 3).distilled(), None),
         "vit_rkd" => (shape(24, 2), Some(shape(48, 3))),
-        _ => return found.fail("no objective here is known by this name"),
+        "gcn" | "glnn" => return graph::compare(salt, case, found),
+        _ => return text::compare(salt, case, found),
     };
     let device = Device::flex().autodiff();
     let keyed = |keys: &str, prefix: &str, shape: &VitConfig, device: &Device| {
@@ -49,25 +53,7 @@ pub fn compare(salt: &str, case: &Value, found: &mut Comparison) {
                 labels,
             ),
         };
-        let tolerance = case["tolerance"][k].as_f64().unwrap();
-        let total = parts.iter().map(|(_, part)| part.clone());
-        let total = total.reduce(|sum, part| sum + part).unwrap();
-        let loss = step["loss"].as_f64().unwrap();
-        for (part, value) in parts
-            .iter()
-            .map(|(name, v)| (*name, v))
-            .chain([("loss", &total)])
-        {
-            let want = step[part].as_f64().unwrap();
-            let got = value.clone().into_scalar::<f32>();
-            found.close(
-                &format!("step {k}, {part}"),
-                got.into(),
-                want,
-                tolerance,
-                SMALL * loss,
-            );
-        }
+        let total = compare_parts(case, k, &parts, found);
         let gradients = GradientsParams::from_grads(total.backward(), &student);
         let norm = norm(&student, &gradients);
         let want = step["gradient_norm"].as_f64().unwrap();
@@ -75,7 +61,7 @@ pub fn compare(salt: &str, case: &Value, found: &mut Comparison) {
             &format!("step {k}, gradient norm"),
             norm,
             want,
-            tolerance,
+            case["tolerance"][k].as_f64().unwrap(),
             0.0,
         );
         let rate = case["lrs"][k].as_f64().unwrap();
@@ -157,6 +143,27 @@ fn logits(key: &str, device: &Device) -> Tensor<2> {
     Tensor::<1>::from_floats(values.as_slice(), device).reshape([BATCH, CLASSES])
 }
 
+/// Compares the components of a step and their sum with those of the file.
+pub fn compare_parts(
+    case: &Value,
+    k: usize,
+    parts: &[(&str, Tensor<1>)],
+    found: &mut Comparison,
+) -> Tensor<1> {
+    let (step, tolerance) = (&case["steps"][k], case["tolerance"][k].as_f64().unwrap());
+    let total = parts.iter().map(|(_, part)| part.clone());
+    let total = total.reduce(|sum, part| sum + part).unwrap();
+    let loss = step["loss"].as_f64().unwrap();
+    let named = parts.iter().map(|(name, value)| (*name, value));
+    for (part, value) in named.chain([("loss", &total)]) {
+        let want = step[part].as_f64().unwrap();
+        let got = value.clone().into_scalar::<f32>();
+        let what = format!("step {k}, {part}");
+        found.close(&what, got.into(), want, tolerance, SMALL * loss);
+    }
+    total
+}
+
 /// AdamW with a decay of 0.05, but none of vectors, tokens and positions.
 fn optimizer(student: &Network) -> ModuleOptimizer {
     #[derive(Default)]
@@ -194,7 +201,7 @@ fn optimizer(student: &Network) -> ModuleOptimizer {
         .with_group(group, adamw(0.0).build(), None)
 }
 
-fn norm(student: &Network, gradients: &GradientsParams) -> f64 {
+pub fn norm<M: Module>(student: &M, gradients: &GradientsParams) -> f64 {
     struct Sum<'a>(&'a GradientsParams, f64);
     impl ModuleVisitor for Sum<'_> {
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {

@@ -22,6 +22,7 @@ use crate::cache::CacheConfig;
 use crate::lr::LrConfig;
 use crate::optimizer::OptimizerConfig;
 use crate::optimizer::groups::GroupsConfig;
+use crate::task::TextData;
 use crate::track::TrackConfig;
 
 pub use self::checkpoint::CheckpointConfig;
@@ -43,12 +44,15 @@ pub struct Recipe {
     /// Train the student alone as well, with the same budget and seed, to compare with.
     #[serde(default = "yes")]
     pub compare: bool,
-    /// The data of a classification.
+    /// The data: images with classes. Left out where there is `[detection]` or `[text]`.
     #[serde(default = "no_data", skip_serializing_if = "is_no_data")]
     pub data: DataConfig,
-    /// The data of a detection, in the place of `data`.
+    /// Images with boxes in the place of images with classes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detection: Option<DetectionConfig>,
+    /// Sentences in the place of images.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<TextData>,
     /// Networks of the run that answer together at its end, by stage; `student` is one of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ensemble: Vec<String>,
@@ -231,6 +235,7 @@ impl Recipe {
             compare: yes(),
             data: DataConfig::default(),
             detection: None,
+            text: None,
             ensemble: Vec::new(),
             student: StageSpec::new(student),
             stages: BTreeMap::new(),
@@ -256,10 +261,11 @@ impl Recipe {
         }
         let data = match &recipe.detection {
             Some(detection) => detection.validate(),
+            None if recipe.text.is_some() => Ok(()),
             None if is_no_data(&recipe.data) => {
                 return Err(Error::Recipe(format!(
-                    "{}: it says of no data: add a table [data] for images with classes, or [detection] for images with \
-                     boxes",
+                    "{}: it says of no data: add a table [data] for images with classes, [detection] for images with \
+                     boxes, or [text] for sentences",
                     path.display()
                 )));
             }

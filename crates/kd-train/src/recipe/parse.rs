@@ -10,11 +10,16 @@ use super::Recipe;
 use crate::Error;
 
 /// Keys that hold a path relative to the recipe's folder, or an address of the hub; `*` is any key.
-const PATHS: [&[&str]; 4] = [
+const PATHS: [&[&str]; 9] = [
     &["teacher", "weights"],
     &["teacher", "cache", "path"],
     &["student", "weights"],
     &["stages", "*", "weights"],
+    &["text", "train"],
+    &["text", "validation"],
+    &["text", "test"],
+    &["text", "tokenizer"],
+    &["text", "start", "*"],
 ];
 
 pub(super) fn load(path: &Path, overrides: &[String]) -> Result<Recipe, Error> {

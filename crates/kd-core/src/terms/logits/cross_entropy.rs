@@ -125,12 +125,22 @@ impl CrossEntropy {
         PairTaps::default()
     }
 
-    /// The loss of one batch, `[1]`.
+    /// The loss of one batch, `[1]`, over the rows that may be learned from
+    /// ([`Targets::labelled`](crate::Targets::labelled)); 0 where there is none.
     ///
     /// # Errors
     /// As [`cross_entropy`]; of mixed rows, as [`soft_cross_entropy`].
     pub fn forward(&self, pair: &Pair, _step: &Step) -> Result<Tensor<1>, Error> {
         let logits = pair.student.logits.clone();
+        if let Some(labelled) = &pair.targets.labelled {
+            let rows: Tensor<1, Int> = labelled.clone().argwhere().squeeze_dim(1);
+            if rows.dims()[0] == 0 {
+                // Nothing is to be learned, and the student's graph stays as it is.
+                return Ok((logits * 0.0).sum());
+            }
+            let labels = pair.labels().clone().select(0, rows.clone());
+            return cross_entropy(logits.select(0, rows), labels, self.smoothing);
+        }
         match &pair.targets.shares {
             None => cross_entropy(logits, pair.labels().clone(), self.smoothing),
             Some(shares) => soft_cross_entropy(logits, shares.clone(), self.smoothing),

@@ -15,4 +15,7 @@ pub mod mlkd;
 pub mod ofakd;
 pub mod reverse_kl;
 pub mod squared_logits;
+pub mod tinybert_prediction;
+pub mod topk_kl;
+pub mod uld;
 pub mod wsld;

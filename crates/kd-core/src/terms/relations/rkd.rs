@@ -17,7 +17,9 @@
 //! Source: W. Park, D. Kim, Y. Lu, M. Cho, "Relational Knowledge Distillation", CVPR 2019.
 
 use burn::module::Module;
-use burn::tensor::{Bool, Device, Tensor};
+use burn::tensor::{Bool, Device, Int, Tensor};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
 
 use crate::terms::unit::{precision, widened};
@@ -166,6 +168,10 @@ pub struct RkdConfig {
     pub angle: f64,
     /// How a difference counts: `huber`, which is the paper's, or `squared`.
     pub difference: RkdDifference,
+    /// Rows that are drawn of a larger batch, such as nodes of a graph: memory is their cube. 0 takes all.
+    pub samples: usize,
+    /// Seed of the draws.
+    pub seed: u64,
 }
 
 impl Default for RkdConfig {
@@ -174,6 +180,8 @@ impl Default for RkdConfig {
             distance: 25.0,
             angle: 50.0,
             difference: RkdDifference::Huber,
+            samples: 0,
+            seed: 0,
         }
     }
 }
@@ -202,6 +210,13 @@ impl RkdConfig {
     fn validate(&self) -> Result<(), Error> {
         check::not_negative("distance", self.distance)?;
         check::not_negative("angle", self.angle)?;
+        if self.samples == 1 {
+            return Err(Error::Config {
+                key: "samples".into(),
+                value: "1".into(),
+                expected: "relations need at least 2 rows, and 0 takes all".into(),
+            });
+        }
         match self.distance == 0.0 && self.angle == 0.0 {
             false => Ok(()),
             true => Err(Error::Config {
@@ -230,10 +245,20 @@ impl Rkd {
     ///
     /// # Errors
     /// [`Error::NoTeacher`], [`Error::MissingTap`], and as [`rkd_distance`].
-    pub fn forward(&self, pair: &Pair, _step: &Step) -> Result<Tensor<1>, Error> {
+    pub fn forward(&self, pair: &Pair, step: &Step) -> Result<Tensor<1>, Error> {
         let student = pair.student.embedding()?;
         let teacher = pair.teacher()?.embedding()?;
-        rkd(student, teacher, &self.config)
+        let (RkdConfig { samples, seed, .. }, [rows, _]) = (&self.config, student.dims());
+        if *samples == 0 || rows <= *samples {
+            return rkd(student, teacher, &self.config);
+        }
+        // The same rows at the same step of any run.
+        let mut generator = StdRng::seed_from_u64(seed.wrapping_add(step.index as u64));
+        let drawn = rand::seq::index::sample(&mut generator, rows, *samples);
+        let drawn: Vec<i64> = drawn.into_iter().map(|row| row as i64).collect();
+        let drawn = Tensor::<1, Int>::from_ints(drawn.as_slice(), &student.device());
+        let some = |x: Tensor<2>| x.select(0, drawn.clone());
+        rkd(some(student), some(teacher), &self.config)
     }
 }
 

@@ -2,11 +2,11 @@
 //!
 //! With token vectors `[batch, tokens, width]` divided by their Euclidean norm:
 //!
-//! `L = Σ_levels mean over batch and tokens of ½ ‖s − t‖² = mean of 1 − cos(s, t)`, without a unit.
+//! `L = Σ_levels mean over real tokens of ½ ‖s − t‖² = mean of 1 − cos(s, t)`, without a unit.
 //!
 //! The form with the difference keeps its digits where the two agree. A vector of zeros has no direction:
-//! it costs ½ against any direction and 0 against another. Every token counts, padding too: cut it off
-//! before, where it matters. In the term, a student of another width gets a linear layer to the teacher's,
+//! it costs ½ against any direction and 0 against another. Padding does not count
+//! ([`Output::real_tokens`]). In the term, a student of another width gets a linear layer to the teacher's,
 //! and layers meet in proportion to their depth.
 //!
 //! Source: V. Sanh, L. Debut, J. Chaumond, T. Wolf, "DistilBERT, a Distilled Version of BERT: Smaller,
@@ -14,12 +14,13 @@
 
 use burn::module::Module;
 use burn::nn::Linear;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Bool, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::terms::adapter::linear;
 use crate::terms::maps::sum;
 use crate::terms::transformers::layers::{Counted, LayerPair, pair_layers};
+use crate::terms::transformers::real::{mask_fits, mean_of_tokens, real_tokens};
 use crate::terms::unit::unit;
 use crate::terms::{About, check};
 use crate::{Error, Output, Pair, PairTaps, Part, Step};
@@ -27,7 +28,7 @@ use crate::{Error, Output, Pair, PairTaps, Part, Step};
 pub(in crate::terms) const ABOUT: About = About {
     name: "cosine_hidden",
     title: "Cosine distance of hidden states",
-    formula: "Σ_levels mean( 1 − cos(h_s, h_t) ) over tokens",
+    formula: "Σ_levels mean( 1 − cos(h_s, h_t) ) over real tokens",
     source: "Sanh, Debut, Chaumond, Wolf, NeurIPS EMC² workshop 2019",
     needs: "token sequences of both networks, of as many tokens; owns a linear layer where widths \
             differ",
@@ -44,9 +45,24 @@ pub(in crate::terms) const ABOUT: About = About {
 /// # Errors
 /// [`Error::Shape`] when the shapes differ or the batch is empty.
 pub fn cosine_hidden(student: Tensor<3>, teacher: Tensor<3>) -> Result<Tensor<1>, Error> {
+    cosine_of_real(student, teacher, None)
+}
+
+/// [`cosine_hidden`] over the tokens that a mask `[batch, tokens]` says are real; 0 where there is none.
+///
+/// # Errors
+/// As [`cosine_hidden`], and [`Error::Shape`] for a mask of another shape.
+pub fn cosine_of_real(
+    student: Tensor<3>,
+    teacher: Tensor<3>,
+    real: Option<&Tensor<2, Bool>>,
+) -> Result<Tensor<1>, Error> {
     check::same_shape("cosine_hidden", &student, &teacher)?;
+    let [batch, tokens, _] = student.dims();
+    mask_fits("cosine_hidden", real, [batch, tokens])?;
     let [student, teacher] = [student, teacher.detach()].map(unit);
-    Ok((student - teacher).square().sum_dim(2).mean() * 0.5)
+    let apart = (student - teacher).square().sum_dim(2).squeeze_dim(2);
+    Ok(mean_of_tokens(apart, real) * 0.5)
 }
 
 /// Parameters of [`CosineHidden`].
@@ -115,7 +131,7 @@ impl CosineHidden {
                 Some(width) => width.forward(student),
                 None => student,
             };
-            cosine_hidden(student, teacher.tokens(*of_teacher)?)
+            cosine_of_real(student, teacher.tokens(*of_teacher)?, real_tokens(pair))
         });
         sum(&pair.student.logits.device(), losses)
     }

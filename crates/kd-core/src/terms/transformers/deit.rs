@@ -151,7 +151,7 @@ impl Deit {
         let distillation = pair.student.get(Part::Heads, 1)?;
         let teacher = pair.teacher()?.logits.clone();
         let labels = match &pair.targets.shares {
-            None => cross_entropy(class, pair.labels().clone(), smoothing)?,
+            None => cross_entropy(class, pair.class()?.clone(), smoothing)?,
             Some(shares) => soft_cross_entropy(class, shares.clone(), smoothing)?,
         };
         let taught = match form {
