@@ -1,6 +1,7 @@
 //! One file a subcommand.
 
 pub mod bench;
+pub mod compare;
 pub mod convert;
 pub mod devices;
 pub mod eval;

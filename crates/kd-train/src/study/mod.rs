@@ -23,11 +23,13 @@ mod dots;
 mod fair;
 mod file;
 mod folder;
+mod of_runs;
 mod page;
 mod results;
 mod run;
 mod words;
 
 pub use file::{Study, Variant};
+pub use of_runs::of_runs;
 pub use results::{NetworkResult, PairedDifference, Results, StudyData, VariantResult};
 pub use run::{Earlier, StudyObserver, Turn, run};
