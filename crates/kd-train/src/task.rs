@@ -23,7 +23,7 @@ use crate::{Error, Scores, Source};
 pub use crate::summary::DataSummary;
 pub(crate) use images::tell;
 pub use images::{DataShape, ImageClassification, ImageNetwork};
-pub use text::{TextClassification, TextData};
+pub use text::{TextClassification, TextData, TextStudent};
 
 /// The networks of a task, and what is known of its data before they are read.
 ///

@@ -195,6 +195,20 @@ fn default_log_every() -> usize {
 }
 
 impl Recipe {
+    /// The images of this recipe, for a command that reads images only.
+    ///
+    /// # Errors
+    /// [`Error::Recipe`] for a recipe of sentences.
+    pub(crate) fn images(&self, command: &str) -> Result<&DataConfig, Error> {
+        match self.text {
+            None => Ok(&self.data),
+            Some(_) => Err(Error::Recipe(format!(
+                "`{}` is a recipe of sentences ([text]), and {command} reads images",
+                self.name
+            ))),
+        }
+    }
+
     /// A recipe in code: a student that learns with this objective, without a teacher and stages, which
     /// the fields add.
     ///
