@@ -319,7 +319,7 @@ mod tests {
     fn a_split_names_nodes_that_are_there() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("split.json");
-        let mut read = |text: &str| {
+        let read = |text: &str| {
             fs::write(&path, text).unwrap();
             NodeSplit::read(&path, 3).map_err(|e| e.to_string())
         };

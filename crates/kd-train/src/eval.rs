@@ -52,6 +52,7 @@ impl EvalOptions {
             ));
         }
         let recipe = Recipe::load(&recipe, &[])?;
+        recipe.images("kd eval")?;
         Ok(Self {
             model: recipe.student.model,
             weights: weights.map_or(student, Path::to_path_buf),

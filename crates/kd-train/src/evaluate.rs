@@ -1,6 +1,6 @@
 //! Predictions on a split, and what they are worth.
 
-use burn::tensor::Device;
+use burn::tensor::{Bool, Device, Tensor};
 use kd_core::{Output, Taps};
 use kd_kernels::PreparedWeights;
 use kd_models::Backbone;
@@ -20,7 +20,7 @@ pub struct Predictions {
 }
 
 /// Runs a network on the plain device over everything a source gives. Rows that do not count are left
-/// out.
+/// out, and rows whose class is none to learn from ([`kd_core::Targets::labelled`]).
 pub fn predict<N: Backbone>(
     network: &N,
     source: &dyn Source<Input = N::Input>,
@@ -38,9 +38,10 @@ pub fn predict<N: Backbone>(
         let rows = rows.into_data().iter::<f32>().collect::<Vec<_>>();
         let of_rows = batch.targets.labels.into_data();
         let of_rows = of_rows.iter::<i64>().map(|label| label as u32);
-        let counts = counted.map(|mask| mask.into_data().iter::<bool>().collect::<Vec<_>>());
+        let list = |mask: Tensor<1, Bool>| mask.into_data().iter::<bool>().collect::<Vec<_>>();
+        let masks = [counted, batch.targets.labelled].map(|mask| mask.map(list));
         for (row, (values, label)) in rows.chunks_exact(classes.max(1)).zip(of_rows).enumerate() {
-            if counts.as_ref().is_none_or(|counts| counts[row]) {
+            if masks.iter().flatten().all(|mask| mask[row]) {
                 logits.extend_from_slice(values);
                 labels.push(label);
             }

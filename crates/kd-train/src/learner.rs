@@ -1,8 +1,8 @@
 //! A student with its objective and its optimiser.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
-use burn::module::{Module, ModuleDisplay, ParamId};
+use burn::module::{Module, ModuleDisplay};
 use burn::optim::{GradientsAccumulator, ModuleOptimizer};
 use burn::tensor::Tensor;
 use kd_core::{Combine, Objective, Output, Step, Taps};
@@ -10,7 +10,7 @@ use kd_kernels::PreparedWeights;
 use kd_models::Backbone;
 
 use crate::gradients::{Average, scale, squared_norm};
-use crate::optimizer::groups::{GroupsConfig, without};
+use crate::optimizer::groups::GroupsConfig;
 use crate::records::ComponentValue;
 use crate::step::{Examples, StepPlan, TeacherFn};
 use crate::{Error, TrainConfig};
@@ -30,8 +30,6 @@ pub struct Learner<S: Module + ModuleDisplay> {
     pub(crate) optimizer: ModuleOptimizer,
     clip_norm: Option<f64>,
     groups: GroupsConfig,
-    /// Parameters that stay as they are.
-    frozen: HashSet<ParamId>,
     pub(crate) average: Option<Average>,
     pub(crate) accumulator: StepAccumulator<S>,
     /// The weights of the teachers of [`Learner::step`] as the kernels read them.
@@ -89,11 +87,10 @@ impl LossValues {
 impl<S: Backbone> Learner<S> {
     /// A learner with fresh optimiser state.
     pub fn new(student: S, objective: Objective, config: &TrainConfig) -> Self {
-        let trainee = Trainee { student, objective };
         let groups = config.groups.clone();
+        let trainee = groups.freeze(Trainee { student, objective });
         Self {
             optimizer: config.optimizer.init_for(&trainee, &groups),
-            frozen: groups.frozen(&trainee),
             groups,
             trainee: Some(trainee),
             clip_norm: config.clip_norm,
@@ -117,9 +114,7 @@ impl<S: Backbone> Learner<S> {
     }
 
     pub(crate) fn with_trainee(mut self, trainee: Trainee<S>) -> Self {
-        // Its parameters may have other identities.
-        self.frozen = self.groups.frozen(&trainee);
-        self.trainee = Some(trainee);
+        self.trainee = Some(self.groups.freeze(trainee));
         self
     }
 
@@ -231,7 +226,7 @@ impl<S: Backbone> Learner<S> {
             names,
             norms,
         } = std::mem::take(&mut self.accumulator);
-        let mut gradients = without(self.trainee(), accumulator.grads(), &self.frozen);
+        let mut gradients = accumulator.grads();
         if let Some(norm) = squared_norm(self.trainee(), &gradients) {
             scalars.push(norm);
         }

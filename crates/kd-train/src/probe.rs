@@ -99,8 +99,7 @@ pub fn probe(
         ));
     };
     let path = weights::local(path)?;
-    recipe.classifies("kd probe")?;
-    let task = ImageClassification::<Network>::load(&recipe.data, observer)?;
+    let task = ImageClassification::<Network>::load(recipe.images("kd probe")?, observer)?;
     draw::seed(recipe.seed);
     let network = task.without_classifier(spec, &path, device)?;
     let inputs = json!({

@@ -25,7 +25,7 @@ pub use crate::summary::{DataSummary, Panel, Picture, PictureBox};
 pub(crate) use images::tell;
 pub use images::{DataShape, ImageClassification, ImageNetwork};
 pub use objects::ObjectDetection;
-pub use text::{TextClassification, TextData};
+pub use text::{TextClassification, TextData, TextStudent};
 
 /// The networks of a task, and what is known of its data before they are read.
 ///

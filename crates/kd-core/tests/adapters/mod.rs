@@ -90,10 +90,12 @@ pub(crate) fn shown(
             output.push(part, &heads, &all);
         }
     }
-    let ring = (0..batch).map(|node| ((node + 1) % batch) as i64);
-    let ends: Vec<i64> = (0..batch as i64).chain(ring).collect();
+    // Two edges into each node, so that it has shares.
+    let ends = (0..2 * batch).map(|edge| (edge % batch) as i64);
+    let others = (0..2 * batch).map(|edge| ((edge + 1 + edge / batch) % batch) as i64);
+    let ends: Vec<i64> = ends.chain(others).collect();
     let edges = Tensor::<1, Int>::from_ints(ends.as_slice(), &device);
-    output.push(Part::Edges, &edges.reshape([2, batch]), &all);
+    output.push(Part::Edges, &edges.reshape([2, 2 * batch]), &all);
     for i in 0..2 {
         let head: Tensor<2> = leaf(leaf_name(Part::Heads, i), batch * 3).reshape([batch, 3]);
         output.push(Part::Heads, &head, &all);

@@ -57,11 +57,14 @@ impl WordPiece {
             return Self::of_json(&json);
         }
         let config = path.join("tokenizer_config.json");
-        let lowercase = match config.is_file() {
+        let described = config.is_file();
+        let lowercase = match described {
             true => parsed(&config)?["do_lower_case"].as_bool(),
             false => None,
         };
-        Self::of_vocabulary(&path.join("vocab.txt"), lowercase)
+        let mut tokenizer = Self::of_vocabulary(&path.join("vocab.txt"), lowercase)?;
+        tokenizer.files.extend(described.then_some(config));
+        Ok(tokenizer)
     }
 
     fn of_json(path: &Path) -> Result<Self, Error> {
@@ -149,7 +152,7 @@ impl WordPiece {
         self.special.padding
     }
 
-    /// The file that it was read from, which belongs beside the weights.
+    /// The files that it was read from, which belong beside the weights.
     pub fn files(&self) -> &[PathBuf] {
         &self.files
     }

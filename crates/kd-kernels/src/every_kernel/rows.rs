@@ -88,6 +88,9 @@ pub(super) const CASES: &[(&str, Case)] = &[
             found.push(written(3 * len, |dx| {
                 self_attention::grad(isa, heads, &dy, dx);
             }));
+            let added = numbers("added", batch * tokens);
+            let masked = heads.with_added(&added);
+            found.push(written(len, |y| self_attention::attention(isa, masked, y)));
         }
         found
     }),

@@ -46,4 +46,4 @@ pub use linear::linear;
 pub use linear_of_rows::{RowEpilogue, linear_of_rows};
 pub use max_pool::max_pool;
 pub use scale_channels::scale_channels;
-pub use self_attention::self_attention;
+pub use self_attention::{self_attention, self_attention_masked};

@@ -25,6 +25,21 @@ use crate::isa;
 /// # Panics
 /// When a row cannot be divided so.
 pub fn self_attention(qkv: Tensor<3>, heads: usize) -> Tensor<3> {
+    mixed(qkv, None, heads)
+}
+
+/// [`self_attention`] with `added`, `[batch, tokens]`, added to the scores of each key: a large negative number for a token
+/// that is padding. No gradient reaches it.
+///
+/// # Panics
+/// As [`self_attention`], and when there is not a number for each token.
+pub fn self_attention_masked(qkv: Tensor<3>, added: Tensor<2>, heads: usize) -> Tensor<3> {
+    let ([batch, tokens, _], found) = (qkv.dims(), added.dims());
+    assert_eq!(found, [batch, tokens], "a number for each token");
+    mixed(qkv, Some(added), heads)
+}
+
+fn mixed(qkv: Tensor<3>, added: Option<Tensor<2>>, heads: usize) -> Tensor<3> {
     let [batch, tokens, all] = qkv.dims();
     assert!(
         heads > 0 && all.is_multiple_of(3 * heads),
@@ -32,13 +47,21 @@ pub fn self_attention(qkv: Tensor<3>, heads: usize) -> Tensor<3> {
     );
     #[cfg(feature = "flex")]
     if fast(&qkv) {
-        return run(SelfAttention { heads }, [qkv.into_dispatch()]);
+        let operation = SelfAttention { heads };
+        return match added {
+            None => run(operation, [qkv.into_dispatch()]),
+            Some(added) => run(operation, [qkv.into_dispatch(), added.into_dispatch()]),
+        };
     }
     let split = qkv.reshape([batch, tokens, 3 * heads, all / (3 * heads)]);
     let split = split.swap_dims(1, 2);
     let [query, key, value] = [0, 1, 2].map(|i| split.clone().narrow(1, i * heads, heads));
+    let added = added.map(|added| {
+        let added = added.detach().reshape([batch, 1, 1, tokens]);
+        added.expand([batch, heads, tokens, tokens])
+    });
     let options = AttentionModuleOptions::default();
-    let mixed = attention(query, key, value, None, None, options);
+    let mixed = attention(query, key, value, None, added, options);
     mixed.swap_dims(1, 2).reshape([batch, tokens, all / 3])
 }
 
@@ -59,34 +82,48 @@ impl SelfAttention {
     }
 }
 
+/// The inputs are rows, and what is added to the scores of keys, if there is anything.
 #[cfg(feature = "flex")]
-impl Operation<1> for SelfAttention {
-    type Saved = FlexTensor;
+impl<const N: usize> Operation<N> for SelfAttention {
+    type Saved = [FlexTensor; N];
 
-    fn inputs(&self) -> [Input; 1] {
-        [Input::Plain]
+    fn inputs(&self) -> [Input; N] {
+        std::array::from_fn(|input| match input {
+            0 => Input::Plain,
+            _ => Input::Constant,
+        })
     }
 
-    fn forward(&self, [qkv]: [FlexTensor; 1]) -> (FlexTensor, FlexTensor) {
-        let rows = Dense::new(qkv.clone());
-        let heads = self.split(&qkv, rows.values());
+    fn forward(&self, inputs: [FlexTensor; N]) -> (FlexTensor, [FlexTensor; N]) {
+        let dense_inputs = inputs.clone().map(Dense::new);
+        let heads = self.split(&inputs[0], dense_inputs[0].values());
+        let heads = match dense_inputs.get(1) {
+            Some(added) => heads.with_added(added.values()),
+            None => heads,
+        };
         let mixed = values(heads.len(), |y| kernel::attention(isa(), heads, y));
-        (dense(mixed, heads.shape()), qkv)
+        (dense(mixed, heads.shape()), inputs)
     }
 
     fn backward(
         &self,
-        qkv: FlexTensor,
+        inputs: [FlexTensor; N],
         grad: FlexTensor,
-        _: [bool; 1],
-        _: &mut [Option<FlexTensor>; 1],
-    ) -> [Option<FlexTensor>; 1] {
-        let shape = qkv.layout().shape().clone();
-        let (rows, grad) = (Dense::new(qkv.clone()), Dense::new(grad));
-        let heads = self.split(&qkv, rows.values());
+        _: [bool; N],
+        _: &mut [Option<FlexTensor>; N],
+    ) -> [Option<FlexTensor>; N] {
+        let shape = inputs[0].layout().shape().clone();
+        let (dense_inputs, grad) = (inputs.clone().map(Dense::new), Dense::new(grad));
+        let heads = self.split(&inputs[0], dense_inputs[0].values());
+        let heads = match dense_inputs.get(1) {
+            Some(added) => heads.with_added(added.values()),
+            None => heads,
+        };
         let dx = values(shape.num_elements(), |dx| {
             kernel::grad(isa(), heads, grad.values(), dx);
         });
-        [Some(dense(dx, shape))]
+        let mut gradients = [const { None }; N];
+        gradients[0] = Some(dense(dx, shape));
+        gradients
     }
 }

@@ -1,7 +1,7 @@
 //! What transformers run on the rows of their tokens, against the composed form: values and gradients.
 
-use burn::tensor::Tensor;
-use kd_kernels::{RowEpilogue, layer_norm, linear_of_rows, self_attention};
+use burn::tensor::{Device, Tensor};
+use kd_kernels::{RowEpilogue, layer_norm, linear_of_rows, self_attention, self_attention_masked};
 
 use crate::compared::{compare, plain};
 
@@ -61,6 +61,51 @@ fn attention_agrees() {
                     self_attention(maps[0].clone().reshape([batch, tokens, all]) * 2.0, heads);
                 mixed.reshape([batch, 1, tokens, all / 3])
             });
+        }
+    }
+}
+
+/// The last tokens of every sequence but the first are padding.
+#[test]
+fn masked_attention_agrees_and_does_not_see_padding() {
+    for [batch, tokens] in [[1, 3], [2, 5], [3, 61], [2, 300]] {
+        let (heads, each) = (3, 8);
+        let shape = [batch, 1, tokens, 3 * heads * each];
+        let real = |sequence: usize| {
+            if sequence == 0 {
+                tokens
+            } else {
+                tokens - tokens / 3
+            }
+        };
+        let added = |device: &Device| {
+            let of = |at: usize| {
+                if at % tokens < real(at / tokens) {
+                    0.0
+                } else {
+                    -1e4
+                }
+            };
+            let added: Vec<f32> = (0..batch * tokens).map(of).collect();
+            Tensor::<1>::from_floats(added.as_slice(), device).reshape([batch, tokens])
+        };
+        compare(&format!("{shape:?}"), &[shape], &[], |maps, _| {
+            let [_, _, _, all] = maps[0].dims();
+            let x = maps[0].clone().reshape([batch, tokens, all]) * 2.0;
+            let added = added(&x.device()).cast(x.dtype());
+            let mixed = self_attention_masked(x, added, heads);
+            mixed.reshape([batch, 1, tokens, all / 3])
+        });
+        let x = plain(shape).reshape([batch, tokens, shape[3]]);
+        let whole = self_attention_masked(x.clone(), added(&x.device()), heads);
+        for sequence in 0..batch {
+            let of = |x: &Tensor<3>| {
+                let part = x.clone().narrow(0, sequence, 1);
+                part.narrow(1, 0, real(sequence))
+            };
+            let alone = self_attention(of(&x), heads);
+            let apart: f32 = (of(&whole) - alone).abs().max().into_scalar();
+            assert!(apart < 1e-5, "{apart}");
         }
     }
 }

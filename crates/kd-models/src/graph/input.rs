@@ -5,6 +5,7 @@ use burn::tensor::{Device, IndexingUpdateOp, Int, Tensor, TensorData};
 use crate::{Error, Input};
 
 /// Features of nodes.
+#[allow(clippy::large_enum_variant, reason = "a graph has one")]
 #[derive(Clone, Debug)]
 pub enum Features {
     /// `[nodes, features]`.

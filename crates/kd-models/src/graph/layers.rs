@@ -9,6 +9,10 @@ use kd_core::draw;
 use super::input::{Features, Graph};
 
 /// What a layer reads.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "it is made for one call and taken apart by it"
+)]
 pub(super) enum Read {
     /// The features of the nodes.
     Features(Features),

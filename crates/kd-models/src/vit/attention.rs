@@ -7,7 +7,7 @@ use burn::tensor::module::attention;
 use burn::tensor::ops::AttentionModuleOptions;
 use burn::tensor::{Bool, Device, Tensor};
 use kd_core::{Output, Part, Taps};
-use kd_kernels::{RowEpilogue, self_attention};
+use kd_kernels::{RowEpilogue, self_attention, self_attention_masked};
 
 use super::block::{linear, rows};
 use crate::macs::MacCounter;
@@ -94,6 +94,12 @@ impl Attention {
     ) -> Tensor<3> {
         let shape = x.dims();
         let all = rows(&self.qkv, x, RowEpilogue::Nothing);
+        if !self.drops(&all.device()) && !wants(output, taps) {
+            PARTS.into_iter().for_each(|part| output.skip(part));
+            let [batch, tokens, _] = shape;
+            let unseen = unseen.clone().cast(all.dtype()).reshape([batch, tokens]);
+            return self_attention_masked(all, unseen, self.heads);
+        }
         let parts = self.split(all, output, taps);
         let mixed = self.mix(parts, Some(unseen), output, taps);
         mixed.swap_dims(1, 2).reshape(shape)
@@ -146,7 +152,10 @@ impl Attention {
         let scores = query.matmul(key.transpose()) * scale;
         output.push(Part::Scores, &scores, taps);
         let scores = match unseen {
-            Some(unseen) => scores + unseen.clone(),
+            Some(unseen) => {
+                let unseen = unseen.clone().cast(scores.dtype());
+                scores + unseen
+            }
             None => scores,
         };
         let probabilities = softmax(scores, 3);

@@ -143,8 +143,7 @@ fn explanation(
     let found = found.collect::<Result<Vec<Found>, Error>>()?;
     let first = found.first().ok_or_else(|| nothing(folder))?;
     let recipe = &first.recipe;
-    recipe.classifies("kd explain")?;
-    let task = ImageClassification::<Network>::load(&recipe.data, observer)?;
+    let task = ImageClassification::<Network>::load(recipe.images("kd explain")?, observer)?;
     let batches = images(&task, recipe.train.batch, device)?;
     let count = batches.iter().map(|batch| batch.dims()[0]).sum();
     let teacher = teacher(first, &task, device)?;

@@ -2,8 +2,7 @@
 
 use std::collections::HashSet;
 
-use burn::module::{Module, ModuleVisitor, Param, ParamId};
-use burn::optim::GradientsParams;
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
@@ -142,15 +141,25 @@ impl GroupsConfig {
         groups
     }
 
-    /// The parameters that stay as they are.
-    pub(crate) fn frozen<M: Module>(&self, module: &M) -> HashSet<ParamId> {
-        if self.freeze.is_empty() {
-            return HashSet::new();
+    /// The same module, in which the parameters that stay as they are have no gradient.
+    pub(crate) fn freeze<M: Module>(&self, module: M) -> M {
+        struct Still(HashSet<ParamId>);
+        impl ModuleMapper for Still {
+            fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+                match self.0.contains(&param.id) {
+                    true => param.set_require_grad(false),
+                    false => param,
+                }
+            }
         }
-        let places = places(module).into_iter();
+        if self.freeze.is_empty() {
+            return module;
+        }
+        let places = places(&module).into_iter();
         let frozen =
             places.filter(|place| self.freeze.iter().any(|part| begins(&place.path, part)));
-        frozen.map(|place| place.id).collect()
+        let mut still = Still(frozen.map(|place| place.id).collect());
+        module.map(&mut still)
     }
 }
 
@@ -183,28 +192,6 @@ fn depth(path: &str, count: usize) -> usize {
         None if first == "patch_embed" || TOKENS.contains(&first) => 0,
         None => count + 1,
     }
-}
-
-/// Removes the gradients of some parameters.
-pub(crate) fn without<M: Module>(
-    module: &M,
-    gradients: GradientsParams,
-    frozen: &HashSet<ParamId>,
-) -> GradientsParams {
-    struct Drop<'a>(GradientsParams, &'a HashSet<ParamId>);
-    impl ModuleVisitor for Drop<'_> {
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            if self.1.contains(&param.id) {
-                self.0.remove::<D>(param.id);
-            }
-        }
-    }
-    if frozen.is_empty() {
-        return gradients;
-    }
-    let mut visitor = Drop(gradients, frozen);
-    module.visit(&mut visitor);
-    visitor.0
 }
 
 fn places<M: Module>(module: &M) -> Vec<Place> {
@@ -326,7 +313,20 @@ mod tests {
             message.contains("`blocks.6`") && message.contains("patch_embed"),
             "{message}"
         );
-        assert_eq!(frozen("blocks.0").frozen(&vit()).len(), 12);
+        let learning = |network: &Network| {
+            struct Learning(usize);
+            impl ModuleVisitor for Learning {
+                fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+                    self.0 += usize::from(param.val().is_require_grad());
+                }
+            }
+            let mut learning = Learning(0);
+            network.visit(&mut learning);
+            learning.0
+        };
+        let all = vit().train();
+        let still = frozen("blocks.0").freeze(all.clone());
+        assert_eq!(learning(&all) - learning(&still), 12);
         let config = NetworkConfig::new("resnet8", 10, 3);
         let resnet = Network::new(&config, &Device::flex()).unwrap();
         let layers = GroupsConfig {

@@ -209,6 +209,22 @@ fn default_log_every() -> usize {
 }
 
 impl Recipe {
+    /// The images of this recipe, for a command that reads images with classes only.
+    ///
+    /// # Errors
+    /// [`Error::Recipe`] for a recipe of boxes or of sentences.
+    pub(crate) fn images(&self, command: &str) -> Result<&DataConfig, Error> {
+        let other = match (&self.detection, &self.text) {
+            (None, None) => return Ok(&self.data),
+            (Some(_), _) => "boxes ([detection])",
+            (None, Some(_)) => "sentences ([text])",
+        };
+        Err(Error::Recipe(format!(
+            "`{}` is a recipe of {other}, and {command} reads images with classes",
+            self.name
+        )))
+    }
+
     /// A recipe in code: a student that learns with this objective, without a teacher and stages, which
     /// the fields add.
     ///
@@ -354,21 +370,19 @@ impl Recipe {
         self.validate_mix()
     }
 
-    /// Whether its data have classes, for what works with nothing else.
-    pub(crate) fn classifies(&self, who: &str) -> Result<(), Error> {
-        match self.detection {
-            None => Ok(()),
-            Some(_) => Err(Error::Recipe(format!(
-                "{who} reads images with classes, and the recipe `{}` has [detection]",
-                self.name
-            ))),
-        }
-    }
-
     /// What goes with boxes.
     fn validate_detection(&self) -> Result<(), String> {
+        if self.text.is_some() && !is_no_data(&self.data) {
+            return Err(
+                "[data] and [text]: a run has images or sentences; remove one of the two tables"
+                    .into(),
+            );
+        }
         if self.detection.is_none() {
             return Ok(());
+        }
+        if self.text.is_some() {
+            return Err("[detection] and [text]: a run has images or sentences; remove one of the two tables".into());
         }
         if !is_no_data(&self.data) {
             return Err("[data] and [detection]: a run has images with classes or images with boxes; remove one of the two \

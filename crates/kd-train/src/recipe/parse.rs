@@ -42,6 +42,12 @@ pub(super) fn load(path: &Path, overrides: &[String]) -> Result<Recipe, Error> {
     }
     let mut table: Table = toml::from_str(&text).map_err(|e| in_file(path, &text, &e))?;
     let folder = path.parent().unwrap_or(Path::new("."));
+    if !["data", "text"].iter().any(|key| table.contains_key(*key)) {
+        return Err(Error::Recipe(format!(
+            "{}: missing field `data`: add [data] for images, or [text] for sentences",
+            path.display()
+        )));
+    }
     make_absolute(&mut table, folder)?;
     for assignment in overrides {
         apply(&mut table, assignment)?;

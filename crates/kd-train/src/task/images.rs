@@ -36,7 +36,7 @@ pub struct DataShape {
 impl DataShape {
     /// What is known of a recipe's data before they are read; none where they are not there.
     pub fn known(recipe: &Recipe) -> Option<Self> {
-        let data = &recipe.data;
+        let data = recipe.images("this").ok()?;
         // What is wrong with the data is told by whoever reads them.
         Self::surveyed(data).ok()
     }

@@ -10,9 +10,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{NetworkCost, Shown, Task, TaskSpec, TrainSource};
+use crate::folder::io;
 use crate::source::Batch;
-use crate::summary::DataSummary;
-use crate::{Error, Source};
+use crate::summary::{DataSummary, Summary};
+use crate::{Error, Recipe, Source};
 
 /// A recipe's `[text]`: sentences, each with a class.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -43,6 +44,79 @@ pub struct TextData {
 
 fn length() -> usize {
     64
+}
+
+impl TextData {
+    fn shape(
+        &self,
+        model: &str,
+        tokenizer: &WordPiece,
+        classes: usize,
+    ) -> Result<TextConfig, Error> {
+        let mut shape = match self.start.get(model) {
+            Some(folder) => TextConfig::of_folder(folder)?,
+            None => TextConfig {
+                vocabulary: tokenizer.vocabulary(),
+                padding: tokenizer.padding() as usize,
+                ..text_model(model)?
+            },
+        };
+        if shape.vocabulary < tokenizer.vocabulary() {
+            return Err(Error::Recipe(format!(
+                "text.start.{model}: the network knows {} words, and the tokenizer gives {}: take the tokenizer of its \
+                 folder",
+                shape.vocabulary,
+                tokenizer.vocabulary()
+            )));
+        }
+        if self.length > shape.positions {
+            return Err(Error::Recipe(format!(
+                "text.length = {}: `{model}` reads at most {} words",
+                self.length, shape.positions
+            )));
+        }
+        shape.output = TextOutput::Classes(classes);
+        Ok(shape)
+    }
+}
+
+/// The student of a finished run on sentences, with what belongs beside its weights.
+#[derive(Debug)]
+pub struct TextStudent {
+    /// The network.
+    pub network: TextNetwork,
+    /// Names of the classes, by label.
+    pub classes: Vec<String>,
+    /// Its tokenizer.
+    pub tokenizer: WordPiece,
+}
+
+impl TextStudent {
+    /// Reads the student of a run's folder; none of a run on images.
+    ///
+    /// # Errors
+    /// When the run is not finished, or its files or its tokenizer are not there.
+    pub fn of_run(folder: &Path, device: &Device) -> Result<Option<Self>, Error> {
+        let recipe = Recipe::load(&folder.join("recipe.toml"), &[])?;
+        let Some(text) = &recipe.text else {
+            return Ok(None);
+        };
+        let path = folder.join("summary.json");
+        let summary = std::fs::read_to_string(&path).map_err(io("read the summary", &path))?;
+        let summary = Summary::read(&summary).map_err(|e| Error::Format {
+            path,
+            problem: e.to_string(),
+        })?;
+        let tokenizer = WordPiece::read(&text.tokenizer)?;
+        let classes = summary.data.classes;
+        let shape = text.shape(&recipe.student.model, &tokenizer, classes.len())?;
+        let network = TextNetwork::from_file(&shape, folder.join("student.safetensors"), device)?;
+        Ok(Some(Self {
+            network,
+            classes,
+            tokenizer,
+        }))
+    }
 }
 
 /// Sentences of a recipe, with the networks that read them.
@@ -106,30 +180,8 @@ impl TextClassification {
     /// # Errors
     /// When there is no such network, or sentences are longer than it reads.
     pub fn shape(&self, model: &str) -> Result<TextConfig, Error> {
-        let mut shape = match self.config.start.get(model) {
-            Some(folder) => TextConfig::of_folder(folder)?,
-            None => TextConfig {
-                vocabulary: self.tokenizer.vocabulary(),
-                padding: self.tokenizer.padding() as usize,
-                ..text_model(model)?
-            },
-        };
-        if shape.vocabulary < self.tokenizer.vocabulary() {
-            return Err(Error::Recipe(format!(
-                "text.start.{model}: the network knows {} words, and the tokenizer gives {}: take the tokenizer of its \
-                 folder",
-                shape.vocabulary,
-                self.tokenizer.vocabulary()
-            )));
-        }
-        if self.config.length > shape.positions {
-            return Err(Error::Recipe(format!(
-                "text.length = {}: `{model}` reads at most {} words",
-                self.config.length, shape.positions
-            )));
-        }
-        shape.output = TextOutput::Classes(self.set.classes.len());
-        Ok(shape)
+        self.config
+            .shape(model, &self.tokenizer, self.set.classes.len())
     }
 
     /// Words of a sentence in the mean, rounded.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use clap::Args;
 use kd_models::FolderFormat;
+use kd_train::task::TextStudent;
 
 use super::source::{Arguments as From, Source};
 use crate::failure::BadInput;
@@ -31,6 +32,18 @@ pub fn run(from: &From, format: FolderFormat, out: &Path) -> Result<()> {
     if out.exists() {
         let problem = format!("{}: already exists; name another folder", out.display());
         return Err(BadInput(problem).into());
+    }
+    if let Some(run) = &from.run
+        && let Some(student) = TextStudent::of_run(run, &crate::device::preferred()?.open()?)?
+    {
+        if format != FolderFormat::HuggingFace {
+            let problem =
+                format!("a network that reads text is exported as hf, and not as {format}");
+            return Err(BadInput(problem).into());
+        }
+        let beside = student.tokenizer.files();
+        student.network.export(out, &student.classes, beside)?;
+        return crate::commands::print(out.display());
     }
     let Source { network, header } = from.open()?;
     network.export(out, format, &header)?;

@@ -19,6 +19,8 @@ const LANES: usize = 16;
 #[derive(Clone, Copy)]
 pub(crate) struct Heads<'a> {
     qkv: &'a [f32],
+    /// What is added to the scores of each key, `[batch, tokens]`.
+    added: Option<&'a [f32]>,
     batch: usize,
     tokens: usize,
     heads: usize,
@@ -32,11 +34,42 @@ impl<'a> Heads<'a> {
         assert_eq!(qkv.len(), batch * tokens * 3 * heads * each, "whole rows");
         Self {
             qkv,
+            added: None,
             batch,
             tokens,
             heads,
             each,
         }
+    }
+
+    /// The same with something added to the scores of each key, `[batch, tokens]`.
+    ///
+    /// # Panics
+    /// When there is not a number for each.
+    pub fn with_added(self, added: &'a [f32]) -> Self {
+        assert_eq!(
+            added.len(),
+            self.batch * self.tokens,
+            "a number for each key"
+        );
+        Self {
+            added: Some(added),
+            ..self
+        }
+    }
+
+    /// Turns scores of a sequence's keys into probabilities, in place.
+    #[inline(always)]
+    fn probabilities(self, sequence: usize, scores: &mut [f32]) {
+        if let Some(added) = self.added {
+            let added = &added[sequence * self.tokens..][..self.tokens];
+            for row in scores.chunks_exact_mut(self.tokens) {
+                for (score, added) in row.iter_mut().zip(added) {
+                    *score += added;
+                }
+            }
+        }
+        softmax(scores, self.tokens);
     }
 
     fn width(self) -> usize {
@@ -186,7 +219,7 @@ impl Kernel for Mix<'_> {
             let scores = over(&mut of_scores[..count * tokens]);
             let query = &query[first * pitch..];
             let scores = tile::apply(s, query, pitch, keys, heads.scale(), scores);
-            softmax(scores, tokens);
+            heads.probabilities(at[0], scores);
             let mixed = over(&mut of_mixed[..count * each]);
             let mixed = tile::apply(s, scores, tokens, values, 1.0, mixed);
             for (token, mixed) in mixed.chunks_exact(each).enumerate() {
@@ -272,7 +305,7 @@ impl Kernel for Slopes<'_> {
             let dy = &dy[heads.mixed(at, first)..];
             let p = over(&mut of_scores[..count * tokens]);
             let p = tile::apply(s, query, pitch, keys, scale, p);
-            softmax(p, tokens);
+            heads.probabilities(at[0], p);
             let left = Panels::of_rows(s, p, tokens, [count, tokens], &mut *of_left);
             let right = Panels::of_rows(s, dy, width, [count, each], &mut *of_right);
             tile::outer(s, left, right, 1.0, false, more, to_values);

@@ -45,7 +45,7 @@ fn text(k: usize, hides: bool, device: &Device) -> Text {
     let real: Vec<bool> = places.clone().map(|(i, j)| j < LENGTHS[i]).collect();
     let hidden: Vec<bool> = places
         .zip(&real)
-        .map(|((i, j), real)| hides && *real && (i + j + k) % 5 == 0)
+        .map(|((i, j), real)| hides && *real && (i + j + k).is_multiple_of(5))
         .collect();
     let shown = words.iter().zip(&hidden);
     let shown: Vec<i64> = shown
