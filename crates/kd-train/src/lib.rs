@@ -61,8 +61,8 @@ pub use optimizer::OptimizerConfig;
 pub use optimizer::groups::{Decaying, GroupsConfig};
 pub use probe::{ProbeOptions, Probed, probe};
 pub use recipe::{
-    CheckpointConfig, InitFrom, Recipe, StageSpec, Start, StudentPlan, TeacherSpec, TrainConfig,
-    TrainingPlan,
+    CheckpointConfig, ClassifierStart, InitFrom, Recipe, StageSpec, Start, StudentPlan,
+    TeacherSpec, TrainConfig, TrainingPlan,
 };
 pub use records::{CacheStats, ComponentValue, EpochRecord, Record, StepRecord};
 pub use role::{Role, UnknownRole};
@@ -77,7 +77,7 @@ pub use summary::{
     CacheSummary, DataSummary, Gain, Latency, NetworkSummary, StudentFile, Summary,
     TemperatureSample, TemperatureSummary, Training,
 };
-pub use task::{DataShape, ImageClassification, ImageNetwork, Task, TaskSpec};
+pub use task::{DataShape, ImageClassification, ImageNetwork, Task, TaskSpec, WeightsUse};
 pub use train::{
     CheckpointSink, Student, Teachers, Trained, Training as TrainingJob, Validate, train,
 };

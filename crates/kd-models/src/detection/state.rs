@@ -8,7 +8,8 @@ use burn::tensor::Device;
 
 use crate::keys::{self, Key};
 use crate::mismatch::Mismatch;
-use crate::weights::{self, choose, shapes, without};
+use crate::saved;
+use crate::weights::{choose, shapes, without};
 use crate::{Error, NotFinite, not_finite, spelling, state_dict};
 
 /// A module with the names of a reference's state dict.
@@ -91,6 +92,6 @@ pub(super) trait State: Module + ModuleSnapshot {
     /// [`Error::Save`].
     fn write(&self, path: &Path) -> Result<(), Error> {
         let entry = ("format".to_owned(), "pt".to_owned());
-        weights::write(self, path, self.keys(), [entry])
+        saved::write(self, path, self.keys(), [entry])
     }
 }

@@ -10,7 +10,7 @@ use safetensors::tensor::{Dtype, TensorView};
 
 use super::Export;
 use crate::fit::EPSILON;
-use crate::weights::Rename;
+use crate::saved::Rename;
 
 /// A tensor as it is written.
 struct Entry {

@@ -10,11 +10,14 @@ use super::Recipe;
 use crate::Error;
 
 /// Keys that hold a path relative to the recipe's folder, or an address of the hub; `*` is any key.
-const PATHS: [&[&str]; 4] = [
+const PATHS: [&[&str]; 7] = [
     &["teacher", "weights"],
+    &["teacher", "classifier_weights"],
     &["teacher", "cache", "path"],
     &["student", "weights"],
+    &["student", "classifier_weights"],
     &["stages", "*", "weights"],
+    &["stages", "*", "classifier_weights"],
 ];
 
 pub(super) fn load(path: &Path, overrides: &[String]) -> Result<Recipe, Error> {
