@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 
 use burn::tensor::{Device, Tensor, TensorData};
+use kd_kernels::layers::BatchNorm;
 
 use crate::Error;
 use crate::backbone::Backbone;
@@ -112,16 +113,35 @@ pub(crate) trait Architecture: Backbone<Input = Tensor<4>> {
         let _ = origin;
     }
 
+    /// Its first batch normalisation, of a family whose epsilon may be another than its reference's.
+    fn norm(&self) -> Option<&BatchNorm> {
+        None
+    }
+
+    /// Its batch normalisations, of such a family.
+    fn norms(&mut self) -> Vec<&mut BatchNorm> {
+        Vec::new()
+    }
+
+    /// What its reference adds to variances.
+    fn reference_epsilon(&self) -> f64 {
+        1e-5
+    }
+
     /// What is added to variances, where that is not what goes with the names of the weights.
     fn epsilon(&self) -> Option<f64> {
-        None
+        let epsilon = self.norm()?.epsilon;
+        (epsilon != self.reference_epsilon()).then_some(epsilon)
     }
 
     /// Says what is added to variances, none for what goes with the names of the weights; false for a family that
     /// cannot have another than that.
     #[must_use]
     fn set_epsilon(&mut self, epsilon: Option<f64>) -> bool {
-        epsilon.is_none()
+        let own = epsilon.unwrap_or(self.reference_epsilon());
+        let mut norms = self.norms();
+        norms.iter_mut().for_each(|norm| norm.epsilon = own);
+        epsilon.is_none() || !norms.is_empty()
     }
 
     /// What it does otherwise than its reference.

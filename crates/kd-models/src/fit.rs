@@ -27,7 +27,7 @@ pub(crate) const VARIANT: &str = "variant";
 const FAMILY: &str = "family.";
 
 pub(crate) const NO_CLASSIFIER: &str = "these are weights without a classifier: `Network::from_backbone_file` reads them and draws \
-                             one, which has to be trained; `kd probe` does both";
+                             one, which has to be trained (`new_classifier = true` of a student or a stage in a recipe); `kd probe` does both";
 
 /// How much of a network a file is to fill.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

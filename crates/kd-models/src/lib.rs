@@ -66,6 +66,7 @@ mod registry;
 mod residual;
 mod resnet;
 mod resnet_cifar;
+mod saved;
 mod scale;
 mod shufflenet_v1;
 mod shufflenet_v2;

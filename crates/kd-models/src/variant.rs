@@ -16,6 +16,16 @@ pub(crate) struct Variant {
 }
 
 impl Variant {
+    /// Becomes a network's `own`, and pads its `strided` convolutions; false for what only a bottleneck can do.
+    pub fn take<'a>(self, own: &mut Self, strided: impl Iterator<Item = &'a mut Conv2d>) -> bool {
+        if self.first_strides {
+            return false;
+        }
+        *own = self;
+        strided.for_each(|conv| self.pad(conv));
+        true
+    }
+
     /// Pads a convolution as this says, if it has a stride; else as the references do.
     pub fn pad(self, conv: &mut Conv2d) {
         let side = conv.kernel_size[0] / 2;

@@ -77,9 +77,8 @@ pub fn check<T: TaskSpec>(recipe: &Recipe, task: &T, device: &Device) -> Result<
             filled.map_err(|e| Error::Recipe(format!("{name}.init_from: {e}")))?;
         }
         if let Some(path) = &stage.weights {
-            let prefix = stage.weights_prefix.as_deref();
-            weights::local(path)
-                .and_then(|path| task.load_behind(&stage.model, &path, prefix, device))
+            let file = (path.as_path(), stage.weights_prefix.as_deref());
+            weights::load(task, &stage.model, file, &stage.classifier(), device)
                 .map_err(|e| wrong_weights(&name, e))?;
         }
     }

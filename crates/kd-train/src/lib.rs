@@ -63,8 +63,8 @@ pub use optimizer::OptimizerConfig;
 pub use optimizer::groups::{Decaying, GroupsConfig};
 pub use probe::{ProbeOptions, Probed, probe};
 pub use recipe::{
-    CheckpointConfig, InitFrom, Recipe, StageSpec, Start, StudentPlan, TeacherSpec, TrainConfig,
-    TrainingPlan,
+    CheckpointConfig, ClassifierStart, InitFrom, Recipe, StageSpec, Start, StudentPlan,
+    TeacherSpec, TrainConfig, TrainingPlan,
 };
 pub use records::{CacheStats, ComponentValue, EpochRecord, Record, StepRecord};
 pub use role::{Role, UnknownRole};
@@ -79,7 +79,9 @@ pub use summary::{
     CacheSummary, DataSummary, Gain, Latency, NetworkSummary, StudentFile, Summary,
     TemperatureSample, TemperatureSummary, Training,
 };
-pub use task::{DataShape, ImageClassification, ImageNetwork, ObjectDetection, Task, TaskSpec};
+pub use task::{
+    DataShape, ImageClassification, ImageNetwork, ObjectDetection, Task, TaskSpec, WeightsUse,
+};
 pub use train::{
     CheckpointSink, Student, Teachers, Trained, Training as TrainingJob, Validate, train,
 };

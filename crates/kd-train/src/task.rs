@@ -19,7 +19,7 @@ use serde_json::Value;
 use crate::cache::DataPart;
 use crate::evaluate::{Predictions, predict};
 use crate::recipe::TeacherSpec;
-use crate::{Error, Scores, Source};
+use crate::{Error, Scores, Source, weights};
 
 pub use crate::summary::{DataSummary, Panel, Picture, PictureBox};
 pub(crate) use images::tell;
@@ -79,6 +79,21 @@ pub trait TaskSpec {
         }
     }
 
+    /// As [`TaskSpec::load_behind`], but for the classifier, which is drawn, or read from the file `classifier`.
+    ///
+    /// # Errors
+    /// As [`TaskSpec::load_behind`]; and unless the task can do that.
+    fn load_backbone(
+        &self,
+        model: &str,
+        (path, prefix): (&Path, Option<&str>),
+        classifier: Option<&Path>,
+        device: &Device,
+    ) -> Result<Self::Network, Error> {
+        let _ = (model, path, prefix, device);
+        Err(no_other_classifier(classifier))
+    }
+
     /// The recipe's teacher with the weights of a file. It reads what the students read, so one with a
     /// `normalize` or a `size` of its own changes that first.
     ///
@@ -96,7 +111,14 @@ pub trait TaskSpec {
             ));
         }
         without_size(spec)?;
-        self.load_behind(&spec.model, path, spec.weights_prefix.as_deref(), device)
+        let prefix = spec.weights_prefix.as_deref();
+        match &spec.classifier_weights {
+            None => self.load_behind(&spec.model, path, prefix, device),
+            Some(classifier) => {
+                let classifier = weights::local(classifier)?;
+                self.load_backbone(&spec.model, (path, prefix), Some(&classifier), device)
+            }
+        }
     }
 
     /// The recipe's teacher before it has weights, from which shapes are read.
@@ -169,6 +191,17 @@ pub trait TaskSpec {
     }
 }
 
+/// The error of a task whose networks have the classifiers of their weights.
+fn no_other_classifier(classifier: Option<&Path>) -> Error {
+    let key = match classifier {
+        None => "new_classifier",
+        Some(_) => "classifier_weights",
+    };
+    Error::Recipe(format!(
+        "{key}: these networks are read with their classifiers; leave it out"
+    ))
+}
+
 /// Refuses a teacher that sees images of a size of its own.
 fn without_size(spec: &TeacherSpec) -> Result<(), Error> {
     match spec.size {
@@ -177,6 +210,16 @@ fn without_size(spec: &TeacherSpec) -> Result<(), Error> {
             "teacher.size = {size}: this task has no images that can be resized; leave it out"
         ))),
     }
+}
+
+/// What a file of weights is used for.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct WeightsUse<'a> {
+    /// Mean and standard deviation of the network, where it has its own.
+    pub normalize: Option<&'a Normalize>,
+    /// Whether its classifier is used, too; else it may have been trained for other data.
+    pub own_classifier: bool,
 }
 
 /// A task with its data.
@@ -223,13 +266,13 @@ pub trait Task: TaskSpec {
     }
 
     /// What a file of weights was trained for, where that is not what this task uses it for: a sentence each,
-    /// told before training. `normalize` is that of the network, where it has its own. `{table}` in a sentence
-    /// stands for the recipe's table that has the key `normalize` of this network.
+    /// told before training. `{table}` in a sentence stands for the recipe's table that has the key `normalize` of this
+    /// network.
     ///
     /// # Errors
     /// When the file says it in a way that cannot be read.
-    fn doubts(&self, path: &Path, normalize: Option<&Normalize>) -> Result<Vec<String>, Error> {
-        let _ = (path, normalize);
+    fn doubts(&self, path: &Path, used: WeightsUse) -> Result<Vec<String>, Error> {
+        let _ = (path, used);
         Ok(Vec::new())
     }
 

@@ -2,12 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use burn::tensor::Device;
 use kd_data::hub::{Address, Hub};
 use kd_data::{DataConfig, Normalize};
 use kd_models::WeightsHeader;
 
+use crate::recipe::ClassifierStart;
 use crate::task::tell;
-use crate::{Error, Event, Observer, Recipe};
+use crate::{Error, Event, Observer, Recipe, TaskSpec};
 
 /// The path of weights on this machine. An address of the hub, such as `hf://timm/resnet18.a1_in1k`, is fetched
 /// unless it is in the hub's cache; a path stays what it is.
@@ -38,6 +40,24 @@ pub(crate) fn local(weights: &Path) -> Result<PathBuf, Error> {
             "{address} is not in the cache of the hub: `Recipe::complete` fetches it"
         ))
     })
+}
+
+/// A network with the weights of a file, and the classifier that a recipe says.
+pub(crate) fn load<T: TaskSpec>(
+    task: &T,
+    model: &str,
+    (path, prefix): (&Path, Option<&str>),
+    classifier: &ClassifierStart,
+    device: &Device,
+) -> Result<T::Network, Error> {
+    let path = local(path)?;
+    match classifier {
+        ClassifierStart::Weights => task.load_behind(model, &path, prefix, device),
+        ClassifierStart::Fresh => task.load_backbone(model, (&path, prefix), None, device),
+        ClassifierStart::File(file) => {
+            task.load_backbone(model, (&path, prefix), Some(&local(file)?), device)
+        }
+    }
 }
 
 impl Recipe {
@@ -161,10 +181,11 @@ impl Recipe {
     }
 
     fn weights_mut(&mut self) -> impl Iterator<Item = &mut PathBuf> {
-        let teacher = self.teacher.iter_mut().map(|teacher| &mut teacher.weights);
-        let stages = self.stages.values_mut().map(|stage| &mut stage.weights);
-        let all = teacher.chain(stages).chain([&mut self.student.weights]);
-        all.filter_map(Option::as_mut)
+        let teacher = self.teacher.iter_mut();
+        let teacher = teacher.flat_map(|t| [&mut t.weights, &mut t.classifier_weights]);
+        let stages = self.stages.values_mut().chain([&mut self.student]);
+        let of_stages = stages.flat_map(|s| [&mut s.weights, &mut s.classifier_weights]);
+        teacher.chain(of_stages).filter_map(Option::as_mut)
     }
 }
 

@@ -4,6 +4,7 @@ mod affine;
 mod colours;
 mod operation;
 mod timm;
+mod timm_operation;
 mod trivial;
 
 use serde::{Deserialize, Serialize};
@@ -13,7 +14,8 @@ use crate::{Bitmap, Error};
 
 pub use affine::Sampling;
 pub use operation::Operation;
-pub use timm::{TimmOperation, TimmRandAugment, TimmSampling};
+pub use timm::{TimmRandAugment, TimmSampling};
+pub use timm_operation::TimmOperation;
 pub use trivial::TrivialAugment;
 
 /// Applies `num_ops` operations, each drawn from the fourteen of [`Operation::ALL`] (E. Cubuk, B. Zoph, J. Shlens,

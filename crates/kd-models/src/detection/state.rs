@@ -9,8 +9,9 @@ use burn::tensor::Device;
 
 use crate::keys::{self, Key};
 use crate::mismatch::Mismatch;
+use crate::saved;
 use crate::spelling::Spelling;
-use crate::weights::{self, choose, shapes, without};
+use crate::weights::{choose, shapes, without};
 use crate::{Error, NotFinite, not_finite, spelling, state_dict};
 
 /// A module with the names of a reference's state dict.
@@ -138,6 +139,6 @@ pub(crate) trait State: Module + ModuleSnapshot {
     fn write_with(&self, path: &Path, entries: &[(String, String)]) -> Result<(), Error> {
         let format = ("format".to_owned(), "pt".to_owned());
         let entries = entries.iter().cloned().chain([format]);
-        weights::write(self, path, self.keys(), entries)
+        saved::write(self, path, self.keys(), entries)
     }
 }

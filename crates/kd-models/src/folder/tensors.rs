@@ -10,8 +10,8 @@ use safetensors::tensor::{Dtype, TensorView};
 use super::Export;
 use crate::fit::EPSILON;
 use crate::keys::Key;
+use crate::saved::Rename;
 use crate::spelling::Spelling;
-use crate::weights::Rename;
 
 /// A tensor as it is written.
 struct Entry {

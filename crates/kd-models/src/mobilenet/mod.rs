@@ -192,18 +192,21 @@ impl Architecture for MobileNet {
         }
     }
 
-    fn epsilon(&self) -> Option<f64> {
-        let epsilon = self.conv1.1.epsilon;
-        (epsilon != self.plan.norm[0]).then_some(epsilon)
+    fn norm(&self) -> Option<&BatchNorm> {
+        Some(&self.conv1.1)
     }
 
-    fn set_epsilon(&mut self, epsilon: Option<f64>) -> bool {
-        let epsilon = epsilon.unwrap_or(self.plan.norm[0]);
+    fn norms(&mut self) -> Vec<&mut BatchNorm> {
         let blocks = self.blocks.iter_mut().flatten();
         let ends = [&mut self.conv1.1, &mut self.conv2.1];
-        let norms = blocks.flat_map(InvertedResidual::norms).chain(ends);
-        norms.for_each(|norm| norm.epsilon = epsilon);
-        true
+        blocks
+            .flat_map(InvertedResidual::norms)
+            .chain(ends)
+            .collect()
+    }
+
+    fn reference_epsilon(&self) -> f64 {
+        self.plan.norm[0]
     }
 
     fn variant(&self) -> Variant {
@@ -211,14 +214,9 @@ impl Architecture for MobileNet {
     }
 
     fn set_variant(&mut self, variant: Variant) -> bool {
-        if variant.first_strides {
-            return false;
-        }
-        self.variant = variant;
-        variant.pad(&mut self.conv1.0);
         let blocks = self.blocks.iter_mut().flatten();
-        blocks.for_each(|block| variant.pad(&mut block.depthwise.0));
-        true
+        let strided = blocks.map(|block| &mut block.depthwise.0);
+        variant.take(&mut self.variant, strided.chain([&mut self.conv1.0]))
     }
 
     fn elsewhere(

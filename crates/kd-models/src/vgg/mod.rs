@@ -1,26 +1,27 @@
 //! VGG, for small and for large images (Simonyan and Zisserman, ICLR 2015).
 
+mod keys;
+mod layer;
 mod timm;
 
 use burn::module::Module;
-use burn::nn::conv::Conv2d;
 use burn::nn::{Dropout, DropoutConfig, Linear};
 use burn::tensor::activation::relu;
 use burn::tensor::ops::MaxPoolOptions;
 use burn::tensor::{Device, Tensor};
 use kd_core::{Output, Taps};
-use kd_kernels::layers::BatchNorm;
 use kd_kernels::{average_pool, max_pool};
 
 use crate::architecture::{Architecture, Named, torchvision};
 use crate::backbone::{Backbone, Recorder};
 use crate::elsewhere::{self, Elsewhere};
-use crate::fused::{conv, conv_bn, conv_relu};
-use crate::layers::{Conv, ConvInit, linear_normal};
+use crate::layers::linear_normal;
 use crate::macs::MacCounter;
 use crate::scale::Scale::{self, Large, Small};
 use crate::spelling::Spelling;
 use crate::vit::Origin;
+
+use layer::{Layer, run};
 
 const WIDTHS: [usize; 5] = [64, 128, 256, 512, 512];
 
@@ -47,34 +48,6 @@ pub(crate) struct VggConfig {
     /// Which images it is for: for small ones an average stands before the classifier, for large ones two hidden
     /// layers.
     pub scale: Scale,
-}
-
-/// A 3×3 convolution with bias, and batch normalisation on request.
-#[derive(Module, Debug)]
-struct Layer {
-    conv: Conv2d,
-    bn: Option<BatchNorm>,
-}
-
-impl Layer {
-    fn new(channels: [usize; 2], normalised: bool, device: &Device) -> Self {
-        let conv = Conv {
-            bias: true,
-            ..Conv::k3(channels, 1, ConvInit::FanOut)
-        };
-        Self {
-            conv: conv.build(device),
-            bn: normalised.then(|| BatchNorm::new(channels[1], device)),
-        }
-    }
-
-    fn forward(&self, x: Tensor<4>, relu: bool) -> Tensor<4> {
-        match &self.bn {
-            Some(bn) => conv_bn(&self.conv, bn, x, None, relu),
-            None if relu => conv_relu(&self.conv, x),
-            None => conv(&self.conv, x),
-        }
-    }
 }
 
 /// VGG. The last map is averaged, or averaged down to 7×7 for two hidden layers with ReLU and dropout.
@@ -132,18 +105,6 @@ impl Vgg {
 
 fn pool(x: Tensor<4>) -> Tensor<4> {
     max_pool(x, MaxPoolOptions::new([2, 2]))
-}
-
-/// A block's output after and, when asked for, before its last ReLU.
-fn run(layers: &[Layer], mut x: Tensor<4>, preact: bool) -> (Tensor<4>, Option<Tensor<4>>) {
-    for (index, layer) in layers.iter().enumerate() {
-        if preact && index + 1 == layers.len() {
-            let preact = layer.forward(x, false);
-            return (relu(preact.clone()), Some(preact));
-        }
-        x = layer.forward(x, true);
-    }
-    (x, None)
 }
 
 const fn named(
@@ -284,35 +245,7 @@ impl Architecture for Vgg {
         }
     }
 
-    /// `block2.1.bn.gamma` is `block2.4.gamma` in the reference for small images, where the convolution, the
-    /// normalisation and the ReLU of a layer have a place each. torchvision has all blocks in one list, with a pooling
-    /// after each.
     fn pytorch_key(&self, path: &str) -> String {
-        let VggConfig {
-            convs,
-            normalised,
-            scale,
-        } = self.config;
-        let parts: Vec<&str> = path.split('.').collect();
-        let places = if normalised { 3 } else { 2 };
-        match (parts.as_slice(), scale) {
-            ([block, layer, kind, parameter], _) => {
-                let number = |text: &str| text.parse::<usize>().unwrap_or_default();
-                let place = places * number(layer) + usize::from(*kind == "bn");
-                let index = number(block.trim_start_matches("block"));
-                match scale {
-                    Small => format!("{block}.{place}.{parameter}"),
-                    Large => {
-                        let before = convs[..index].iter().map(|convs| places * convs + 1);
-                        format!("features.{}.{parameter}", before.sum::<usize>() + place)
-                    }
-                }
-            }
-            // A ReLU and dropout stand after each hidden layer.
-            (["hidden", "0", parameter], _) => format!("classifier.0.{parameter}"),
-            (["hidden", _, parameter], _) => format!("classifier.3.{parameter}"),
-            (["classifier", parameter], Large) => format!("classifier.6.{parameter}"),
-            _ => path.to_owned(),
-        }
+        keys::key(&self.config, path)
     }
 }

@@ -7,6 +7,7 @@ mod mixing;
 mod parse;
 mod plan;
 mod stage;
+mod starts;
 mod warnings;
 
 use std::collections::BTreeMap;
@@ -29,7 +30,7 @@ pub use self::checkpoint::CheckpointConfig;
 pub(crate) use self::differences::{differences, resolved, without_free_keys};
 pub(crate) use self::graph::{STUDENT, TEACHER};
 pub(crate) use self::parse::backslash_hint;
-pub use self::plan::{Start, StudentPlan, TrainingPlan};
+pub use self::plan::{ClassifierStart, Start, StudentPlan, TrainingPlan};
 pub use self::stage::{InitFrom, StageSpec};
 
 /// A run, from data to objective. Unknown keys are errors; [`Recipe::to_toml`] writes all of them.
@@ -87,6 +88,9 @@ pub struct TeacherSpec {
     /// What stands before the names of this network in a file of several, such as `teacher`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weights_prefix: Option<String>,
+    /// A file with its classifier, instead of that of `weights`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub classifier_weights: Option<PathBuf>,
     /// Mean and standard deviation that its weights were trained with; those of `[data]` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub normalize: Option<Normalize>,
@@ -153,6 +157,7 @@ impl TeacherSpec {
             model: model.into(),
             weights: None,
             weights_prefix: None,
+            classifier_weights: None,
             normalize: None,
             size: None,
             train: None,
@@ -410,68 +415,6 @@ impl Recipe {
                 "name = {name:?}: the run folder is called by it, so it must not be empty, start with a dot, hold \
                  a slash, or be `finished` or `teacher-cache`"
             )),
-        }
-    }
-
-    /// What is said of weights needs weights.
-    fn validate_weights(&self) -> Result<(), String> {
-        let stages = self.stages.iter();
-        let stages = stages.map(|(name, stage)| (format!("stages.{name}"), stage));
-        for (table, stage) in stages.chain([(STUDENT.into(), &self.student)]) {
-            if stage.weights.is_none() && stage.weights_prefix.is_some() {
-                return Err(format!(
-                    "{table}.weights_prefix says where in {table}.weights the network is, and there are no weights: \
-                     give them, or leave it out"
-                ));
-            }
-        }
-        let stages = self.stages.iter();
-        let stages = stages.map(|(name, stage)| (format!("stages.{name}"), stage));
-        for (table, stage) in stages.chain([(STUDENT.into(), &self.student)]) {
-            if stage.init_from.is_none() {
-                continue;
-            }
-            if self.teacher.is_none() {
-                return Err(format!(
-                    "{table}.init_from takes layers of the teacher, and there is no [teacher]: add one, or leave it out"
-                ));
-            }
-            if stage.start.is_some() || stage.weights.is_some() {
-                return Err(format!(
-                    "{table}.init_from says what the network begins with, and so does {table}.{}: keep one of them",
-                    if stage.start.is_some() {
-                        "start"
-                    } else {
-                        "weights"
-                    }
-                ));
-            }
-        }
-        let Some(teacher) = &self.teacher else {
-            return Ok(());
-        };
-        if teacher.model.is_empty() && teacher.weights.is_none() {
-            return Err(
-                "teacher.model: name a network (`kd models` lists them), or give teacher.weights that say which it \
-                 is"
-                    .into(),
-            );
-        }
-        if let Some(normalize) = &teacher.normalize {
-            let problem = |e: kd_data::Error| e.to_string().replacen("data.", "teacher.", 1);
-            normalize.validate().map_err(problem)?;
-        }
-        let given = [
-            ("weights_prefix", teacher.weights_prefix.is_some()),
-            ("normalize", teacher.normalize.is_some()),
-            ("size", teacher.size.is_some()),
-        ];
-        match given.into_iter().find(|(_, given)| *given) {
-            Some((key, _)) if teacher.weights.is_none() => Err(format!(
-                "teacher.{key} is for a teacher with weights; one that is trained first learns from the images \
-                 of [data]: give teacher.weights, or leave it out"
-            )),
-            _ => Ok(()),
         }
     }
 

@@ -10,16 +10,19 @@ use super::Recipe;
 use crate::Error;
 
 /// Keys that hold a path relative to the recipe's folder, or an address of the hub; `*` is any key.
-const PATHS: [&[&str]; 9] = [
+const PATHS: [&[&str]; 12] = [
     &["teacher", "weights"],
+    &["teacher", "classifier_weights"],
     &["teacher", "cache", "path"],
     &["student", "weights"],
+    &["student", "classifier_weights"],
     &["stages", "*", "weights"],
     &["text", "train"],
     &["text", "validation"],
     &["text", "test"],
     &["text", "tokenizer"],
     &["text", "start", "*"],
+    &["stages", "*", "classifier_weights"],
 ];
 
 pub(super) fn load(path: &Path, overrides: &[String]) -> Result<Recipe, Error> {

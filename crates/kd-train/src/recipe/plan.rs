@@ -59,9 +59,33 @@ pub enum Start {
         path: PathBuf,
         /// What stands before the network's names in it, where the recipe says so.
         prefix: Option<String>,
+        /// Whose the classifier is.
+        classifier: ClassifierStart,
     },
     /// Those of a finished stage, by its name.
     Stage(String),
+}
+
+/// The classifier of a network whose weights are read.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ClassifierStart {
+    /// That of the weights.
+    Weights,
+    /// Drawn from the seed.
+    Fresh,
+    /// Read from a file of its own.
+    File(PathBuf),
+}
+
+impl StageSpec {
+    /// Whose classifier its network begins with, where it has weights.
+    pub fn classifier(&self) -> ClassifierStart {
+        match &self.classifier_weights {
+            Some(path) => ClassifierStart::File(path.clone()),
+            None if self.new_classifier => ClassifierStart::Fresh,
+            None => ClassifierStart::Weights,
+        }
+    }
 }
 
 impl TrainingPlan {
@@ -206,6 +230,7 @@ fn students(role: Role, stage: &StageSpec, teachers: &[String]) -> Vec<StudentPl
         (None, Some(path)) => Start::File {
             path: path.clone(),
             prefix: stage.weights_prefix.clone(),
+            classifier: stage.classifier(),
         },
         (None, None) => match &stage.init_from {
             Some(from) => Start::Layers(from.layers.clone()),

@@ -22,6 +22,12 @@ pub struct StageSpec {
     /// What stands before the names of this network in a file of several, such as `student`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weights_prefix: Option<String>,
+    /// Whether the classifier of `weights`, where there is one, is left alone and a new one drawn.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub new_classifier: bool,
+    /// A file with the classifier, instead of that of `weights`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub classifier_weights: Option<PathBuf>,
     /// An earlier stage whose weights it starts from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start: Option<String>,
@@ -65,6 +71,8 @@ impl StageSpec {
             model: model.into(),
             weights: None,
             weights_prefix: None,
+            new_classifier: false,
+            classifier_weights: None,
             start: None,
             init_from: None,
             teachers: None,

@@ -8,9 +8,9 @@ use super::teachers::KnownScores;
 use super::trained::{Done, TrainedNetwork};
 use super::{RunContext, RunOptions, caching};
 use crate::folder::Folder;
-use crate::recipe::{STUDENT, TEACHER};
+use crate::recipe::{ClassifierStart, STUDENT, TEACHER};
 use crate::summary::CacheSummary;
-use crate::task::{Evaluated, Task};
+use crate::task::{Evaluated, Task, WeightsUse};
 use crate::{Error, Event, Observer, Recipe, Role, weights};
 
 /// The networks of a run before they are measured.
@@ -107,13 +107,21 @@ impl<T: Task> RunContext<'_, T> {
     fn tell_doubts(&self, observer: &mut dyn Observer) -> Result<(), Error> {
         let recipe = self.recipe;
         let stages = recipe.stages.iter();
-        let stages = stages.map(|(name, stage)| (format!("stages.{name}"), &stage.weights));
-        let stages = stages.chain([(STUDENT.into(), &recipe.student.weights)]);
-        let teacher = recipe.teacher.iter().map(|t| (TEACHER.into(), &t.weights));
-        for (table, path) in teacher.chain(stages) {
+        let stages = stages.map(|(name, stage)| (format!("stages.{name}"), stage));
+        let stages = stages.chain([(STUDENT.into(), &recipe.student)]);
+        let stages = stages.map(|(table, stage)| {
+            let own = stage.classifier() == ClassifierStart::Weights;
+            (table, &stage.weights, own)
+        });
+        let teacher = recipe.teacher.iter();
+        let teacher = teacher.map(|t| (TEACHER.into(), &t.weights, t.classifier_weights.is_none()));
+        for (table, path, own_classifier) in teacher.chain(stages) {
             let Some(path) = path else { continue };
-            let normalize = recipe.normalize_of(&table);
-            for doubt in self.task.doubts(&weights::local(path)?, normalize)? {
+            let used = WeightsUse {
+                normalize: recipe.normalize_of(&table),
+                own_classifier,
+            };
+            for doubt in self.task.doubts(&weights::local(path)?, used)? {
                 // Only a teacher has statistics of its own.
                 let key = if table == TEACHER { TEACHER } else { "data" };
                 let doubt = doubt.replace("{table}", key);

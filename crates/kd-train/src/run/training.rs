@@ -63,11 +63,13 @@ impl<T: Task> RunContext<'_, T> {
                     let drawn = self.task.build(&student.model, &autodiff)?;
                     self.task.with_layers_of(drawn, &done[TEACHER], layers)
                 }
-                Start::File { path, prefix } => {
-                    let prefix = prefix.as_deref();
-                    let path = weights::local(path)?;
-                    self.task
-                        .load_behind(&student.model, &path, prefix, &autodiff)
+                Start::File {
+                    path,
+                    prefix,
+                    classifier,
+                } => {
+                    let file = (path.as_path(), prefix.as_deref());
+                    weights::load(self.task, &student.model, file, classifier, &autodiff)
                 }
                 // A validation copy has running statistics of its own.
                 Start::Stage(name) => Ok(done[name].valid().train()),

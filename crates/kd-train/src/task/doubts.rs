@@ -21,6 +21,12 @@ pub(super) fn header(data: &DataConfig, dataset: &Dataset, size: usize) -> Weigh
     header
 }
 
+/// What of a header is left alone together with its classifier: what the network was to tell apart.
+pub(super) fn without_classes(mut header: WeightsHeader) -> WeightsHeader {
+    (header.data, header.class_names) = (None, None);
+    header
+}
+
 /// What a header says and is not so `here`, a sentence each. What a header does not say is not doubted.
 pub(super) fn between(header: &WeightsHeader, here: &WeightsHeader) -> Vec<String> {
     let mut doubts = Vec::new();
@@ -96,6 +102,13 @@ mod tests {
         let mut rounded = known();
         rounded.mean = Some(vec![0.5001, 0.3999, 0.3]);
         assert_eq!(between(&rounded, &known()), Vec::<String>::new());
+        let mut other = known();
+        other.class_names = Some(vec!["tench".into()]);
+        other.data = Some("imagenet".into());
+        assert_eq!(
+            between(&without_classes(other), &known()),
+            Vec::<String>::new()
+        );
     }
 
     #[test]

@@ -6,17 +6,18 @@ use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor};
 use kd_core::{Objective, ObjectiveConfig, Output};
-use kd_data::{
-    Augment, DataConfig, Dataset, Images, Loader, LoaderConfig, Normalize, Progress, Splits,
-};
+use kd_data::{Augment, DataConfig, Dataset, Images, Loader, LoaderConfig, Progress, Splits};
 use kd_models::{Backbone, Network, NetworkConfig, WeightsHeader};
 use serde_json::{Value, json};
 
-use super::{NetworkCost, Shown, Task, TaskSpec, TrainSource, doubts, module_file};
+use super::{
+    NetworkCost, Shown, Task, TaskSpec, TrainSource, WeightsUse, doubts, module_file,
+    no_other_classifier,
+};
 use crate::cache::DataPart;
 use crate::recipe::TeacherSpec;
 use crate::summary::DataSummary;
-use crate::{Error, Event, Observer, Recipe, Source};
+use crate::{Error, Event, Observer, Recipe, Source, weights};
 
 /// What networks and objectives must know of a set of images.
 #[derive(Clone, Debug)]
@@ -125,6 +126,21 @@ pub trait ImageNetwork: Backbone<Input = Tensor<4>> {
         }
     }
 
+    /// As [`TaskSpec::load_backbone`].
+    ///
+    /// # Errors
+    /// As [`TaskSpec::load_backbone`].
+    fn load_backbone(
+        model: &str,
+        data: &DataShape,
+        (path, prefix): (&Path, Option<&str>),
+        classifier: Option<&Path>,
+        device: &Device,
+    ) -> Result<Self, Error> {
+        let _ = (model, data, path, prefix, device);
+        Err(no_other_classifier(classifier))
+    }
+
     /// The same network for images that were normalised with the mean and standard deviation `given`, where it
     /// was trained with `own`, as a recipe's `teacher.normalize` says.
     ///
@@ -207,6 +223,24 @@ impl ImageNetwork for Network {
         Ok(match prefix {
             Some(prefix) => Self::from_file_behind(&config, path, prefix, device)?,
             None => Self::from_file(&config, path, device)?,
+        })
+    }
+
+    fn load_backbone(
+        model: &str,
+        data: &DataShape,
+        (path, prefix): (&Path, Option<&str>),
+        classifier: Option<&Path>,
+        device: &Device,
+    ) -> Result<Self, Error> {
+        let config = data.network(model);
+        let network = match prefix {
+            None => Self::from_backbone_file(&config, path, device)?,
+            Some(prefix) => Self::from_backbone_file_behind(&config, path, prefix, device)?,
+        };
+        Ok(match classifier {
+            None => network,
+            Some(file) => network.with_classifier_of(file)?,
         })
     }
 
@@ -294,10 +328,17 @@ impl TaskSpec for DataShape {
                 .resolve(self.channels, any)
                 .map_err(of_the_teacher)?;
         }
-        let prefix = spec.weights_prefix.as_deref();
-        let seen = self.seen_by(spec);
-        let teacher: Network = ImageNetwork::load_behind(&spec.model, &seen, path, prefix, device)?;
-        of_size(teacher, spec)
+        of_size(of_file(&self.seen_by(spec), spec, path, device)?, spec)
+    }
+
+    fn load_backbone(
+        &self,
+        model: &str,
+        file: (&Path, Option<&str>),
+        classifier: Option<&Path>,
+        device: &Device,
+    ) -> Result<Network, Error> {
+        ImageNetwork::load_backbone(model, self, file, classifier, device)
     }
 
     fn with_layers_of(
@@ -314,6 +355,23 @@ impl TaskSpec for DataShape {
             ImageNetwork::build(&spec.model, &self.seen_by(spec), device)?,
             spec,
         )
+    }
+}
+
+/// The recipe's teacher for what it sees, with its weights and its classifier.
+fn of_file<N: ImageNetwork>(
+    seen: &DataShape,
+    spec: &TeacherSpec,
+    path: &Path,
+    device: &Device,
+) -> Result<N, Error> {
+    let prefix = spec.weights_prefix.as_deref();
+    match &spec.classifier_weights {
+        None => N::load_behind(&spec.model, seen, path, prefix, device),
+        Some(classifier) => {
+            let classifier = weights::local(classifier)?;
+            N::load_backbone(&spec.model, seen, (path, prefix), Some(&classifier), device)
+        }
     }
 }
 
@@ -542,13 +600,18 @@ impl<N: ImageNetwork> TaskSpec for ImageClassification<N> {
     }
 
     fn load_teacher(&self, spec: &TeacherSpec, path: &Path, device: &Device) -> Result<N, Error> {
-        let prefix = spec.weights_prefix.as_deref();
-        let seen = self.shape.seen_by(spec);
-        let teacher = of_size(
-            N::load_behind(&spec.model, &seen, path, prefix, device)?,
-            spec,
-        )?;
-        self.adapted(teacher, spec)
+        let teacher = of_file(&self.shape.seen_by(spec), spec, path, device)?;
+        self.adapted(of_size(teacher, spec)?, spec)
+    }
+
+    fn load_backbone(
+        &self,
+        model: &str,
+        file: (&Path, Option<&str>),
+        classifier: Option<&Path>,
+        device: &Device,
+    ) -> Result<N, Error> {
+        N::load_backbone(model, &self.shape, file, classifier, device)
     }
 
     fn with_layers_of(&self, network: N, teacher: &N, layers: &[usize]) -> Result<N, Error> {
@@ -690,10 +753,13 @@ impl<N: ImageNetwork> Task for ImageClassification<N> {
         parts
     }
 
-    fn doubts(&self, path: &Path, normalize: Option<&Normalize>) -> Result<Vec<String>, Error> {
-        let header = WeightsHeader::read(path)?;
+    fn doubts(&self, path: &Path, used: WeightsUse) -> Result<Vec<String>, Error> {
+        let mut header = WeightsHeader::read(path)?;
+        if !used.own_classifier {
+            header = doubts::without_classes(header);
+        }
         let mut here = doubts::header(&self.data, &self.dataset, self.shape.height);
-        if let Some(normalize) = normalize {
+        if let Some(normalize) = used.normalize {
             let (mean, std) = self.dataset.statistics(normalize).map_err(of_the_teacher)?;
             (here.mean, here.std) = (Some(mean), Some(std));
         }

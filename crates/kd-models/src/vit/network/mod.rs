@@ -1,5 +1,7 @@
 //! The module of a vision transformer.
 
+mod reading;
+
 use burn::module::{Module, Param};
 use burn::nn::{Dropout, DropoutConfig, Linear};
 use burn::tensor::{Device, Tensor, TensorData};
@@ -15,9 +17,8 @@ use super::patches::PatchEmbedding;
 use super::tables;
 use crate::Error;
 use crate::architecture::{Architecture, Named};
-use crate::backbone::{Backbone, shown};
+use crate::backbone::Backbone;
 use crate::elsewhere::Elsewhere;
-use crate::fused::classify;
 use crate::macs::MacCounter;
 use crate::spelling::Spelling;
 
@@ -124,61 +125,6 @@ impl Vit {
         let leading = self.config.leading();
         tokens.clone().narrow(1, leading, grid[0] * grid[1])
     }
-
-    /// What the classifiers read, `[batch, width]` for each.
-    fn pooled(&self, tokens: &Tensor<3>, grid: [usize; 2]) -> Vec<Tensor<2>> {
-        let normed = |x: Tensor<3>| self.norm.forward(x, self.layer_norm_epsilon());
-        let mean = |x: Tensor<3>| x.mean_dim(1);
-        match self.config.pooling {
-            // Each token is normalised by itself, so the others need not be.
-            VitPooling::Token => {
-                let count = self.config.leading();
-                let read = normed(tokens.clone().narrow(1, 0, count));
-                let each = (0..count).map(|at| read.clone().narrow(1, at, 1).squeeze_dim(1));
-                each.collect()
-            }
-            VitPooling::Mean => {
-                vec![normed(mean(self.patches(tokens, grid))).squeeze_dim(1)]
-            }
-            VitPooling::TokenAndMean => {
-                let tokens = normed(tokens.clone());
-                let mean = mean(self.patches(&tokens, grid)).squeeze_dim(1);
-                let token = tokens.narrow(1, 0, 1).squeeze_dim(1);
-                vec![Tensor::cat(vec![token, mean], 1)]
-            }
-        }
-    }
-
-    fn finish(&self, mut output: Output, pooled: Vec<Tensor<2>>, taps: &Taps) -> Output {
-        let heads = std::iter::once(&self.head).chain(&self.head_dist);
-        let logits: Vec<Tensor<2>> = heads
-            .zip(&pooled)
-            .map(|(head, read)| classify(head, read.clone()))
-            .collect();
-        if self.config.distilled {
-            for logits in &logits {
-                output.push(Part::Heads, logits, taps);
-            }
-        } else {
-            output.push_with(Part::Classifier, taps, || shown(&self.head));
-        }
-        output.logits = mean(logits);
-        let embedding = mean(pooled);
-        output.push(Part::Embedding, &embedding, taps);
-        output.push_with(Part::Pooled, taps, || {
-            let [batch, width] = embedding.dims();
-            embedding.clone().reshape([batch, width, 1, 1])
-        });
-        output
-    }
-}
-
-/// The mean of one tensor or two.
-fn mean(tensors: Vec<Tensor<2>>) -> Tensor<2> {
-    let count = tensors.len() as f64;
-    let sum = tensors.into_iter().reduce(|sum, next| sum + next);
-    let sum = sum.expect("there is a classifier");
-    if count == 1.0 { sum } else { sum / count }
 }
 
 impl Backbone for Vit {

@@ -1,5 +1,7 @@
 //! ResNets of four stages, for small and for large images (He et al., CVPR 2016).
 
+mod block;
+
 use burn::module::Module;
 use burn::nn::Linear;
 use burn::nn::conv::Conv2d;
@@ -12,20 +14,20 @@ use crate::architecture::{Architecture, Named, torchvision};
 use crate::backbone::{Backbone, Recorder};
 use crate::elsewhere::{self, Elsewhere};
 use crate::formats::transformers;
-use crate::fused::{conv_bn, conv_bn_relu};
+use crate::fused::conv_bn_relu;
 use crate::layers::{Conv, ConvInit, linear, stem_pool};
 use crate::macs::MacCounter;
-use crate::residual::{self, ResidualBlock};
+use crate::residual;
 use crate::scale::Scale::{self, Large, Small};
 use crate::variant::Variant;
 use crate::vit::Origin;
+
+pub(crate) use block::Block;
 
 const WIDTHS: [usize; 4] = [64, 128, 256, 512];
 const INIT: ConvInit = ConvInit::FanOut;
 /// Output channels of a bottleneck over those in its middle.
 const EXPANSION: usize = 4;
-/// What the references add to variances.
-const EPSILON: f64 = 1e-5;
 
 /// The plan of a [`ResNet`].
 #[derive(Clone, Copy, Debug)]
@@ -37,102 +39,6 @@ pub(crate) struct ResNetConfig {
     /// Which images it is for: the stem is a 3×3 convolution of stride 1 for small ones, and a 7×7 convolution and a
     /// pooling, each of stride 2, for large ones.
     pub scale: Scale,
-}
-
-/// A basic block, or a bottleneck when there is a third convolution.
-#[derive(Module, Debug)]
-pub(crate) struct Block {
-    conv1: Conv2d,
-    bn1: BatchNorm,
-    conv2: Conv2d,
-    bn2: BatchNorm,
-    conv3: Option<Conv2d>,
-    bn3: Option<BatchNorm>,
-    shortcut: Option<(Conv2d, BatchNorm)>,
-}
-
-impl Block {
-    fn new(inputs: usize, width: usize, stride: usize, bottleneck: bool, device: &Device) -> Self {
-        let outputs = if bottleneck { EXPANSION * width } else { width };
-        let (first, second) = if bottleneck {
-            (
-                Conv::k1([inputs, width], 1, INIT),
-                Conv::k3([width, width], stride, INIT),
-            )
-        } else {
-            (
-                Conv::k3([inputs, width], stride, INIT),
-                Conv::k3([width, width], 1, INIT),
-            )
-        };
-        Self {
-            conv1: first.build(device),
-            bn1: BatchNorm::new(width, device),
-            conv2: second.build(device),
-            bn2: BatchNorm::new(width, device),
-            conv3: bottleneck.then(|| Conv::k1([width, outputs], 1, INIT).build(device)),
-            bn3: bottleneck.then(|| BatchNorm::new(outputs, device)),
-            shortcut: (stride != 1 || inputs != outputs).then(|| {
-                (
-                    Conv::k1([inputs, outputs], stride, INIT).build(device),
-                    BatchNorm::new(outputs, device),
-                )
-            }),
-        }
-    }
-
-    fn set_variant(&mut self, variant: Variant) {
-        if self.conv3.is_some() {
-            let stride = [self.conv1.stride[0] * self.conv2.stride[0]; 2];
-            (self.conv1.stride, self.conv2.stride) = match variant.first_strides {
-                true => (stride, [1, 1]),
-                false => ([1, 1], stride),
-            };
-        }
-        variant.pad(&mut self.conv1);
-        variant.pad(&mut self.conv2);
-    }
-
-    fn norms(&mut self) -> impl Iterator<Item = &mut BatchNorm> {
-        let shortcut = self.shortcut.as_mut().map(|(_, norm)| norm);
-        let both = [&mut self.bn1, &mut self.bn2].into_iter();
-        both.chain(&mut self.bn3).chain(shortcut)
-    }
-}
-
-impl Block {
-    /// Channels of what it gives.
-    pub fn outputs(&self) -> usize {
-        let last = self.conv3.as_ref().unwrap_or(&self.conv2);
-        last.weight.lazy_shape()[0]
-    }
-}
-
-impl ResidualBlock for Block {
-    fn forward(&self, x: Tensor<4>, relu: bool) -> Tensor<4> {
-        let branch = conv_bn_relu(&self.conv1, &self.bn1, x.clone());
-        let shortcut = match &self.shortcut {
-            Some((conv, bn)) => conv_bn(conv, bn, x, None, false),
-            None => x,
-        };
-        if let (Some(conv3), Some(bn3)) = (&self.conv3, &self.bn3) {
-            let branch = conv_bn_relu(&self.conv2, &self.bn2, branch);
-            conv_bn(conv3, bn3, branch, Some(shortcut), relu)
-        } else {
-            conv_bn(&self.conv2, &self.bn2, branch, Some(shortcut), relu)
-        }
-    }
-
-    fn count(&self, macs: &mut MacCounter) {
-        let input = macs.size();
-        macs.conv(&self.conv1).conv(&self.conv2);
-        if let Some(conv3) = &self.conv3 {
-            macs.conv(conv3);
-        }
-        if let Some((conv, _)) = &self.shortcut {
-            macs.branch(input, conv);
-        }
-    }
 }
 
 /// A ResNet; its bottlenecks stride in the 3×3 convolution.
@@ -176,7 +82,7 @@ impl ResNet {
 
     /// Its configuration in the `transformers` library.
     fn described(&self) -> Value {
-        let bottleneck = self.layer1[0].conv3.is_some();
+        let bottleneck = self.layer1[0].is_bottleneck();
         let expansion = if bottleneck { EXPANSION } else { 1 };
         json!({
             "model_type": "resnet",
@@ -285,21 +191,21 @@ impl Architecture for ResNet {
         macs.linear(&self.linear);
     }
 
-    fn epsilon(&self) -> Option<f64> {
-        let epsilon = self.bn1.epsilon;
-        (epsilon != EPSILON).then_some(epsilon)
+    fn norm(&self) -> Option<&BatchNorm> {
+        Some(&self.bn1)
     }
 
-    fn set_epsilon(&mut self, epsilon: Option<f64>) -> bool {
-        let epsilon = epsilon.unwrap_or(EPSILON);
-        self.bn1.epsilon = epsilon;
-        let norms = self
-            .stages_mut()
-            .into_iter()
-            .flatten()
-            .flat_map(Block::norms);
-        norms.for_each(|norm| norm.epsilon = epsilon);
-        true
+    fn norms(&mut self) -> Vec<&mut BatchNorm> {
+        let Self {
+            bn1,
+            layer1,
+            layer2,
+            layer3,
+            layer4,
+            ..
+        } = self;
+        let stages = [layer1, layer2, layer3, layer4].into_iter().flatten();
+        stages.flat_map(Block::norms).chain([bn1]).collect()
     }
 
     fn variant(&self) -> Variant {
@@ -307,8 +213,7 @@ impl Architecture for ResNet {
     }
 
     fn set_variant(&mut self, variant: Variant) -> bool {
-        let bottleneck = self.layer1[0].conv3.is_some();
-        if variant.first_strides && !bottleneck {
+        if variant.first_strides && !self.layer1[0].is_bottleneck() {
             return false;
         }
         self.variant = variant;
