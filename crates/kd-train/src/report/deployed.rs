@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::words::{prefixed, significant};
 use crate::error::Error;
 use crate::summary::Summary;
-use crate::{Better, Role};
+use crate::{Better, Role, Unit};
 
 /// What the file says, as far as the page shows it.
 #[derive(Deserialize)]
@@ -182,11 +182,20 @@ fn cost(summary: &Summary) -> Option<String> {
     let student = mean(Role::Distilled).or_else(|| mean(Role::Baseline))?;
     let gap = student - mean(Role::Teacher)?;
     let what = summary.networks.first()?.test.first()?;
-    let better = match what.better {
-        Better::Higher => gap >= 0.0,
-        Better::Lower => gap <= 0.0,
+    if gap == 0.0 {
+        return Some(format!(", with the same test {}", what.title));
+    }
+    let word = match (what.better, gap > 0.0) {
+        (Better::Higher, true) | (Better::Lower, false) => "better",
+        _ => "worse",
     };
-    let word = if better { "better" } else { "worse" };
     let gap = significant(gap.abs(), 3);
-    Some(format!(", and its test {} is {gap} {word}", what.title))
+    let points = match what.unit {
+        Unit::Percent => " points",
+        _ => "",
+    };
+    Some(format!(
+        ", and its test {} is {gap}{points} {word}",
+        what.title
+    ))
 }

@@ -49,7 +49,7 @@ fn what_was_measured_of_deployed_networks_is_shown() {
     let path = folder.path().join("deploy.json");
     std::fs::write(&path, measured.to_string()).unwrap();
     let page = page();
-    assert!(page.contains("in 0.5 ms and the teacher in 1.7 ms: it is 3.4 times as fast, and its test top-1 is 6 worse."));
+    assert!(page.contains("in 0.5 ms and the teacher in 1.7 ms: it is 3.4 times as fast, and its test top-1 is 6 points worse."));
     assert!(page.contains("One image, one thread") && page.contains("1.5 MB"));
     assert!(page.contains("style=\"--w:29.41%\"") && page.contains("style=\"--w:100.0%\""));
     std::fs::write(&path, "{").unwrap();
