@@ -1,6 +1,6 @@
 """The steps of `kd bench step` in PyTorch, for `cargo xtask bench compare`.
 
-    python3 -m venv env && env/bin/pip install torch torchvision timm
+    python3 -m venv env && env/bin/pip install torch torchvision timm transformers
     env/bin/python xtask/python/torch_step.py --json torch.json
 
 The same batches, losses and optimiser on random images. Every step runs with the default memory layout (nchw), with
@@ -17,13 +17,22 @@ import timm
 import torch
 import torch.nn.functional as F
 import torchvision
+import transformers
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 from torch._inductor import config as inductor
+from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
 from torchvision.models.resnet import BasicBlock
 from torchvision.models.shufflenetv2 import InvertedResidual
 
 DINOV2 = "vit_small_patch14_dinov2"
+MINILM = "minilm_l6_h384"
+# Samples of a step as a part of the batch, and the side of the images.
+DETECTORS = {
+    "ssd300_vgg16": (16, 300),
+    "fasterrcnn_resnet50_fpn": (32, 320),
+    "fasterrcnn_resnet18_fpn": (32, 320),
+}
 ROWS = [
     "infer resnet20",
     "infer resnet56",
@@ -50,6 +59,12 @@ ROWS = [
     "train vit_p4_d6_w192_mlp4",
     f"infer {DINOV2}",
     f"kd {DINOV2} resnet20",
+    f"infer {MINILM}",
+    f"train {MINILM}",
+    "infer ssd300_vgg16",
+    "train ssd300_vgg16",
+    "infer fasterrcnn_resnet50_fpn",
+    "train fasterrcnn_resnet18_fpn",
 ]
 
 
@@ -89,6 +104,17 @@ def cifar_shufflenet_v2():
 def made(name):
     if name.endswith("_224"):
         return torchvision.models.get_model(name.removesuffix("_224"), weights=None)
+    if name == MINILM:
+        shape = transformers.BertConfig(
+            hidden_size=384, num_hidden_layers=6, num_attention_heads=12, intermediate_size=1536
+        )
+        return transformers.BertForSequenceClassification(shape)
+    if name == "fasterrcnn_resnet18_fpn":
+        body = resnet_fpn_backbone(backbone_name="resnet18", weights=None, trainable_layers=5)
+        return torchvision.models.detection.FasterRCNN(body, 91, min_size=320, max_size=320)
+    if name in DETECTORS:
+        size = {} if name.startswith("ssd") else {"min_size": 320, "max_size": 320}
+        return torchvision.models.get_model(name, weights=None, weights_backbone=None, **size)
     if name == DINOV2:
         return timm.create_model(name, pretrained=False, img_size=98, num_classes=100)
     if name == "vit_p4_d6_w192_mlp4":
@@ -101,15 +127,22 @@ def made(name):
     return cifar_resnet(int(depth.removesuffix("x4")), stem, widths)
 
 
+def classified(kind, names, batch, layout):
+    """Random images and classes of networks for them, or tokens."""
+    if MINILM in names:
+        tokens = torch.randint(1, 30000, (max(batch // 2, 1), 32))
+        return tokens, torch.randint(0, 2, (len(tokens),))
+    large = names[0].endswith("_224")
+    size = 224 if large else 98 if DINOV2 in names else 32
+    images = 1 if kind == "infer1" else max(batch // 8, 1) if large else batch
+    x = torch.randn(images, 3, size, size).contiguous(memory_format=layout)
+    return x, torch.randint(0, 1000 if large else 100, (images,))
+
+
 def steps(row, batch, layout):
-    """A function that does the step once, and its images."""
+    """A function that does the step once, and its samples."""
     kind, *names = row.split()
-    size = 224 if names[0].endswith("_224") else 98 if DINOV2 in names else 32
-    images = 1 if kind == "infer1" else max(batch // 8, 1) if size == 224 else batch
-    classes = 1000 if size == 224 else 100
     memory = torch.contiguous_format if layout == "nchw" else torch.channels_last
-    x = torch.randn(images, 3, size, size).contiguous(memory_format=memory)
-    y = torch.randint(0, classes, (images,))
     networks = [made(name).to(memory_format=memory).eval() for name in names]
     student = networks[-1]
     evaluated = kind.startswith("infer")
@@ -121,24 +154,53 @@ def steps(row, batch, layout):
         inductor.freezing = evaluated
         networks = [torch.compile(network) for network in networks]
         student = networks[-1]
+    if names[0] in DETECTORS:
+        return detection(student, evaluated, optimizer, *DETECTORS[names[0]], batch)
+    x, y = classified(kind, names, batch, memory)
+
+    def scores(network):
+        found = network(x)
+        return found.logits if MINILM in names else found
 
     def infer():
         with torch.no_grad():
-            student(x)
+            scores(student)
 
     def train():
-        scores = student(x)
-        loss = F.cross_entropy(scores, y)
+        said = scores(student)
+        loss = F.cross_entropy(said, y)
         if kind == "kd":
             with torch.no_grad():
-                target = F.softmax(networks[0](x) / 4, 1)
-            distance = F.kl_div(F.log_softmax(scores / 4, 1), target, reduction="batchmean")
+                target = F.softmax(scores(networks[0]) / 4, 1)
+            distance = F.kl_div(F.log_softmax(said / 4, 1), target, reduction="batchmean")
             loss = 0.1 * loss + 0.9 * 16 * distance
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
 
-    return (infer if evaluated else train), images
+    return (infer if evaluated else train), len(x)
+
+
+def detection(network, evaluated, optimizer, part, size, batch):
+    """The same of a detector: random images with three boxes each."""
+    count = max(batch // part, 1)
+    images = list(torch.rand(count, 3, size, size))
+    boxes = torch.tensor([[0.1, 0.1, 0.4, 0.5], [0.3, 0.4, 0.9, 0.9], [0.6, 0.1, 0.8, 0.3]]) * size
+    targets = [{"boxes": boxes, "labels": torch.tensor([1, 17, 90])} for _ in images]
+    for group in optimizer.param_groups:
+        group["lr"] = 1e-5
+
+    def infer():
+        with torch.no_grad():
+            network(images)
+
+    def train():
+        loss = sum(network(images, targets).values())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    return (infer if evaluated else train), count
 
 
 def main():
@@ -157,7 +219,7 @@ def main():
         if arguments.only not in row:
             continue
         for layout in ("nchw", "nhwc", *(["comp"] if arguments.compile else [])):
-            step, images = steps(row, arguments.batch, layout)
+            step, samples = steps(row, arguments.batch, layout)
             step()
             step()
             seconds = []
@@ -165,9 +227,9 @@ def main():
                 start = time.perf_counter()
                 step()
                 seconds.append(time.perf_counter() - start)
-            rates = {"best": images / min(seconds), "median": images / statistics.median(seconds)}
+            rates = {"best": samples / min(seconds), "median": samples / statistics.median(seconds)}
             rows[f"{row} {layout}"] = rates
-            print(f"{row:36} {layout}  best {rates['best']:8.1f}  median {rates['median']:8.1f} images/s", flush=True)
+            print(f"{row:36} {layout}  best {rates['best']:8.1f}  median {rates['median']:8.1f} samples/s", flush=True)
     if arguments.json:
         measured = {
             "torch": torch.__version__,

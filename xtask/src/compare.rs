@@ -51,7 +51,7 @@ struct Rate {
 }
 
 /// Steps in the order in which they are shown.
-const STEPS: [&str; 27] = [
+const STEPS: [&str; 33] = [
     "infer resnet20",
     "infer resnet56",
     "infer resnet8x4",
@@ -79,9 +79,15 @@ const STEPS: [&str; 27] = [
     "train vit_p4_d6_w192_mlp4",
     "infer vit_small_patch14_dinov2",
     "kd vit_small_patch14_dinov2 resnet20",
+    "infer minilm_l6_h384",
+    "train minilm_l6_h384",
+    "infer ssd300_vgg16",
+    "train ssd300_vgg16",
+    "infer fasterrcnn_resnet50_fpn",
+    "train fasterrcnn_resnet18_fpn",
 ];
 
-/// A step on both sides, in images per second.
+/// A step on both sides, in samples per second.
 #[derive(Debug, PartialEq)]
 struct Compared {
     step: String,
@@ -95,27 +101,23 @@ impl Compared {
         self.ours / self.torch
     }
 
-    /// The ratio to reach: wide networks, large images and transformers keep PyTorch's kernels busy, narrow networks
-    /// do not.
+    /// The ratio to reach: wide networks, large images, scenes and transformers keep PyTorch's kernels busy, narrow
+    /// networks do not.
     fn aim(&self) -> f64 {
-        let step = &self.step;
-        match (step.ends_with("_224"), step.contains("vit_")) {
-            (true, _) => {
-                if step.contains("resnet") {
-                    1.2
-                } else {
-                    1.0
-                }
-            }
-            (_, true) => {
-                if step.starts_with("infer") {
-                    1.0
-                } else {
-                    1.2
-                }
-            }
-            _ if step.contains("x4") => 1.15,
-            _ => 1.3,
+        let step = self.step.as_str();
+        let has = |part: &str| step.contains(part);
+        if step.ends_with("_224") {
+            if has("resnet") { 1.2 } else { 1.0 }
+        } else if has("vit_") || has("minilm") {
+            if step.starts_with("infer") { 1.0 } else { 1.2 }
+        } else if has("ssd") {
+            1.2
+        } else if has("fasterrcnn") {
+            1.0
+        } else if has("x4") {
+            1.15
+        } else {
+            1.3
         }
     }
 }
@@ -291,7 +293,8 @@ mod tests {
         );
         let large = [1.2, 1.2, 1.0, 1.0, 1.0, 1.0];
         assert_eq!([&aims[11..17], &aims[17..23]], [&large; 2]);
-        assert_eq!(aims[23..], [1.0, 1.2, 1.0, 1.2]);
+        assert_eq!(aims[23..27], [1.0, 1.2, 1.0, 1.2]);
+        assert_eq!(aims[27..], [1.0, 1.2, 1.2, 1.2, 1.0, 1.0]);
     }
 
     #[test]

@@ -91,7 +91,7 @@ mod kept {
     use burn_flex::{FlexTensor, Layout};
 
     use crate::ConvOptions;
-    use crate::nn::conv::Weights;
+    use crate::nn::conv::{Way, Weights};
 
     thread_local! {
         /// Where the forward pass of this thread keeps what it makes.
@@ -133,7 +133,7 @@ mod kept {
     #[derive(Debug, Default)]
     pub(super) struct Kept {
         folded: Table<Folding, Folded>,
-        packed: Table<ConvOptions, Arc<Weights>>,
+        packed: Table<(ConvOptions, Way), Arc<Weights>>,
     }
 
     impl Kept {
@@ -168,12 +168,12 @@ mod kept {
     /// What `make` makes of the weight of a convolution for inference; it may be from an earlier forward pass.
     pub(crate) fn packed(
         weight: &FlexTensor,
-        options: ConvOptions,
+        how: (ConvOptions, Way),
         make: impl FnOnce() -> Weights,
     ) -> Arc<Weights> {
         let make = || Arc::new(make());
         match CURRENT.with_borrow(Option::clone) {
-            Some(kept) => kept.packed.get(options, std::slice::from_ref(weight), make),
+            Some(kept) => kept.packed.get(how, std::slice::from_ref(weight), make),
             None => make(),
         }
     }

@@ -12,6 +12,9 @@ mod own_student;
 #[path = "../examples/own_task.rs"]
 #[allow(dead_code, reason = "its main function")]
 mod own_task;
+#[path = "../examples/own_transformer.rs"]
+#[allow(dead_code, reason = "its main function")]
+mod own_transformer;
 
 /// The components of the distilled student's steps, after a look at the folder.
 fn components(folder: &Path) -> Vec<String> {
@@ -48,6 +51,16 @@ fn a_student_and_a_loss_of_ones_own_are_a_run() {
     // Parameters of two convolutions and a classifier.
     let parameters = 16 * 9 + 16 + 32 * 16 * 9 + 32 + 320 + 10;
     assert_eq!(summary.networks[1].parameters, parameters);
+}
+
+#[test]
+fn a_transformer_of_ones_own_learns_from_the_tokens_of_another() {
+    let scratch = tempfile::tempdir().unwrap();
+    let folder = scratch.path().join("run");
+    let summary = own_transformer::run_in(folder.to_str().unwrap()).unwrap();
+    let learned = ["cross_entropy", "kd", "tinybert_hidden"];
+    assert_eq!(components(&folder), learned);
+    assert!(first_score(&summary, Role::Distilled).is_finite());
 }
 
 #[test]

@@ -6,12 +6,11 @@ use super::{Case, Map};
 use crate::images::Images;
 use crate::nn::Activation;
 use crate::nn::conv::{
-    Epilogue, Geometry, Weights, depthwise, direct, weight_grad, winograd, winograd_grad,
+    Epilogue, Geometry, Way, depthwise, direct, weight_grad, winograd, winograd_grad,
 };
 use crate::simd::Isa;
 use crate::test_memory::{numbers, written};
 
-type Prepare = fn(Isa, &Geometry, &[f32]) -> Weights;
 type InputGrad = fn(Isa, &Geometry, Images, &[f32], Epilogue, &mut [MaybeUninit<f32>]);
 type WeightGrad = fn(Isa, &Geometry, Images, Images) -> Vec<f32>;
 
@@ -19,7 +18,7 @@ type WeightGrad = fn(Isa, &Geometry, Images, Images) -> Vec<f32>;
 fn convolved(
     isa: Isa,
     geometry: &Geometry,
-    prepare: Prepare,
+    way: Way,
     input_grad: InputGrad,
     weight_grad: WeightGrad,
 ) -> Vec<Vec<f32>> {
@@ -41,7 +40,8 @@ fn convolved(
     let y = |activation| {
         written(dy.size.len(), |y| {
             let finish = finish(activation);
-            prepare(isa, geometry, &weight).forward(isa, geometry, x.images(), finish, y);
+            let weights = way.weights(isa, geometry, &weight);
+            weights.forward(isa, geometry, x.images(), finish, y);
         })
     };
     let dx = written(x.size.len(), |dx| {
@@ -81,7 +81,7 @@ pub(super) const CASES: &[(&str, Case)] = &[
                 found.extend(convolved(
                     isa,
                     &geometry,
-                    Weights::direct,
+                    Way::Direct,
                     direct::input_grad,
                     weight_grad::weight_grad,
                 ));
@@ -96,7 +96,7 @@ pub(super) const CASES: &[(&str, Case)] = &[
             found.extend(convolved(
                 isa,
                 &geometry([channels; 2], kernel, stride, channels),
-                |_, geometry, weight| Weights::depthwise(geometry, weight),
+                Way::Depthwise,
                 depthwise::input_grad,
                 depthwise::weight_grad,
             ));
@@ -108,11 +108,11 @@ pub(super) const CASES: &[(&str, Case)] = &[
         let mut found = vec![];
         for both in [[9, channels], [channels, 9]] {
             let geometry = geometry(both, 3, 1, 1);
-            for prepare in [Weights::two as Prepare, Weights::four] {
+            for way in [Way::Two, Way::Four] {
                 found.extend(convolved(
                     isa,
                     &geometry,
-                    prepare,
+                    way,
                     winograd::input_grad,
                     winograd_grad::weight_grad,
                 ));

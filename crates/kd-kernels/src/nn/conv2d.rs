@@ -8,9 +8,7 @@ use burn::tensor::Tensor;
 #[cfg(feature = "flex")]
 use super::affine::of_bias;
 #[cfg(feature = "flex")]
-use super::conv::{
-    self, Geometry, Weights, depthwise, direct, weight_grad, winograd, winograd_grad,
-};
+use super::conv::{self, Geometry, Way, depthwise, direct, weight_grad, winograd, winograd_grad};
 #[cfg(feature = "flex")]
 use super::leaky_relu::gate;
 #[cfg(feature = "flex")]
@@ -31,7 +29,8 @@ use crate::prepared::packed;
 /// Differentiable in all of them. On a device without autodiff, and in the gradients, 3×3 kernels of stride
 /// 1 are computed by Winograd's minimal filtering F(4×4, 3×3) (Lavin and Gray, CVPR 2016), whose
 /// rounding error is about two and a half times that of the direct sum. The forward pass of
-/// training sums directly or by F(2×2, 3×3): there the error decides which values near zero pass a ReLU.
+/// training sums directly or by F(2×2, 3×3): there the error decides which values near zero pass a ReLU. Maps of one or
+/// two tiles are summed directly on such devices, too, where the transformed weights would outgrow the cache.
 /// A dilated convolution is burn's own.
 pub fn conv2d(
     x: Tensor<4>,
@@ -136,10 +135,16 @@ impl Convolution {
         let (isa, x) = (isa(), Map::new(x.clone()));
         let values = || Dense::new(weight.clone());
         let weights = match self.purpose {
-            Purpose::Training => Arc::new(Weights::for_training(isa, &geometry, values().values())),
-            Purpose::Inference => packed(weight, self.options, || {
-                Weights::for_inference(isa, &geometry, values().values())
-            }),
+            Purpose::Training => {
+                let way = Way::for_training(&geometry);
+                Arc::new(way.weights(isa, &geometry, values().values()))
+            }
+            Purpose::Inference => {
+                let way = Way::for_inference(&geometry);
+                packed(weight, (self.options, way), || {
+                    way.weights(isa, &geometry, values().values())
+                })
+            }
         };
         build(geometry.output(), |y| {
             weights.forward(isa, &geometry, x.images(), epilogue, y);

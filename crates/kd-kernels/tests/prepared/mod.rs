@@ -63,6 +63,21 @@ fn a_forward_pass_gives_the_same_bits_and_makes_everything_once() {
     }
 }
 
+/// One map of 4×4 pixels is summed directly by weights that would outgrow the cache, and more of them are not.
+#[test]
+fn weights_for_few_and_for_many_pixels_are_kept_beside_each_other() {
+    let kind = [128, 128, 3, 1, 1];
+    let layer = layer(kind);
+    let prepared = PreparedWeights::new();
+    for batch in [1, 4, 1, 4] {
+        let x = plain([batch, kind[0], 4, 4]);
+        let want = forward(&layer, &x);
+        assert_eq!(prepared.run(|| forward(&layer, &x)), want, "{batch}");
+    }
+    let folded = 1;
+    assert_eq!(prepared.made(), folded + 2 * (made() - folded));
+}
+
 /// A folded weight, and two weights for the kernels, if there are any.
 fn made() -> u64 {
     match kd_kernels::mode() {

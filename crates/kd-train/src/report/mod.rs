@@ -3,6 +3,7 @@
 mod axis;
 mod classes;
 mod curves;
+mod deployed;
 mod downsample;
 mod moments;
 mod palette;
@@ -48,7 +49,10 @@ const HOVER: &str = include_str!("hover.js");
 pub fn write(folder: &Path) -> Result<PathBuf, Error> {
     let run = read::run_folder(folder)?;
     let context = match &run.summary {
-        Some(summary) => finished(summary, &run)?,
+        Some(summary) => {
+            let deployed = deployed::read(folder)?.map(|measured| measured.section(summary));
+            context! { deployed, ..finished(summary, &run)? }
+        }
         None => unfinished_page(folder, &run)?,
     };
     let page = page(&run, context)?;

@@ -27,6 +27,40 @@ fn a_full_run_shows_every_section() {
 }
 
 #[test]
+fn what_was_measured_of_deployed_networks_is_shown() {
+    let folder = Fake::new(10, 1, 2, 5).folder();
+    let page = || {
+        let path = write(folder.path()).unwrap();
+        std::fs::read_to_string(path).unwrap()
+    };
+    assert!(!page().contains("id=\"deployed\""));
+    let row = |network, median: f64| {
+        serde_json::json!({
+            "network": network, "runtime": "kd", "threads": 1, "batch": 1,
+            "median_ms": median, "p95_ms": 2.0 * median, "images_per_second": 1e3 / median,
+        })
+    };
+    let network =
+        |name| serde_json::json!({ "name": name, "file_bytes": 1_500_000, "peak_bytes": null });
+    let measured = serde_json::json!({
+        "networks": [network("student"), network("teacher")],
+        "rows": [row("student", 0.5), row("teacher", 1.7)],
+    });
+    let path = folder.path().join("deploy.json");
+    std::fs::write(&path, measured.to_string()).unwrap();
+    let page = page();
+    assert!(page.contains("in 0.5 ms and the teacher in 1.7 ms: it is 3.4 times as fast, and its test top-1 is 6 worse."));
+    assert!(page.contains("One image, one thread") && page.contains("1.5 MB"));
+    assert!(page.contains("style=\"--w:29.41%\"") && page.contains("style=\"--w:100.0%\""));
+    std::fs::write(&path, "{").unwrap();
+    let problem = write(folder.path()).unwrap_err().to_string();
+    assert!(
+        problem.contains("deploy.json") && problem.contains("delete the file"),
+        "{problem}"
+    );
+}
+
+#[test]
 fn nothing_is_loaded_from_elsewhere() {
     let mut fake = Fake::new(10, 1, 2, 5);
     let sample = &mut fake.summary.temperature.as_mut().unwrap().samples[0];

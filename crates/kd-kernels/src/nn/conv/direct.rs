@@ -28,7 +28,7 @@ struct Pass<'a> {
     /// Where the values of a pixel lie, from its source.
     rows: Vec<u32>,
     weights: Cow<'a, Packed>,
-    /// For every output pixel, where its values begin in the padded image.
+    /// For every output pixel, where its values begin in the padded image; empty where they are taken in turn.
     sources: Vec<u32>,
     /// For every output pixel, its place among the pixels of the output image.
     targets: Vec<u32>,
@@ -79,13 +79,18 @@ pub(super) fn forward(
         epilogue,
     };
     let output = job.output;
+    // A pointwise convolution takes its pixels in turn.
+    let listed = match geometry.is_pointwise() {
+        true => [0, 0],
+        false => [output.height, output.width],
+    };
     let pass = |group| Pass {
         rows: job.rows(pixels(geometry.kernel), group * inputs, inputs),
         weights: Cow::Borrowed(&weights[group]),
-        sources: pixels([output.height, output.width])
+        sources: pixels(listed)
             .map(|(r, c)| job.place(r * down, c * across) as u32)
             .collect(),
-        targets: (0..output.area() as u32).collect(),
+        targets: (0..listed[0] as u32 * listed[1] as u32).collect(),
         first: group * outputs,
     };
     job.check();
@@ -99,8 +104,12 @@ pub(super) fn forward(
         job.run_pointwise(&passes, wanted, y);
     } else {
         let parts = wanted.div_ceil(output.batch.max(1));
-        let rows = output.height.div_ceil(parts).max(1);
-        job.run_bands(geometry, &passes, rows, y);
+        if geometry.weight_len() > geometry.input.area() * geometry.input.channels {
+            job.run_images(&passes, parts, y);
+        } else {
+            let rows = output.height.div_ceil(parts).max(1);
+            job.run_bands(geometry, &passes, rows, y);
+        }
     }
 }
 
@@ -177,7 +186,7 @@ pub(crate) fn input_grad(
     if geometry.is_pointwise() {
         job.run_pointwise(&passes, 1, y);
     } else {
-        job.run_images(&passes, y);
+        job.run_images(&passes, 1, y);
     }
 }
 
@@ -220,19 +229,27 @@ impl Job<'_> {
         first: usize,
         count: usize,
     ) -> Vec<u32> {
-        let starts = pixels.map(|(row, column)| self.place(row, column) + first);
-        let rows = starts.flat_map(|start| start..start + count);
-        rows.map(|row| row as u32).collect()
+        let mut rows = Vec::new();
+        for (row, column) in pixels {
+            let start = (self.place(row, column) + first) as u32;
+            rows.extend(start..start + count as u32);
+        }
+        rows
     }
 
-    /// One task an image.
-    fn run_images(&self, passes: &[Pass], y: OutPtr) {
+    /// One task one of `parts` of the output channels of an image.
+    fn run_images(&self, passes: &[Pass], parts: usize, y: OutPtr) {
         let area = self.output.area();
-        tasks::each(self.output.batch, |index| {
+        tasks::each(self.output.batch * parts, |task| {
+            let (index, part) = (task / parts, task % parts);
             let run = |from: &[f32]| {
                 for pass in passes {
-                    let count = pass.sources.len();
-                    self.run_pass(pass, from, index * area, Places::Listed { count }, y);
+                    let each = pass.weights.blocks().len().div_ceil(parts);
+                    let places = Places::Listed {
+                        count: pass.sources.len(),
+                    };
+                    let blocks = part * each..(part + 1) * each;
+                    self.run_blocks(pass, blocks, from, index * area, places, y);
                 }
             };
             if self.padding.is_none(&self.input) {

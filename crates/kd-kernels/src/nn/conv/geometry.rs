@@ -1,6 +1,12 @@
 //! Sizes of a convolution.
 
+use super::filter::{Filter, Four};
 use crate::images::Size;
+
+/// Tiles of an image or more for which Winograd's weights are worth reading from memory.
+const SOME_TILES: usize = 3;
+/// Weights that stay in a second-level cache, roughly.
+const CACHED: usize = 1 << 19;
 
 /// A convolution of `input` with weights `[outputs, input.channels / groups, kernel...]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +88,16 @@ impl Geometry {
             && self.padding.iter().all(|&p| p <= 2)
             && self.input.channels >= 8
             && self.outputs >= 8
+    }
+
+    /// Whether Winograd's way is the faster one for a forward pass without training. Weights that outgrow the cache
+    /// are read from memory, four times as much of them as of those for direct sums: that has to serve some tiles.
+    pub fn is_winograd_for_inference(&self) -> bool {
+        let output = self.output();
+        let tiles =
+            output.batch * output.height.div_ceil(Four::OUT) * output.width.div_ceil(Four::OUT);
+        let transformed = Four::POINTS * self.input.channels * self.outputs;
+        self.is_winograd() && (tiles >= SOME_TILES || transformed <= CACHED)
     }
 
     /// Whether Winograd's way is worth it in the forward pass of training too, where it takes small

@@ -17,7 +17,7 @@ mod reference;
 mod tests;
 
 pub(crate) use geometry::Geometry;
-pub(crate) use weights::Weights;
+pub(crate) use weights::{Way, Weights};
 
 use crate::images::{Images, Size};
 use crate::nn::Activation;

@@ -6,7 +6,9 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::reference::Reference;
-use super::{Epilogue, Geometry, Weights, depthwise, direct, weight_grad, winograd, winograd_grad};
+use super::{
+    Epilogue, Geometry, Way as Kernel, depthwise, direct, weight_grad, winograd, winograd_grad,
+};
 use crate::images::{Images, Size};
 use crate::nn::Activation;
 use crate::simd::Isa;
@@ -19,7 +21,7 @@ type InputGrad = fn(Isa, &Geometry, Images, &[f32], Epilogue, &mut [MaybeUninit<
 /// One way to compute a convolution and its gradients.
 struct Way {
     name: &'static str,
-    prepare: fn(Isa, &Geometry, &[f32]) -> Weights,
+    kernel: Kernel,
     input_grad: InputGrad,
     weight_grad: fn(Isa, &Geometry, Images, Images) -> Vec<f32>,
     /// Of the largest value.
@@ -28,7 +30,7 @@ struct Way {
 
 const DIRECT: Way = Way {
     name: "direct",
-    prepare: Weights::direct,
+    kernel: Kernel::Direct,
     input_grad: direct::input_grad,
     weight_grad: weight_grad::weight_grad,
     tolerance: 2e-6,
@@ -36,7 +38,7 @@ const DIRECT: Way = Way {
 
 const DEPTHWISE: Way = Way {
     name: "depthwise",
-    prepare: |_, geometry, weight| Weights::depthwise(geometry, weight),
+    kernel: Kernel::Depthwise,
     input_grad: depthwise::input_grad,
     weight_grad: depthwise::weight_grad,
     tolerance: 2e-6,
@@ -44,7 +46,7 @@ const DEPTHWISE: Way = Way {
 
 const WINOGRAD: Way = Way {
     name: "winograd",
-    prepare: Weights::four,
+    kernel: Kernel::Four,
     input_grad: winograd::input_grad,
     weight_grad: winograd_grad::weight_grad,
     tolerance: 2e-5,
@@ -53,7 +55,7 @@ const WINOGRAD: Way = Way {
 /// The filtering with small tiles, which has a forward pass only.
 const WINOGRAD_TWO: Way = Way {
     name: "winograd, small tiles",
-    prepare: Weights::two,
+    kernel: Kernel::Two,
     tolerance: 2e-6,
     input_grad: direct::input_grad,
     weight_grad: weight_grad::weight_grad,
@@ -147,7 +149,7 @@ impl Case {
         };
         for isa in Isa::available() {
             let y = written(output.len(), |y| {
-                let weights = (way.prepare)(isa, geometry, &weight);
+                let weights = way.kernel.weights(isa, geometry, &weight);
                 weights.forward(isa, geometry, x, forward, y);
             });
             let dx = written(input.len(), |dx| {

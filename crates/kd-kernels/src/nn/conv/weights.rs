@@ -22,45 +22,54 @@ pub(crate) enum Weights {
     Four(Packed),
 }
 
-impl Weights {
+/// Which kernel computes a convolution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Way {
+    /// Channel by channel.
+    Depthwise,
+    /// Direct sums.
+    Direct,
+    /// `F(2×2, 3×3)`.
+    Two,
+    /// `F(4×4, 3×3)`.
+    Four,
+}
+
+impl Way {
     /// Of a forward pass that decides what is learned, with sums as exact as `f32` allows.
-    pub fn for_training(isa: Isa, geometry: &Geometry, weight: &[f32]) -> Self {
+    pub fn for_training(geometry: &Geometry) -> Self {
         if geometry.is_depthwise() {
-            Self::depthwise(geometry, weight)
+            Self::Depthwise
         } else if geometry.is_winograd_for_training() {
-            Self::two(isa, geometry, weight)
+            Self::Two
         } else {
-            Self::direct(isa, geometry, weight)
+            Self::Direct
         }
     }
 
-    /// Of the fastest forward pass.
-    pub fn for_inference(isa: Isa, geometry: &Geometry, weight: &[f32]) -> Self {
+    /// The fastest.
+    pub fn for_inference(geometry: &Geometry) -> Self {
         if geometry.is_depthwise() {
-            Self::depthwise(geometry, weight)
-        } else if geometry.is_winograd() {
-            Self::four(isa, geometry, weight)
+            Self::Depthwise
+        } else if geometry.is_winograd_for_inference() {
+            Self::Four
         } else {
-            Self::direct(isa, geometry, weight)
+            Self::Direct
         }
     }
 
-    pub fn depthwise(geometry: &Geometry, weight: &[f32]) -> Self {
-        Self::Depthwise(depthwise::weights(geometry, weight))
+    /// The weights that it reads.
+    pub fn weights(self, isa: Isa, geometry: &Geometry, weight: &[f32]) -> Weights {
+        match self {
+            Self::Depthwise => Weights::Depthwise(depthwise::weights(geometry, weight)),
+            Self::Direct => Weights::Direct(direct::weights(isa, geometry, weight)),
+            Self::Two => Weights::Two(winograd::weights::<Two>(isa, geometry, weight)),
+            Self::Four => Weights::Four(winograd::weights::<Four>(isa, geometry, weight)),
+        }
     }
+}
 
-    pub fn direct(isa: Isa, geometry: &Geometry, weight: &[f32]) -> Self {
-        Self::Direct(direct::weights(isa, geometry, weight))
-    }
-
-    pub fn two(isa: Isa, geometry: &Geometry, weight: &[f32]) -> Self {
-        Self::Two(winograd::weights::<Two>(isa, geometry, weight))
-    }
-
-    pub fn four(isa: Isa, geometry: &Geometry, weight: &[f32]) -> Self {
-        Self::Four(winograd::weights::<Four>(isa, geometry, weight))
-    }
-
+impl Weights {
     /// `y = x ∗ w`, written over `y`, which is dense.
     ///
     /// # Panics

@@ -35,13 +35,18 @@ moment of the machine hits all alike. Everything computes in 32-bit floating poi
 Examples:
   kd bench deploy resnet8x4 resnet32x4                         with drawn weights
   kd bench deploy runs/quickstart/student.safetensors --json deploy.json --svg deploy.svg
+  kd bench deploy --run runs/quickstart                        its student and teacher, into its report
   kd bench deploy student.safetensors teacher.safetensors --python env/bin/python
                                                                env has `pip install onnxruntime openvino`")]
 pub struct Arguments {
     /// Networks, the student first: names (`kd models` lists them), or files of weights that say which network they
     /// are of.
-    #[arg(required = true, value_name = "NETWORK")]
+    #[arg(required_unless_present = "run", value_name = "NETWORK")]
     networks: Vec<String>,
+    /// Measure the student and the teacher of a finished run instead, write deploy.json into its folder and show it in
+    /// its report.
+    #[arg(long, value_name = "RUN", conflicts_with = "networks")]
+    run: Option<PathBuf>,
     /// Python with the packages onnxruntime and openvino [default: python3, if there is one].
     #[arg(long, value_name = "PATH")]
     python: Option<PathBuf>,
@@ -85,10 +90,15 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         Some(path) => Ok(Runtimes::start(path)?),
         None => Runtimes::start(Path::new(PYTHON)),
     };
-    let named = arguments.networks.iter();
-    let networks = named
-        .map(|name| Deployed::new(name, &device))
-        .collect::<Result<Vec<_>>>()?;
+    let networks = match &arguments.run {
+        Some(folder) => Deployed::of_run(folder, &device)?,
+        None => {
+            let named = arguments.networks.iter();
+            named
+                .map(|name| Deployed::new(name, &device))
+                .collect::<Result<Vec<_>>>()?
+        }
+    };
     let folder = tempfile::tempdir().context("make a folder for ONNX files")?;
     let mut exported = Vec::new();
     for (place, network) in networks.iter().enumerate() {
@@ -120,9 +130,6 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     if let Some(path) = &arguments.svg {
         files::write(path, &plot::latency(&rows, &names)?)?;
     }
-    let Some(path) = &arguments.json else {
-        return Ok(());
-    };
     let version = |name| runtimes.as_ref().ok().and_then(|them| them.version(name));
     let all = json!({
         "burn": BURN,
@@ -134,7 +141,15 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         "networks": networks.iter().map(Deployed::json).collect::<Vec<_>>(),
         "rows": rows.iter().map(|row| row.json(&names[row.network])).collect::<Vec<Value>>(),
     });
-    super::write_json(path, &all)
+    if let Some(folder) = &arguments.run {
+        super::write_json(&folder.join("deploy.json"), &all)?;
+        let report = kd_train::report::write(folder)?;
+        print(format_args!("\nreport      {}", report.display()))?;
+    }
+    match &arguments.json {
+        Some(path) => super::write_json(path, &all),
+        None => Ok(()),
+    }
 }
 
 /// What to do for a package that Python has not.

@@ -8,6 +8,7 @@ use burn::tensor::{Device, Tensor};
 use kd_core::{Taps, draw};
 use kd_export::{Options, export_network};
 use kd_models::{Backbone, Cost, Network, NetworkConfig, Prepared, WeightsHeader};
+use kd_train::{Recipe, Role, Summary};
 use serde_json::{Value, json};
 
 use crate::failure::BadInput;
@@ -35,19 +36,27 @@ impl Deployed {
     /// For an unknown name, and for weights that cannot be read or do not say which network they are of.
     pub fn new(what: &str, device: &Device) -> Result<Self> {
         let path = Path::new(what);
-        let is_file = path.exists();
-        let config = match is_file {
-            true => config(path)?,
-            false => NetworkConfig::new(what, CLASSES, 3),
-        };
+        match path.exists() {
+            true => Self::of(what, &config(path)?, Some(path), device),
+            false => Self::of(what, &NetworkConfig::new(what, CLASSES, 3), None, device),
+        }
+    }
+
+    /// A network with the weights of a file, or drawn ones.
+    fn of(
+        name: &str,
+        config: &NetworkConfig,
+        weights: Option<&Path>,
+        device: &Device,
+    ) -> Result<Self> {
         let size = config.image_size()?;
         let shape = [config.channels()?, size, size];
         let before = forget_peak();
-        let network = match is_file {
-            true => Network::from_file(&config, path, device)?,
-            false => {
+        let network = match weights {
+            Some(path) => Network::from_file(config, path, device)?,
+            None => {
                 draw::seed(1);
-                Network::new(&config, device)?
+                Network::new(config, device)?
             }
         };
         let cost = network.cost(size)?;
@@ -56,12 +65,43 @@ impl Deployed {
         let _ = network.forward(image, &Taps::none()).logits.into_data();
         let peak = before.and_then(|before| Some(resident("VmHWM:")?.saturating_sub(before)));
         Ok(Self {
-            name: what.to_owned(),
+            name: name.to_owned(),
             network,
             shape,
             cost,
             peak,
         })
+    }
+
+    /// The student of a run, and its teacher where it has one, as `student` and `teacher`. How long a network takes does
+    /// not depend on its weights, so those of the teacher are drawn.
+    ///
+    /// # Errors
+    /// For a folder that is not that of a finished run of image classifiers.
+    pub fn of_run(folder: &Path, device: &Device) -> Result<Vec<Self>> {
+        let path = folder.join("summary.json");
+        let refuse = |problem: String| BadInput(format!("{}: {problem}", path.display()));
+        let text = fs::read_to_string(&path).map_err(|problem| {
+            refuse(format!(
+                "{problem}; name the folder of a finished run, which `kd train` makes"
+            ))
+        })?;
+        let summary = Summary::read(&text)
+            .map_err(|problem| refuse(format!("not the summary of a run ({problem})")))?;
+        let weights = folder.join("student.safetensors");
+        let student = config(&weights)?;
+        let mut networks = vec![Self::of("student", &student, Some(&weights), device)?];
+        let mut measured = summary.networks.iter();
+        if let Some(teacher) = measured.find(|network| network.role == Role::Teacher) {
+            let recipe = Recipe::load(&folder.join("recipe.toml"), &[])?;
+            let size = recipe.teacher.and_then(|teacher| teacher.size);
+            let shape = networks[0].shape;
+            let classes = summary.data.classes.len();
+            let config = NetworkConfig::new(&teacher.model, classes, shape[0])
+                .with_image_size(size.unwrap_or(shape[1]));
+            networks.push(Self::of("teacher", &config, None, device)?);
+        }
+        Ok(networks)
     }
 
     /// Writes it as ONNX.

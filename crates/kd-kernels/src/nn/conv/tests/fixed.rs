@@ -80,7 +80,7 @@ fn an_activation_lets_nan_through() {
                 };
                 let x = Images::new(&x, geometry.input);
                 let y = written(geometry.output().len(), |y| {
-                    let weights = (way.prepare)(isa, &geometry, &weight);
+                    let weights = way.kernel.weights(isa, &geometry, &weight);
                     weights.forward(isa, &geometry, x, epilogue, y);
                 });
                 let what = format!("{} and {activation:?} with {isa}", way.name);
@@ -101,6 +101,7 @@ fn an_image_gives_the_same_bits_in_every_batch_and_on_every_number_of_threads() 
         .collect();
     for (way, shape) in [
         (&DIRECT, [64, 6, 9, 20, 3, 1, 1]),
+        (&DIRECT, [64, 4, 64, 72, 3, 1, 1]),
         (&DIRECT, [64, 5, 24, 40, 1, 1, 1]),
         (&DIRECT, [64, 5, 12, 18, 3, 2, 3]),
         (&DEPTHWISE, [64, 5, 20, 20, 3, 2, 20]),
@@ -121,7 +122,7 @@ fn an_image_gives_the_same_bits_in_every_batch_and_on_every_number_of_threads() 
                 let x = &x[first * input.len() / 64..];
                 let x = Images::new(x, part.input);
                 written(part.output().len(), |y| {
-                    let weights = (way.prepare)(isa, &part, &weight);
+                    let weights = way.kernel.weights(isa, &part, &weight);
                     weights.forward(isa, &part, x, Epilogue::default(), y);
                 })
             };

@@ -1,23 +1,27 @@
 //! `kd bench step`.
 
+mod subject;
+
 use std::fmt;
 
 use anyhow::{Result, bail};
-use burn::module::Module;
-use burn::tensor::{Device, Distribution, Int, Tensor};
+use burn::tensor::Device;
 use clap::Args;
-use kd_core::{ObjectiveConfig, Step, Taps, draw};
-use kd_models::{Backbone, Network, NetworkConfig};
+use kd_core::{ObjectiveConfig, Step, Taps};
+use kd_models::detection::{DETECTORS, Detector};
+use kd_models::{Network, TextNetwork, text_models};
 use kd_train::{Learner, TrainConfig};
 use serde_json::{Map, json};
 
+use self::subject::Subject;
+pub use self::subject::{network, random_batch};
 use super::{
     Timing,
     timing::{self, Seconds},
 };
 use crate::{commands::print, failure::BadInput};
 
-/// Images per second of single steps: inference, training, distillation
+/// Images, texts or scenes per second of single steps: inference, training, distillation
 #[derive(Args)]
 #[command(after_help = "\
 The steps, on random images of CIFAR's size, 3x32x32, with 100 classes; networks that end in _224
@@ -27,7 +31,9 @@ take ImageNet's, 3x224x224, with 1000 classes, and an eighth of the batch:
   train NET            cross-entropy, forward and backward, SGD
   kd TEACHER STUDENT   the teacher's forward pass, 0.1 CE + 0.9 KD at temperature 4, the student's
                        backward pass, SGD
-Rows with DINOv2 take images of 3x98x98, 7 x 7 of its patches.
+Rows with DINOv2 take images of 3x98x98, 7 x 7 of its patches. Networks of text read sequences of 32
+tokens, in half a batch; detectors see scenes of their own size in a sixteenth of it, those of two
+stages scenes of 320 in a 32nd, and are trained with the losses of their kind.
 
 Examples:
   kd bench step
@@ -55,9 +61,8 @@ pub enum Row {
 }
 
 /// Narrow and wide residual networks and one of depthwise convolutions, alone and in pairs; then torchvision's
-/// networks for large images, and
-/// transformers.
-const ROWS: [Row; 32] = [
+/// networks for large images, transformers, text, and detectors.
+const ROWS: [Row; 38] = [
     Row::Infer("resnet20"),
     Row::Infer("resnet56"),
     Row::Infer("resnet8x4"),
@@ -91,6 +96,12 @@ const ROWS: [Row; 32] = [
     Row::Train("vit_p4_d6_w192_mlp4"),
     Row::Infer(DINOV2),
     Row::Distil(DINOV2, "resnet20"),
+    Row::Infer("minilm_l6_h384"),
+    Row::Train("minilm_l6_h384"),
+    Row::Infer("ssd300_vgg16"),
+    Row::Train("ssd300_vgg16"),
+    Row::Infer("fasterrcnn_resnet50_fpn"),
+    Row::Train("fasterrcnn_resnet18_fpn"),
 ];
 
 /// The small DINOv2.
@@ -107,26 +118,59 @@ impl fmt::Display for Row {
     }
 }
 
-impl Row {
-    /// Images of a step, where batches of small images are of `batch`: large ones take an eighth.
-    fn images(self, batch: u32) -> u32 {
-        match self {
-            Self::InferOne(_) => 1,
-            Self::Infer(network) | Self::Train(network) if network.ends_with("_224") => {
-                (batch / 8).max(1)
-            }
-            _ => batch,
-        }
-    }
+/// What networks read.
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    Images,
+    Text,
+    Scenes,
+}
 
-    /// Height and width of its images.
-    fn size(self) -> Result<usize> {
-        Ok(match self {
-            Self::Infer(DINOV2) | Self::Distil(DINOV2, _) => 98,
+impl Row {
+    /// The network that is timed, or learns.
+    fn name(self) -> &'static str {
+        match self {
             Self::Infer(name)
             | Self::InferOne(name)
             | Self::Train(name)
-            | Self::Distil(_, name) => config(name).image_size()?,
+            | Self::Distil(_, name) => name,
+        }
+    }
+
+    fn kind(self) -> Kind {
+        let name = self.name();
+        if text_models().any(|(known, ..)| known == name) {
+            Kind::Text
+        } else if DETECTORS.iter().any(|(known, ..)| *known == name) {
+            Kind::Scenes
+        } else {
+            Kind::Images
+        }
+    }
+
+    /// Samples of a step, where batches of small images are of `batch`: what is larger takes a part.
+    fn samples(self, batch: u32) -> u32 {
+        let name = self.name();
+        let part = match (self, self.kind()) {
+            (Self::InferOne(_), _) => return 1,
+            (_, Kind::Text) => 2,
+            (_, Kind::Scenes) if name.starts_with("fasterrcnn") => 32,
+            (_, Kind::Scenes) => 16,
+            (Self::Infer(_) | Self::Train(_), Kind::Images) if name.ends_with("_224") => 8,
+            (_, Kind::Images) => 1,
+        };
+        (batch / part).max(1)
+    }
+
+    /// Height and width of its images and scenes, or tokens of its texts.
+    fn size(self) -> Result<usize> {
+        let name = self.name();
+        Ok(match (self, self.kind()) {
+            (_, Kind::Text) => 32,
+            (_, Kind::Scenes) if name.starts_with("fasterrcnn") => 320,
+            (_, Kind::Scenes) => 300,
+            (Self::Infer(DINOV2) | Self::Distil(DINOV2, _), _) => 98,
+            (_, Kind::Images) => subject::config(name).image_size()?,
         })
     }
 }
@@ -151,17 +195,17 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let device = selection.open()?;
     let batch = timing.batch;
     print(format_args!(
-        "images/s on {selection}, batches of {batch}, {} threads, best and median of {} steps\n\n\
+        "samples/s on {selection}, batches of {batch}, {} threads, best and median of {} steps\n\n\
          | {:27} | {:>8} | {:>8} |\n|:{:-<27}-|-{:->8}:|-{:->8}:|",
         timing.threads, timing.repeat, "step", "best", "median", "", "", ""
     ))?;
     let mut measured = Map::new();
     for row in rows {
-        let batch = row.images(batch);
+        let batch = row.samples(batch);
         let seconds = time(row, batch as usize, timing.repeat, &device)?;
-        let images = f64::from(batch);
-        let best = images / seconds.best();
-        let median = images / seconds.median();
+        let samples = f64::from(batch);
+        let best = samples / seconds.best();
+        let median = samples / seconds.median();
         print(format_args!(
             "| {:27} | {best:8.1} | {median:8.1} |",
             row.to_string()
@@ -172,94 +216,60 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     timing.write(&selection, [("rows", measured.into())])
 }
 
-/// Classes of CIFAR-100 and of ImageNet.
-const CLASSES: [usize; 2] = [100, 1000];
-
-/// Height and width of CIFAR's images.
-const SMALL: usize = 32;
-
-/// The configuration of a network of the registry, for CIFAR's or ImageNet's images and classes.
-fn config(name: &str) -> NetworkConfig {
-    let [small, large] = CLASSES;
-    let classes = if name.ends_with("_224") { large } else { small };
-    NetworkConfig::new(name, classes, 3)
-}
-
-/// A network of the registry with weights that every call draws alike.
-pub fn network(name: &str, device: &Device) -> Result<Network> {
-    network_for(name, config(name).image_size()?, device)
-}
-
-/// The same for images of another size.
-fn network_for(name: &str, size: usize, device: &Device) -> Result<Network> {
-    draw::seed(1);
-    Ok(Network::new(&config(name).with_image_size(size), device)?)
-}
-
-/// Random images of CIFAR's size and their classes.
-pub fn random_batch(batch: usize, device: &Device) -> (Tensor<4>, Tensor<1, Int>) {
-    random_images(batch, SMALL, device)
-}
-
-/// Random square images and their classes, of CIFAR-100's number.
-fn random_images(batch: usize, size: usize, device: &Device) -> (Tensor<4>, Tensor<1, Int>) {
-    let images = Tensor::random([batch, 3, size, size], Distribution::Default, device);
-    let labels: Vec<i32> = (0..batch).map(|i| (i * 37 % CLASSES[0]) as i32).collect();
-    (images, Tensor::from_ints(labels.as_slice(), device))
-}
-
 /// Times a row.
 ///
 /// # Errors
 /// When the device fails.
 pub fn time(row: Row, batch: usize, repeat: u32, device: &Device) -> Result<Seconds> {
+    match row.kind() {
+        Kind::Images => time_of::<Network>(row, batch, repeat, device),
+        Kind::Text => time_of::<TextNetwork>(row, batch, repeat, device),
+        Kind::Scenes => time_of::<Detector>(row, batch, repeat, device),
+    }
+}
+
+fn time_of<N: Subject>(row: Row, batch: usize, repeat: u32, device: &Device) -> Result<Seconds> {
     let size = row.size()?;
-    let (student, teacher, objective) = match row {
+    let (teacher, objective) = match row {
         Row::Infer(name) | Row::InferOne(name) => {
-            let network = network_for(name, size, device)?.prepare();
-            let (images, _) = random_images(batch, size, device);
+            let network = N::named(name, size, device)?.prepare();
+            let (input, _) = N::random(batch, size, device)?;
             return timing::repeat(repeat, device, || {
-                network.forward(images.clone(), &Taps::none());
+                network.forward(input.clone(), &Taps::none());
                 Ok(())
             });
         }
-        Row::Train(student) => (student, None, json!({ "cross_entropy": { "weight": 1 } })),
-        Row::Distil(teacher, student) => (
-            student,
-            Some(teacher),
-            json!({
-                "cross_entropy": { "weight": 0.1 },
-                "kd": { "weight": 0.9, "temperature": 4 },
-            }),
-        ),
+        Row::Train(_) => (None, N::alone()),
+        Row::Distil(teacher, _) => (Some(teacher), N::distilled()),
     };
     let autodiff = device.clone().autodiff();
-    let student = network_for(student, size, &autodiff)?;
+    let student = N::named(row.name(), size, &autodiff)?;
     let teacher = teacher
-        .map(|name| network_for(name, size, device))
+        .map(|name| N::named(name, size, device))
         .transpose()?;
-    let dry_run =
-        |network: &Network| network.forward(random_images(2, size, device).0, &Taps::all());
+    let dry_run = |network: &N| -> Result<_> {
+        let (input, _) = N::random(2, size, device)?;
+        Ok(network.forward(input, &Taps::all()))
+    };
     let objective = serde_json::from_value::<ObjectiveConfig>(objective)?.init(
-        &dry_run(&student.valid()),
-        teacher.as_ref().map(dry_run).as_ref(),
+        &dry_run(&student.valid())?,
+        teacher.as_ref().map(dry_run).transpose()?.as_ref(),
         &autodiff,
     )?;
     // Momentum 0.9 and a weight decay of 5e-4 are the defaults.
     let config: TrainConfig = serde_json::from_value(json!({
         "epochs": 1,
-        "lr": { "peak": 0.01 },
+        "lr": { "peak": N::RATE },
     }))?;
     let mut learner = Learner::new(student, objective, &config);
-    let (images, labels) = random_images(batch, size, &autodiff);
+    let sample = N::random(batch, size, &autodiff)?;
     let at = Step {
         epoch: 1,
         epochs: 1,
         index: 0,
     };
     timing::repeat(repeat, device, || {
-        let batch = vec![(images.clone(), labels.clone())];
-        let values = learner.step(teacher.as_ref(), batch, &at, config.lr.peak)?;
+        let values = learner.step(teacher.as_ref(), vec![sample.clone()], &at, config.lr.peak)?;
         // Such a step leaves the optimiser out, so its time would be of something else.
         match values.not_finite() {
             Some((what, value)) => bail!("{row}: the {what} became {value}"),
