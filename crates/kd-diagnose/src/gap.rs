@@ -1,0 +1,111 @@
+//! By how much the student is behind, and whether that is in few classes.
+
+use crate::finding::{Bar, Finding, Kind, Plot, level, list};
+use crate::input::Inputs;
+use crate::significance::groups;
+use crate::thresholds as at_most;
+
+pub(crate) const GAP: Kind = Kind {
+    key: "gap",
+    title: "Accuracy gap",
+    threshold: "notice: the student is better than its teacher, beyond chance (95 %)",
+};
+pub(crate) const CLASSES: Kind = Kind {
+    key: "classes",
+    title: "Gap by class",
+    threshold: "problem: a class whose gap is 10 points above the mean gap, p ≤ 0.01 after correction for the number of classes",
+};
+
+/// For each sample 1 where only the teacher is right, −1 where only the student is.
+fn differences(inputs: &Inputs) -> Vec<f64> {
+    let both = &inputs.validation;
+    let pairs = both.teacher.right().into_iter().zip(both.student.right());
+    pairs
+        .map(|(t, s)| f64::from(u8::from(t)) - f64::from(u8::from(s)))
+        .collect()
+}
+
+pub(crate) fn gap(inputs: &Inputs) -> Finding {
+    let values = differences(inputs);
+    let n = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / n;
+    let variance = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (n - 1.0).max(1.0);
+    let half = 100.0 * 1.959_963_984_540_054 * (variance / n).sqrt();
+    let points = 100.0 * mean;
+    let (teacher, student) = (
+        100.0 * inputs.validation.teacher.accuracy(),
+        100.0 * inputs.validation.student.accuracy(),
+    );
+    let ahead = points < -half;
+    let advice = match (ahead, points > half) {
+        (true, _) => {
+            "The student is ahead: a better teacher, or less weight on this one, is what is left to gain."
+        }
+        (_, true) => "The other findings say where these points are lost.",
+        _ => {
+            "The difference is not larger than chance: there is little left to gain from this teacher."
+        }
+    };
+    GAP.finding(
+        level(false, ahead),
+        "points of validation accuracy that the student is below its teacher",
+        points,
+        format!(
+            "The teacher has {teacher:.1} %, the student {student:.1} % of {n} samples: {points:.1} ± {half:.1} points. {advice}"
+        ),
+    )
+}
+
+pub(crate) fn classes(inputs: &Inputs) -> Finding {
+    let values = differences(inputs);
+    let labels = inputs.validation.teacher.labels();
+    let found = groups(&values, labels, inputs.classes.len());
+    let mean = values.iter().sum::<f64>() / values.len().max(1) as f64;
+    let few: Vec<usize> = (0..found.means.len())
+        .filter(|&class| {
+            found.counts[class] > 0
+                && found.means[class] - mean >= at_most::CLASS_GAP
+                && found.above[class] <= at_most::CLASS_P
+        })
+        .collect();
+    let names: Vec<String> = few.iter().map(|c| inputs.classes[*c].clone()).collect();
+    let sentence = match names.as_slice() {
+        [] => format!(
+            "No class stands out: differences between classes explain {:.1} % of the variance (p = {:.3}). What is missing is \
+             missing everywhere, so weights, temperature or capacity are where to look.",
+            100.0 * found.effect,
+            found.p
+        ),
+        names => format!(
+            "The gap is in few classes: {} (classes explain {:.1} % of the variance, p = {:.3}). Look at their training images \
+             and their number, and at what the student calls them; to change the weights of the loss will not help.",
+            list(names),
+            100.0 * found.effect,
+            found.p
+        ),
+    };
+    let worst = (0..found.means.len()).filter(|c| found.counts[*c] > 0);
+    let worst = worst.map(|class| (100.0 * found.means[class], class));
+    let mut worst: Vec<(f64, usize)> = worst.collect();
+    worst.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let shown = worst.iter().take(at_most::SHOWN);
+    let bars = shown.map(|(value, class)| Bar {
+        name: inputs.classes[*class].clone(),
+        value: *value,
+        marked: few.contains(class),
+    });
+    let plot = Plot::Bars {
+        title: "Points below the teacher, the widest gaps".into(),
+        bars: bars.collect(),
+    };
+    let number = worst.first().map_or(0.0, |(value, _)| *value);
+    CLASSES
+        .finding(
+            level(!few.is_empty(), false),
+            "points of the class with the widest gap",
+            number,
+            sentence,
+        )
+        .named(names)
+        .plot(plot)
+}
