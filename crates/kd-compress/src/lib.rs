@@ -5,6 +5,7 @@
 
 mod error;
 pub mod observe;
+pub mod prune;
 pub mod quantise;
 
 pub use error::Error;

@@ -11,6 +11,7 @@ pub mod metrics;
 pub mod models;
 pub mod pairs;
 pub mod probe;
+pub mod prune;
 pub mod report;
 pub mod study;
 pub mod track;

@@ -364,6 +364,7 @@ impl Recipe {
                 ));
             }
         }
+        self.validate_pruning()?;
         let Some(teacher) = &self.teacher else {
             return Ok(());
         };
