@@ -40,6 +40,7 @@ mod peephole;
 pub mod proto;
 mod replay;
 mod save;
+pub mod trace;
 
 pub use error::Error;
 pub use export::{export_backbone, export_detector, export_module, export_network};

@@ -62,6 +62,7 @@ mod mobilenet;
 mod network;
 mod prefix;
 mod prepared;
+mod pruned;
 mod registry;
 mod residual;
 mod resnet;

@@ -9,6 +9,7 @@ use crate::config::NetworkConfig;
 use crate::enlarged::resized;
 use crate::families::{Design, ImageNetwork};
 use crate::keys::{self, Key};
+use crate::pruned::Pruned;
 use crate::registry;
 use crate::standardise::Standardise;
 use crate::vit::VitDesign;
@@ -39,6 +40,9 @@ pub struct Network {
     /// Whether images are then brought to the size that it was built for.
     #[module(skip)]
     pub(crate) resizes: bool,
+    /// What it lost since it was built.
+    #[module(skip)]
+    pub(crate) pruned: Pruned,
 }
 
 impl Network {
@@ -75,6 +79,7 @@ impl Network {
             config,
             input: None,
             resizes: false,
+            pruned: Pruned::default(),
         }
     }
 

@@ -37,6 +37,7 @@ impl Network {
         if let Some(origin) = self.origin().filter(|origin| *origin != Origin::default()) {
             entries.insert(ORIGIN.into(), serde_json::json!(origin).to_string());
         }
+        entries.extend(self.pruned.entries());
         if let Some(epsilon) = self.family.epsilon() {
             entries.insert(EPSILON.into(), epsilon.to_string());
         }

@@ -1,6 +1,6 @@
 //! Layers that networks and adapters are made of, run by the kernels.
 //!
-//! What a convolution does (stride, padding, dilation, groups) is read from the layer.
+//! What a convolution does (stride, padding, dilation) is read from the layer, and its groups from its weight.
 
 mod batch_norm;
 
@@ -28,9 +28,17 @@ pub fn conv_activated(conv: &Conv2d, x: Tensor<4>, activation: Activation) -> Te
     conv_then(conv, x, Epilogue::default().with_activation(activation))
 }
 
+/// The options of a layer for this input. Its groups follow from the weight `[outputs, inputs / groups, ..]`: a depthwise
+/// layer that lost channels has fewer than it was built with.
+fn options(conv: &Conv2d, x: &Tensor<4>) -> Option<ConvOptions> {
+    let options = ConvOptions::of(conv)?;
+    let groups = x.dims()[1] / conv.weight.dims()[1];
+    Some(ConvOptions { groups, ..options })
+}
+
 /// A convolution, its own bias, and what the epilogue asks for.
 fn conv_then(conv: &Conv2d, x: Tensor<4>, epilogue: Epilogue) -> Tensor<4> {
-    match ConvOptions::of(conv) {
+    match options(conv, &x) {
         Some(options) => {
             let bias = conv.bias.as_ref().map(|bias| bias.val());
             conv2d(x, conv.weight.val(), options, epilogue.with_bias(bias))
@@ -92,7 +100,7 @@ pub fn conv_bn_then(
     x: Tensor<4>,
     mut epilogue: Epilogue,
 ) -> Tensor<4> {
-    let options = match ConvOptions::of(conv) {
+    let options = match options(conv, &x) {
         Some(options) if !x.device().is_autodiff() => options,
         _ => return bn.forward_with(self::conv(conv, x), epilogue),
     };

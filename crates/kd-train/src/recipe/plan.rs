@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use kd_compress::prune::PruneConfig;
 use kd_core::{Combine, ObjectiveConfig};
 use kd_data::Normalize;
 
@@ -64,6 +65,8 @@ pub enum Start {
     },
     /// Those of a finished stage, by its name.
     Stage(String),
+    /// Those of another start, without some channels.
+    Pruned(Box<Start>, PruneConfig),
 }
 
 /// The classifier of a network whose weights are read.
@@ -226,6 +229,7 @@ impl Recipe {
 /// A stage's network and its peers, with the names of those they learn from.
 fn students(role: Role, stage: &StageSpec, teachers: &[String]) -> Vec<StudentPlan> {
     let start = match (&stage.start, &stage.weights) {
+        (None, None) if stage.prune.is_some() => Start::Stage(TEACHER.into()),
         (Some(name), _) => Start::Stage(name.clone()),
         (None, Some(path)) => Start::File {
             path: path.clone(),
@@ -236,6 +240,10 @@ fn students(role: Role, stage: &StageSpec, teachers: &[String]) -> Vec<StudentPl
             Some(from) => Start::Layers(from.layers.clone()),
             None => Start::Fresh,
         },
+    };
+    let start = match &stage.prune {
+        Some(prune) => Start::Pruned(Box::new(start), prune.clone()),
+        None => start,
     };
     let peer: fn(String) -> Role = match role {
         Role::Baseline => Role::PeerBaseline,

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use kd_compress::prune::PruneConfig;
 use kd_core::{Combine, ObjectiveConfig};
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +35,10 @@ pub struct StageSpec {
     /// Layers of the recipe's teacher that its blocks begin with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub init_from: Option<InitFrom>,
+    /// What it loses before its training: channels of what it starts from, or of the recipe's teacher where it says
+    /// nothing else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prune: Option<PruneConfig>,
     /// Who it learns from: `teacher`, and earlier stages by name. `["teacher"]` when absent and there is
     /// one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -75,6 +80,7 @@ impl StageSpec {
             classifier_weights: None,
             start: None,
             init_from: None,
+            prune: None,
             teachers: None,
             peers: Vec::new(),
             mutual: false,

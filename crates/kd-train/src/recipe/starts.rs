@@ -57,6 +57,7 @@ impl Recipe {
                 ));
             }
         }
+        self.validate_pruning()?;
         let Some(teacher) = &self.teacher else {
             return Ok(());
         };

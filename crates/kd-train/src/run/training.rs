@@ -4,6 +4,7 @@ use std::num::NonZeroU64;
 use std::path::PathBuf;
 
 use burn::module::Module;
+use burn::tensor::Device;
 use kd_core::draw;
 use kd_kernels::PreparedWeights;
 use serde_json::{Value, json};
@@ -57,23 +58,7 @@ impl<T: Task> RunContext<'_, T> {
         let students = plan
             .students
             .iter()
-            .map(|student| match &student.start {
-                Start::Fresh => self.task.build(&student.model, &autodiff),
-                Start::Layers(layers) => {
-                    let drawn = self.task.build(&student.model, &autodiff)?;
-                    self.task.with_layers_of(drawn, &done[TEACHER], layers)
-                }
-                Start::File {
-                    path,
-                    prefix,
-                    classifier,
-                } => {
-                    let file = (path.as_path(), prefix.as_deref());
-                    weights::load(self.task, &student.model, file, classifier, &autodiff)
-                }
-                // A validation copy has running statistics of its own.
-                Start::Stage(name) => Ok(done[name].valid().train()),
-            })
+            .map(|student| self.started(&student.start, &student.model, done, &autodiff))
             .collect::<Result<Vec<_>, Error>>()?;
         let job = Job {
             plan,
@@ -114,6 +99,37 @@ impl<T: Task> RunContext<'_, T> {
         Ok(finished.networks)
     }
 
+    /// A network before its training.
+    fn started(
+        &self,
+        start: &Start,
+        model: &str,
+        done: &Done<T::Network>,
+        autodiff: &Device,
+    ) -> Result<T::Network, Error> {
+        match start {
+            Start::Fresh => self.task.build(model, autodiff),
+            Start::Layers(layers) => {
+                let drawn = self.task.build(model, autodiff)?;
+                self.task.with_layers_of(drawn, &done[TEACHER], layers)
+            }
+            Start::File {
+                path,
+                prefix,
+                classifier,
+            } => {
+                let file = (path.as_path(), prefix.as_deref());
+                weights::load(self.task, model, file, classifier, autodiff)
+            }
+            // A validation copy has running statistics of its own.
+            Start::Stage(name) => Ok(done[name].valid().train()),
+            Start::Pruned(start, prune) => {
+                let whole = self.started(start, model, done, autodiff)?;
+                self.task.pruned(whole, prune)
+            }
+        }
+    }
+
     /// All that the result of a training depends on.
     fn inputs(&self, job: &Job<T::Network>, cached: bool) -> Value {
         let plan = job.plan;
@@ -122,7 +138,7 @@ impl<T: Task> RunContext<'_, T> {
             let start = match student.start {
                 // The seed says it.
                 Start::Fresh => "drawn from the seed".into(),
-                Start::Layers(_) | Start::File { .. } | Start::Stage(_) => {
+                Start::Layers(_) | Start::File { .. } | Start::Stage(_) | Start::Pruned(..) => {
                     identity::hash(&network.valid())
                 }
             };

@@ -1,0 +1,34 @@
+//! Numbers on a grid: what quantisation computes, and its gradients.
+
+mod adaround;
+mod bias;
+mod dorefa;
+mod equalise;
+mod fake;
+mod fold;
+mod grid;
+mod integer;
+mod levels;
+mod lsq;
+mod pact;
+mod qat;
+
+pub use adaround::{adaround_offset, adaround_regulariser, adaround_weight};
+pub use bias::output_shift;
+pub use dorefa::dorefa;
+pub use equalise::{Equalised, equalise};
+pub use fake::fake_quantise;
+pub use fold::fold_batch_norm;
+pub use grid::Grid;
+pub use integer::{IntegerConvolution, requantise};
+pub use levels::Levels;
+pub use lsq::{lsq, lsq_gradient_scale, lsq_initial_step, lsq_plus, lsq_rounded};
+pub use pact::pact;
+pub use qat::{FoldedTraining, conv_bn_folded};
+
+use burn::tensor::Tensor;
+
+/// `value`, whose gradient goes to `through` unchanged (Bengio, Léonard and Courville, arXiv 1308.3432).
+pub(crate) fn straight_through<const D: usize>(through: Tensor<D>, value: Tensor<D>) -> Tensor<D> {
+    value.detach() + (through.clone() - through.detach())
+}

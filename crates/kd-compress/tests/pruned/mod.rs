@@ -1,0 +1,5 @@
+//! Pruning against golden values and against itself.
+
+pub mod case;
+pub mod golden;
+pub mod registry;
