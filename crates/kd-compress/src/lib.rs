@@ -1,7 +1,7 @@
-//! Pruning and quantisation of networks.
+//! Quantisation of networks.
 //!
-//! [`quantise`] holds the arithmetic of integer grids with its gradients, [`observe`] finds the range of a grid in data,
-//! and [`prune`] removes whole channels of any network, found by the graph of its forward pass.
+//! [`quantise`] holds the arithmetic of integer grids with its gradients, and [`observe`] finds the range of a grid in
+//! data.
 
 mod error;
 pub mod observe;

@@ -167,19 +167,12 @@ impl Finder {
         let data = TensorData::new(pixels, [1, 3, size, size]);
         let images = Tensor::from_data(data, &self.device);
         let found = self.prepared.run(|| self.network.detect(images))?;
-        let across = picture.width as f64 / size as f64;
-        let down = picture.height as f64 / size as f64;
+        let scale = [picture.width, picture.height].map(|side| side as f64 / size as f64);
         let objects = found
             .into_iter()
             .flatten()
-            .filter(|object| object.score >= sure);
-        let objects = objects.map(|object| {
-            let [x1, y1, x2, y2] = object.corners;
-            Detected {
-                corners: [x1 * across, y1 * down, x2 * across, y2 * down],
-                ..object
-            }
-        });
+            .filter(|object| object.score >= sure)
+            .map(|object| object.scaled(scale));
         Ok(Found {
             path: path.to_owned(),
             objects: objects.collect(),

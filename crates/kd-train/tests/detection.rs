@@ -201,10 +201,7 @@ fn mistakes_name_the_key_and_the_cure() {
         "name = \"x\"\n[student]\nmodel = \"resnet8\"\n[objective.kd]\n[train]\nepochs = 1\nlr = { peak = 0.1 }\n",
         &[],
     );
-    assert!(
-        said.contains("it says of no data: add a table [data]"),
-        "{said}"
-    );
+    assert!(said.contains("missing field `data`: add [data]"), "{said}");
 
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("run");

@@ -103,7 +103,9 @@ fn shipped_recipes_are_valid_and_survive_a_round_trip() {
                 assert!(weights.exists(), "{}", weights.display());
             }
         }
-        recipe.data.validate().unwrap();
+        if recipe.text.is_none() {
+            recipe.data.validate().unwrap();
+        }
         let again = load(&recipe.to_toml().unwrap(), &[]).unwrap();
         assert_eq!(again, recipe, "{}", path.display());
     }

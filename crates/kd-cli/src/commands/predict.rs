@@ -16,7 +16,7 @@ Example:
 
 Boxes are x, y of the upper left corner, width and height, in pixels of the image.")]
 pub struct Arguments {
-    /// Folder of a finished run whose recipe has [detection].
+    /// Folder of a finished run that trained a detector.
     #[arg(value_name = "RUN")]
     run: PathBuf,
     /// Images, PNG or JPEG.

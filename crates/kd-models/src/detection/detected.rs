@@ -13,6 +13,17 @@ pub struct Detected {
     pub score: f64,
 }
 
+impl Detected {
+    /// The same object in an image that is so many times as wide and as high.
+    pub fn scaled(self, [across, down]: [f64; 2]) -> Self {
+        let [x1, y1, x2, y2] = self.corners;
+        Self {
+            corners: [x1 * across, y1 * down, x2 * across, y2 * down],
+            ..self
+        }
+    }
+}
+
 /// Which boxes of an image are told.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Filter {

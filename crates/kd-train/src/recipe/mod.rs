@@ -283,13 +283,6 @@ impl Recipe {
         let data = match &recipe.detection {
             Some(detection) => detection.validate(),
             None if recipe.text.is_some() => Ok(()),
-            None if is_no_data(&recipe.data) => {
-                return Err(Error::Recipe(format!(
-                    "{}: it says of no data: add a table [data] for images with classes, [detection] for images with \
-                     boxes, or [text] for sentences",
-                    path.display()
-                )));
-            }
             None => recipe.data_to_be().validate(),
         };
         let data = data.map_err(|e| e.to_string());

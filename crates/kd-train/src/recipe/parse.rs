@@ -45,9 +45,13 @@ pub(super) fn load(path: &Path, overrides: &[String]) -> Result<Recipe, Error> {
     }
     let mut table: Table = toml::from_str(&text).map_err(|e| in_file(path, &text, &e))?;
     let folder = path.parent().unwrap_or(Path::new("."));
-    if !["data", "text"].iter().any(|key| table.contains_key(*key)) {
+    if !["data", "detection", "text"]
+        .iter()
+        .any(|key| table.contains_key(*key))
+    {
         return Err(Error::Recipe(format!(
-            "{}: missing field `data`: add [data] for images, or [text] for sentences",
+            "{}: missing field `data`: add [data] for images with classes, [detection] for images with boxes, or [text] \
+             for sentences",
             path.display()
         )));
     }

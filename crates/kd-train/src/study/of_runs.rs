@@ -1,5 +1,6 @@
 //! Runs that were started one by one, compared as the variants of a study are.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::file::{Study, Variant};
@@ -22,7 +23,7 @@ pub fn of_runs(folders: &[PathBuf]) -> Result<Results, Error> {
     let (first_recipe, first) = runs.first().ok_or_else(nothing)?;
     let reference = resolved(first_recipe)?;
     let key = |summary: &Summary| summary.scores().first().map(|score| score.key.clone());
-    let mut finished = Vec::new();
+    let mut variants = Vec::new();
     for (folder, (recipe, summary)) in folders.iter().zip(&runs) {
         let other = if key(summary) != key(first) {
             Some("another score")
@@ -38,37 +39,21 @@ pub fn of_runs(folders: &[PathBuf]) -> Result<Results, Error> {
                 folders[0].display()
             )));
         }
-        let mut changes = differences(&resolved(recipe)?, &reference);
-        if finished.is_empty() {
-            changes.clear();
-        }
-        finished.push((
-            Variant {
-                name: name(folder, folders),
-                changes,
-                recipe: recipe.clone(),
-            },
-            summary.clone(),
-        ));
+        variants.push(Variant {
+            name: name(folder, folders),
+            changes: differences(&resolved(recipe)?, &reference),
+            recipe: recipe.clone(),
+        });
     }
+    let seeds: BTreeSet<u64> = first.networks.iter().filter_map(|n| n.seed).collect();
     let study = Study {
         name: "runs compared".into(),
         recipe: folders[0].join("recipe.toml"),
-        seeds: first
-            .networks
-            .iter()
-            .filter_map(|n| n.seed)
-            .collect::<std::collections::BTreeSet<_>>()
-            .len(),
-        variants: finished
-            .iter()
-            .map(|(variant, _)| variant.clone())
-            .collect(),
+        seeds: seeds.len(),
+        variants,
     };
-    let finished: Vec<(&Variant, Summary)> = finished
-        .iter()
-        .map(|(variant, summary)| (variant, summary.clone()))
-        .collect();
+    let summaries = runs.iter().map(|(_, summary)| summary.clone());
+    let finished: Vec<(&Variant, Summary)> = study.variants.iter().zip(summaries).collect();
     compare(&study, &finished).ok_or_else(nothing)
 }
 

@@ -144,15 +144,17 @@ impl ObjectDetection {
             let detected = prepared
                 .run(|| network.detect(batch.input.images))
                 .unwrap_or_default();
-            for (number, mut objects) in batch.indices.into_iter().zip(detected) {
+            for (number, objects) in batch.indices.into_iter().zip(detected) {
                 let (set, place) = self.image(number);
                 let image = &set.images[place];
-                let across = image.width as f64 / width as f64;
-                let down = image.height as f64 / height as f64;
-                for object in &mut objects {
-                    let [x1, y1, x2, y2] = object.corners;
-                    object.corners = [x1 * across, y1 * down, x2 * across, y2 * down];
-                }
+                let scale = [
+                    image.width as f64 / width as f64,
+                    image.height as f64 / height as f64,
+                ];
+                let objects = objects
+                    .into_iter()
+                    .map(|object| object.scaled(scale))
+                    .collect();
                 found.push((number, objects));
             }
         }
@@ -365,9 +367,9 @@ impl Task for ObjectDetection {
             found.push((title, of_images));
         }
         let picture = |(place, annotated): (usize, &Annotated)| {
-            let (bitmap, scale) = small(only.picture(place)?);
+            let (bitmap, smaller) = small(only.picture(place)?);
             let truth = annotated.objects.iter().map(|object| PictureBox {
-                corners: object.corners.map(|edge| edge * scale),
+                corners: object.corners.map(|edge| edge * smaller),
                 class: object.class - 1,
                 score: None,
             });
@@ -375,17 +377,14 @@ impl Task for ObjectDetection {
                 title: "what is there".into(),
                 boxes: truth.collect(),
             }];
-            let [across, down] = [bitmap.width, bitmap.height].map(|side| side as f64 / size);
+            let scale = [bitmap.width, bitmap.height].map(|side| side as f64 / size);
             for (title, of_images) in &found {
                 let sure = of_images[place].iter().filter(|o| o.score >= SURE);
                 let sure = sure.take(BOXES);
-                let boxes = sure.map(|object| {
-                    let [x1, y1, x2, y2] = object.corners;
-                    PictureBox {
-                        corners: [x1 * across, y1 * down, x2 * across, y2 * down],
-                        class: object.class - 1,
-                        score: Some(object.score),
-                    }
+                let boxes = sure.map(|object| PictureBox {
+                    corners: object.scaled(scale).corners,
+                    class: object.class - 1,
+                    score: Some(object.score),
                 });
                 panels.push(Panel {
                     title: (*title).clone(),

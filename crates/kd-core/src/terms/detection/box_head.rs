@@ -3,7 +3,7 @@
 //! For the boxes that the student's own loss uses:
 //! 1. [`student_regions`] are where the student says that they are, cut to the image;
 //! 2. the teacher pools its pyramid under these regions and says a class and offsets of each;
-//! 3. classes are compared by [`kd`](crate::terms::kd::kd) or [`dkd`](crate::terms::dkd::dkd), both with the background
+//! 3. classes are compared by [`kd`] or [`dkd`](crate::terms::dkd::dkd), both with the background
 //!    as class 0;
 //! 4. of positives, [`teacher_boxes`] are where the teacher would move the region for its class, and
 //!    [`box_distillation`] is the distance of the student's offsets from these.
