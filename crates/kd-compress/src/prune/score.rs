@@ -24,7 +24,7 @@ pub enum Criterion {
         /// Distances are between `|w|^power`; 0 for those of the paper, between `w`.
         power: i32,
     },
-    /// `Σ|w · ∂L/∂w|`, or `|Σ w · ∂L/∂w|`, of weights (P. Molchanov, A. Mallya, S. Tyree, I. Frosio, J. Kautz, "Importance Estimation
+    /// `Σ|w · ∂L/∂w|`, or `|Σ w · ∂L/∂w|`, of weights and of scales of layer normalisations (P. Molchanov, A. Mallya, S. Tyree, I. Frosio, J. Kautz, "Importance Estimation
     /// for Neural Network Pruning", CVPR 2019).
     Taylor {
         /// Whether signs cancel.
@@ -50,7 +50,8 @@ impl Criterion {
         let weight = matches!(role, Role::Convolution { depthwise: false } | Role::Linear);
         match self {
             Self::BatchNormScale => role == Role::BatchNorm,
-            Self::GeometricMedian { .. } | Self::Taylor { .. } => weight,
+            Self::GeometricMedian { .. } => weight,
+            Self::Taylor { .. } => weight || role == Role::LayerNorm,
             _ => weight || matches!(role, Role::BatchNorm | Role::LayerNorm),
         }
     }
