@@ -18,6 +18,11 @@ fn plans_leave_the_golden_networks() {
 }
 
 #[test]
+fn detectors_compute_the_same_masked_and_pruned() {
+    pruned::detectors::masked_is_pruned();
+}
+
+#[test]
 fn every_family_computes_the_same_masked_and_pruned() {
     pruned::registry::masked_is_pruned();
 }

@@ -11,6 +11,10 @@ pub enum Values {
     Int(Vec<i64>),
     /// Truths.
     Bool(Vec<bool>),
+    /// Integers of 8 bits with a sign.
+    Int8(Vec<i8>),
+    /// Integers of 8 bits without a sign.
+    Uint8(Vec<u8>),
 }
 
 /// A tensor whose values are known.
@@ -35,7 +39,7 @@ impl Constant {
         Self::new(Values::Bool(values), shape)
     }
 
-    fn new(values: Values, shape: &[usize]) -> Self {
+    pub(crate) fn new(values: Values, shape: &[usize]) -> Self {
         let shape = shape.to_vec();
         Self { shape, values }
     }

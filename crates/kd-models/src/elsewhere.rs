@@ -74,6 +74,11 @@ impl Network {
                     .into(),
             );
         }
+        if self.grids.is_some() {
+            return Err(
+                "its layers are on integer grids, which the program does not have: write safetensors or ONNX".into(),
+            );
+        }
         if self.family.variant() != Variant::default() {
             return Err(
                 "these weights are of Keras, whose convolutions pad or stride otherwise".into(),

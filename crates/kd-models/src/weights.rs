@@ -17,7 +17,7 @@ use crate::mismatch::{Mismatch, Shapes};
 use crate::network::Network;
 use crate::prefix::{self, Place};
 use crate::pruned::Pruned;
-use crate::{Error, head, hint, spelling, state_dict};
+use crate::{Error, grids, head, hint, spelling, state_dict};
 
 impl Network {
     /// Builds a network and fills it from a file; nothing is drawn. See [`Network::load`].
@@ -114,6 +114,7 @@ impl Network {
         if let Some(pruned) = Pruned::of_file(path)? {
             self = self.with_widths(pruned)?;
         }
+        self.grids = grids::of_file(path)?;
         self.head = head::of_file(path, &stored, &self.device().unwrap_or_default())?;
         let own = self.keys();
         let classifiers = self.classifiers(&own);

@@ -12,6 +12,7 @@ use std::path::Path;
 
 use burn::tensor::Device;
 use kd_compress::prune::PruneConfig;
+use kd_compress::quantise::QuantiseConfig;
 use kd_core::{Objective, ObjectiveConfig, Output};
 use kd_data::Normalize;
 use kd_models::{Backbone, Input};
@@ -156,6 +157,22 @@ pub trait TaskSpec {
         let _ = (network, prune);
         Err(Error::Recipe(
             "prune: the networks of this task cannot lose channels; leave it out".into(),
+        ))
+    }
+
+    /// A network on integer grids, as a recipe's `quantise` says, with ranges found in `inputs`.
+    ///
+    /// # Errors
+    /// Unless the task can do that, and when the network cannot be quantised so.
+    fn quantised(
+        &self,
+        network: Self::Network,
+        quantise: &QuantiseConfig,
+        inputs: Vec<Self::Input>,
+    ) -> Result<Self::Network, Error> {
+        let _ = (network, quantise, inputs);
+        Err(Error::Recipe(
+            "quantise: the networks of this task cannot be quantised; leave it out".into(),
         ))
     }
 

@@ -1,4 +1,4 @@
-//! A stage that loses channels before its training.
+//! Stages that lose channels, or get integer grids, before their training.
 
 #![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
 
@@ -113,6 +113,34 @@ fn a_stage_is_distilled_pruned_and_distilled() {
 }
 
 #[test]
+fn a_stage_is_pruned_and_trained_on_grids() {
+    let scratch = Scratch::new();
+    let stages = [
+        "stages.whole.model=resnet8",
+        "student.start=whole",
+        "student.teachers=[\"whole\"]",
+        "student.quantise={ images = 40 }",
+        "compare=false",
+    ];
+    scratch.run("one", &stages).unwrap();
+    let student = scratch.network("one/student.safetensors");
+    let grids = student.grids().unwrap();
+    assert!(grids.len() == 10 && grids.iter().all(Option::is_some));
+    let whole = scratch.network("one/checkpoints/whole-seed1.safetensors");
+    assert!(macs(&student) <= macs(&whole) / 2 && whole.grids().is_none());
+    // What another run left is used, and is the same to the last bit; other bits are another training.
+    scratch.run("two", &stages).unwrap();
+    let bytes = |run: &str| {
+        let file = scratch.path("runs").join(run).join("student.safetensors");
+        fs::read(file).unwrap()
+    };
+    assert_eq!(bytes("one"), bytes("two"));
+    let coarse = [&stages[..], &["student.quantise.weights=3"]].concat();
+    scratch.run("three", &coarse).unwrap();
+    assert_ne!(bytes("one"), bytes("three"));
+}
+
+#[test]
 fn bad_requests_name_the_key_and_the_cure() {
     let scratch = Scratch::new();
     let refused = |overrides: &[&str]| scratch.recipe(overrides).unwrap_err().to_string();
@@ -129,6 +157,10 @@ fn bad_requests_name_the_key_and_the_cure() {
         (
             vec!["student.prune={ macs = 0.5, by = \"l3\" }"],
             vec!["l3"],
+        ),
+        (
+            vec!["student.quantise={ weights = 9 }"],
+            vec!["student.quantise.weights: 9 bits: from 2 to 8"],
         ),
         (
             vec!["student.model=resnet20"],

@@ -40,6 +40,11 @@ impl<'a> NetworkPruning<'a> {
     /// # Errors
     /// [`Error::Capture`] for a network that cannot be recorded.
     pub fn new(network: &'a Network, options: &Options) -> Result<Self, Error> {
+        if network.grids().is_some() {
+            return Err(Error::Prune {
+                problem: "the network is quantised: prune the one it was made of, and quantise what is left".into(),
+            });
+        }
         let graph = trace_network(network, network.config().image_size()?)?;
         let rename = |path: &str| network.pytorch_name(path);
         Ok(Self {

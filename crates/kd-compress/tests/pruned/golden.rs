@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use kd_compress::prune::{
-    Cost, Criterion, Data, Group, NetworkPruning, Normalise, Parameters, Ranking, Reduce, Scope, Score,
-    plan,
+    Cost, Criterion, Data, Group, NetworkPruning, Normalise, Parameters, Ranking, Reduce, Scope,
+    Score, plan,
 };
 use kd_goldens::{Comparison, Report};
 use serde_json::Value;
@@ -175,13 +175,7 @@ fn last_of_layers(group: &mut Group) {
     }
 }
 
-fn compare(
-    what: &str,
-    got: Option<Vec<f64>>,
-    want: &Value,
-    score: Score,
-    found: &mut Comparison,
-) {
+fn compare(what: &str, got: Option<Vec<f64>>, want: &Value, score: Score, found: &mut Comparison) {
     let got = match (got, want.is_null()) {
         (None, true) => return,
         (Some(got), false) => got,

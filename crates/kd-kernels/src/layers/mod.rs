@@ -3,11 +3,13 @@
 //! What a convolution does (stride, padding, dilation) is read from the layer, and its groups from its weight.
 
 mod batch_norm;
+mod quantised;
 
 use burn::nn::conv::Conv2d;
 use burn::tensor::{Device, Tensor};
 
 pub use batch_norm::BatchNorm;
+pub use quantised::{LayerGrid, LayerGrids, computed, operands, watched};
 
 #[cfg(feature = "flex")]
 use crate::prepared::{self, Folding, Sources};
@@ -41,7 +43,8 @@ fn conv_then(conv: &Conv2d, x: Tensor<4>, epilogue: Epilogue) -> Tensor<4> {
     match options(conv, &x) {
         Some(options) => {
             let bias = conv.bias.as_ref().map(|bias| bias.val());
-            conv2d(x, conv.weight.val(), options, epilogue.with_bias(bias))
+            let (x, weight) = operands(x, conv.weight.val(), 0);
+            conv2d(x, weight, options, epilogue.with_bias(bias))
         }
         None => epilogue.finish(conv.forward(x)),
     }
@@ -101,7 +104,7 @@ pub fn conv_bn_then(
     mut epilogue: Epilogue,
 ) -> Tensor<4> {
     let options = match options(conv, &x) {
-        Some(options) if !x.device().is_autodiff() => options,
+        Some(options) if !x.device().is_autodiff() && !quantised::active() => options,
         _ => return bn.forward_with(self::conv(conv, x), epilogue),
     };
     let (weight, shift) = folded(conv, bn, &x.device());

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use kd_compress::prune::PruneConfig;
+use kd_compress::quantise::QuantiseConfig;
 use kd_core::{Combine, ObjectiveConfig};
 use serde::{Deserialize, Serialize};
 
@@ -39,6 +40,10 @@ pub struct StageSpec {
     /// nothing else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prune: Option<PruneConfig>,
+    /// The integer grids that its layers compute with from then on, found before its training in what it starts from, or in
+    /// the recipe's teacher where it says nothing else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantise: Option<QuantiseConfig>,
     /// Who it learns from: `teacher`, and earlier stages by name. `["teacher"]` when absent and there is
     /// one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -81,6 +86,7 @@ impl StageSpec {
             start: None,
             init_from: None,
             prune: None,
+            quantise: None,
             teachers: None,
             peers: Vec::new(),
             mutual: false,

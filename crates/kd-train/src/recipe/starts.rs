@@ -57,7 +57,7 @@ impl Recipe {
                 ));
             }
         }
-        self.validate_pruning()?;
+        self.validate_compression()?;
         let Some(teacher) = &self.teacher else {
             return Ok(());
         };

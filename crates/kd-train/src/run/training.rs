@@ -4,7 +4,6 @@ use std::num::NonZeroU64;
 use std::path::PathBuf;
 
 use burn::module::Module;
-use burn::tensor::Device;
 use kd_core::draw;
 use kd_kernels::PreparedWeights;
 use serde_json::{Value, json};
@@ -50,7 +49,6 @@ impl<T: Task> RunContext<'_, T> {
         folder: &mut Folder,
         observer: &mut dyn Observer,
     ) -> Result<Vec<TrainedNetwork<T::Network>>, Error> {
-        let autodiff = self.device.clone().autodiff();
         // All trainings of a seed start from the same student and see the same samples.
         draw::seed(seed);
         // For a network whose values burn's own initialisers draw.
@@ -58,7 +56,7 @@ impl<T: Task> RunContext<'_, T> {
         let students = plan
             .students
             .iter()
-            .map(|student| self.started(&student.start, &student.model, done, &autodiff))
+            .map(|student| self.started(&student.start, &student.model, (plan, seed), done))
             .collect::<Result<Vec<_>, Error>>()?;
         let job = Job {
             plan,
@@ -104,13 +102,14 @@ impl<T: Task> RunContext<'_, T> {
         &self,
         start: &Start,
         model: &str,
+        (plan, seed): (&TrainingPlan, u64),
         done: &Done<T::Network>,
-        autodiff: &Device,
     ) -> Result<T::Network, Error> {
+        let autodiff = self.device.clone().autodiff();
         match start {
-            Start::Fresh => self.task.build(model, autodiff),
+            Start::Fresh => self.task.build(model, &autodiff),
             Start::Layers(layers) => {
-                let drawn = self.task.build(model, autodiff)?;
+                let drawn = self.task.build(model, &autodiff)?;
                 self.task.with_layers_of(drawn, &done[TEACHER], layers)
             }
             Start::File {
@@ -119,13 +118,26 @@ impl<T: Task> RunContext<'_, T> {
                 classifier,
             } => {
                 let file = (path.as_path(), prefix.as_deref());
-                weights::load(self.task, model, file, classifier, autodiff)
+                weights::load(self.task, model, file, classifier, &autodiff)
             }
             // A validation copy has running statistics of its own.
             Start::Stage(name) => Ok(done[name].valid().train()),
             Start::Pruned(start, prune) => {
-                let whole = self.started(start, model, done, autodiff)?;
+                let whole = self.started(start, model, (plan, seed), done)?;
                 self.task.pruned(whole, prune)
+            }
+            Start::Quantised(start, quantise) => {
+                let float = self.started(start, model, (plan, seed), done)?;
+                let batch = plan.train.batch;
+                let source = self.task.train(&TrainSource {
+                    seed,
+                    batch,
+                    views: None,
+                })?;
+                let batches = source.epoch(1, self.device);
+                let batches = batches.take(quantise.images.div_ceil(batch));
+                let inputs = batches.map(|batch| batch.input).collect();
+                self.task.quantised(float, quantise, inputs)
             }
         }
     }
@@ -138,11 +150,15 @@ impl<T: Task> RunContext<'_, T> {
             let start = match student.start {
                 // The seed says it.
                 Start::Fresh => "drawn from the seed".into(),
-                Start::Layers(_) | Start::File { .. } | Start::Stage(_) | Start::Pruned(..) => {
-                    identity::hash(&network.valid())
-                }
+                _ => identity::hash(&network.valid()),
             };
-            json!({"model": self.task.name(network, &student.model), "start": start})
+            let mut input =
+                json!({"model": self.task.name(network, &student.model), "start": start});
+            // Its grids follow from that, the data and the seed.
+            if let Start::Quantised(_, quantise) = &student.start {
+                input["quantise"] = json!(quantise);
+            }
+            input
         });
         let students: Vec<Value> = students.collect();
         let teachers = plan.teachers.iter().zip(&job.teachers);

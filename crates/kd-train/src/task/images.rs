@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor};
 use kd_compress::prune::PruneConfig;
+use kd_compress::quantise::QuantiseConfig;
 use kd_core::{Objective, ObjectiveConfig, Output};
 use kd_data::{Augment, DataConfig, Dataset, Images, Loader, LoaderConfig, Progress, Splits};
 use kd_models::{Backbone, Network, NetworkConfig, WeightsHeader};
@@ -192,6 +193,17 @@ pub trait ImageNetwork: Backbone<Input = Tensor<4>> {
         ))
     }
 
+    /// As [`TaskSpec::quantised`].
+    ///
+    /// # Errors
+    /// As [`TaskSpec::quantised`].
+    fn quantised(self, quantise: &QuantiseConfig, images: Vec<Tensor<4>>) -> Result<Self, Error> {
+        let _ = (quantise, images);
+        Err(Error::Recipe(
+            "quantise: this network has no integer grids; implement `ImageNetwork::quantised`, or leave it out".into(),
+        ))
+    }
+
     /// As [`TaskSpec::save`].
     ///
     /// # Errors
@@ -273,6 +285,11 @@ impl ImageNetwork for Network {
         Ok(pruned
             .map_err(|problem| Error::Recipe(format!("prune.{problem}")))?
             .network)
+    }
+
+    fn quantised(self, quantise: &QuantiseConfig, images: Vec<Tensor<4>>) -> Result<Self, Error> {
+        let quantised = quantise.quantise(&self, images);
+        quantised.map_err(|problem| Error::Recipe(format!("quantise.{problem}")))
     }
 
     fn save(&self, path: &Path, metadata: &[(&str, String)]) -> Result<(), Error> {
@@ -371,6 +388,15 @@ impl TaskSpec for DataShape {
 
     fn pruned(&self, network: Network, prune: &PruneConfig) -> Result<Network, Error> {
         ImageNetwork::pruned(network, prune)
+    }
+
+    fn quantised(
+        &self,
+        network: Network,
+        quantise: &QuantiseConfig,
+        inputs: Vec<Tensor<4>>,
+    ) -> Result<Network, Error> {
+        ImageNetwork::quantised(network, quantise, inputs)
     }
 
     fn build_teacher(&self, spec: &TeacherSpec, device: &Device) -> Result<Network, Error> {
@@ -643,6 +669,15 @@ impl<N: ImageNetwork> TaskSpec for ImageClassification<N> {
 
     fn pruned(&self, network: N, prune: &PruneConfig) -> Result<N, Error> {
         ImageNetwork::pruned(network, prune)
+    }
+
+    fn quantised(
+        &self,
+        network: N,
+        quantise: &QuantiseConfig,
+        inputs: Vec<Tensor<4>>,
+    ) -> Result<N, Error> {
+        ImageNetwork::quantised(network, quantise, inputs)
     }
 
     fn build_teacher(&self, spec: &TeacherSpec, device: &Device) -> Result<N, Error> {
