@@ -60,6 +60,7 @@ enum Command {
     Methods(commands::methods::Arguments),
     Pairs(commands::pairs::Arguments),
     Convert(commands::convert::Arguments),
+    Prune(commands::prune::Arguments),
     Export(commands::export::Arguments),
     Devices(commands::devices::Arguments),
     #[command(subcommand)]
@@ -91,6 +92,7 @@ impl Command {
             Self::Methods(arguments) => commands::methods::run(&arguments),
             Self::Pairs(arguments) => commands::pairs::run(&arguments),
             Self::Convert(arguments) => commands::convert::run(&arguments),
+            Self::Prune(arguments) => commands::prune::run(&arguments),
             Self::Export(arguments) => commands::export::run(&arguments),
             Self::Devices(arguments) => commands::devices::run(&arguments),
             Self::Bench(bench) => commands::bench::run(&bench),

@@ -18,6 +18,8 @@ mod export;
 mod hub;
 #[path = "cli/pairs.rs"]
 mod pairs;
+#[path = "cli/prune.rs"]
+mod prune;
 mod run;
 #[path = "cli/study.rs"]
 mod study;

@@ -24,6 +24,12 @@ pub enum Error {
     /// The network could not be rebuilt.
     #[error(transparent)]
     Network(#[from] kd_models::Error),
+    /// A network that cannot be quantised so.
+    #[error("quantisation: {problem}")]
+    Quantise {
+        /// What is wrong and what would be right.
+        problem: String,
+    },
     /// Channels that cannot be removed so.
     #[error("pruning: {problem}")]
     Prune {

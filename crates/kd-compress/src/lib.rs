@@ -1,10 +1,11 @@
-//! Quantisation of networks.
+//! Pruning and quantisation of networks.
 //!
-//! [`quantise`] holds the arithmetic of integer grids with its gradients, and [`observe`] finds the range of a grid in
-//! data.
+//! [`prune`] removes channels. [`quantise`] puts layers on integer grids, and holds the arithmetic of grids with its
+//! gradients; [`observe`] finds the range of a grid in data.
 
 mod error;
 pub mod observe;
+pub mod prune;
 pub mod quantise;
 
 pub use error::Error;

@@ -4,33 +4,42 @@ use burn::tensor::{DType, TensorData};
 
 /// Values in row-major order. Floats of any width are held as `f32`, integers as `i64`.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Values {
+pub enum Values {
+    /// Numbers.
     Float(Vec<f32>),
+    /// Integers.
     Int(Vec<i64>),
+    /// Truths.
     Bool(Vec<bool>),
+    /// Integers of 8 bits with a sign.
+    Int8(Vec<i8>),
+    /// Integers of 8 bits without a sign.
+    Uint8(Vec<u8>),
 }
 
 /// A tensor whose values are known.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Constant {
+pub struct Constant {
+    /// Sizes along each axis.
     pub shape: Vec<usize>,
+    /// In row-major order.
     pub values: Values,
 }
 
 impl Constant {
-    pub fn floats(values: Vec<f32>, shape: &[usize]) -> Self {
+    pub(crate) fn floats(values: Vec<f32>, shape: &[usize]) -> Self {
         Self::new(Values::Float(values), shape)
     }
 
-    pub fn ints(values: Vec<i64>, shape: &[usize]) -> Self {
+    pub(crate) fn ints(values: Vec<i64>, shape: &[usize]) -> Self {
         Self::new(Values::Int(values), shape)
     }
 
-    pub fn bools(values: Vec<bool>, shape: &[usize]) -> Self {
+    pub(crate) fn bools(values: Vec<bool>, shape: &[usize]) -> Self {
         Self::new(Values::Bool(values), shape)
     }
 
-    fn new(values: Values, shape: &[usize]) -> Self {
+    pub(crate) fn new(values: Values, shape: &[usize]) -> Self {
         let shape = shape.to_vec();
         Self { shape, values }
     }
@@ -39,7 +48,7 @@ impl Constant {
     ///
     /// # Errors
     /// The name of a type that has no counterpart here.
-    pub fn of(data: TensorData) -> Result<Self, String> {
+    pub(crate) fn of(data: TensorData) -> Result<Self, String> {
         let shape: Vec<usize> = data.shape().iter().copied().collect();
         let values = match data.dtype() {
             DType::QFloat(_) => return Err("quantised values".into()),
@@ -67,18 +76,18 @@ impl Constant {
     }
 
     /// The only value of a float tensor of one element.
-    pub fn scalar(&self) -> Option<f32> {
+    pub(crate) fn scalar(&self) -> Option<f32> {
         match self.as_floats() {
             Some([value]) => Some(*value),
             _ => None,
         }
     }
 
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.shape.iter().product()
     }
 
-    pub fn reshaped(mut self, shape: &[usize]) -> Self {
+    pub(crate) fn reshaped(mut self, shape: &[usize]) -> Self {
         self.shape = shape.to_vec();
         self
     }

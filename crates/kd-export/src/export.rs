@@ -14,31 +14,65 @@ use crate::graph::Graph;
 use crate::lower::lower;
 use crate::options::{Normalisation, Options, Output};
 use crate::peephole::simplify;
-use crate::replay::compare;
-use crate::{Error, Onnx, half, model};
+use crate::replay::{Comparison, compare};
+use crate::{Error, Onnx, half, model, quantise};
 
 /// Exports a network of the registry for images of `size` × `size` pixels. Weights have the names of its reference's
-/// state dict.
+/// state dict. Layers on grids ([`Network::on_grids`]) have 8-bit weights, and `QuantizeLinear` and `DequantizeLinear`
+/// before their inputs, for runtimes that compute them with integers.
+///
+/// # Errors
+/// As [`export_backbone`]; [`Error::Option`] for grids of other than 8 bits, and for grids with `float16`.
+pub fn export_network(network: &Network, size: usize, options: &Options) -> Result<Onnx, Error> {
+    let shape = [1, channels_of(network)?, size, size];
+    let forward = |network: &Network, images| network.forward(images, &Taps::none()).logits;
+    let names = |path: &str| network.pytorch_name(path);
+    let Some(grids) = network.grids() else {
+        return images(network, shape, options, names, forward);
+    };
+    if options.float16 {
+        return Err(Error::Option {
+            option: "float16",
+            problem: "the network's layers are on integer grids already; leave it out".into(),
+        });
+    }
+    let whole = whole(options, shape[1], &forward)?;
+    let (mut graph, _) = checked(&network.clone().without_grids(), shape, names, &whole)?;
+    quantise::insert(&mut graph, grids)?;
+    let (device, quantised) = (plain(network), network.valid());
+    let comparison = compare(&graph, shape, |input| whole(&quantised, input), &device)?;
+    comparison.check_grids()?;
+    Ok(Onnx {
+        model: written(&graph, options),
+        difference: comparison.difference,
+        external_above: options.external_above,
+    })
+}
+
+/// The names of the weights of a network's convolutions and linear layers, in the order in which a forward pass comes to
+/// them: what [`Network::on_grids`] counts.
 ///
 /// # Errors
 /// As [`export_backbone`].
-pub fn export_network(network: &Network, size: usize, options: &Options) -> Result<Onnx, Error> {
-    let channels = network
-        .config()
-        .channels()
-        .map_err(|problem| Error::Option {
-            option: "channels",
-            problem: problem.to_string(),
-        })?;
-    let shape = [1, channels, size, size];
+pub fn layers(network: &Network) -> Result<Vec<String>, Error> {
+    let size = network.config().image_size();
+    let size = size.map_err(|problem| Error::Option {
+        option: "size",
+        problem: problem.to_string(),
+    })?;
+    let shape = [1, channels_of(network)?, size, size];
     let forward = |network: &Network, images| network.forward(images, &Taps::none()).logits;
-    images(
-        network,
-        shape,
-        options,
-        |path| network.pytorch_name(path),
-        forward,
-    )
+    let names = |path: &str| network.pytorch_name(path);
+    let (graph, _) = checked(&network.clone().without_grids(), shape, names, &forward)?;
+    Ok(quantise::layers(&graph))
+}
+
+fn channels_of(network: &Network) -> Result<usize, Error> {
+    let channels = network.config().channels();
+    channels.map_err(|problem| Error::Option {
+        option: "channels",
+        problem: problem.to_string(),
+    })
 }
 
 /// Exports a network of your own that reads images: `[channels, height, width]` of one. Weights have the paths of the
@@ -100,10 +134,20 @@ fn images<M: Module>(
     names: impl Fn(&str) -> String,
     forward: impl Fn(&M, Tensor<4>) -> Tensor<2>,
 ) -> Result<Onnx, Error> {
+    let whole = whole(options, shape[1], &forward)?;
+    exported(network, shape, options, names, whole)
+}
+
+/// What a file computes of images of so many channels: the network with what `options` puts around it.
+fn whole<M>(
+    options: &Options,
+    channels: usize,
+    forward: impl Fn(&M, Tensor<4>) -> Tensor<2>,
+) -> Result<impl Fn(&M, Tensor<4>) -> Tensor<2>, Error> {
     if let Some(normalisation) = &options.normalise {
-        normalisation.check(shape[1])?;
+        normalisation.check(channels)?;
     }
-    let whole = |network: &M, images: Tensor<4>| {
+    Ok(move |network: &M, images: Tensor<4>| {
         let images = match &options.normalise {
             Some(normalisation) => normalised(images, normalisation),
             None => images,
@@ -113,8 +157,7 @@ fn images<M: Module>(
             Output::Logits => logits,
             Output::Probabilities => softmax(logits, 1),
         }
-    };
-    exported(network, shape, options, names, whole)
+    })
 }
 
 /// Exports any module and what it does with one tensor, whose first axis counts examples. Of `options`, what concerns
@@ -138,10 +181,32 @@ fn exported<M: Module, const D: usize, const E: usize>(
     names: impl Fn(&str) -> String,
     forward: impl Fn(&M, Tensor<D>) -> Tensor<E>,
 ) -> Result<Onnx, Error> {
+    let (mut graph, mut comparison) = checked(module, shape, names, &forward)?;
+    if options.float16 {
+        half::round(&mut graph)?;
+        let network = module.valid();
+        let run = |input| forward(&network, input);
+        comparison = compare(&graph, shape, run, &plain(module))?;
+        half::cast_ends(&mut graph);
+    }
+    Ok(Onnx {
+        model: written(&graph, options),
+        difference: comparison.difference,
+        external_above: options.external_above,
+    })
+}
+
+/// The graph of a module in float32, compared with it.
+fn checked<M: Module, const D: usize, const E: usize>(
+    module: &M,
+    shape: [usize; D],
+    names: impl Fn(&str) -> String,
+    forward: &impl Fn(&M, Tensor<D>) -> Tensor<E>,
+) -> Result<(Graph, Comparison), Error> {
     let captured = BATCHES.map(|batch| {
         let mut shape = shape;
         shape[0] = batch;
-        capture(module, shape, &forward)
+        capture(module, shape, forward)
     });
     let [first, second] = captured;
     let (first, second) = (first?, second?);
@@ -150,19 +215,9 @@ fn exported<M: Module, const D: usize, const E: usize>(
     fold(&mut graph, &device)?;
     simplify(&mut graph);
     let network = module.valid();
-    let run = |input| forward(&network, input);
-    let mut comparison = compare(&graph, shape, run, &device)?;
+    let comparison = compare(&graph, shape, |input| forward(&network, input), &device)?;
     comparison.check()?;
-    if options.float16 {
-        half::round(&mut graph)?;
-        comparison = compare(&graph, shape, run, &device)?;
-        half::cast_ends(&mut graph);
-    }
-    Ok(Onnx {
-        model: written(&graph, options),
-        difference: comparison.difference,
-        external_above: options.external_above,
-    })
+    Ok((graph, comparison))
 }
 
 fn written(graph: &Graph, options: &Options) -> crate::proto::Model {

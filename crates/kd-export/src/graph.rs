@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use crate::constant::Constant;
 
 /// A tensor of the graph.
-pub(crate) type Value = usize;
+pub type Value = usize;
 
 /// A size along one axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Dim {
+pub enum Dim {
+    /// The same for every number of images.
     Fixed(usize),
     /// So many times the number of images.
     Batch(usize),
@@ -27,23 +28,30 @@ impl Dim {
 
 /// An attribute of a node.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Attribute {
+pub enum Attribute {
+    /// An integer.
     Int(i64),
+    /// A number.
     Float(f32),
+    /// A list of integers.
     Ints(Vec<i64>),
+    /// A word.
     Text(&'static str),
 }
 
 /// The attributes of a node by name.
-pub(crate) type Attributes = Vec<(&'static str, Attribute)>;
+pub type Attributes = Vec<(&'static str, Attribute)>;
 
 /// An ONNX operation. All that are written here have one output.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Node {
+pub struct Node {
+    /// ONNX's name of the operation.
     pub op: &'static str,
     /// `None` for an optional input that is not given.
     pub inputs: Vec<Option<Value>>,
+    /// What it makes.
     pub output: Value,
+    /// By name.
     pub attributes: Attributes,
 }
 
@@ -93,21 +101,25 @@ impl Node {
 
 /// Nodes in the order of execution, with one input and one output.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Graph {
+pub struct Graph {
+    /// In the order of execution.
     pub nodes: Vec<Node>,
+    /// Tensors whose values are known.
     pub constants: BTreeMap<Value, Constant>,
     /// Sizes of every value.
     pub dims: BTreeMap<Value, Vec<Dim>>,
     /// State-dict names of the constants that have one.
     pub names: BTreeMap<Value, String>,
+    /// What the network reads.
     pub input: Value,
+    /// What it gives.
     pub output: Value,
     next: Value,
 }
 
 impl Graph {
     /// A new value of these sizes.
-    pub fn value(&mut self, dims: Vec<Dim>) -> Value {
+    pub(crate) fn value(&mut self, dims: Vec<Dim>) -> Value {
         let value = self.next;
         self.next += 1;
         self.dims.insert(value, dims);
@@ -115,7 +127,7 @@ impl Graph {
     }
 
     /// A new constant.
-    pub fn constant(&mut self, constant: Constant) -> Value {
+    pub(crate) fn constant(&mut self, constant: Constant) -> Value {
         let dims = constant
             .shape
             .iter()
@@ -127,7 +139,7 @@ impl Graph {
     }
 
     /// How many inputs of nodes, and the graph's output, read each value.
-    pub fn readers(&self) -> BTreeMap<Value, usize> {
+    pub(crate) fn readers(&self) -> BTreeMap<Value, usize> {
         let mut readers = BTreeMap::new();
         let read = self.nodes.iter().flat_map(|node| &node.inputs).flatten();
         for value in read.chain([&self.output]) {
@@ -137,13 +149,13 @@ impl Graph {
     }
 
     /// The node that makes each value, by its place.
-    pub fn makers(&self) -> BTreeMap<Value, usize> {
+    pub(crate) fn makers(&self) -> BTreeMap<Value, usize> {
         let places = self.nodes.iter().enumerate();
         places.map(|(place, node)| (node.output, place)).collect()
     }
 
     /// Lets every reader of `old` read `new`.
-    pub fn replace(&mut self, old: Value, new: Value) {
+    pub(crate) fn replace(&mut self, old: Value, new: Value) {
         let inputs = self.nodes.iter_mut().flat_map(|node| &mut node.inputs);
         for input in inputs.flatten().filter(|input| **input == old) {
             *input = new;
@@ -154,7 +166,7 @@ impl Graph {
     }
 
     /// Removes nodes and constants that the output does not need.
-    pub fn prune(&mut self) {
+    pub(crate) fn prune(&mut self) {
         let mut needed = std::collections::BTreeSet::from([self.output]);
         for node in self.nodes.iter().rev() {
             if needed.contains(&node.output) {

@@ -38,11 +38,13 @@ mod onnx;
 mod options;
 mod peephole;
 pub mod proto;
+mod quantise;
 mod replay;
 mod save;
+pub mod trace;
 
 pub use error::Error;
-pub use export::{export_backbone, export_detector, export_module, export_network};
+pub use export::{export_backbone, export_detector, export_module, export_network, layers};
 pub use model::{IR_VERSION, OPSET};
 pub use onnx::Onnx;
 pub use options::{Normalisation, Options, Output};

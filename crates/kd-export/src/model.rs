@@ -197,6 +197,11 @@ fn tensor(name: String, constant: &Constant, halves: bool) -> TensorProto {
             types::BOOL,
             values.iter().map(|&value| value.into()).collect(),
         ),
+        Values::Int8(values) => {
+            let bytes = values.iter().map(|value| value.cast_unsigned());
+            (types::INT8, bytes.collect())
+        }
+        Values::Uint8(values) => (types::UINT8, values.clone()),
     };
     TensorProto {
         dims: constant.shape.iter().map(|&size| size as i64).collect(),

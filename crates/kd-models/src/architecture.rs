@@ -155,6 +155,17 @@ pub(crate) trait Architecture: Backbone<Input = Tensor<4>> {
         variant == Variant::default()
     }
 
+    /// Heads of each layer of attention; empty where there is none.
+    fn heads(&self) -> Vec<usize> {
+        Vec::new()
+    }
+
+    /// Says how many heads each layer has; false for a family that has other layers.
+    #[must_use]
+    fn set_heads(&mut self, heads: &[usize]) -> bool {
+        heads.is_empty()
+    }
+
     /// This network as another program has it. `torchvision` is its name in torchvision, `own` are the names of the
     /// reference.
     ///

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::network::Network;
+use crate::pruned::Pruned;
 use crate::spelling::Spelling;
 use crate::variant::Variant;
 use crate::{Origin, registry};
@@ -67,6 +68,17 @@ impl Network {
     /// # Errors
     /// Why the program cannot build it.
     pub(crate) fn elsewhere(&self, program: Origin) -> Result<Elsewhere, String> {
+        if self.pruned != Pruned::default() {
+            return Err(
+                "it lost channels, and the program has no widths for it: write safetensors or ONNX"
+                    .into(),
+            );
+        }
+        if self.grids.is_some() {
+            return Err(
+                "its layers are on integer grids, which the program does not have: write safetensors or ONNX".into(),
+            );
+        }
         if self.family.variant() != Variant::default() {
             return Err(
                 "these weights are of Keras, whose convolutions pad or stride otherwise".into(),

@@ -54,6 +54,14 @@ pub enum Error {
         /// What would be right.
         expected: String,
     },
+    /// Widths that a network cannot have.
+    #[error("`{model}` cannot be pruned so: {problem}")]
+    Widths {
+        /// The network.
+        model: String,
+        /// What is wrong and what would be right.
+        problem: String,
+    },
     /// A network that cannot begin with layers of another.
     #[error("`{model}` cannot begin with layers of `{other}`: {problem}")]
     Layers {

@@ -141,6 +141,21 @@ macro_rules! families {
                 }
             }
 
+            /// See [`Architecture::heads`].
+            pub fn heads(&self) -> Vec<usize> {
+                match self {
+                    $(Self::$network(network) => network.heads(),)+
+                }
+            }
+
+            /// See [`Architecture::set_heads`].
+            #[must_use]
+            pub fn set_heads(&mut self, heads: &[usize]) -> bool {
+                match self {
+                    $(Self::$network(network) => network.set_heads(heads),)+
+                }
+            }
+
             /// See [`Architecture::elsewhere`].
             pub fn elsewhere(
                 &self,

@@ -3,12 +3,14 @@
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor};
 use kd_core::{Head, Output, Taps};
+use kd_kernels::layers::{LayerGrids, computed};
 
 use crate::backbone::Backbone;
 use crate::config::NetworkConfig;
 use crate::enlarged::resized;
 use crate::families::{Design, ImageNetwork};
 use crate::keys::{self, Key};
+use crate::pruned::Pruned;
 use crate::registry;
 use crate::standardise::Standardise;
 use crate::vit::VitDesign;
@@ -39,6 +41,12 @@ pub struct Network {
     /// Whether images are then brought to the size that it was built for.
     #[module(skip)]
     pub(crate) resizes: bool,
+    /// What it lost since it was built.
+    #[module(skip)]
+    pub(crate) pruned: Pruned,
+    /// What its layers compute with, where that is not floats.
+    #[module(skip)]
+    pub(crate) grids: Option<LayerGrids>,
 }
 
 impl Network {
@@ -75,6 +83,8 @@ impl Network {
             config,
             input: None,
             resizes: false,
+            pruned: Pruned::default(),
+            grids: None,
         }
     }
 
@@ -161,6 +171,16 @@ impl Network {
         self.head.as_ref()
     }
 
+    /// The forward pass of images that are as the first layer wants them.
+    fn layers_forward(&self, input: Tensor<4>, taps: &Taps) -> Output {
+        let Some(head) = &self.head else {
+            return self.family.forward(input, taps);
+        };
+        let shown = self.family.forward(input, &head.taps().union(taps.clone()));
+        head.read(shown, taps)
+            .expect("a head is tried before a network gets it")
+    }
+
     /// Refuses a head that cannot read what the family shows, by trying.
     pub(crate) fn check_head(&self, head: &Head) -> Result<(), Error> {
         // In evaluation mode, so that running statistics stay as they are.
@@ -202,12 +222,7 @@ impl Backbone for Network {
             Ok(size) if self.resizes => resized(input, size),
             _ => input,
         };
-        let Some(head) = &self.head else {
-            return self.family.forward(input, taps);
-        };
-        let shown = self.family.forward(input, &head.taps().union(taps.clone()));
-        head.read(shown, taps)
-            .expect("a head is tried before a network gets it")
+        computed(self.grids.as_ref(), || self.layers_forward(input, taps))
     }
 
     fn with_head(self, head: Head) -> Result<Self, Error> {

@@ -12,7 +12,7 @@ use crate::fit::{EPSILON, ORIGIN, VARIANT};
 use crate::keys::Key;
 use crate::network::Network;
 use crate::variant::Variant;
-use crate::{Error, Origin, head};
+use crate::{Error, Origin, grids, head};
 
 impl Network {
     /// Writes the state dict as safetensors with the reference's names and shapes, so that
@@ -37,6 +37,8 @@ impl Network {
         if let Some(origin) = self.origin().filter(|origin| *origin != Origin::default()) {
             entries.insert(ORIGIN.into(), serde_json::json!(origin).to_string());
         }
+        entries.extend(self.pruned.entries());
+        entries.extend(self.grids.as_ref().map(grids::entry));
         if let Some(epsilon) = self.family.epsilon() {
             entries.insert(EPSILON.into(), epsilon.to_string());
         }

@@ -16,7 +16,8 @@ use crate::keys::Key;
 use crate::mismatch::{Mismatch, Shapes};
 use crate::network::Network;
 use crate::prefix::{self, Place};
-use crate::{Error, head, hint, spelling, state_dict};
+use crate::pruned::Pruned;
+use crate::{Error, grids, head, hint, spelling, state_dict};
 
 impl Network {
     /// Builds a network and fills it from a file; nothing is drawn. See [`Network::load`].
@@ -28,8 +29,6 @@ impl Network {
         path: impl AsRef<Path>,
         device: &Device,
     ) -> Result<Self, Error> {
-        // An entry of the header that changes the network itself, such as the widths of a pruned one, is
-        // to be read before this line; one that adds to it, as a head does, while it is filled.
         Self::lazy(config, device)?.fill(path.as_ref(), None, Part::Whole)
     }
 
@@ -112,6 +111,10 @@ impl Network {
     fn fill(mut self, path: &Path, prefix: Option<&str>, part: Part) -> Result<Self, Error> {
         let (named, path) = (path, &folder::weights(path)?);
         let (mut stored, said) = state_dict::read(path)?;
+        if let Some(pruned) = Pruned::of_file(path)? {
+            self = self.with_widths(pruned)?;
+        }
+        self.grids = grids::of_file(path)?;
         self.head = head::of_file(path, &stored, &self.device().unwrap_or_default())?;
         let own = self.keys();
         let classifiers = self.classifiers(&own);

@@ -76,6 +76,15 @@ pub fn check<T: TaskSpec>(recipe: &Recipe, task: &T, device: &Device) -> Result<
             let filled = task.with_layers_of(own, &whole, &from.layers);
             filled.map_err(|e| Error::Recipe(format!("{name}.init_from: {e}")))?;
         }
+        if let Some(prune) = &stage.prune {
+            let tried = task.pruned(task.build(&stage.model, device)?, prune);
+            tried.map_err(|e| Error::Recipe(format!("{name}: {e}")))?;
+        }
+        if let Some(quantise) = &stage.quantise {
+            let built = task.build(&stage.model, device)?;
+            let tried = task.quantised(built, quantise, vec![task.example(2, device)]);
+            tried.map_err(|e| Error::Recipe(format!("{name}: {e}")))?;
+        }
         if let Some(path) = &stage.weights {
             let file = (path.as_path(), stage.weights_prefix.as_deref());
             weights::load(task, &stage.model, file, &stage.classifier(), device)

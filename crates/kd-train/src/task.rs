@@ -11,6 +11,8 @@ use std::num::NonZeroU64;
 use std::path::Path;
 
 use burn::tensor::Device;
+use kd_compress::prune::PruneConfig;
+use kd_compress::quantise::QuantiseConfig;
 use kd_core::{Objective, ObjectiveConfig, Output};
 use kd_data::Normalize;
 use kd_models::{Backbone, Input};
@@ -145,6 +147,33 @@ pub trait TaskSpec {
             "init_from = {{ layers = {layers:?} }}: the networks of this task cannot begin with layers of another; \
              leave it out"
         )))
+    }
+
+    /// A network without some of its channels, as a recipe's `prune` says.
+    ///
+    /// # Errors
+    /// Unless the task can do that, and when nothing can be removed so.
+    fn pruned(&self, network: Self::Network, prune: &PruneConfig) -> Result<Self::Network, Error> {
+        let _ = (network, prune);
+        Err(Error::Recipe(
+            "prune: the networks of this task cannot lose channels; leave it out".into(),
+        ))
+    }
+
+    /// A network on integer grids, as a recipe's `quantise` says, with ranges found in `inputs`.
+    ///
+    /// # Errors
+    /// Unless the task can do that, and when the network cannot be quantised so.
+    fn quantised(
+        &self,
+        network: Self::Network,
+        quantise: &QuantiseConfig,
+        inputs: Vec<Self::Input>,
+    ) -> Result<Self::Network, Error> {
+        let _ = (network, quantise, inputs);
+        Err(Error::Recipe(
+            "quantise: the networks of this task cannot be quantised; leave it out".into(),
+        ))
     }
 
     /// Writes the weights of a network, with entries for the header of the file.

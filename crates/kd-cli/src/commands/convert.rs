@@ -1,6 +1,6 @@
 //! `kd convert`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
@@ -36,9 +36,8 @@ pub struct Arguments {
     prefix: Option<String>,
 }
 
-/// Runs the command.
-pub fn run(arguments: &Arguments) -> Result<()> {
-    let output = &arguments.output;
+/// Refuses a file to write that exists, or that is not named as safetensors.
+pub fn check_output(output: &Path) -> Result<()> {
     if output.extension().is_none_or(|e| e != "safetensors") {
         let problem = format!(
             "{}: the output must be named *.safetensors",
@@ -50,6 +49,13 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         let problem = format!("{}: already exists; name another file", output.display());
         return Err(BadInput(problem).into());
     }
+    Ok(())
+}
+
+/// Runs the command.
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let output = &arguments.output;
+    check_output(output)?;
     let device = crate::device::preferred()?.open()?;
     // Nothing is half written when Ctrl-C ends this.
     let input = fetch_weights(

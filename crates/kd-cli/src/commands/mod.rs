@@ -13,6 +13,7 @@ pub mod models;
 pub mod pairs;
 pub mod predict;
 pub mod probe;
+pub mod prune;
 pub mod report;
 pub mod study;
 pub mod track;

@@ -1,28 +1,15 @@
 //! Quantisation and back, with a gradient.
 
-use burn::tensor::{DType, Tensor};
+use burn::tensor::Tensor;
 
-use super::{Levels, straight_through};
+use super::Levels;
 
-/// `(clamp(round(x / scale) + zero_point) − zero_point) · scale`, halves rounded to even. `scale` and `zero_point` are
-/// broadcast: `[1, …]` for one grid, `[channels, 1, …]` for one a channel. Scales are single precision numbers, and `x` is
-/// multiplied by their reciprocals, as PyTorch does: it decides the largest weight of a grid with an end at a half.
-///
-/// The gradient of `x` passes where `round(x / scale) + zero_point` is a level, and is 0 elsewhere; `scale` and
-/// `zero_point` get none.
-///
-/// Source: B. Jacob and others, CVPR 2018.
+/// [`kd_kernels::fake_quantise`] with these levels.
 pub fn fake_quantise<const D: usize>(
     x: Tensor<D>,
     scale: Tensor<D>,
     zero_point: Tensor<D>,
     levels: Levels,
 ) -> Tensor<D> {
-    let inverse = scale.clone().cast(DType::F32).recip().cast(x.dtype());
-    let placed = (x.clone() * inverse).round() + zero_point.clone();
-    let placed = placed.detach();
-    let kept = placed.clone().clamp(levels.low, levels.high);
-    let outside = placed.not_equal(kept.clone());
-    let value = (kept - zero_point) * scale;
-    straight_through(x.mask_fill(outside, 0.0), value)
+    kd_kernels::fake_quantise(x, scale, zero_point, [levels.low, levels.high])
 }

@@ -2,6 +2,7 @@
 
 mod adaround;
 mod bias;
+mod config;
 mod dorefa;
 mod equalise;
 mod fake;
@@ -15,6 +16,7 @@ mod qat;
 
 pub use adaround::{adaround_offset, adaround_regulariser, adaround_weight};
 pub use bias::output_shift;
+pub use config::{QuantiseConfig, Range};
 pub use dorefa::dorefa;
 pub use equalise::{Equalised, equalise};
 pub use fake::fake_quantise;

@@ -9,6 +9,7 @@ use kd_goldens::Report;
 use serde_json::Value;
 
 mod case;
+pub mod network;
 mod pieces;
 
 use case::Case;

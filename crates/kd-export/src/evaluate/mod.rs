@@ -8,6 +8,7 @@ mod elementwise;
 mod normalise;
 mod pool;
 mod product;
+mod quantise;
 mod reduce;
 mod resize;
 mod shape;
@@ -70,6 +71,7 @@ pub(crate) fn node(
         "Softmax" | "LogSoftmax" => normalise::softmax(node, &inputs),
         "ReduceMean" | "ReduceSum" | "ReduceMax" | "ReduceMin" => reduce::reduce(node, &inputs),
         "Resize" => resize::resize(node, &inputs),
+        "QuantizeLinear" | "DequantizeLinear" => quantise::quantise(node, &inputs),
         "Reshape" | "Flatten" | "Transpose" | "Expand" | "Concat" | "Slice" | "Gather"
         | "GatherElements" | "Shape" | "Tile" | "Pad" => shape::shape(node, &inputs),
         "Cast" | "Where" | "Not" | "And" | "Or" | "Equal" | "Greater" | "GreaterOrEqual"

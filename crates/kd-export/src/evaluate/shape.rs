@@ -74,6 +74,14 @@ fn pick(from: &Constant, places: &[usize], shape: &[usize]) -> Constant {
         Values::Float(v) => Constant::floats(places.iter().map(|&i| v[i]).collect(), shape),
         Values::Int(v) => Constant::ints(places.iter().map(|&i| v[i]).collect(), shape),
         Values::Bool(v) => Constant::bools(places.iter().map(|&i| v[i]).collect(), shape),
+        Values::Int8(v) => {
+            let values = places.iter().map(|&i| v[i]).collect();
+            Constant::new(Values::Int8(values), shape)
+        }
+        Values::Uint8(v) => {
+            let values = places.iter().map(|&i| v[i]).collect();
+            Constant::new(Values::Uint8(values), shape)
+        }
     }
 }
 
@@ -128,7 +136,7 @@ fn concat(node: &Node, inputs: &Inputs) -> Result<Constant, String> {
                 &to,
             ))
         }
-        Values::Bool(_) => Err("of truth values".into()),
+        _ => Err("of truth values, or of 8-bit integers".into()),
     }
 }
 

@@ -77,7 +77,8 @@ impl BatchNorm {
 
     /// [`forward`](Self::forward), and what the epilogue asks for.
     pub fn forward_with(&self, input: Tensor<4>, epilogue: Epilogue) -> Tensor<4> {
-        if input.device().is_autodiff() && self.training.is_enabled() {
+        let learns = self.training.is_enabled() && !super::quantised::quantised();
+        if input.device().is_autodiff() && learns {
             let [batch, _, height, width] = input.dims();
             let count = (batch * height * width) as f64;
             let unbiased = count / (count - 1.0).max(1.0);

@@ -1,13 +1,15 @@
 //! Layers that networks and adapters are made of, run by the kernels.
 //!
-//! What a convolution does (stride, padding, dilation, groups) is read from the layer.
+//! What a convolution does (stride, padding, dilation) is read from the layer, and its groups from its weight.
 
 mod batch_norm;
+mod quantised;
 
 use burn::nn::conv::Conv2d;
 use burn::tensor::{Device, Tensor};
 
 pub use batch_norm::BatchNorm;
+pub use quantised::{LayerGrid, LayerGrids, computed, operands, watched};
 
 #[cfg(feature = "flex")]
 use crate::prepared::{self, Folding, Sources};
@@ -28,12 +30,21 @@ pub fn conv_activated(conv: &Conv2d, x: Tensor<4>, activation: Activation) -> Te
     conv_then(conv, x, Epilogue::default().with_activation(activation))
 }
 
+/// The options of a layer for this input. Its groups follow from the weight `[outputs, inputs / groups, ..]`: a depthwise
+/// layer that lost channels has fewer than it was built with.
+fn options(conv: &Conv2d, x: &Tensor<4>) -> Option<ConvOptions> {
+    let options = ConvOptions::of(conv)?;
+    let groups = x.dims()[1] / conv.weight.dims()[1];
+    Some(ConvOptions { groups, ..options })
+}
+
 /// A convolution, its own bias, and what the epilogue asks for.
 fn conv_then(conv: &Conv2d, x: Tensor<4>, epilogue: Epilogue) -> Tensor<4> {
-    match ConvOptions::of(conv) {
+    match options(conv, &x) {
         Some(options) => {
             let bias = conv.bias.as_ref().map(|bias| bias.val());
-            conv2d(x, conv.weight.val(), options, epilogue.with_bias(bias))
+            let (x, weight) = operands(x, conv.weight.val(), 0);
+            conv2d(x, weight, options, epilogue.with_bias(bias))
         }
         None => epilogue.finish(conv.forward(x)),
     }
@@ -92,8 +103,8 @@ pub fn conv_bn_then(
     x: Tensor<4>,
     mut epilogue: Epilogue,
 ) -> Tensor<4> {
-    let options = match ConvOptions::of(conv) {
-        Some(options) if !x.device().is_autodiff() => options,
+    let options = match options(conv, &x) {
+        Some(options) if !x.device().is_autodiff() && !quantised::active() => options,
         _ => return bn.forward_with(self::conv(conv, x), epilogue),
     };
     let (weight, shift) = folded(conv, bn, &x.device());

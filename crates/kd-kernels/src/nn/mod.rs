@@ -15,6 +15,7 @@ pub(crate) mod conv;
 mod conv2d;
 mod conv_options;
 mod epilogue;
+mod fake_quantise;
 #[cfg(feature = "flex")]
 pub(crate) mod gelu;
 pub(crate) mod interleave;
@@ -39,6 +40,7 @@ pub use channels::channels;
 pub use conv_options::ConvOptions;
 pub use conv2d::conv2d;
 pub use epilogue::Epilogue;
+pub use fake_quantise::fake_quantise;
 pub use interleave::interleave;
 pub use layer_norm::layer_norm;
 pub use leaky_relu::leaky_relu;

@@ -43,6 +43,15 @@ impl Block {
         }
     }
 
+    /// Heads of its attention.
+    pub fn heads(&self) -> usize {
+        self.self_attn.heads
+    }
+
+    pub fn set_heads(&mut self, heads: usize) {
+        self.self_attn.heads = heads;
+    }
+
     /// Tokens `[batch, tokens, width]`; what `taps` asks of this layer goes into the output.
     pub fn forward(&self, x: Tensor<3>, output: &mut Output, taps: &Taps) -> Tensor<3> {
         let mixed = self.pre_norm.forward(x.clone(), EPSILON);

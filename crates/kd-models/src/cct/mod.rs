@@ -193,6 +193,18 @@ impl Architecture for Cct {
         macs.linear(&self.classifier.fc);
     }
 
+    fn heads(&self) -> Vec<usize> {
+        let blocks = self.classifier.blocks.iter();
+        blocks.map(Block::heads).collect()
+    }
+
+    fn set_heads(&mut self, heads: &[usize]) -> bool {
+        for (block, heads) in self.classifier.blocks.iter_mut().zip(heads) {
+            block.set_heads(*heads);
+        }
+        heads.len() == self.classifier.blocks.len()
+    }
+
     /// Each layer of the tokenizer is a sequence that begins with its convolution.
     fn pytorch_key(&self, path: &str) -> String {
         let layer = path.strip_prefix("tokenizer.conv_layers.");

@@ -22,6 +22,7 @@ use crate::activation::conv_bn_activated;
 use crate::architecture::{Architecture, Named, torchvision};
 use crate::backbone::{Backbone, Recorder};
 use crate::elsewhere::{self, Elsewhere};
+use crate::fused;
 use crate::layers::{Conv, global_average, linear_normal, linear_uniform};
 use crate::macs::MacCounter;
 use crate::spelling::Spelling;
@@ -89,7 +90,7 @@ impl Backbone for MobileNet {
         let x = conv_bn_activated(&self.conv2, x, activation);
         match self.hidden.first() {
             Some(hidden) => {
-                let embedding = activation.apply(hidden.forward(global_average(x)));
+                let embedding = activation.apply(fused::hidden(hidden, global_average(x)));
                 recorder.finish_hidden(embedding, &self.dropout, &self.classifier)
             }
             None => recorder.finish_dropping(x, &self.dropout, &self.classifier),

@@ -15,6 +15,7 @@ use kd_kernels::{average_pool, max_pool};
 use crate::architecture::{Architecture, Named, torchvision};
 use crate::backbone::{Backbone, Recorder};
 use crate::elsewhere::{self, Elsewhere};
+use crate::fused;
 use crate::layers::linear_normal;
 use crate::macs::MacCounter;
 use crate::scale::Scale::{self, Large, Small};
@@ -98,7 +99,7 @@ impl Vgg {
             } else {
                 self.dropout.forward(x)
             };
-            relu(layer.forward(x))
+            relu(fused::hidden(layer, x))
         })
     }
 }

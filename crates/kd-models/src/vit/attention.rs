@@ -46,7 +46,7 @@ pub(crate) struct Attention {
     pub qkv: Linear,
     pub proj: Linear,
     #[module(skip)]
-    heads: usize,
+    pub heads: usize,
     /// Of probabilities.
     dropout: Dropout,
 }
@@ -64,7 +64,7 @@ impl Attention {
 
     /// Counts the multiply-accumulates of so many tokens.
     pub fn count(&self, tokens: usize, macs: &mut MacCounter) {
-        let [_, width] = self.proj.weight.lazy_shape().dims();
+        let [width, _] = self.proj.weight.lazy_shape().dims();
         macs.rows(&self.qkv, tokens).rows(&self.proj, tokens);
         // Queries with keys, and probabilities with values.
         macs.product([tokens, width, tokens]);
@@ -73,8 +73,9 @@ impl Attention {
 
     /// What `proj` reads, for tokens `[batch, tokens, width]`; what `taps` asks of this layer goes into the output.
     pub fn forward(&self, x: Tensor<3>, output: &mut Output, taps: &Taps) -> Tensor<3> {
-        let [batch, tokens, width] = x.dims();
         let all = rows(&self.qkv, x, RowEpilogue::Nothing);
+        let [batch, tokens, numbers] = all.dims();
+        let width = numbers / 3;
         if !self.drops(&all.device()) && !wants(output, taps) {
             PARTS.into_iter().for_each(|part| output.skip(part));
             return self_attention(all, self.heads);

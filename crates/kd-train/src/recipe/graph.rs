@@ -91,6 +91,52 @@ impl Recipe {
         self.same("ensemble", &self.ensemble)
     }
 
+    /// Refuses pruning and quantisation of nothing, and of another network.
+    pub(super) fn validate_compression(&self) -> Result<(), String> {
+        let stages = self.stages.iter();
+        let stages = stages.map(|(name, stage)| (format!("stages.{name}"), stage));
+        for (table, stage) in stages.chain([(STUDENT.into(), &self.student)]) {
+            if let Some(prune) = &stage.prune {
+                self.validate_changed(&table, stage, ("prune", prune.check().err()))?;
+            }
+            if let Some(quantise) = &stage.quantise {
+                self.validate_changed(&table, stage, ("quantise", quantise.check().err()))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn validate_changed(
+        &self,
+        table: &str,
+        stage: &StageSpec,
+        (key, problem): (&str, Option<kd_compress::Error>),
+    ) -> Result<(), String> {
+        if let Some(problem) = problem {
+            return Err(format!("{table}.{key}.{problem}"));
+        }
+        if stage.init_from.is_some() {
+            return Err(format!(
+                "{table}.{key} changes a whole network, and {table}.init_from takes layers of one: keep one of them"
+            ));
+        }
+        if stage.start.is_some() || stage.weights.is_some() {
+            return Ok(());
+        }
+        match &self.teacher {
+            None => Err(format!(
+                "{table}.{key} changes {table}.start, {table}.weights or the teacher, and there is none of them: give one"
+            )),
+            Some(teacher) if !teacher.model.is_empty() && teacher.model != stage.model => {
+                Err(format!(
+                    "{table}.{key} changes the teacher, which is a {}, and {table}.model is a {}: name the same network",
+                    teacher.model, stage.model
+                ))
+            }
+            Some(_) => Ok(()),
+        }
+    }
+
     fn validate_stage(&self, table: &str, stage: &StageSpec) -> Result<(), String> {
         let names = stage.teachers.as_deref().unwrap_or_default();
         for name in names {

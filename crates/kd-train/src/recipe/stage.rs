@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use kd_compress::prune::PruneConfig;
+use kd_compress::quantise::QuantiseConfig;
 use kd_core::{Combine, ObjectiveConfig};
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +36,14 @@ pub struct StageSpec {
     /// Layers of the recipe's teacher that its blocks begin with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub init_from: Option<InitFrom>,
+    /// What it loses before its training: channels of what it starts from, or of the recipe's teacher where it says
+    /// nothing else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prune: Option<PruneConfig>,
+    /// The integer grids that its layers compute with from then on, found before its training in what it starts from, or in
+    /// the recipe's teacher where it says nothing else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantise: Option<QuantiseConfig>,
     /// Who it learns from: `teacher`, and earlier stages by name. `["teacher"]` when absent and there is
     /// one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -75,6 +85,8 @@ impl StageSpec {
             classifier_weights: None,
             start: None,
             init_from: None,
+            prune: None,
+            quantise: None,
             teachers: None,
             peers: Vec::new(),
             mutual: false,

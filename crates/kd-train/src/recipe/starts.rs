@@ -57,6 +57,7 @@ impl Recipe {
                 ));
             }
         }
+        self.validate_compression()?;
         let Some(teacher) = &self.teacher else {
             return Ok(());
         };

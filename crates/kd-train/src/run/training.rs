@@ -49,7 +49,6 @@ impl<T: Task> RunContext<'_, T> {
         folder: &mut Folder,
         observer: &mut dyn Observer,
     ) -> Result<Vec<TrainedNetwork<T::Network>>, Error> {
-        let autodiff = self.device.clone().autodiff();
         // All trainings of a seed start from the same student and see the same samples.
         draw::seed(seed);
         // For a network whose values burn's own initialisers draw.
@@ -57,23 +56,7 @@ impl<T: Task> RunContext<'_, T> {
         let students = plan
             .students
             .iter()
-            .map(|student| match &student.start {
-                Start::Fresh => self.task.build(&student.model, &autodiff),
-                Start::Layers(layers) => {
-                    let drawn = self.task.build(&student.model, &autodiff)?;
-                    self.task.with_layers_of(drawn, &done[TEACHER], layers)
-                }
-                Start::File {
-                    path,
-                    prefix,
-                    classifier,
-                } => {
-                    let file = (path.as_path(), prefix.as_deref());
-                    weights::load(self.task, &student.model, file, classifier, &autodiff)
-                }
-                // A validation copy has running statistics of its own.
-                Start::Stage(name) => Ok(done[name].valid().train()),
-            })
+            .map(|student| self.started(&student.start, &student.model, (plan, seed), done))
             .collect::<Result<Vec<_>, Error>>()?;
         let job = Job {
             plan,
@@ -114,6 +97,51 @@ impl<T: Task> RunContext<'_, T> {
         Ok(finished.networks)
     }
 
+    /// A network before its training.
+    fn started(
+        &self,
+        start: &Start,
+        model: &str,
+        (plan, seed): (&TrainingPlan, u64),
+        done: &Done<T::Network>,
+    ) -> Result<T::Network, Error> {
+        let autodiff = self.device.clone().autodiff();
+        match start {
+            Start::Fresh => self.task.build(model, &autodiff),
+            Start::Layers(layers) => {
+                let drawn = self.task.build(model, &autodiff)?;
+                self.task.with_layers_of(drawn, &done[TEACHER], layers)
+            }
+            Start::File {
+                path,
+                prefix,
+                classifier,
+            } => {
+                let file = (path.as_path(), prefix.as_deref());
+                weights::load(self.task, model, file, classifier, &autodiff)
+            }
+            // A validation copy has running statistics of its own.
+            Start::Stage(name) => Ok(done[name].valid().train()),
+            Start::Pruned(start, prune) => {
+                let whole = self.started(start, model, (plan, seed), done)?;
+                self.task.pruned(whole, prune)
+            }
+            Start::Quantised(start, quantise) => {
+                let float = self.started(start, model, (plan, seed), done)?;
+                let batch = plan.train.batch;
+                let source = self.task.train(&TrainSource {
+                    seed,
+                    batch,
+                    views: None,
+                })?;
+                let batches = source.epoch(1, self.device);
+                let batches = batches.take(quantise.images.div_ceil(batch));
+                let inputs = batches.map(|batch| batch.input).collect();
+                self.task.quantised(float, quantise, inputs)
+            }
+        }
+    }
+
     /// All that the result of a training depends on.
     fn inputs(&self, job: &Job<T::Network>, cached: bool) -> Value {
         let plan = job.plan;
@@ -122,11 +150,15 @@ impl<T: Task> RunContext<'_, T> {
             let start = match student.start {
                 // The seed says it.
                 Start::Fresh => "drawn from the seed".into(),
-                Start::Layers(_) | Start::File { .. } | Start::Stage(_) => {
-                    identity::hash(&network.valid())
-                }
+                _ => identity::hash(&network.valid()),
             };
-            json!({"model": self.task.name(network, &student.model), "start": start})
+            let mut input =
+                json!({"model": self.task.name(network, &student.model), "start": start});
+            // Its grids follow from that, the data and the seed.
+            if let Start::Quantised(_, quantise) = &student.start {
+                input["quantise"] = json!(quantise);
+            }
+            input
         });
         let students: Vec<Value> = students.collect();
         let teachers = plan.teachers.iter().zip(&job.teachers);

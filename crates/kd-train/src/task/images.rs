@@ -5,6 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor};
+use kd_compress::prune::PruneConfig;
+use kd_compress::quantise::QuantiseConfig;
 use kd_core::{Objective, ObjectiveConfig, Output};
 use kd_data::{Augment, DataConfig, Dataset, Images, Loader, LoaderConfig, Progress, Splits};
 use kd_models::{Backbone, Network, NetworkConfig, WeightsHeader};
@@ -180,6 +182,28 @@ pub trait ImageNetwork: Backbone<Input = Tensor<4>> {
         )))
     }
 
+    /// As [`TaskSpec::pruned`].
+    ///
+    /// # Errors
+    /// As [`TaskSpec::pruned`].
+    fn pruned(self, prune: &PruneConfig) -> Result<Self, Error> {
+        let _ = prune;
+        Err(Error::Recipe(
+            "prune: this network cannot lose channels; implement `ImageNetwork::pruned`, or leave it out".into(),
+        ))
+    }
+
+    /// As [`TaskSpec::quantised`].
+    ///
+    /// # Errors
+    /// As [`TaskSpec::quantised`].
+    fn quantised(self, quantise: &QuantiseConfig, images: Vec<Tensor<4>>) -> Result<Self, Error> {
+        let _ = (quantise, images);
+        Err(Error::Recipe(
+            "quantise: this network has no integer grids; implement `ImageNetwork::quantised`, or leave it out".into(),
+        ))
+    }
+
     /// As [`TaskSpec::save`].
     ///
     /// # Errors
@@ -254,6 +278,18 @@ impl ImageNetwork for Network {
 
     fn with_layers_of(self, teacher: &Self, layers: &[usize]) -> Result<Self, Error> {
         Ok(Network::with_layers_of(self, teacher, layers)?)
+    }
+
+    fn pruned(self, prune: &PruneConfig) -> Result<Self, Error> {
+        let pruned = prune.prune(&self);
+        Ok(pruned
+            .map_err(|problem| Error::Recipe(format!("prune.{problem}")))?
+            .network)
+    }
+
+    fn quantised(self, quantise: &QuantiseConfig, images: Vec<Tensor<4>>) -> Result<Self, Error> {
+        let quantised = quantise.quantise(&self, images);
+        quantised.map_err(|problem| Error::Recipe(format!("quantise.{problem}")))
     }
 
     fn save(&self, path: &Path, metadata: &[(&str, String)]) -> Result<(), Error> {
@@ -348,6 +384,19 @@ impl TaskSpec for DataShape {
         layers: &[usize],
     ) -> Result<Network, Error> {
         ImageNetwork::with_layers_of(network, teacher, layers)
+    }
+
+    fn pruned(&self, network: Network, prune: &PruneConfig) -> Result<Network, Error> {
+        ImageNetwork::pruned(network, prune)
+    }
+
+    fn quantised(
+        &self,
+        network: Network,
+        quantise: &QuantiseConfig,
+        inputs: Vec<Tensor<4>>,
+    ) -> Result<Network, Error> {
+        ImageNetwork::quantised(network, quantise, inputs)
     }
 
     fn build_teacher(&self, spec: &TeacherSpec, device: &Device) -> Result<Network, Error> {
@@ -616,6 +665,19 @@ impl<N: ImageNetwork> TaskSpec for ImageClassification<N> {
 
     fn with_layers_of(&self, network: N, teacher: &N, layers: &[usize]) -> Result<N, Error> {
         ImageNetwork::with_layers_of(network, teacher, layers)
+    }
+
+    fn pruned(&self, network: N, prune: &PruneConfig) -> Result<N, Error> {
+        ImageNetwork::pruned(network, prune)
+    }
+
+    fn quantised(
+        &self,
+        network: N,
+        quantise: &QuantiseConfig,
+        inputs: Vec<Tensor<4>>,
+    ) -> Result<N, Error> {
+        ImageNetwork::quantised(network, quantise, inputs)
     }
 
     fn build_teacher(&self, spec: &TeacherSpec, device: &Device) -> Result<N, Error> {

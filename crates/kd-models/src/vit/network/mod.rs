@@ -149,6 +149,17 @@ impl Architecture for Vit {
 
     const MODELS: &'static [Named<Self::Config>] = NAMES;
 
+    fn heads(&self) -> Vec<usize> {
+        self.blocks.iter().map(|block| block.attn.heads).collect()
+    }
+
+    fn set_heads(&mut self, heads: &[usize]) -> bool {
+        for (block, heads) in self.blocks.iter_mut().zip(heads) {
+            block.attn.heads = *heads;
+        }
+        heads.len() == self.blocks.len()
+    }
+
     fn image_size(config: &VitDesign) -> usize {
         config.image_size
     }
