@@ -12,8 +12,9 @@ use serde_json::Value;
 use super::case::{Case, list, number, text};
 
 const FILE: &str = "pruning.json";
-/// Relative tolerance of scores from values in double precision.
-const EXACT: f64 = 1e-9;
+/// Relative tolerance of scores from values in double precision. PyTorch has the distances of FPGM from products, in which
+/// alike filters lose half of the digits; the largest difference of all is 8e-9.
+const EXACT: f64 = 1e-8;
 /// Relative tolerance of what single precision computes.
 const SINGLE: f64 = 1e-4;
 
