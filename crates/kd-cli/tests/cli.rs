@@ -21,6 +21,8 @@ mod pairs;
 mod run;
 #[path = "cli/study.rs"]
 mod study;
+#[path = "cli/watch.rs"]
+mod watch;
 
 use std::{fs, path::Path};
 

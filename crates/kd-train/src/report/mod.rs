@@ -4,6 +4,7 @@ mod axis;
 mod classes;
 mod curves;
 mod downsample;
+pub(crate) mod live;
 mod moments;
 mod palette;
 mod pictures;
