@@ -23,6 +23,8 @@ mod prune;
 mod run;
 #[path = "cli/study.rs"]
 mod study;
+#[path = "cli/watch.rs"]
+mod watch;
 
 use std::{fs, path::Path};
 

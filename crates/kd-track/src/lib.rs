@@ -1,4 +1,5 @@
 //! Metrics of a run where people look: TensorBoard, Weights & Biases, MLflow.
+//! [`Pages`] answers a browser.
 //!
 //! `metrics.jsonl` of the run folder is the truth. A [`Tracker`] is told its lines by a thread that reads the
 //! growing file, so the file is the queue: a tracker that is slow or dead costs the run nothing, and what it missed
@@ -7,6 +8,7 @@
 mod error;
 mod follow;
 mod mlflow;
+mod serve;
 mod target;
 mod tensorboard;
 mod wandb;
@@ -17,6 +19,7 @@ use std::path::PathBuf;
 pub use self::error::Error;
 pub use self::follow::{End, Follower, Metrics, replay};
 pub use self::mlflow::MlFlow;
+pub use self::serve::{Answer, Pages};
 pub use self::target::{Target, UnknownTarget};
 pub use self::tensorboard::TensorBoard;
 pub use self::wandb::Wandb;

@@ -48,6 +48,7 @@ mod teacher_check;
 mod teacher_softmax;
 pub mod track;
 mod train;
+pub mod watch;
 mod weights;
 
 pub use check::check;

@@ -18,6 +18,7 @@ pub mod report;
 pub mod study;
 pub mod track;
 pub mod train;
+pub mod watch;
 
 use std::io::{self, Write};
 use std::path::Path;

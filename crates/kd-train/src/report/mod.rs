@@ -5,6 +5,7 @@ mod classes;
 mod curves;
 mod deployed;
 mod downsample;
+pub(crate) mod live;
 mod moments;
 mod palette;
 mod pictures;

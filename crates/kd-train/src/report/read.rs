@@ -21,6 +21,10 @@ pub(super) struct RunFolder {
     /// None for a run that is not finished.
     pub summary: Option<Summary>,
     pub trainings: BTreeMap<(Role, u64), History>,
+    /// Which training the last line is of.
+    pub last: Option<(Role, u64)>,
+    /// The last epoch with scores.
+    pub evaluated: Option<EpochRecord>,
     pub recipe: String,
 }
 
@@ -38,15 +42,24 @@ pub(super) fn run_folder(folder: &Path) -> Result<RunFolder, Error> {
             ),
         })?),
     };
-    Ok(RunFolder {
+    let mut run = RunFolder {
         summary,
-        trainings: metrics(&folder.join("metrics.jsonl"))?,
+        trainings: BTreeMap::new(),
+        last: None,
+        evaluated: None,
         recipe: text(&folder.join("recipe.toml"))?,
-    })
+    };
+    metrics(&folder.join("metrics.jsonl"), &mut run)?;
+    Ok(run)
 }
 
 fn text(path: &Path) -> Result<String, Error> {
-    std::fs::read_to_string(path).map_err(|source| match source.kind() {
+    opened(path, std::fs::read_to_string(path))
+}
+
+/// What was read, or the error that helps.
+fn opened<T>(path: &Path, read: std::io::Result<T>) -> Result<T, Error> {
+    read.map_err(|source| match source.kind() {
         std::io::ErrorKind::NotFound => Error::Format {
             path: path.into(),
             problem: "there is no such file; name the folder of a run, which holds \
@@ -61,9 +74,19 @@ fn text(path: &Path) -> Result<String, Error> {
     })
 }
 
-fn metrics(path: &Path) -> Result<BTreeMap<(Role, u64), History>, Error> {
-    let text = text(path)?;
-    let mut trainings = BTreeMap::<_, History>::new();
+fn metrics(path: &Path, run: &mut RunFolder) -> Result<(), Error> {
+    let mut bytes = opened(path, std::fs::read(path))?;
+    // Half a line can end within a character.
+    if let Err(problem) = str::from_utf8(&bytes)
+        && problem.error_len().is_none()
+    {
+        bytes.truncate(problem.valid_up_to());
+    }
+    let text = String::from_utf8(bytes).map_err(|problem| Error::Format {
+        path: path.into(),
+        problem: format!("not text ({problem}); run the recipe again"),
+    })?;
+    let trainings = &mut run.trainings;
     for (at, line) in text.split_inclusive('\n').enumerate() {
         if line.trim().is_empty() {
             continue;
@@ -71,12 +94,17 @@ fn metrics(path: &Path) -> Result<BTreeMap<(Role, u64), History>, Error> {
         match Record::read(line) {
             Ok(Record::Step(step)) => {
                 let history = trainings.entry((step.role.clone(), step.seed)).or_default();
+                run.last = Some((step.role.clone(), step.seed));
                 history.steps.insert(step.step, step);
             }
             Ok(Record::Epoch(epoch)) => {
                 let history = trainings
                     .entry((epoch.role.clone(), epoch.seed))
                     .or_default();
+                run.last = Some((epoch.role.clone(), epoch.seed));
+                if !epoch.validation.is_empty() {
+                    run.evaluated = Some(epoch.clone());
+                }
                 history.epochs.insert(epoch.epoch, epoch);
             }
             // A run that was killed can leave half a line, and only the last one.
@@ -93,5 +121,5 @@ fn metrics(path: &Path) -> Result<BTreeMap<(Role, u64), History>, Error> {
             }
         }
     }
-    Ok(trainings)
+    Ok(())
 }
