@@ -10,6 +10,8 @@ mod compare;
 mod deploy;
 #[path = "cli/detection.rs"]
 mod detection;
+#[path = "cli/diagnose.rs"]
+mod diagnose;
 #[path = "cli/eval.rs"]
 mod eval;
 #[path = "cli/export.rs"]

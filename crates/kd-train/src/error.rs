@@ -84,6 +84,9 @@ pub enum Error {
     /// The report could not be made.
     #[error("report: {0}")]
     Report(String),
+    /// What was gathered for a diagnosis cannot be diagnosed.
+    #[error(transparent)]
+    Diagnose(#[from] kd_diagnose::Error),
     /// A loss or objective is wrong.
     #[error(transparent)]
     Core(#[from] kd_core::Error),

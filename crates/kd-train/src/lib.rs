@@ -6,6 +6,7 @@
 //! - [`run`]: teacher, student alone and student distilled, measured and written to a run folder;
 //! - [`probe`]: a linear classifier for weights that have none;
 //! - [`check`]: what is wrong with a recipe, found before anything trains;
+//! - [`diagnose`]: where and why a student falls short of its teacher;
 //! - [`cache`]: the teacher's answers, kept so that it is asked once a view;
 //! - [`report::write`]: `report.html` from a run folder;
 //! - [`study`]: variants of a recipe with the same seeds, side by side;
@@ -17,6 +18,7 @@
 pub mod cache;
 mod check;
 mod detector;
+mod diagnose;
 mod error;
 mod eval;
 mod evaluate;
@@ -53,6 +55,7 @@ mod weights;
 
 pub use check::check;
 pub use detector::{Finder, Found, detector_of_run, evaluate_detector, finished_detector};
+pub use diagnose::diagnose;
 pub use error::Error;
 pub use eval::{EvalOptions, EvalResult, evaluate};
 pub use evaluate::{Predictions, predict};

@@ -4,6 +4,7 @@ pub mod bench;
 pub mod compare;
 pub mod convert;
 pub mod devices;
+pub mod diagnose;
 pub mod eval;
 pub mod explain;
 pub mod export;

@@ -30,6 +30,8 @@ use crate::summary::{NetworkSummary, Summary};
 use crate::task::{ImageClassification, Task, TaskSpec};
 use crate::{Error, Event, Observer, Recipe, Role, weights};
 
+pub(crate) use self::seen::gram;
+
 pub use self::arms::Change;
 pub use self::classes::ClassDifference;
 
@@ -322,15 +324,25 @@ fn read_variant(study: &Path, name: &str) -> Result<Found, Error> {
     })
 }
 
-/// The teacher of a variant: from its weights, or as it was trained.
+/// The teacher of a variant.
 fn teacher(
     at: &Found,
     task: &ImageClassification<Network>,
     device: &Device,
 ) -> Result<Network, Error> {
-    let Some(spec) = &at.recipe.teacher else {
+    teacher_of(&at.recipe, &at.folder, task, device)
+}
+
+/// The teacher of a run: from its weights, or as it was trained.
+pub(crate) fn teacher_of(
+    recipe: &Recipe,
+    folder: &Path,
+    task: &ImageClassification<Network>,
+    device: &Device,
+) -> Result<Network, Error> {
+    let Some(spec) = &recipe.teacher else {
         return Err(Error::Format {
-            path: at.folder.clone(),
+            path: folder.into(),
             problem:
                 "has no [teacher]: there is nothing that its students could have learned of one"
                     .into(),
@@ -339,8 +351,8 @@ fn teacher(
     let network = match &spec.weights {
         Some(path) => task.load_teacher(spec, &weights::local(path)?, device)?,
         None => {
-            let file = format!("teacher-seed{}.safetensors", at.recipe.seed);
-            let path = at.folder.join("checkpoints").join(file);
+            let file = format!("teacher-seed{}.safetensors", recipe.seed);
+            let path = folder.join("checkpoints").join(file);
             task.load(&spec.model, &path, device)?
         }
     };

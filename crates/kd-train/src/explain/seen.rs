@@ -2,9 +2,10 @@
 
 use burn::tensor::Tensor;
 use kd_core::{Levels, Output, Part, Taps};
+use kd_diagnose::Gram;
 use kd_models::Backbone;
 
-use super::kernel::{Gram, distances};
+use super::kernel::distances;
 use crate::Error;
 
 /// A network as it sees the samples.
@@ -41,7 +42,7 @@ pub(super) fn see<N: Backbone>(
 }
 
 /// Products of all pairs of rows, less the mean row: the alignment does not change, and keeps more digits.
-fn gram(rows: Vec<Tensor<2>>) -> Gram {
+pub(crate) fn gram(rows: Vec<Tensor<2>>) -> Gram {
     let rows = Tensor::cat(rows, 0);
     let [samples, _] = rows.dims();
     let rows = rows.clone() - rows.mean_dim(0);

@@ -10,7 +10,7 @@ mod moments;
 mod palette;
 mod pictures;
 mod plots;
-mod read;
+pub(crate) mod read;
 mod seeds;
 mod table;
 mod teacher_softmax;
@@ -49,6 +49,8 @@ const HOVER: &str = include_str!("hover.js");
 /// [`Error::Io`] when one cannot be read or the report cannot be written.
 pub fn write(folder: &Path) -> Result<PathBuf, Error> {
     let run = read::run_folder(folder)?;
+    let diagnosis = crate::diagnose::kept(folder)?;
+    let diagnosis = diagnosis.map(|found| found.to_fragment()).transpose()?;
     let context = match &run.summary {
         Some(summary) => {
             let deployed = deployed::read(folder)?.map(|measured| measured.section(summary));
@@ -56,7 +58,7 @@ pub fn write(folder: &Path) -> Result<PathBuf, Error> {
         }
         None => unfinished_page(folder, &run)?,
     };
-    let page = page(&run, context)?;
+    let page = page(&run, context! { diagnosis => diagnosis, ..context })?;
     let path = folder.join("report.html");
     write_atomically(&path, page.as_bytes())?;
     Ok(path)
@@ -71,7 +73,7 @@ fn page(run: &RunFolder, context: Value) -> Result<String, Error> {
         .and_then(|()| templates.add_template("pictures.html", PICTURES))
         .map_err(failed)?;
     let context = context! {
-        style => STYLE,
+        style => format!("{STYLE}{}", kd_diagnose::STYLE),
         hover => HOVER,
         recipe => run.recipe,
         ..context

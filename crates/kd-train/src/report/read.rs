@@ -11,13 +11,13 @@ use crate::summary::Summary;
 /// The records of one training by step or epoch. A resumed run writes some steps a second time;
 /// the later line counts.
 #[derive(Default)]
-pub(super) struct History {
+pub(crate) struct History {
     pub steps: BTreeMap<usize, StepRecord>,
     pub epochs: BTreeMap<usize, EpochRecord>,
 }
 
 /// The three files of a run folder.
-pub(super) struct RunFolder {
+pub(crate) struct RunFolder {
     /// None for a run that is not finished.
     pub summary: Option<Summary>,
     pub trainings: BTreeMap<(Role, u64), History>,
@@ -28,7 +28,7 @@ pub(super) struct RunFolder {
     pub recipe: String,
 }
 
-pub(super) fn run_folder(folder: &Path) -> Result<RunFolder, Error> {
+pub(crate) fn run_folder(folder: &Path) -> Result<RunFolder, Error> {
     let path = folder.join("summary.json");
     // Written at the end of a run; the other two are there from its beginning.
     let begun = !path.exists() && folder.join("metrics.jsonl").exists();

@@ -525,6 +525,14 @@ impl<N: ImageNetwork> ImageClassification<N> {
         &self.dataset
     }
 
+    /// At most so many training images, evenly spread over the split, as evaluation shows them.
+    pub(crate) fn train_as_evaluated(&self, most: usize, batch: usize) -> Result<Loader, Error> {
+        let all = &self.splits.train;
+        let step = all.len().div_ceil(most.max(1)).max(1);
+        let indices: Vec<usize> = all.iter().copied().step_by(step).collect();
+        self.loader(&self.dataset.train, &indices, None, batch)
+    }
+
     fn loader(
         &self,
         images: &Arc<Images>,
