@@ -13,7 +13,7 @@ const BATCHES: [usize; 2] = [1, 4];
 /// What is accepted, as a share of the largest output.
 const TOLERANCE: f32 = 1e-4;
 /// The same where numbers are rounded to integer grids on the way.
-const GRIDS: f32 = 5e-2;
+const GRIDS: f32 = 0.1;
 /// What is accepted where all outputs are next to nothing.
 const LEAST: f32 = 1e-6;
 

@@ -73,10 +73,7 @@ struct Small {
 
 impl Small {
     fn new(data: &DataShape, device: &Device) -> Self {
-        let learned = |tokens| {
-            let drawn = draw::normal([tokens, WIDTH], 0.02, device).val();
-            Param::from_tensor(drawn.unsqueeze())
-        };
+        let learned = |tokens| draw::normal([1, tokens, WIDTH], 0.02, device);
         Self {
             patches: Conv2dConfig::new([data.channels, WIDTH], [PATCH; 2])
                 .with_stride([PATCH; 2])

@@ -45,15 +45,29 @@ fn a_run_is_diagnosed_and_its_report_shows_it() {
     let found: Value = serde_json::from_str(&told.stdout).unwrap();
     let kept = fs::read_to_string(folder.path().join("run/diagnosis.json")).unwrap();
     assert_eq!(found, serde_json::from_str::<Value>(&kept).unwrap());
-    // Every finding but that of other normalisations, which a teacher that was trained here cannot need.
+    // Every finding but two: of other normalisations, which a teacher that was trained here cannot need, and of the norms of
+    // gradients, which the last quarter of so short a run has none of.
     let keys: Vec<&str> = found["findings"]
         .as_array()
         .unwrap()
         .iter()
         .map(|f| f["key"].as_str().unwrap())
         .collect();
-    assert_eq!(keys.len(), 11, "{keys:?}");
-    assert!(!keys.contains(&"normalisation"), "{keys:?}");
+    let mut sorted = keys.clone();
+    sorted.sort_unstable();
+    let all = [
+        "calibration",
+        "capacity",
+        "classes",
+        "conflict",
+        "fidelity",
+        "gap",
+        "label_noise",
+        "layers",
+        "mistakes",
+        "temperature",
+    ];
+    assert_eq!(sorted, all);
 }
 
 #[test]

@@ -21,7 +21,9 @@ fn a_full_run_shows_every_section() {
     assert!(page.contains("Teacher, test split"));
     assert_eq!(times(&page, "<figure class=\"sample\""), 4);
     assert_eq!(times(&page, "class=\"bars\""), 2);
-    assert_eq!(times(&page, "class=\"absent\""), 0);
+    // Nobody has diagnosed it.
+    assert_eq!(times(&page, "class=\"absent\""), 1);
+    assert!(page.contains("This run was not diagnosed"));
     assert!(page.contains("# &lt;small&gt; &amp; fast"));
     assert!(page.contains("kd train recipe.toml --device flex --seeds 3<"));
 }
