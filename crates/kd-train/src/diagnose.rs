@@ -13,7 +13,7 @@ use kd_models::{Network, models};
 
 use crate::evaluate::{Predictions, predict};
 use crate::explain::teacher_of;
-use crate::folder::{io, write_atomically};
+use crate::folder::{kept_json, write_atomically};
 use crate::report::read::{History, run_folder};
 use crate::source::with_all_of;
 use crate::task::{ImageClassification, Task, TaskSpec};
@@ -48,16 +48,11 @@ pub fn diagnose(
 
 /// The diagnosis that was kept in a run folder; none where there is none.
 pub(crate) fn kept(folder: &Path) -> Result<Option<Diagnosis>, Error> {
-    let path = folder.join(FILE);
-    if !path.exists() {
-        return Ok(None);
-    }
-    let text = std::fs::read_to_string(&path).map_err(io("read", &path))?;
-    let found = serde_json::from_str(&text).map_err(|e| Error::Format {
-        path,
-        problem: format!("is no diagnosis of this version ({e}): run `kd diagnose` again"),
-    })?;
-    Ok(Some(found))
+    kept_json(
+        folder.join(FILE),
+        "is no diagnosis of this version",
+        "run `kd diagnose` again",
+    )
 }
 
 /// The run that is looked at.

@@ -8,6 +8,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use self::metrics::Metrics;
 pub(crate) use self::progress::{FinishedTraining, Progress};
@@ -44,6 +45,25 @@ pub(crate) struct Folder {
 pub(crate) fn io(what: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Error + use<> {
     let path = path.to_path_buf();
     move |source| Error::Io { what, path, source }
+}
+
+/// What a file of a run's folder holds that another command may have written; none where there is no such file.
+/// `what` says what it is not, and `cure` what to do, where it cannot be read.
+pub(crate) fn kept_json<T: DeserializeOwned>(
+    path: PathBuf,
+    what: &str,
+    cure: &str,
+) -> Result<Option<T>, Error> {
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(problem) if problem.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(problem) => return Err(io("read", &path)(problem)),
+    };
+    let read = serde_json::from_str(&text).map(Some);
+    read.map_err(|problem| Error::Format {
+        path,
+        problem: format!("{what} ({problem}): {cure}"),
+    })
 }
 
 /// What is found where a run is to go.

@@ -1,11 +1,12 @@
 //! `summary.json`: what a run measured, and everything the report shows beside the curves.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::report::read::text;
 use crate::stats::{Pair, Verdict};
-use crate::{Role, Score, Scores, Unit};
+use crate::{Error, Role, Score, Scores, Unit};
 
 /// The result of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -47,6 +48,21 @@ impl Summary {
         let mut value = serde_json::from_str(text)?;
         crate::older::summary(&mut value);
         serde_json::from_value(value)
+    }
+
+    /// The summary of a finished run, by its folder.
+    ///
+    /// # Errors
+    /// [`Error::Format`] when there is none, or none of this version, [`Error::Io`] when it cannot be read.
+    pub fn of_run(folder: &Path) -> Result<Self, Error> {
+        let path = folder.join("summary.json");
+        Self::read(&text(&path)?).map_err(|problem| Error::Format {
+            path,
+            problem: format!(
+                "not the summary of a run ({problem}); run the recipe again, or read the folder with \
+                 the version of kd that wrote it"
+            ),
+        })
     }
 
     /// Whether the distilled student is better than the student alone, by networks of the same seed; none when

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
-use kd_models::{Network, NetworkConfig, WeightsHeader};
+use kd_models::{Network, WeightsHeader};
 use kd_train::fetch_weights;
 
 use crate::failure::BadInput;
@@ -63,22 +63,16 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         &mut Watch::new(false, Interrupt::default()),
     )?;
     let mut header = WeightsHeader::read(&input)?;
-    let model = arguments.model.clone().or_else(|| header.model.clone());
-    let (Some(model), Some(classes)) = (model, arguments.classes.or(header.classes)) else {
-        return Err(BadInput(super::unsaid(&input, &header)).into());
-    };
-    let channels = arguments.channels.or(header.channels).unwrap_or(3);
-    let mut config = NetworkConfig::new(&model, classes, channels);
-    if let Some(size) = header.size {
-        config = config.with_image_size(size);
-    }
+    header.model = arguments.model.clone().or(header.model);
+    header.classes = arguments.classes.or(header.classes);
+    header.channels = arguments.channels.or(header.channels).or(Some(3));
+    let config = super::network_of(&header);
+    let config = config.ok_or_else(|| BadInput(super::unsaid(&input, &header)))?;
     let network = match &arguments.prefix {
         Some(prefix) => Network::from_file_behind(&config, &input, prefix, &device)?,
         None => Network::from_file(&config, &input, &device)?,
     };
     header.model = Some(network.config().model.clone());
-    header.classes = Some(classes);
-    header.channels = Some(channels);
     network.save(output, &header.entries())?;
     super::print(output.display())
 }

@@ -27,7 +27,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use clap::Args;
 use kd_core::{TermConfig, nearest_name};
-use kd_models::WeightsHeader;
+use kd_models::{NetworkConfig, WeightsHeader};
 
 use crate::device::{self, Selection};
 use crate::failure::BadInput;
@@ -68,6 +68,17 @@ fn print(text: impl std::fmt::Display) -> Result<()> {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         result => result.context("write the result"),
     }
+}
+
+/// The network that a header describes, with what options have put into it; none where it lacks the network or its
+/// classes.
+fn network_of(header: &WeightsHeader) -> Option<NetworkConfig> {
+    let (model, classes) = (header.model.as_ref()?, header.classes?);
+    let config = NetworkConfig::new(model, classes, header.channels.unwrap_or(3));
+    Some(match header.size {
+        Some(size) => config.with_image_size(size),
+        None => config,
+    })
 }
 
 /// What has to be given, since weights do not say it.

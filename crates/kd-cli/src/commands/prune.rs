@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 use kd_compress::prune::{Attention, By, NetworkPruning, PruneConfig, Scope};
-use kd_models::{Network, NetworkConfig, WeightsHeader};
+use kd_models::{Network, WeightsHeader};
 use kd_train::fetch_weights;
 
 use crate::failure::BadInput;
-use crate::{interrupt::Interrupt, progress::Watch};
+use crate::{files, interrupt::Interrupt, progress::Watch};
 
 /// Remove whole channels of a network, those that matter least
 #[derive(Args)]
@@ -139,6 +139,9 @@ impl Arguments {
 pub fn run(arguments: &Arguments) -> Result<()> {
     let output = &arguments.output;
     super::convert::check_output(output)?;
+    for path in arguments.plan.iter().chain(&arguments.picture) {
+        files::check_place(path)?;
+    }
     let bad = |problem: kd_compress::Error| BadInput(problem.to_string());
     let prune = arguments.config();
     prune.check().map_err(bad)?;
@@ -148,34 +151,25 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         &mut Watch::new(false, Interrupt::default()),
     )?;
     let mut header = WeightsHeader::read(&input)?;
-    let model = arguments.model.clone().or_else(|| header.model.clone());
-    let (Some(model), Some(classes)) = (model, arguments.classes.or(header.classes)) else {
-        return Err(BadInput(super::unsaid(&input, &header)).into());
-    };
-    let channels = arguments.channels.or(header.channels).unwrap_or(3);
-    let config = NetworkConfig::new(&model, classes, channels);
-    let config = match header.size {
-        Some(size) => config.with_image_size(size),
-        None => config,
-    };
+    header.model = arguments.model.clone().or(header.model);
+    header.classes = arguments.classes.or(header.classes);
+    header.channels = arguments.channels.or(header.channels).or(Some(3));
+    let config = super::network_of(&header);
+    let config = config.ok_or_else(|| BadInput(super::unsaid(&input, &header)))?;
     let network = Network::from_file(&config, &input, &device)?;
     let pruning = NetworkPruning::new(&network, &prune.options()).map_err(bad)?;
     let structure = &pruning.structure;
     let plan = prune.plan(&pruning).map_err(bad)?;
     let pruned = pruning.prune(&plan).map_err(bad)?;
-    let write = |path: &Option<PathBuf>, text: String| match path {
-        Some(path) => {
-            std::fs::write(path, text).with_context(|| format!("write {}", path.display()))
-        }
-        None => Ok(()),
-    };
-    let json = serde_json::to_string_pretty(&plan).context("write the plan")?;
-    write(&arguments.plan, json)?;
-    write(&arguments.picture, plan.picture(structure).map_err(bad)?)?;
+    if let Some(path) = &arguments.plan {
+        let json = serde_json::to_string_pretty(&plan).context("write the plan")?;
+        files::write(path, &json)?;
+    }
+    if let Some(path) = &arguments.picture {
+        files::write(path, &plan.picture(structure).map_err(bad)?)?;
+    }
     let (before, after) = (structure.cost(), plan.cost(structure).map_err(bad)?);
     header.model = Some(network.config().model.clone());
-    header.classes = Some(classes);
-    header.channels = Some(channels);
     pruned.network.save(output, &header.entries())?;
     let share = |part: u64, whole: u64| 100.0 * part as f64 / whole.max(1) as f64;
     super::print(format_args!(

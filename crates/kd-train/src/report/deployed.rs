@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::words::{prefixed, significant};
 use crate::error::Error;
+use crate::folder::kept_json;
 use crate::summary::Summary;
 use crate::{Better, Role, Unit};
 
@@ -36,26 +37,11 @@ struct Row {
 
 /// Reads `deploy.json` of a run folder, if there is one.
 pub(super) fn read(folder: &Path) -> Result<Option<Measured>, Error> {
-    let path = folder.join("deploy.json");
-    let text = match std::fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(problem) if problem.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => {
-            return Err(Error::Io {
-                what: "read",
-                path,
-                source,
-            });
-        }
-    };
-    serde_json::from_str(&text)
-        .map(Some)
-        .map_err(|problem| Error::Format {
-            path,
-            problem: format!(
-                "not what `kd bench deploy --run` writes ({problem}); measure again, or delete the file"
-            ),
-        })
+    kept_json(
+        folder.join("deploy.json"),
+        "not what `kd bench deploy --run` writes",
+        "measure again, or delete the file",
+    )
 }
 
 /// The section of the page.

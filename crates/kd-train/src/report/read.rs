@@ -34,13 +34,7 @@ pub(crate) fn run_folder(folder: &Path) -> Result<RunFolder, Error> {
     let begun = !path.exists() && folder.join("metrics.jsonl").exists();
     let summary = match begun {
         true => None,
-        false => Some(Summary::read(&text(&path)?).map_err(|problem| Error::Format {
-            path,
-            problem: format!(
-                "not the summary of a run ({problem}); run the recipe again, or read the folder with \
-                 the version of kd that wrote it"
-            ),
-        })?),
+        false => Some(Summary::of_run(folder)?),
     };
     let mut run = RunFolder {
         summary,
@@ -53,7 +47,7 @@ pub(crate) fn run_folder(folder: &Path) -> Result<RunFolder, Error> {
     Ok(run)
 }
 
-fn text(path: &Path) -> Result<String, Error> {
+pub(crate) fn text(path: &Path) -> Result<String, Error> {
     opened(path, std::fs::read_to_string(path))
 }
 

@@ -81,15 +81,13 @@ impl Arguments {
         weights: &Path,
         header: &WeightsHeader,
     ) -> Result<NetworkConfig> {
-        let model = self.model.clone().or(of_run).or(header.model.clone());
-        let (Some(model), Some(classes)) = (model, self.classes.or(header.classes)) else {
-            return Err(BadInput(crate::commands::unsaid(weights, header)).into());
-        };
-        let channels = self.channels.or(header.channels).unwrap_or(3);
-        let config = NetworkConfig::new(&model, classes, channels);
-        Ok(match self.size.or(header.size) {
-            Some(size) => config.with_image_size(size),
-            None => config,
-        })
+        let mut said = header.clone();
+        said.model = self.model.clone().or(of_run).or(said.model);
+        said.classes = self.classes.or(said.classes);
+        said.channels = self.channels.or(said.channels);
+        said.size = self.size.or(said.size);
+        let config = crate::commands::network_of(&said);
+        let unsaid = || BadInput(crate::commands::unsaid(weights, header));
+        Ok(config.ok_or_else(unsaid)?)
     }
 }

@@ -11,7 +11,7 @@ use kd_models::{Backbone, Cost, Network, NetworkConfig, Prepared, WeightsHeader}
 use kd_train::{Recipe, Role, Summary};
 use serde_json::{Value, json};
 
-use crate::failure::BadInput;
+use crate::{commands::network_of, failure::BadInput};
 
 /// A network that is ready to run, and what it costs.
 pub struct Deployed {
@@ -79,15 +79,7 @@ impl Deployed {
     /// # Errors
     /// For a folder that is not that of a finished run of image classifiers.
     pub fn of_run(folder: &Path, device: &Device) -> Result<Vec<Self>> {
-        let path = folder.join("summary.json");
-        let refuse = |problem: String| BadInput(format!("{}: {problem}", path.display()));
-        let text = fs::read_to_string(&path).map_err(|problem| {
-            refuse(format!(
-                "{problem}; name the folder of a finished run, which `kd train` makes"
-            ))
-        })?;
-        let summary = Summary::read(&text)
-            .map_err(|problem| refuse(format!("not the summary of a run ({problem})")))?;
+        let summary = Summary::of_run(folder)?;
         let weights = folder.join("student.safetensors");
         let student = config(&weights)?;
         let mut networks = vec![Self::of("student", &student, Some(&weights), device)?];
@@ -131,19 +123,14 @@ impl Deployed {
 /// The network that weights say they are of.
 fn config(path: &Path) -> Result<NetworkConfig> {
     let header = WeightsHeader::read(path)?;
-    let (Some(model), Some(classes)) = (&header.model, header.classes) else {
-        let problem = format!(
+    let unsaid = || {
+        BadInput(format!(
             "{}: these weights do not say which network of `kd models` they are of, and for how many classes; `kd \
              convert` writes weights that do",
             path.display()
-        );
-        return Err(BadInput(problem).into());
+        ))
     };
-    let config = NetworkConfig::new(model, classes, header.channels.unwrap_or(3));
-    Ok(match header.size {
-        Some(size) => config.with_image_size(size),
-        None => config,
-    })
+    Ok(network_of(&header).ok_or_else(unsaid)?)
 }
 
 /// Has Linux forget the peak of this process's memory. What is resident now, in bytes; none elsewhere.

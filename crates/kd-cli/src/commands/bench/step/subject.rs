@@ -103,10 +103,6 @@ impl Subject for Detector {
     fn alone() -> Value {
         json!({ "detection_loss": { "weight": 1 } })
     }
-
-    fn distilled() -> Value {
-        json!({ "detection_loss": { "weight": 1 }, "box_head": { "weight": 1 } })
-    }
 }
 
 /// The configuration of a network of the registry, for CIFAR's or ImageNet's images and classes.
