@@ -4,6 +4,7 @@ use burn::module::{Module, ModuleDisplay};
 use burn::nn::{Dropout, Linear};
 use burn::tensor::Tensor;
 use kd_core::{Classifier, Head, Output, Part, Taps};
+use kd_kernels::layers;
 
 use crate::fused::classify;
 use crate::layers::global_average;
@@ -114,7 +115,7 @@ impl<'a> Recorder<'a> {
     ) -> Output {
         self.output.push(Part::Pooled, &map, self.taps);
         let read = match dropout {
-            Some(dropout) => dropout.forward(embedding.clone()),
+            Some(dropout) => layers::dropout(dropout, embedding.clone()),
             None => embedding.clone(),
         };
         self.output.logits = classify(layer, read);

@@ -92,7 +92,7 @@ pub use error::Error;
 pub use finite::{NotFinite, not_finite};
 pub use folder::FolderFormat;
 pub use formats::foreign::Foreign;
-pub use graph::{Features, Graph, GraphConfig, GraphKind, GraphNetwork};
+pub use graph::{Features, Graph, GraphConfig, GraphKind, GraphNetwork, SparseFeatures};
 pub use header::WeightsHeader;
 pub use input::{Input, SceneBatch, TokenBatch};
 pub use kd_files::Interpolation;

@@ -1,6 +1,7 @@
 //! The part of a map that lies under a box, at a fixed size.
 
-use burn::tensor::{Int, Tensor, TensorData};
+use burn::tensor::{Tensor, TensorData};
+use kd_kernels::RowSums;
 
 use super::Corners;
 use crate::Error;
@@ -34,9 +35,6 @@ pub struct RoiAlign {
     pub aligned: bool,
 }
 
-/// Numbers that are gathered at once, at most: 64 MiB in single precision.
-const GATHERED: usize = 1 << 24;
-
 impl RoiAlign {
     /// Pools regions of a map `[batch, channels, height, width]` to `[regions, channels, output, output]`.
     ///
@@ -65,64 +63,37 @@ impl RoiAlign {
                 options,
             ));
         }
-        let rows = regions.len() * self.output * self.output;
-        let taps = self.taps(regions, [height, width]);
+        let bins = regions.len() * self.output * self.output;
+        let (mut entries, mut weights) = (vec![], vec![]);
+        for (number, region) in regions.iter().enumerate() {
+            let [x1, y1, x2, y2] = region.corners;
+            let (down, across) = (self.axis([y1, y2], height), self.axis([x1, x2], width));
+            for (bin, (y, x)) in self.bins().enumerate() {
+                let bin = number * self.output * self.output + bin;
+                for (pixel_y, weight_y) in down.of_bin(y) {
+                    for (pixel_x, weight_x) in across.of_bin(x) {
+                        let pixel = (region.image * height + pixel_y) * width + pixel_x;
+                        entries.push([bin, pixel]);
+                        weights.push(weight_y * weight_x);
+                    }
+                }
+            }
+        }
+        let count = weights.len();
+        let weights = Tensor::<1>::from_data(TensorData::new(weights, [count]), options);
         let pixels = map.permute([0, 2, 3, 1]);
         let pixels: Tensor<2> = pixels.reshape([batch * height * width, channels]);
-        let at_once = (GATHERED / (rows * channels).max(1)).max(1);
-        let mut pooled: Option<Tensor<2>> = None;
-        for taps in taps.chunks(at_once) {
-            let indices: Vec<i64> = taps.iter().flat_map(|tap| tap.pixels.clone()).collect();
-            let weights: Vec<f64> = taps.iter().flat_map(|tap| tap.weights.clone()).collect();
-            let count = indices.len();
-            let indices =
-                Tensor::<1, Int>::from_data(TensorData::new(indices, [count]), &pixels.device());
-            let weights = TensorData::new(weights, [taps.len(), rows, 1]);
-            let weights = Tensor::<3>::from_data(weights, options);
-            let gathered = pixels.clone().select(0, indices);
-            let gathered: Tensor<3> = gathered.reshape([taps.len(), rows, channels]);
-            let sum = (gathered * weights).sum_dim(0).squeeze_dim(0);
-            pooled = Some(match pooled {
-                None => sum,
-                Some(before) => before + sum,
-            });
-        }
-        let pooled = pooled.unwrap_or_else(|| Tensor::zeros([rows, channels], options));
-        Ok(pooled
+        let sums = RowSums::new(entries.into_iter(), [bins, batch * height * width]);
+        Ok(sums
+            .weighted(pixels, weights)
             .reshape([regions.len(), self.output, self.output, channels])
             .permute([0, 3, 1, 2]))
     }
 
-    /// What is gathered: for every bin of every region the n-th of its pixels.
-    fn taps(&self, regions: &[RegionOfInterest], [height, width]: [usize; 2]) -> Vec<Tap> {
-        let places: Vec<[Axis; 2]> = regions
-            .iter()
-            .map(|region| {
-                let [x1, y1, x2, y2] = region.corners;
-                [self.axis([y1, y2], height), self.axis([x1, x2], width)]
-            })
-            .collect();
-        let most = |axis: usize| places.iter().map(|p| p[axis].a_bin).max().unwrap_or(0);
-        let (down, across) = (most(0), most(1));
-        let rows = regions.len() * self.output * self.output;
-        let mut taps = vec![Tap::none(rows); down * across];
-        let mut row = 0;
-        for (region, [y, x]) in regions.iter().zip(&places) {
-            for bin_y in 0..self.output {
-                for bin_x in 0..self.output {
-                    for (i, (pixel_y, weight_y)) in y.of_bin(bin_y).iter().enumerate() {
-                        for (j, (pixel_x, weight_x)) in x.of_bin(bin_x).iter().enumerate() {
-                            let pixel = (region.image * height + pixel_y) * width + pixel_x;
-                            let tap = &mut taps[i * across + j];
-                            tap.pixels[row] = pixel as i64;
-                            tap.weights[row] = weight_y * weight_x;
-                        }
-                    }
-                    row += 1;
-                }
-            }
-        }
-        taps
+    /// Rows and columns of bins.
+    fn bins(&self) -> impl Iterator<Item = (usize, usize)> {
+        let output = self.output;
+        (0..output).flat_map(move |y| (0..output).map(move |x| (y, x)))
     }
 
     /// The pixels and weights of all bins along one axis.
@@ -182,25 +153,9 @@ impl Axis {
     }
 }
 
-/// A pixel and its weight for every bin of every region.
-#[derive(Clone)]
-struct Tap {
-    pixels: Vec<i64>,
-    weights: Vec<f64>,
-}
-
-impl Tap {
-    fn none(rows: usize) -> Self {
-        Self {
-            pixels: vec![0; rows],
-            weights: vec![0.0; rows],
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use burn::tensor::{Device, Distribution};
+    use burn::tensor::Device;
 
     use super::*;
 
@@ -225,17 +180,6 @@ mod tests {
         let pooled = ALIGN.forward(map, &regions).unwrap();
         let pooled: Vec<f32> = pooled.into_data().iter().collect();
         assert_eq!(pooled, [1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0]);
-    }
-
-    #[test]
-    fn a_large_gather_in_pieces_is_the_same() {
-        let device = Device::flex();
-        let map = Tensor::random([1, 64, 20, 20], Distribution::Default, &device);
-        let many = vec![region(0, [3.0, 5.0, 30.0, 33.0]); 6000];
-        let pooled = ALIGN.forward(map.clone(), &many).unwrap();
-        let one = ALIGN.forward(map, &many[..1]).unwrap();
-        let last = pooled.narrow(0, 5999, 1);
-        assert!((last - one).abs().max().into_scalar::<f32>() < 1e-5);
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! Kernels of transformers, whose tokens are rows.
 
 use super::Case;
+use crate::nn::dropout::kernel::{self as dropout, Mask};
 use crate::nn::gelu::kernel as gelu;
 use crate::nn::layer_norm::kernel::{self as layer_norm, Normalised};
 use crate::nn::linear_of_rows::kernel::{self as linear_of_rows, After, Matrix};
+use crate::nn::row_sums::{RowSums, kernel as row_sums};
 use crate::nn::self_attention::kernel::{self as self_attention, Heads};
 use crate::test_memory::{numbers, written};
 
@@ -46,6 +48,32 @@ pub(super) const CASES: &[(&str, Case)] = &[
         let [x, dy] = ["x", "dy"].map(|key| numbers(key, count));
         let x: Vec<f32> = x.into_iter().map(|x| 4.0 * x).collect();
         vec![written(count, |dx| gelu::grad(isa, &x, &dy, dx))]
+    }),
+    ("dropout", |isa, width| {
+        let mut found = vec![];
+        // Of one task and of several.
+        for rows in [1, 7, 600] {
+            let [x, added] = ["x", "added"].map(|key| numbers(key, rows * width));
+            for added in [None, Some(&*added)] {
+                let mask = Mask::new(&[0.5], 0.3);
+                found.push(written(x.len(), |y| {
+                    dropout::drop(isa, mask, &x, added, width, y);
+                }));
+            }
+        }
+        found
+    }),
+    ("sums of rows", |isa, width| {
+        // Every third row is in no sum, and sums have as many as their number.
+        let entries: Vec<[usize; 2]> = (0..40)
+            .flat_map(|sum| (0..sum).map(move |k| [sum, (7 * sum + k * k) % 30 / 3 * 3]))
+            .collect();
+        let places = RowSums::new(entries.iter().copied(), [40, 30]);
+        let lists = places.by_sum();
+        let [x, dy] = [("x", 30), ("dy", 40)].map(|(key, rows)| numbers(key, rows * width));
+        let weights = numbers("weights", entries.len());
+        let sums = row_sums::sums(isa, lists, &x, &weights, width);
+        vec![sums, row_sums::products(isa, lists, &x, &dy, width)]
     }),
     ("layer normalisation", |isa, width| {
         let mut found = vec![];
@@ -91,6 +119,11 @@ pub(super) const CASES: &[(&str, Case)] = &[
             let added = numbers("added", batch * tokens);
             let masked = heads.with_added(&added);
             found.push(written(len, |y| self_attention::attention(isa, masked, y)));
+            let dropped = masked.with_dropped(Some(Mask::new(&[0.5], 0.3)));
+            found.push(written(len, |y| self_attention::attention(isa, dropped, y)));
+            found.push(written(3 * len, |dx| {
+                self_attention::grad(isa, dropped, &dy, dx);
+            }));
         }
         found
     }),

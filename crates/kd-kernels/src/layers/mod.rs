@@ -3,12 +3,14 @@
 //! What a convolution does (stride, padding, dilation) is read from the layer, and its groups from its weight.
 
 mod batch_norm;
+mod dropout;
 mod quantised;
 
 use burn::nn::conv::Conv2d;
 use burn::tensor::{Device, Tensor};
 
 pub use batch_norm::BatchNorm;
+pub use dropout::{dropout, drops};
 pub use quantised::{LayerGrid, LayerGrids, computed, operands, watched};
 
 #[cfg(feature = "flex")]

@@ -14,6 +14,7 @@ pub(crate) mod channels;
 pub(crate) mod conv;
 mod conv2d;
 mod conv_options;
+pub(crate) mod dropout;
 mod epilogue;
 mod fake_quantise;
 #[cfg(feature = "flex")]
@@ -26,6 +27,7 @@ pub(crate) mod linear_of_rows;
 pub(crate) mod max_pool;
 #[cfg(feature = "flex")]
 pub(crate) mod norm;
+pub(crate) mod row_sums;
 pub(crate) mod scale_channels;
 pub(crate) mod self_attention;
 #[cfg(feature = "flex")]
@@ -39,6 +41,7 @@ pub use batch_norm::{Normalized, batch_norm};
 pub use channels::channels;
 pub use conv_options::ConvOptions;
 pub use conv2d::conv2d;
+pub use dropout::{add_dropped, dropout};
 pub use epilogue::Epilogue;
 pub use fake_quantise::fake_quantise;
 pub use interleave::interleave;
@@ -47,5 +50,6 @@ pub use leaky_relu::leaky_relu;
 pub use linear::linear;
 pub use linear_of_rows::{RowEpilogue, linear_of_rows};
 pub use max_pool::max_pool;
+pub use row_sums::RowSums;
 pub use scale_channels::scale_channels;
-pub use self_attention::{self_attention, self_attention_masked};
+pub use self_attention::{self_attention, self_attention_dropped, self_attention_masked};

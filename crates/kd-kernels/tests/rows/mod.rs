@@ -1,5 +1,8 @@
 //! What transformers run on the rows of their tokens, against the composed form: values and gradients.
 
+mod dropout;
+mod sums;
+
 use burn::tensor::{Device, Tensor};
 use kd_kernels::{RowEpilogue, layer_norm, linear_of_rows, self_attention, self_attention_masked};
 

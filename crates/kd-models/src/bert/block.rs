@@ -4,7 +4,7 @@ use burn::module::{Module, Param};
 use burn::nn::{Dropout, DropoutConfig, Linear};
 use burn::tensor::{Device, Int, Tensor};
 use kd_core::{Output, Taps, draw};
-use kd_kernels::RowEpilogue;
+use kd_kernels::{RowEpilogue, add_dropped, layers};
 
 use super::config::TextConfig;
 use crate::macs::MacCounter;
@@ -90,7 +90,7 @@ impl Embeddings {
             Some(types) => sum + types,
             None => sum,
         };
-        self.dropout.forward(self.norm.forward(sum, epsilon))
+        layers::dropout(&self.dropout, self.norm.forward(sum, epsilon))
     }
 }
 
@@ -139,15 +139,11 @@ impl Block {
 
     /// Adds a branch, whose last layer this is.
     fn add(&self, x: Tensor<3>, last: &Linear, branch: Tensor<3>) -> Tensor<3> {
-        if !(self.dropout.prob > 0.0
-            && self.dropout.training.is_enabled()
-            && x.device().is_autodiff())
-        {
+        if !layers::drops(&self.dropout, &x.device()) {
             return rows(last, branch, RowEpilogue::Add(x));
         }
-        x + self
-            .dropout
-            .forward(rows(last, branch, RowEpilogue::Nothing))
+        let branch = rows(last, branch, RowEpilogue::Nothing);
+        add_dropped(x, branch, self.dropout.prob)
     }
 
     pub fn count(&self, tokens: usize, macs: &mut MacCounter) {

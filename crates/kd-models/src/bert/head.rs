@@ -5,6 +5,7 @@ use burn::nn::{Dropout, DropoutConfig, Linear};
 use burn::tensor::activation::{gelu, relu};
 use burn::tensor::{Device, Tensor};
 use kd_core::{Output, Part, Taps};
+use kd_kernels::layers::dropout;
 
 use super::config::{TextConfig, TextKind, TextOutput};
 use crate::backbone::shown;
@@ -76,7 +77,7 @@ impl TextHead {
                 };
                 output.push(Part::Embedding, &pooled, taps);
                 output.push_with(Part::Classifier, taps, || shown(&head.classifier));
-                output.logits = classify(&head.classifier, head.dropout.forward(pooled));
+                output.logits = classify(&head.classifier, dropout(&head.dropout, pooled));
             }
             Self::Words(head) => {
                 let inner = head

@@ -1,26 +1,94 @@
 //! A graph as a network reads it.
 
-use burn::tensor::{Device, IndexingUpdateOp, Int, Tensor, TensorData};
+use std::sync::Arc;
+
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use kd_kernels::RowSums;
 
 use crate::{Error, Input};
 
 /// Features of nodes.
-#[allow(clippy::large_enum_variant, reason = "a graph has one")]
 #[derive(Clone, Debug)]
 pub enum Features {
     /// `[nodes, features]`.
     Dense(Tensor<2>),
     /// Those that are not 0, such as the words of a text.
-    Sparse {
-        /// The node of each, `[entries]`.
-        nodes: Tensor<1, Int>,
-        /// Which feature each is, `[entries]`.
-        places: Tensor<1, Int>,
-        /// Their values, `[entries]`.
-        values: Tensor<1>,
-        /// Numbers of nodes and of features.
+    Sparse(SparseFeatures),
+}
+
+/// The features that are not 0.
+#[derive(Clone, Debug)]
+pub struct SparseFeatures {
+    /// The node and the feature of each.
+    entries: Arc<[[usize; 2]]>,
+    /// Their values.
+    values: Tensor<1>,
+    /// Numbers of nodes and of features.
+    shape: [usize; 2],
+    /// What the product with a weight adds up.
+    sums: RowSums,
+}
+
+impl SparseFeatures {
+    /// Values, of each its node and its feature, and the numbers of nodes and of features.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when an entry is not of that shape, and when there is not a value for each.
+    pub fn new(
+        entries: Vec<[usize; 2]>,
+        values: &[f32],
         shape: [usize; 2],
-    },
+        device: &Device,
+    ) -> Result<Self, Error> {
+        if entries.len() != values.len() {
+            return Err(Error::Config {
+                key: "values",
+                value: values.len(),
+                expected: format!("one for each of {} entries", entries.len()),
+            });
+        }
+        for (axis, key) in ["node", "feature"].into_iter().enumerate() {
+            let most = shape[axis];
+            if let Some(entry) = entries.iter().find(|entry| entry[axis] >= most) {
+                return Err(Error::Config {
+                    key,
+                    value: entry[axis],
+                    expected: format!("there are {most}, numbered from 0"),
+                });
+            }
+        }
+        Ok(Self::of(
+            entries,
+            Tensor::from_floats(values, device),
+            shape,
+        ))
+    }
+
+    fn of(entries: Vec<[usize; 2]>, values: Tensor<1>, shape: [usize; 2]) -> Self {
+        let sums = RowSums::new(entries.iter().copied(), shape);
+        let entries = entries.into();
+        Self {
+            entries,
+            values,
+            shape,
+            sums,
+        }
+    }
+
+    /// Those of some nodes, of which `places` has the new number.
+    fn select(self, places: &[Option<usize>], count: usize) -> Self {
+        let kept = self.entries.iter().zip(0..);
+        let kept =
+            kept.filter_map(|([node, feature], entry)| Some((entry, [places[*node]?, *feature])));
+        let (numbers, entries): (Vec<i64>, Vec<[usize; 2]>) = kept.unzip();
+        let numbers = TensorData::new(numbers, [entries.len()]);
+        let numbers = Tensor::<1, Int>::from_data(numbers, &self.values.device());
+        Self::of(
+            entries,
+            self.values.select(0, numbers),
+            [count, self.shape[1]],
+        )
+    }
 }
 
 impl Features {
@@ -28,7 +96,7 @@ impl Features {
     pub fn shape(&self) -> [usize; 2] {
         match self {
             Self::Dense(features) => features.dims(),
-            Self::Sparse { shape, .. } => *shape,
+            Self::Sparse(features) => features.shape,
         }
     }
 
@@ -36,17 +104,10 @@ impl Features {
     pub(super) fn map(self, change: impl Fn(Tensor<2>) -> Tensor<2>) -> Self {
         match self {
             Self::Dense(features) => Self::Dense(change(features)),
-            Self::Sparse {
-                nodes,
-                places,
-                values,
-                shape,
-            } => Self::Sparse {
-                nodes,
-                places,
-                values: change(values.unsqueeze_dim(1)).squeeze_dim(1),
-                shape,
-            },
+            Self::Sparse(features) => Self::Sparse(SparseFeatures {
+                values: change(features.values.unsqueeze_dim(0)).squeeze_dim(0),
+                ..features
+            }),
         }
     }
 
@@ -54,17 +115,7 @@ impl Features {
     pub(super) fn times(self, weight: Tensor<2>) -> Tensor<2> {
         match self {
             Self::Dense(features) => features.matmul(weight),
-            Self::Sparse {
-                nodes,
-                places,
-                values,
-                shape: [count, _],
-            } => {
-                let [_, width] = weight.dims();
-                let rows = weight.select(0, places) * values.unsqueeze_dim(1);
-                let sums = Tensor::zeros([count, width], (&rows.device(), rows.dtype()));
-                sums.select_assign(0, nodes, rows, IndexingUpdateOp::Add)
-            }
+            Self::Sparse(features) => features.sums.weighted(weight, features.values),
         }
     }
 }
@@ -77,6 +128,10 @@ pub struct Graph {
     sources: Tensor<1, Int>,
     /// Where they end, `[edges]`.
     targets: Tensor<1, Int>,
+    /// What a node's in-edges add up.
+    neighbours: RowSums,
+    /// The same with a self-loop of every node.
+    with_loops: RowSums,
 }
 
 impl Graph {
@@ -103,16 +158,38 @@ impl Graph {
                 });
             }
         }
+        Ok(Self::of(features, edges, device))
+    }
+
+    fn of(features: Features, edges: &[[usize; 2]], device: &Device) -> Self {
+        let [nodes, _] = features.shape();
         let ends = |end: usize| {
             let ends: Vec<i64> = edges.iter().map(|edge| edge[end] as i64).collect();
             let count = ends.len();
             Tensor::from_data(TensorData::new(ends, [count]), device)
         };
-        Ok(Self {
+        let sums = |loops: usize| {
+            let edges = edges.iter().map(|[source, target]| [*target, *source]);
+            let edges: Vec<[usize; 2]> = edges.chain((0..loops).map(|node| [node; 2])).collect();
+            RowSums::new(edges.into_iter(), [nodes; 2])
+        };
+        Self {
             features,
             sources: ends(0),
             targets: ends(1),
-        })
+            neighbours: sums(0),
+            with_loops: sums(nodes),
+        }
+    }
+
+    /// For values of nodes, `[nodes, width]`, the sum of those of each node's neighbours.
+    pub(super) fn sum_of_neighbours(&self, values: Tensor<2>) -> Tensor<2> {
+        added(&self.neighbours, values)
+    }
+
+    /// The same and the node's own.
+    pub(super) fn sum_with_own(&self, values: Tensor<2>) -> Tensor<2> {
+        added(&self.with_loops, values)
     }
 
     /// Features of the nodes.
@@ -151,8 +228,14 @@ impl Graph {
             features: features(self.features),
             sources: numbers(self.sources),
             targets: numbers(self.targets),
+            ..self
         }
     }
+}
+
+fn added(sums: &RowSums, values: Tensor<2>) -> Tensor<2> {
+    let ones = Tensor::ones([sums.entries()], (&values.device(), values.dtype()));
+    sums.weighted(values, ones)
 }
 
 /// Samples are nodes. Some of them are the graph of these nodes and the edges between them.
@@ -171,34 +254,20 @@ impl Input for Graph {
         }
         self.map(Tensor::from_inner, |features| match features {
             Features::Dense(features) => Features::Dense(Tensor::from_inner(features)),
-            Features::Sparse {
-                nodes,
-                places,
-                values,
-                shape,
-            } => Features::Sparse {
-                nodes: Tensor::from_inner(nodes),
-                places: Tensor::from_inner(places),
-                values: Tensor::from_inner(values),
-                shape,
-            },
+            Features::Sparse(features) => Features::Sparse(SparseFeatures {
+                values: Tensor::from_inner(features.values),
+                ..features
+            }),
         })
     }
 
     fn lower(self) -> Self {
         self.map(Tensor::without_autodiff, |features| match features {
             Features::Dense(features) => Features::Dense(features.without_autodiff()),
-            Features::Sparse {
-                nodes,
-                places,
-                values,
-                shape,
-            } => Features::Sparse {
-                nodes: nodes.without_autodiff(),
-                places: places.without_autodiff(),
-                values: values.without_autodiff(),
-                shape,
-            },
+            Features::Sparse(features) => Features::Sparse(SparseFeatures {
+                values: features.values.without_autodiff(),
+                ..features
+            }),
         })
     }
 
@@ -222,37 +291,8 @@ impl Input for Graph {
         let edges: Vec<[usize; 2]> = edges.collect();
         let features = match self.features {
             Features::Dense(features) => Features::Dense(features.select(0, samples)),
-            Features::Sparse {
-                nodes,
-                places: columns,
-                values,
-                shape: [_, width],
-            } => {
-                let of = list(nodes).into_iter().enumerate();
-                let of = of.filter_map(|(entry, node)| Some((entry as i64, places[node]? as i64)));
-                let (entries, nodes): (Vec<i64>, Vec<i64>) = of.unzip();
-                let numbers = |list: Vec<i64>| -> Tensor<1, Int> {
-                    let count = list.len();
-                    Tensor::from_data(TensorData::new(list, [count]), &device)
-                };
-                let entries = numbers(entries);
-                Features::Sparse {
-                    nodes: numbers(nodes),
-                    places: columns.select(0, entries.clone()),
-                    values: values.select(0, entries),
-                    shape: [kept.len(), width],
-                }
-            }
+            Features::Sparse(features) => Features::Sparse(features.select(&places, kept.len())),
         };
-        let end = |end: usize| -> Tensor<1, Int> {
-            let ends: Vec<i64> = edges.iter().map(|edge| edge[end] as i64).collect();
-            let count = ends.len();
-            Tensor::from_data(TensorData::new(ends, [count]), &device)
-        };
-        Self {
-            features,
-            sources: end(0),
-            targets: end(1),
-        }
+        Self::of(features, &edges, &device)
     }
 }

@@ -5,8 +5,10 @@ use burn::nn::{Dropout, Linear};
 use burn::tensor::activation::leaky_relu;
 use burn::tensor::{Device, IndexingUpdateOp, Int, Tensor};
 use kd_core::draw;
+use kd_kernels::layers;
 
 use super::input::{Features, Graph};
+use crate::Input;
 
 /// What a layer reads.
 #[allow(
@@ -89,13 +91,6 @@ fn gathered(values: Tensor<2>, targets: Tensor<1, Int>, nodes: usize) -> Tensor<
     sums.select_assign(0, targets, values, IndexingUpdateOp::Add)
 }
 
-/// In-edges of each node, `[nodes, 1]`.
-fn degrees(targets: &Tensor<1, Int>, nodes: usize) -> Tensor<2> {
-    let [edges] = targets.dims();
-    let ones = Tensor::ones([edges, 1], &targets.device());
-    gathered(ones, targets.clone(), nodes)
-}
-
 fn glorot(inputs: usize, outputs: usize, device: &Device) -> Linear {
     Linear {
         weight: draw::uniform(
@@ -171,20 +166,19 @@ impl Layer {
         graph: &Graph,
         dropout: &Dropout,
     ) -> (Tensor<2>, Option<Tensor<2>>) {
-        let nodes = graph.nodes();
+        let ones = Tensor::ones([graph.nodes(), 1], &graph.device());
         let rows = match self {
-            Self::Gcn(layer) => layer.forward(x, graph, nodes),
+            Self::Gcn(layer) => layer.forward(x, graph, ones),
             Self::Gat(layer) => {
-                let (rows, attention) = layer.forward(x, graph, nodes, dropout);
+                let (rows, attention) = layer.forward(x, graph, dropout);
                 return (rows, Some(attention));
             }
             Self::Sage(layer) => {
-                let [sources, targets] = graph.ends();
                 let [own, others] = x.both();
                 // The mean of products is the product of the mean, and narrower.
-                let others = others.times(layer.lin_l.weight.val()).select(0, sources);
-                let count = degrees(&targets, nodes).clamp_min(1.0);
-                let mean = gathered(others, targets, nodes) / count;
+                let others = others.times(layer.lin_l.weight.val());
+                let count = graph.sum_of_neighbours(ones).clamp_min(1.0);
+                let mean = graph.sum_of_neighbours(others) / count;
                 let mean = match &layer.lin_l.bias {
                     Some(bias) => mean + bias.val().unsqueeze(),
                     None => mean,
@@ -192,10 +186,8 @@ impl Layer {
                 mean + own.times(layer.lin_r.weight.val())
             }
             Self::SageGcn(layer) => {
-                let [sources, targets] = graph.ends_with_loops();
                 let own = x.times(layer.fc_neigh.weight.val());
-                let count = degrees(&targets, nodes);
-                let mean = gathered(own.select(0, sources), targets, nodes) / count;
+                let mean = graph.sum_with_own(own) / graph.sum_with_own(ones);
                 mean + layer.bias.val().unsqueeze()
             }
             Self::Dense(layer) => {
@@ -211,16 +203,14 @@ impl Layer {
 }
 
 impl Gcn {
-    fn forward(&self, x: Read, graph: &Graph, nodes: usize) -> Tensor<2> {
-        let [sources, targets] = graph.ends_with_loops();
+    fn forward(&self, x: Read, graph: &Graph, ones: Tensor<2>) -> Tensor<2> {
         let product = x.times(self.lin.weight.val());
-        let degrees = degrees(&targets, nodes);
+        let degrees = graph.sum_with_own(ones);
         let sum = match self.by_row {
-            true => gathered(product.select(0, sources), targets, nodes) / degrees,
+            true => graph.sum_with_own(product) / degrees,
             false => {
                 let root = degrees.sqrt();
-                let product = product / root.clone();
-                gathered(product.select(0, sources), targets, nodes) / root
+                graph.sum_with_own(product / root.clone()) / root
             }
         };
         sum + self.bias.val().unsqueeze()
@@ -228,13 +218,8 @@ impl Gcn {
 }
 
 impl Gat {
-    fn forward(
-        &self,
-        x: Read,
-        graph: &Graph,
-        nodes: usize,
-        dropout: &Dropout,
-    ) -> (Tensor<2>, Tensor<2>) {
+    fn forward(&self, x: Read, graph: &Graph, dropout: &Dropout) -> (Tensor<2>, Tensor<2>) {
+        let nodes = graph.nodes();
         let [_, heads, each] = self.att_src.dims();
         let [sources, targets] = graph.ends_with_loops();
         let z = x.times(self.lin.weight.val()).reshape([nodes, heads, each]);
@@ -245,9 +230,7 @@ impl Gat {
             + of_nodes(&self.att_dst).select(0, targets.clone());
         let attention = softmax_at(leaky_relu(scores, 0.2), &targets, nodes);
         let [edges, _] = attention.dims();
-        let weights = dropout
-            .forward(attention.clone())
-            .reshape([edges, heads, 1]);
+        let weights = layers::dropout(dropout, attention.clone()).reshape([edges, heads, 1]);
         let moved = (z.select(0, sources) * weights).reshape([edges, heads * each]);
         let sum = gathered(moved, targets, nodes);
         let rows = match self.joins {

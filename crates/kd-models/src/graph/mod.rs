@@ -15,5 +15,5 @@ mod layers;
 mod network;
 
 pub use config::{GraphConfig, GraphKind};
-pub use input::{Features, Graph};
+pub use input::{Features, Graph, SparseFeatures};
 pub use network::GraphNetwork;

@@ -7,6 +7,7 @@ use burn::nn::{Dropout, DropoutConfig};
 use burn::tensor::activation::{elu, relu};
 use burn::tensor::{Device, Tensor};
 use kd_core::{Output, Part, Taps};
+use kd_kernels::layers;
 
 use super::config::{GraphConfig, GraphKind};
 use super::input::Graph;
@@ -154,7 +155,7 @@ impl Backbone for GraphNetwork {
         let features = input.features().clone();
         let mut read = Read::Features(match sees_all {
             true => features,
-            false => features.map(|values| self.dropout.forward(values)),
+            false => features.map(|values| layers::dropout(&self.dropout, values)),
         });
         for (number, layer) in self.layers.iter().enumerate() {
             let (rows, attention) = layer.forward(read, &input, &self.dropout);
@@ -172,7 +173,7 @@ impl Backbone for GraphNetwork {
                 GraphKind::Gat(_) => elu(rows, 1.0),
                 _ => relu(rows),
             };
-            read = Read::Rows(self.dropout.forward(rows));
+            read = Read::Rows(layers::dropout(&self.dropout, rows));
         }
         output
     }

@@ -10,7 +10,7 @@ use burn::tensor::activation::relu;
 use burn::tensor::ops::MaxPoolOptions;
 use burn::tensor::{Device, Tensor};
 use kd_core::{Output, Taps};
-use kd_kernels::{average_pool, max_pool};
+use kd_kernels::{average_pool, layers, max_pool};
 
 use crate::architecture::{Architecture, Named, torchvision};
 use crate::backbone::{Backbone, Recorder};
@@ -97,7 +97,7 @@ impl Vgg {
             let x = if index == 0 {
                 x
             } else {
-                self.dropout.forward(x)
+                layers::dropout(&self.dropout, x)
             };
             relu(fused::hidden(layer, x))
         })

@@ -7,7 +7,9 @@ use burn::tensor::module::attention;
 use burn::tensor::ops::AttentionModuleOptions;
 use burn::tensor::{Bool, Device, Tensor};
 use kd_core::{Output, Part, Taps};
-use kd_kernels::{RowEpilogue, self_attention, self_attention_masked};
+use kd_kernels::{
+    RowEpilogue, layers, self_attention, self_attention_dropped, self_attention_masked,
+};
 
 use super::block::{linear, rows};
 use crate::macs::MacCounter;
@@ -76,9 +78,12 @@ impl Attention {
         let all = rows(&self.qkv, x, RowEpilogue::Nothing);
         let [batch, tokens, numbers] = all.dims();
         let width = numbers / 3;
-        if !self.drops(&all.device()) && !wants(output, taps) {
+        if !wants(output, taps) {
             PARTS.into_iter().for_each(|part| output.skip(part));
-            return self_attention(all, self.heads);
+            return match self.drops(&all.device()) {
+                true => self_attention_dropped(all, None, self.heads, self.dropout.prob),
+                false => self_attention(all, self.heads),
+            };
         }
         let parts = self.split(all, output, taps);
         let mixed = self.mix(parts, None, output, taps);
@@ -95,11 +100,14 @@ impl Attention {
     ) -> Tensor<3> {
         let shape = x.dims();
         let all = rows(&self.qkv, x, RowEpilogue::Nothing);
-        if !self.drops(&all.device()) && !wants(output, taps) {
+        if !wants(output, taps) {
             PARTS.into_iter().for_each(|part| output.skip(part));
             let [batch, tokens, _] = shape;
             let unseen = unseen.clone().cast(all.dtype()).reshape([batch, tokens]);
-            return self_attention_masked(all, unseen, self.heads);
+            return match self.drops(&all.device()) {
+                true => self_attention_dropped(all, Some(unseen), self.heads, self.dropout.prob),
+                false => self_attention_masked(all, unseen, self.heads),
+            };
         }
         let parts = self.split(all, output, taps);
         let mixed = self.mix(parts, Some(unseen), output, taps);
@@ -121,8 +129,7 @@ impl Attention {
 
     /// Whether probabilities are dropped on this device: only in training.
     fn drops(&self, device: &Device) -> bool {
-        let Dropout { prob, training } = &self.dropout;
-        *prob > 0.0 && training.is_enabled() && device.is_autodiff()
+        layers::drops(&self.dropout, device)
     }
 
     /// The values `[batch, heads, tokens, d]`, mixed. The fused operation has neither scores nor probabilities, and
@@ -161,6 +168,6 @@ impl Attention {
         };
         let probabilities = softmax(scores, 3);
         output.push(Part::Attentions, &probabilities, taps);
-        self.dropout.forward(probabilities).matmul(value)
+        layers::dropout(&self.dropout, probabilities).matmul(value)
     }
 }

@@ -4,7 +4,7 @@ use burn::module::{Initializer, Module, Param};
 use burn::nn::{Dropout, DropoutConfig, Linear};
 use burn::tensor::{Device, Tensor};
 use kd_core::{Output, Taps};
-use kd_kernels::{RowEpilogue, linear_of_rows};
+use kd_kernels::{RowEpilogue, add_dropped, layers, linear_of_rows};
 
 use super::attention::Attention;
 use super::config::VitConfig;
@@ -106,7 +106,7 @@ impl Block {
         let x = self.add(x, &self.attn.proj, &self.ls1, mixed);
         let inner = self.norm2.forward(x.clone(), epsilon);
         let inner = rows(&self.mlp.fc1, inner, RowEpilogue::Gelu);
-        let inner = self.dropout.forward(inner);
+        let inner = layers::dropout(&self.dropout, inner);
         self.add(x, &self.mlp.fc2, &self.ls2, inner)
     }
 
@@ -127,11 +127,14 @@ impl Block {
             None => (weight, bias),
         };
         let device = x.device();
-        let drops = self.dropout.prob > 0.0 && device.is_autodiff();
+        let drops = layers::drops(&self.dropout, &device);
         if !drops && !self.path.is_active(&device) {
             return linear_of_rows(branch, weight, bias, RowEpilogue::Add(x));
         }
         let branch = linear_of_rows(branch, weight, bias, RowEpilogue::Nothing);
-        x + self.path.forward(self.dropout.forward(branch))
+        if !self.path.is_active(&device) {
+            return add_dropped(x, branch, self.dropout.prob);
+        }
+        x + self.path.forward(layers::dropout(&self.dropout, branch))
     }
 }

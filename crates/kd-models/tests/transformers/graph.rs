@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use burn::tensor::{Device, Tensor};
 use kd_core::{Output, Part, Taps};
 use kd_goldens::{Comparison, uniform, write_weights};
-use kd_models::{Backbone, Features, Graph, GraphConfig, GraphKind, GraphNetwork, Input};
+use kd_models::{
+    Backbone, Features, Graph, GraphConfig, GraphKind, GraphNetwork, Input, SparseFeatures,
+};
 use serde_json::Value;
 
 use crate::{check, dims};
@@ -18,18 +20,15 @@ pub fn graph(salt: &str, described: &Value, sparse: bool, device: &Device) -> Gr
     let key = format!("{salt}{}", features["key"].as_str().unwrap());
     let values = uniform(&key, shape[0] * shape[1]).into_iter();
     let values: Vec<f32> = values.map(|u| (scale * u) as f32).collect();
-    let flat = Tensor::<1>::from_floats(values.as_slice(), device);
     let features = match sparse {
-        false => Features::Dense(flat.reshape(shape)),
+        false => {
+            let flat = Tensor::<1>::from_floats(values.as_slice(), device);
+            Features::Dense(flat.reshape(shape))
+        }
         true => {
-            let all = Tensor::arange(0..values.len() as i64, device);
-            let width = shape[1] as i64;
-            Features::Sparse {
-                nodes: all.clone() / width,
-                places: all % width,
-                values: flat,
-                shape,
-            }
+            let entries = (0..values.len()).map(|entry| [entry / shape[1], entry % shape[1]]);
+            let entries = entries.collect();
+            Features::Sparse(SparseFeatures::new(entries, &values, shape, device).unwrap())
         }
     };
     let pairs: Vec<[usize; 2]> =

@@ -5,6 +5,7 @@ use std::mem::MaybeUninit;
 use rayon::prelude::*;
 
 use crate::images::OutPtr;
+use crate::nn::dropout::kernel::Mask;
 use crate::simd::exponential::exp_of_negative;
 use crate::simd::panels::{Panels, packed};
 use crate::simd::scratch::{self, Lent};
@@ -21,6 +22,8 @@ pub(crate) struct Heads<'a> {
     qkv: &'a [f32],
     /// What is added to the scores of each key, `[batch, tokens]`.
     added: Option<&'a [f32]>,
+    /// Of probabilities.
+    dropped: Option<Mask>,
     batch: usize,
     tokens: usize,
     heads: usize,
@@ -35,6 +38,7 @@ impl<'a> Heads<'a> {
         Self {
             qkv,
             added: None,
+            dropped: None,
             batch,
             tokens,
             heads,
@@ -58,6 +62,11 @@ impl<'a> Heads<'a> {
         }
     }
 
+    /// The same with a dropout of probabilities.
+    pub fn with_dropped(self, dropped: Option<Mask>) -> Self {
+        Self { dropped, ..self }
+    }
+
     /// Turns scores of a sequence's keys into probabilities, in place.
     #[inline(always)]
     fn probabilities(self, sequence: usize, scores: &mut [f32]) {
@@ -70,6 +79,20 @@ impl<'a> Heads<'a> {
             }
         }
         softmax(scores, self.tokens);
+    }
+
+    /// Drops probabilities of a head's queries from this one, in place.
+    #[inline(always)]
+    fn drop(self, [sequence, head]: [usize; 2], first: usize, probabilities: &mut [f32]) {
+        let Some(mask) = self.dropped else { return };
+        let row = (sequence * self.heads + head) * self.tokens + first;
+        let rows = probabilities.chunks_exact_mut(self.tokens);
+        for (row, probabilities) in (row..).zip(rows) {
+            let mask = mask.row(row);
+            for (probability, column) in probabilities.iter_mut().zip(0..) {
+                *probability *= mask.factor(column);
+            }
+        }
     }
 
     fn width(self) -> usize {
@@ -220,6 +243,7 @@ impl Kernel for Mix<'_> {
             let query = &query[first * pitch..];
             let scores = tile::apply(s, query, pitch, keys, heads.scale(), scores);
             heads.probabilities(at[0], scores);
+            heads.drop(at, first, scores);
             let mixed = over(&mut of_mixed[..count * each]);
             let mixed = tile::apply(s, scores, tokens, values, 1.0, mixed);
             for (token, mixed) in mixed.chunks_exact(each).enumerate() {
@@ -282,6 +306,7 @@ impl Kernel for Slopes<'_> {
             packed(S::LANES, step, each),
             step * tokens,
             step * tokens,
+            heads.dropped.map_or(0, |_| step * tokens),
             step * each,
             tokens * each,
             tokens * each,
@@ -295,7 +320,14 @@ impl Kernel for Slopes<'_> {
             of_right,
             rest @ ..,
         ] = divided(&mut memory, lens);
-        let [of_scores, of_slopes, of_queries, to_keys, to_values] = rest;
+        let [
+            of_scores,
+            of_slopes,
+            of_kept,
+            of_queries,
+            to_keys,
+            to_values,
+        ] = rest;
         let keys = Panels::of_columns(s, key, pitch, [each, tokens], |_| 1.0, of_keys);
         let values = Panels::of_columns(s, value, pitch, [each, tokens], |_| 1.0, of_values);
         let key_rows = Panels::of_rows(s, key, pitch, [tokens, each], of_key_rows);
@@ -306,15 +338,25 @@ impl Kernel for Slopes<'_> {
             let p = over(&mut of_scores[..count * tokens]);
             let p = tile::apply(s, query, pitch, keys, scale, p);
             heads.probabilities(at[0], p);
-            let left = Panels::of_rows(s, p, tokens, [count, tokens], &mut *of_left);
+            let kept: &[f32] = match heads.dropped {
+                None => p,
+                Some(_) => {
+                    let kept = &mut of_kept[..count * tokens];
+                    kept.copy_from_slice(p);
+                    heads.drop(at, first, kept);
+                    kept
+                }
+            };
+            let left = Panels::of_rows(s, kept, tokens, [count, tokens], &mut *of_left);
             let right = Panels::of_rows(s, dy, width, [count, each], &mut *of_right);
             tile::outer(s, left, right, 1.0, false, more, to_values);
             let slopes = over(&mut of_slopes[..count * tokens]);
             let slopes = tile::apply(s, dy, width, values, 1.0, slopes);
-            for (slopes, p) in slopes.chunks_exact_mut(tokens).zip(p.chunks_exact(tokens)) {
-                let along = crate::loss::unit_rows::kernel::sum(slopes, p, |slope, p| slope * p);
-                for (slope, p) in slopes.iter_mut().zip(p) {
-                    *slope = p * (*slope - along);
+            let rows = p.chunks_exact(tokens).zip(kept.chunks_exact(tokens));
+            for (slopes, (p, kept)) in slopes.chunks_exact_mut(tokens).zip(rows) {
+                let along = crate::loss::unit_rows::kernel::sum(slopes, kept, |slope, p| slope * p);
+                for (slope, (p, kept)) in slopes.iter_mut().zip(p.iter().zip(kept)) {
+                    *slope = kept * *slope - p * along;
                 }
             }
             let to_queries = over(&mut of_queries[..count * each]);

@@ -6,6 +6,7 @@ use burn::module::{Module, Param};
 use burn::nn::{Dropout, DropoutConfig, Linear};
 use burn::tensor::{Device, Tensor, TensorData};
 use kd_core::{Output, Part, Taps, draw};
+use kd_kernels::layers;
 
 use super::block::{Block, DEVIATION, linear};
 use super::config::{VitConfig, VitDesign, VitPooling};
@@ -98,7 +99,7 @@ impl Vit {
         let grid = [tall, wide];
         let (resize, own) = (self.origin.resize(), [self.grid; 2]);
         let positions = resize.apply(self.pos_embed.val(), self.config.leading(), own, grid);
-        let tokens = self.dropout.forward(tokens + positions);
+        let tokens = layers::dropout(&self.dropout, tokens + positions);
         (tokens, grid)
     }
 
