@@ -14,8 +14,8 @@ use crate::graph::Graph;
 use crate::lower::lower;
 use crate::options::{Normalisation, Options, Output};
 use crate::peephole::simplify;
-use crate::replay::{Comparison, compare};
-use crate::{Error, Onnx, half, model, quantise};
+use crate::replay::{Comparison, Reads, compare};
+use crate::{Error, Onnx, half, model, quantise, text};
 
 /// Exports a network of the registry for images of `size` × `size` pixels. Weights have the names of its reference's
 /// state dict. Layers on grids ([`Network::on_grids`]) have 8-bit weights, and `QuantizeLinear` and `DequantizeLinear`
@@ -37,10 +37,22 @@ pub fn export_network(network: &Network, size: usize, options: &Options) -> Resu
         });
     }
     let whole = whole(options, shape[1], &forward)?;
-    let (mut graph, _) = checked(&network.clone().without_grids(), shape, names, &whole)?;
+    let (mut graph, _) = checked(
+        &network.clone().without_grids(),
+        shape,
+        Reads::Numbers,
+        names,
+        &whole,
+    )?;
     quantise::insert(&mut graph, grids)?;
     let (device, quantised) = (plain(network), network.valid());
-    let comparison = compare(&graph, shape, |input| whole(&quantised, input), &device)?;
+    let comparison = compare(
+        &graph,
+        shape,
+        Reads::Numbers,
+        |input| whole(&quantised, input),
+        &device,
+    )?;
     comparison.check_grids()?;
     Ok(Onnx {
         model: written(&graph, options),
@@ -63,7 +75,13 @@ pub fn layers(network: &Network) -> Result<Vec<String>, Error> {
     let shape = [1, channels_of(network)?, size, size];
     let forward = |network: &Network, images| network.forward(images, &Taps::none()).logits;
     let names = |path: &str| network.pytorch_name(path);
-    let (graph, _) = checked(&network.clone().without_grids(), shape, names, &forward)?;
+    let (graph, _) = checked(
+        &network.clone().without_grids(),
+        shape,
+        Reads::Numbers,
+        names,
+        &forward,
+    )?;
     Ok(quantise::layers(&graph))
 }
 
@@ -152,12 +170,16 @@ fn whole<M>(
             Some(normalisation) => normalised(images, normalisation),
             None => images,
         };
-        let logits = forward(network, images);
-        match options.output {
-            Output::Logits => logits,
-            Output::Probabilities => softmax(logits, 1),
-        }
+        finished(options, forward(network, images))
     })
+}
+
+/// What a file gives of logits.
+pub(crate) fn finished(options: &Options, logits: Tensor<2>) -> Tensor<2> {
+    match options.output {
+        Output::Logits => logits,
+        Output::Probabilities => softmax(logits, 1),
+    }
 }
 
 /// Exports any module and what it does with one tensor, whose first axis counts examples. Of `options`, what concerns
@@ -181,12 +203,12 @@ fn exported<M: Module, const D: usize, const E: usize>(
     names: impl Fn(&str) -> String,
     forward: impl Fn(&M, Tensor<D>) -> Tensor<E>,
 ) -> Result<Onnx, Error> {
-    let (mut graph, mut comparison) = checked(module, shape, names, &forward)?;
+    let (mut graph, mut comparison) = checked(module, shape, Reads::Numbers, names, &forward)?;
     if options.float16 {
         half::round(&mut graph)?;
         let network = module.valid();
         let run = |input| forward(&network, input);
-        comparison = compare(&graph, shape, run, &plain(module))?;
+        comparison = compare(&graph, shape, Reads::Numbers, run, &plain(module))?;
         half::cast_ends(&mut graph);
     }
     Ok(Onnx {
@@ -197,9 +219,10 @@ fn exported<M: Module, const D: usize, const E: usize>(
 }
 
 /// The graph of a module in float32, compared with it.
-fn checked<M: Module, const D: usize, const E: usize>(
+pub(crate) fn checked<M: Module, const D: usize, const E: usize>(
     module: &M,
     shape: [usize; D],
+    reads: Reads,
     names: impl Fn(&str) -> String,
     forward: &impl Fn(&M, Tensor<D>) -> Tensor<E>,
 ) -> Result<(Graph, Comparison), Error> {
@@ -214,13 +237,17 @@ fn checked<M: Module, const D: usize, const E: usize>(
     let mut graph = lower([&first, &second], names)?;
     fold(&mut graph, &device)?;
     simplify(&mut graph);
+    if matches!(reads, Reads::Ids { .. }) {
+        text::read_integers(&mut graph);
+    }
     let network = module.valid();
-    let comparison = compare(&graph, shape, |input| forward(&network, input), &device)?;
+    let run = |input| forward(&network, input);
+    let comparison = compare(&graph, shape, reads, run, &device)?;
     comparison.check()?;
     Ok((graph, comparison))
 }
 
-fn written(graph: &Graph, options: &Options) -> crate::proto::Model {
+pub(crate) fn written(graph: &Graph, options: &Options) -> crate::proto::Model {
     let output = options.output.to_string();
     model::model(
         graph,

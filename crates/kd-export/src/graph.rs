@@ -112,6 +112,8 @@ pub struct Graph {
     pub names: BTreeMap<Value, String>,
     /// What the network reads.
     pub input: Value,
+    /// Whether it reads integers, such as the numbers of words, and not floats.
+    pub integers: bool,
     /// What it gives.
     pub output: Value,
     next: Value,

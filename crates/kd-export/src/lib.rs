@@ -19,7 +19,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! A network of your own is exported by [`export_backbone`], any other module by [`export_module`].
+//! A network of your own is exported by [`export_backbone`], a network that
+//! reads text by [`export_text`], any other module by [`export_module`].
 
 mod batch;
 mod capture;
@@ -41,6 +42,7 @@ pub mod proto;
 mod quantise;
 mod replay;
 mod save;
+mod text;
 pub mod trace;
 
 pub use error::Error;
@@ -48,3 +50,4 @@ pub use export::{export_backbone, export_detector, export_module, export_network
 pub use model::{IR_VERSION, OPSET};
 pub use onnx::Onnx;
 pub use options::{Normalisation, Options, Output};
+pub use text::export_text;

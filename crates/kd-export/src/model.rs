@@ -16,8 +16,13 @@ pub const OPSET: i64 = 17;
 /// The version of the format that is written.
 pub const IR_VERSION: i64 = 8;
 
-/// Names of the input and the output.
-pub(crate) const INPUT: &str = "images";
+/// The name of the input.
+fn input(graph: &Graph) -> &'static str {
+    match graph.integers {
+        true => "input_ids",
+        false => "images",
+    }
+}
 
 /// The file of a graph.
 pub(crate) fn model(
@@ -34,9 +39,9 @@ pub(crate) fn model(
         tensor(names.of_value(value), &graph.constants[&value], halves)
     });
     let nodes = graph.nodes.iter().zip(&names.nodes);
-    let io = |name: &str, value: Value| ValueInfo {
+    let io = |name: &str, value: Value, integers: bool| ValueInfo {
         name: Some(name.into()),
-        r#type: Some(float(&graph.dims[&value])),
+        r#type: Some(tensors(&graph.dims[&value], integers)),
     };
     Model {
         ir_version: Some(IR_VERSION),
@@ -48,8 +53,8 @@ pub(crate) fn model(
                 .collect(),
             name: Some(name.into()),
             initializer: initializer.collect(),
-            input: vec![io(INPUT, graph.input)],
-            output: vec![io(output, graph.output)],
+            input: vec![io(input(graph), graph.input, graph.integers)],
+            output: vec![io(output, graph.output, false)],
         }),
         opset_import: vec![Opset {
             domain: Some(String::new()),
@@ -88,7 +93,7 @@ struct Names {
 impl Names {
     /// Constants have their names of the state dict, nodes those of their layer.
     fn of(graph: &Graph, output: &str) -> Self {
-        let mut taken = BTreeSet::from([INPUT.to_owned(), output.to_owned()]);
+        let mut taken = BTreeSet::from([input(graph).to_owned(), output.to_owned()]);
         let mut unique = |wanted: String| {
             let mut name = wanted.clone();
             let mut count = 1;
@@ -133,7 +138,7 @@ impl Names {
             values.insert(node.output, format!("{name}_output_0"));
             nodes.push(name);
         }
-        values.insert(graph.input, INPUT.into());
+        values.insert(graph.input, input(graph).into());
         values.insert(graph.output, output.into());
         Self { nodes, values }
     }
@@ -212,7 +217,7 @@ fn tensor(name: String, constant: &Constant, halves: bool) -> TensorProto {
     }
 }
 
-fn float(dims: &[Dim]) -> TypeProto {
+fn tensors(dims: &[Dim], integers: bool) -> TypeProto {
     let dim = dims.iter().map(|dim| match dim {
         Dim::Fixed(size) => DimProto {
             dim_value: Some(*size as i64),
@@ -223,7 +228,7 @@ fn float(dims: &[Dim]) -> TypeProto {
     });
     TypeProto {
         tensor_type: Some(TensorType {
-            elem_type: Some(types::FLOAT),
+            elem_type: Some(if integers { types::INT64 } else { types::FLOAT }),
             shape: Some(ShapeProto { dim: dim.collect() }),
         }),
     }

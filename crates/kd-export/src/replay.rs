@@ -46,10 +46,41 @@ impl Comparison {
     }
 }
 
+/// What a network reads.
+#[derive(Clone, Copy)]
+pub(crate) enum Reads {
+    /// Numbers, such as those of images.
+    Numbers,
+    /// Numbers of so many words, of which one is padding.
+    Ids { words: usize, padding: usize },
+}
+
+impl Reads {
+    /// An input of this shape. Every second sequence ends with padding.
+    fn values(self, shape: &[usize]) -> Vec<f32> {
+        let numbers = formula(shape.iter().product());
+        let Self::Ids { words, padding } = self else {
+            return numbers;
+        };
+        let tokens = shape[1];
+        let places = numbers.iter().zip(0..);
+        let ids = places.map(|(number, place)| {
+            let padded = place / tokens % 2 == 1 && 3 * (place % tokens) > 2 * tokens;
+            match (number * words as f32) as usize {
+                _ if padded => padding,
+                id if id == padding => (padding + 1) % words,
+                id => id,
+            }
+        });
+        ids.map(|id| id as f32).collect()
+    }
+}
+
 /// Runs graph and network on the same input of the shape `[any, ...]`.
 pub(crate) fn compare<const D: usize, const E: usize>(
     graph: &Graph,
     shape: [usize; D],
+    reads: Reads,
     network: impl Fn(Tensor<D>) -> Tensor<E>,
     device: &Device,
 ) -> Result<Comparison, Error> {
@@ -60,12 +91,16 @@ pub(crate) fn compare<const D: usize, const E: usize>(
     for batch in BATCHES {
         let mut shape = shape;
         shape[0] = batch;
-        let values = formula(shape.iter().product());
+        let values = reads.values(&shape);
         let data = TensorData::new(values.clone(), shape);
         let wanted = network(Tensor::from_data(data, device));
         let dims = wanted.dims();
         let wanted: Vec<f32> = wanted.into_data().convert::<f32>().iter().collect();
-        let found = evaluate::graph(graph, Constant::floats(values, &shape), device)?;
+        let input = match graph.integers {
+            true => Constant::ints(values.iter().map(|value| *value as i64).collect(), &shape),
+            false => Constant::floats(values, &shape),
+        };
+        let found = evaluate::graph(graph, input, device)?;
         let (Some(found), true) = (found.as_floats(), found.shape == dims) else {
             return Err(Error::Replay {
                 operation: "output".into(),

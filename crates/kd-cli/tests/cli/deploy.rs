@@ -5,8 +5,8 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::run::{Finished, finish, kd};
-use super::{call, fails};
+use super::run::{Finished, TINY, finish, kd};
+use super::{call, call_with, fails};
 
 const QUICK: [&str; 6] = ["--batch", "2", "--seconds", "0.01", "--rounds", "1"];
 
@@ -139,6 +139,29 @@ fn an_interpreter_without_the_packages_or_without_an_answer_is_told() {
     fails(&finished, 1, &["./python", "ended without an answer"]);
     let (stdout, _) = deploy(folder.path(), &["resnet8"]);
     assert!(stdout.contains("ended without an answer"), "{stdout}");
+}
+
+#[test]
+fn the_networks_of_a_run_are_measured_into_its_report() {
+    let (folder, trained) = call_with(TINY, &["train", "tiny.toml", "--out", "run"]);
+    assert_eq!(trained.code, Some(0), "{}", trained.stderr);
+    let report = || fs::read_to_string(folder.path().join("run/report.html")).unwrap();
+    assert!(!report().contains("id=\"deployed\""));
+    let (stdout, json) = deploy(folder.path(), &["--run", "run"]);
+    let kept = fs::read(folder.path().join("run/deploy.json")).unwrap();
+    assert_eq!(serde_json::from_slice::<Value>(&kept).unwrap(), json);
+    let networks = json["networks"].as_array().unwrap();
+    assert_eq!(networks.len(), 2, "{json}");
+    for network in networks {
+        assert!(
+            stdout.contains(network["name"].as_str().unwrap()),
+            "{stdout}"
+        );
+    }
+    assert!(report().contains("id=\"deployed\""));
+
+    let missing = run(folder.path(), &["--run", "nothing"]);
+    fails(&missing, 3, &["nothing", "`kd train`"]);
 }
 
 #[test]

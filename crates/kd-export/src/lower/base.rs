@@ -81,9 +81,23 @@ impl Lowering {
                 let value = self.number(op.rhs, op.lhs.dtype.is_float());
                 self.emit("Equal", &[self.read(&op.lhs), value], vec![], &op.out);
             }
+            Op::NotEqual(op) => {
+                let inputs = [self.read(&op.lhs), self.read(&op.rhs)];
+                self.not_equal(inputs, &op.out);
+            }
+            Op::NotEqualElem(op) => {
+                let value = self.number(op.rhs, op.lhs.dtype.is_float());
+                self.not_equal([self.read(&op.lhs), value], &op.out);
+            }
             _ => return missing(),
         }
         Ok(())
+    }
+
+    fn not_equal(&mut self, inputs: [Value; 2], out: &TensorIr) {
+        let dims = self.dims(out);
+        let equal = self.node("Equal", &inputs, vec![], dims);
+        self.emit("Not", &[equal], vec![], out);
     }
 
     /// A tensor of one value.

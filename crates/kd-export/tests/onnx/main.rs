@@ -9,6 +9,7 @@ mod own;
 mod precision;
 mod refused;
 mod tensorrt;
+mod text;
 
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{Device, Distribution, Tensor, TensorData};

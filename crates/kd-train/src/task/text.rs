@@ -89,6 +89,10 @@ pub struct TextStudent {
     pub classes: Vec<String>,
     /// Its tokenizer.
     pub tokenizer: WordPiece,
+    /// Its name in the registry.
+    pub model: String,
+    /// Words of a sentence that it was trained with.
+    pub length: usize,
 }
 
 impl TextStudent {
@@ -115,6 +119,8 @@ impl TextStudent {
             network,
             classes,
             tokenizer,
+            length: text.length,
+            model: recipe.student.model,
         }))
     }
 }

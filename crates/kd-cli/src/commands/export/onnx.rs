@@ -5,8 +5,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
-use kd_export::{Normalisation, Onnx, Options, Output, export_detector, export_network};
+use kd_export::{
+    Normalisation, Onnx, Options, Output, export_detector, export_network, export_text,
+};
 use kd_models::WeightsHeader;
+use kd_train::task::TextStudent;
 use kd_train::{Recipe, detector_of_run, finished_detector};
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -50,6 +53,11 @@ pub fn run(from: &From, arguments: &Arguments, file: &Path) -> Result<()> {
     {
         return detector(&recipe, &weights, folder, arguments, file);
     }
+    if let Some(folder) = &from.run
+        && let Some(student) = TextStudent::of_run(folder, &crate::device::preferred()?.open()?)?
+    {
+        return text(&student, folder, arguments, file);
+    }
     let Source { network, header } = from.open()?;
     let config = network.config();
     let size = config.image_size()?;
@@ -63,10 +71,7 @@ pub fn run(from: &From, arguments: &Arguments, file: &Path) -> Result<()> {
             true => Some(normalisation(&header)?),
             false => None,
         },
-        output: match arguments.softmax {
-            true => Output::Probabilities,
-            false => Output::Logits,
-        },
+        output: output(arguments),
         float16: arguments.float16,
         metadata,
         ..Options::default()
@@ -119,6 +124,42 @@ fn detector(
     }
     onnx.save(file)?;
     crate::commands::print(summary(file, &onnx))
+}
+
+/// The student of a run that reads text, for sequences of the recipe's length.
+fn text(student: &TextStudent, run: &Path, arguments: &Arguments, file: &Path) -> Result<()> {
+    if arguments.normalise || arguments.float16 {
+        return Err(BadInput(
+            "--normalise, --float16: a file that reads text has neither; leave them out".into(),
+        )
+        .into());
+    }
+    let entry = |key: &str, value: String| (key.to_owned(), value);
+    let options = Options {
+        name: student.model.clone(),
+        output: output(arguments),
+        metadata: vec![
+            entry("kd_version", env!("CARGO_PKG_VERSION").into()),
+            entry("model", student.model.clone()),
+            entry("tokens", student.length.to_string()),
+            entry("classes", json!(student.classes).to_string()),
+            entry("recipe_sha256", digest(&run.join("recipe.toml"))?),
+        ],
+        ..Options::default()
+    };
+    let onnx = export_text(&student.network, student.length, &options)?;
+    if let Some(Program::Tensorrt) = arguments.check {
+        accepted(&onnx)?;
+    }
+    onnx.save(file)?;
+    crate::commands::print(summary(file, &onnx))
+}
+
+fn output(arguments: &Arguments) -> Output {
+    match arguments.softmax {
+        true => Output::Probabilities,
+        false => Output::Logits,
+    }
 }
 
 /// What stands in the file's `metadata_props`.
