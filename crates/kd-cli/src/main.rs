@@ -32,6 +32,7 @@ Examples:
   kd train recipes/quickstart.toml                  a first run: no download, a minute
   kd train recipes/quickstart.toml --set train.epochs=2 --set student.model=resnet8
   kd study recipes/studies/methods.toml             methods side by side, over several seeds
+  kd search recipes/search/quick.toml               settings tried, with reports that decide
   kd models                                         networks a recipe can name
   kd methods kd                                     what a method computes, and its settings
   kd report runs/quickstart                         write report.html again
@@ -48,6 +49,7 @@ Exit codes:
 enum Command {
     Train(commands::train::Arguments),
     Study(commands::study::Arguments),
+    Search(commands::search::Arguments),
     Probe(commands::probe::Arguments),
     Eval(commands::eval::Arguments),
     Predict(commands::predict::Arguments),
@@ -82,6 +84,7 @@ impl Command {
         match self {
             Self::Train(arguments) => commands::train::run(&arguments),
             Self::Study(arguments) => commands::study::run(&arguments),
+            Self::Search(arguments) => commands::search::run(&arguments),
             Self::Probe(arguments) => commands::probe::run(&arguments),
             Self::Eval(arguments) => commands::eval::run(&arguments),
             Self::Predict(arguments) => commands::predict::run(&arguments),

@@ -23,6 +23,8 @@ mod pairs;
 #[path = "cli/prune.rs"]
 mod prune;
 mod run;
+#[path = "cli/search.rs"]
+mod search;
 #[path = "cli/study.rs"]
 mod study;
 #[path = "cli/watch.rs"]

@@ -23,11 +23,16 @@
 //! ```
 
 mod asha;
+mod found;
+mod page;
+mod parameters;
 mod results;
 mod sampler;
 mod space;
+mod svg;
 
 pub use asha::{Asha, Job};
+pub use found::{Found, Trial};
 pub use results::{importance, pareto_front};
 pub use sampler::{Method, Sampler};
 pub use space::{Parameter, Point, Space, Value, Values};

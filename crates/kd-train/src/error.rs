@@ -73,6 +73,9 @@ pub enum Error {
         /// Where the weights of the best finished epoch are; none when no epoch was finished.
         checkpoint: Option<PathBuf>,
     },
+    /// The observer wanted the trainings and no measurement ([`Observer::measures`](crate::Observer::measures)).
+    #[error("trained, and not measured, as the observer asked")]
+    NotMeasured,
     /// A variant of a study is wrong, or its run failed.
     #[error("{variant}: {source}")]
     Variant {

@@ -10,6 +10,7 @@
 //! - [`cache`]: the teacher's answers, kept so that it is asked once a view;
 //! - [`report::write`]: `report.html` from a run folder;
 //! - [`study`]: variants of a recipe with the same seeds, side by side;
+//! - [`search`]: settings of a recipe, tried and chosen by the validation split;
 //! - [`stats`]: whether a difference is one, by seeds and by test images.
 //!
 //! [`Learner`] and [`train`] are generic over [`kd_models::Backbone`], so a network of your own
@@ -39,6 +40,7 @@ pub mod report;
 mod role;
 mod run;
 mod score;
+pub mod search;
 mod source;
 mod state;
 pub mod stats;

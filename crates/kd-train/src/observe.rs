@@ -49,6 +49,12 @@ pub trait Observer {
     fn stop(&self) -> bool {
         false
     }
+
+    /// Asked after the trainings; `false` ends the run with [`Error::NotMeasured`](crate::Error::NotMeasured) before the test
+    /// split is read.
+    fn measures(&self) -> bool {
+        true
+    }
 }
 
 /// An observer that says nothing.

@@ -190,6 +190,9 @@ fn fill<T: Task>(
         observer.event(Event::Note(&warning));
     }
     let mut trained = context.train_all(options, folder, observer)?;
+    if !observer.measures() {
+        return Err(Error::NotMeasured);
+    }
     let test = task.test(recipe.train.batch)?;
     let test = test.as_ref();
     let teacher = match (&trained.teacher, trained.teacher_kept.take()) {

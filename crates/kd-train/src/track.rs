@@ -321,7 +321,7 @@ impl<'a> Tracked<'a> {
     pub(crate) fn finish(mut self, ended: &Result<Summary, Error>) {
         let status = match ended {
             Ok(_) => Status::Finished,
-            Err(Error::Stopped { .. }) => Status::Interrupted,
+            Err(Error::Stopped { .. } | Error::NotMeasured) => Status::Interrupted,
             Err(_) => Status::Failed,
         };
         if !self.started {
@@ -362,6 +362,10 @@ impl Observer for Tracked<'_> {
 
     fn stop(&self) -> bool {
         self.observer.stop()
+    }
+
+    fn measures(&self) -> bool {
+        self.observer.measures()
     }
 }
 

@@ -16,6 +16,7 @@ pub mod predict;
 pub mod probe;
 pub mod prune;
 pub mod report;
+pub mod search;
 pub mod study;
 pub mod track;
 pub mod train;

@@ -39,6 +39,15 @@ pub(super) fn load(path: &Path, overrides: &[String]) -> Result<Recipe, Error> {
             path.display()
         )));
     }
+    if let Ok(table) = text.parse::<Table>()
+        && table.contains_key("parameters")
+        && table.contains_key("sampler")
+    {
+        return Err(Error::Recipe(format!(
+            "{}: this is a search, not a recipe: run it with `kd search {0}`",
+            path.display()
+        )));
+    }
     // The file alone must parse too when nothing is overridden: only then do errors have lines.
     if overrides.is_empty() {
         toml::from_str::<Recipe>(&text).map_err(|e| in_file(path, &text, &e))?;

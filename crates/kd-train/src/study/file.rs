@@ -219,7 +219,7 @@ fn check_name(name: &str) -> Result<(), String> {
 }
 
 /// The changes of a table as `--set` spells them.
-fn changes_of(table: &Table, folder: &Path) -> Result<Vec<String>, Error> {
+pub(crate) fn changes_of(table: &Table, folder: &Path) -> Result<Vec<String>, Error> {
     fn collect(
         table: &Table,
         above: &str,
@@ -256,7 +256,7 @@ fn changes_of(table: &Table, folder: &Path) -> Result<Vec<String>, Error> {
 }
 
 /// Names the line of a mistake, and the nearest valid key.
-fn in_file(path: &Path, text: &str, error: &toml::de::Error) -> Error {
+pub(crate) fn in_file(path: &Path, text: &str, error: &toml::de::Error) -> Error {
     let start = error.span().map_or(0, |span| span.start.min(text.len()));
     let line = text[..start].matches('\n').count() + 1;
     let message = error.message().trim_end();
@@ -272,7 +272,12 @@ fn in_file(path: &Path, text: &str, error: &toml::de::Error) -> Error {
 }
 
 /// A mistake in a variant, without the overrides that it was turned into.
-fn in_variant(error: Error, variant: String, recipe: &Path, overrides: &[String]) -> Error {
+pub(crate) fn in_variant(
+    error: Error,
+    variant: String,
+    recipe: &Path,
+    overrides: &[String],
+) -> Error {
     let Error::Recipe(message) = &error else {
         return Error::Variant {
             variant,

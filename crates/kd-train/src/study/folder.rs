@@ -85,11 +85,11 @@ pub(super) fn state(
     Ok(State::Finished(Box::new(summary)))
 }
 
-/// Keeps other studies out of a folder for as long as the file is open.
+/// Keeps other studies and searches out of a folder for as long as the file is open.
 ///
 /// # Errors
-/// When another study is there.
-pub(super) fn lock(folder: &Path) -> Result<File, Error> {
+/// When another one is there.
+pub(crate) fn lock(folder: &Path) -> Result<File, Error> {
     let path = folder.join("study.lock");
     let open = File::options()
         .write(true)
@@ -100,7 +100,7 @@ pub(super) fn lock(folder: &Path) -> Result<File, Error> {
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(Error::Recipe(format!(
-            "{} is in use by another `kd study`: wait for it, or choose another folder with --out",
+            "{} is in use by another `kd study` or `kd search`: wait for it, or choose another folder with --out",
             folder.display()
         ))),
         Err(TryLockError::Error(e)) => Err(io("lock", &path)(e)),

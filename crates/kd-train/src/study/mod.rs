@@ -21,8 +21,8 @@
 mod check;
 mod dots;
 mod fair;
-mod file;
-mod folder;
+pub(crate) mod file;
+pub(crate) mod folder;
 mod of_runs;
 mod page;
 mod results;
@@ -31,5 +31,6 @@ mod words;
 
 pub use file::{Study, Variant};
 pub use of_runs::of_runs;
+pub(crate) use page::STYLE;
 pub use results::{NetworkResult, PairedDifference, Results, StudyData, VariantResult};
 pub use run::{Earlier, StudyObserver, Turn, run};

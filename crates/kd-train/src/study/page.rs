@@ -6,7 +6,8 @@ use super::{dots, results::Results, words};
 use crate::Error;
 
 const TEMPLATE: &str = include_str!("study.html.j2");
-const STYLE: &str = include_str!("study.css");
+/// The style of a page.
+pub(crate) const STYLE: &str = include_str!("study.css");
 
 /// The page; links to the variants' reports are relative to the study's folder.
 pub(super) fn html(results: &Results) -> Result<String, Error> {
