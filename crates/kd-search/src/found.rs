@@ -49,11 +49,18 @@ pub struct Trial {
     pub seconds: f64,
     /// Whether its trainings came to their end, which may be an early one.
     pub ended: bool,
+    /// Why it has no score: the loss of a training was no number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
 }
 
 impl Trial {
-    /// The best score of its first epochs, the mean over seeds; none before a seed has one.
+    /// The best score of its first epochs, the mean over seeds; none before a seed has one, and where a training came to no
+    /// number.
     pub fn score(&self, epochs: usize, lower: bool) -> Option<f64> {
+        if self.problem.is_some() {
+            return None;
+        }
         let best = |curve: &Vec<f64>| {
             let values = curve.iter().take(epochs).filter(|v| v.is_finite());
             let better = |a: f64, b: &f64| if lower { a.min(*b) } else { a.max(*b) };
@@ -249,6 +256,7 @@ pub(crate) mod tests {
                 costs: vec![[78_000.0, 175_000.0][model]],
                 seconds: 3.0,
                 ended: epochs == 4,
+                problem: None,
             });
         }
         Found {

@@ -35,7 +35,7 @@ impl Space {
 
     /// Combinations of a grid.
     pub fn combinations(&self) -> usize {
-        let sizes = self.parameters.iter().map(|p| p.values.grid().len());
+        let sizes = self.parameters.iter().map(|p| p.values.grid_len());
         sizes.fold(1, usize::saturating_mul)
     }
 
@@ -49,15 +49,16 @@ impl Space {
 
     /// Points that hold every choice and both ends of every range, with the first value of all other parameters.
     pub fn ends(&self) -> Vec<Point> {
-        let grids: Vec<Vec<Value>> = self.parameters.iter().map(|p| p.values.grid()).collect();
-        let first = Point(grids.iter().map(|grid| grid[0].clone()).collect());
+        let first = Point(self.parameters.iter().map(|p| p.values.at(0.0)).collect());
         let mut found = vec![first.clone()];
-        for (at, grid) in grids.iter().enumerate() {
-            let all = matches!(self.parameters[at].values, Values::Choice { .. });
-            let from = if all { 1 } else { grid.len() - 1 }.max(1);
-            for value in grid.iter().skip(from) {
+        for (at, parameter) in self.parameters.iter().enumerate() {
+            let others = match &parameter.values {
+                values @ Values::Choice { .. } => values.grid(),
+                values => vec![values.at(1.0)],
+            };
+            for value in others.into_iter().filter(|value| *value != first.0[at]) {
                 let mut point = first.clone();
-                point.0[at] = value.clone();
+                point.0[at] = value;
                 found.push(point);
             }
         }
@@ -240,6 +241,33 @@ mod tests {
             for part in parts {
                 assert!(message.contains(part), "{part} is not in {message}");
             }
+        }
+    }
+
+    #[test]
+    fn ranges_without_an_end_cost_nothing() {
+        let read = |text: &str| Space::from_toml(&toml::from_str(text).unwrap());
+        let space = read("a = { least = 0, most = 1000000000000 }").unwrap();
+        assert_eq!(space.ends().len(), 2);
+        assert_eq!(space.combinations(), 1_000_000_000_001);
+        let grid = crate::Sampler::new(space, crate::Method::Grid, 0);
+        assert!(
+            grid.unwrap_err()
+                .to_string()
+                .contains("more than 1000000 points")
+        );
+        for (text, part) in [
+            (
+                "a = { least = -9223372036854775808, most = 9223372036854775807 }",
+                "take fewer",
+            ),
+            (
+                "a = { from = 0.0, to = 1.0, steps = 1000000000 }",
+                "2 to 1000",
+            ),
+        ] {
+            let problem = read(text).unwrap_err().to_string();
+            assert!(problem.contains(part), "{problem}");
         }
     }
 }

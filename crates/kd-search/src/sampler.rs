@@ -13,6 +13,9 @@ use crate::space::{Parameter, Point, Space, Value, Values};
 /// Random points before TPE has something to learn from.
 const FIRST: usize = 10;
 
+/// Points of a grid, at most.
+const MOST: usize = 1_000_000;
+
 /// How points are chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -37,19 +40,23 @@ impl Sampler {
     /// A sampler whose points follow from the seed.
     ///
     /// # Errors
-    /// As [`Space::check`], and for a space without parameters.
+    /// As [`Space::check`], for a space without parameters, and for a grid of more than a million points.
     pub fn new(space: Space, method: Method, seed: u64) -> Result<Self, Error> {
         space.check()?;
-        match space.parameters.is_empty() {
-            true => Err(Error(
-                "the space has no parameters: name one at least".into(),
-            )),
-            false => Ok(Self {
-                space,
-                method,
-                seed,
-            }),
+        if space.parameters.is_empty() {
+            let problem = "the space has no parameters: name one at least";
+            return Err(Error(problem.into()));
         }
+        if method == Method::Grid && space.combinations() > MOST {
+            return Err(Error(format!(
+                "a grid of more than {MOST} points: give fewer steps or choices, or another method"
+            )));
+        }
+        Ok(Self {
+            space,
+            method,
+            seed,
+        })
     }
 
     /// The point of a trial, counted from 0, given finished trials with their scores, of which higher ones are better; none when
@@ -109,14 +116,8 @@ fn place(values: &Values, value: f64) -> f64 {
     match values {
         Values::Choice { .. } => value,
         Values::Int { least, .. } => value - *least as f64 + 0.5,
-        Values::Float { from, to, log, .. } => {
-            let share = match log {
-                true => (value.ln() - from.ln()) / (to.ln() - from.ln()),
-                false => (value - from) / (to - from),
-            };
-            // The range is without its upper end.
-            share.clamp(0.0, 1.0 - 1e-9)
-        }
+        // The range is without its upper end.
+        Values::Float { .. } => values.share(value).min(1.0 - 1e-9),
     }
 }
 

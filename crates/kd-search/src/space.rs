@@ -55,6 +55,11 @@ fn five() -> usize {
     5
 }
 
+/// Whole numbers up to this are exact as floats.
+const WHOLE: u64 = 1 << 52;
+/// Values of a number on a grid, at most.
+const STEPS: usize = 1000;
+
 /// A value of a parameter.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
@@ -148,6 +153,11 @@ impl Space {
                 Values::Int { least, most } if least > most => {
                     return wrong(format!("least = {least} is above most = {most}"));
                 }
+                Values::Int { least, most } if most.abs_diff(*least) > WHOLE => {
+                    return wrong(format!(
+                        "from least = {least} to most = {most} are more whole numbers than are exact: take fewer"
+                    ));
+                }
                 Values::Float { from, to, .. }
                     if !(from.is_finite() && to.is_finite() && from < to) =>
                 {
@@ -162,8 +172,8 @@ impl Space {
                         "from = {from} has no logarithm: give one above 0, or log = false"
                     ));
                 }
-                Values::Float { steps, .. } if *steps < 2 => {
-                    return wrong(format!("steps = {steps}: a grid needs two at least"));
+                Values::Float { steps, .. } if !(2..=STEPS).contains(steps) => {
+                    return wrong(format!("steps = {steps}: a grid needs 2 to {STEPS}"));
                 }
                 _ => {}
             }
@@ -173,7 +183,7 @@ impl Space {
 }
 
 impl Values {
-    /// From 0 to 1 to a value.
+    /// The value at a share of the range, from 0 to 1.
     pub(crate) fn at(&self, share: f64) -> Value {
         match self {
             Self::Choice { choice } => {
@@ -202,20 +212,38 @@ impl Values {
         }
     }
 
-    /// Values of a grid.
-    pub(crate) fn grid(&self) -> Vec<Value> {
-        let steps = match self {
+    /// Where a value is in the range, from 0 to 1, given as [`Point::number`] gives it.
+    pub(crate) fn share(&self, value: f64) -> f64 {
+        let share = match self {
+            Self::Choice { choice } => value / (choice.len() - 1).max(1) as f64,
+            Self::Int { least, most } => (value - *least as f64) / (most - least).max(1) as f64,
+            Self::Float {
+                from,
+                to,
+                log: true,
+                ..
+            } => (value.ln() - from.ln()) / (to.ln() - from.ln()),
+            Self::Float { from, to, .. } => (value - from) / (to - from),
+        };
+        share.clamp(0.0, 1.0)
+    }
+
+    /// How many values a grid has.
+    pub(crate) fn grid_len(&self) -> usize {
+        match self {
             Self::Choice { choice } => choice.len(),
             Self::Int { least, most } => (most - least + 1) as usize,
-            Self::Float { steps, .. } => {
-                let last = (steps - 1).max(1) as f64;
-                return (0..*steps)
-                    .map(|step| self.at(step as f64 / last))
-                    .collect();
-            }
+            Self::Float { steps, .. } => *steps,
+        }
+    }
+
+    /// Values of a grid.
+    pub(crate) fn grid(&self) -> Vec<Value> {
+        let steps = self.grid_len();
+        let share = |step: usize| match self {
+            Self::Float { .. } => step as f64 / (steps - 1).max(1) as f64,
+            _ => (step as f64 + 0.5) / steps as f64,
         };
-        (0..steps)
-            .map(|step| self.at((step as f64 + 0.5) / steps as f64))
-            .collect()
+        (0..steps).map(|step| self.at(share(step))).collect()
     }
 }

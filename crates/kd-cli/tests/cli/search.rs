@@ -166,6 +166,25 @@ fn trials_in_processes_of_their_own_train_the_same() {
 }
 
 #[test]
+fn a_training_whose_loss_is_no_number_is_the_worst_and_no_end() {
+    let here = folder(
+        "recipe = \"tiny.toml\"\nsampler = \"grid\"\n\
+         [base]\nteacher = \"\"\nobjective = { cross_entropy = {} }\n\
+         [parameters]\ntrain.lr.peak = [1e30, 0.05]\n",
+    );
+    for _ in 0..2 {
+        let finished = search(here.path(), &["--out", "out"]);
+        assert_eq!(finished.code, Some(0), "{}", finished.stderr);
+        let found = found(here.path(), "out");
+        let problem = found["trials"][0]["problem"].as_str();
+        assert!(problem.is_some_and(|p| p.contains("loss")), "{found}");
+        assert!(found["trials"][1]["problem"].is_null(), "{found}");
+        let best = fs::read_to_string(here.path().join("out/best.toml")).unwrap();
+        assert!(best.contains("peak = 0.05"), "{best}");
+    }
+}
+
+#[test]
 fn a_mistake_names_the_file_and_the_key() {
     for (from, to, parts) in [
         (

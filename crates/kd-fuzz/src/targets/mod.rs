@@ -70,6 +70,7 @@ pub fn targets() -> Vec<Target> {
         data::image(),
         runs::recipe(),
         runs::study(),
+        runs::search(),
         weights::pth(),
         weights::safetensors(),
         weights::torchscript(),

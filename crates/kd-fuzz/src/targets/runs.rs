@@ -1,4 +1,4 @@
-//! Recipes, studies, and what a run leaves.
+//! Recipes, studies, searches, and what a run leaves.
 
 use std::path::Path;
 use std::sync::OnceLock;
@@ -7,6 +7,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use kd_models::{Network, NetworkConfig};
 use kd_train::cache::{CacheConfig, Identity, TeacherCache};
+use kd_train::search::Search;
 use kd_train::study::Study;
 use kd_train::{Recipe, Record, Summary, fuzzing, report};
 use sha2::{Digest, Sha256};
@@ -16,6 +17,7 @@ use crate::Scratch;
 
 const RECIPE: &str = include_str!("../../seeds/recipe.toml");
 const STUDY: &str = include_str!("../../seeds/study.toml");
+const SEARCH: &str = include_str!("../../seeds/search.toml");
 const METRICS: &str = include_str!("../../seeds/metrics.jsonl");
 const SUMMARY: &str = include_str!("../../seeds/summary.json");
 
@@ -84,6 +86,32 @@ pub(super) fn study() -> Target {
         ],
         allowance: 512 << 10,
         // A line makes a variant, which is a whole recipe.
+        multiple: 5_000,
+    }
+}
+
+pub(super) fn search() -> Target {
+    fn run(scratch: &Scratch, bytes: &[u8]) -> Result<(), String> {
+        scratch.once("searches/recipe.toml", || RECIPE.into());
+        let path = scratch.file("searches/search.toml", bytes);
+        Search::load(&path, &[]).map(drop).map_err(text)
+    }
+    Target {
+        name: "search",
+        run,
+        seeds: vec![Seed::plain(SEARCH)],
+        words: &[
+            b"[parameters]\n",
+            b"asha = { least = 1 }\n",
+            b"recipe = \"recipe.toml\"\n",
+            b"sampler = \"grid\"\n",
+            b"{ from = 1.0, to = 2.0 }",
+            b"{ least = 1, most = 9223372036854775807 }",
+            b"objectives = [",
+            b"steps = ",
+            b".",
+        ],
+        allowance: 512 << 10,
         multiple: 5_000,
     }
 }

@@ -75,7 +75,7 @@ struct Runner<'a> {
 ///
 /// # Errors
 /// [`Error::Recipe`] when `out` holds another search, [`Error::Variant`] when a trial fails, [`Error::Stopped`] when the observer
-/// asks to stop. A search that is wrong leaves no folder behind.
+/// asks to stop. A trial whose loss is no number is the worst, and no failure. A search that is wrong leaves no folder behind.
 pub fn run(
     search: &Search,
     options: &Options<'_>,
@@ -334,6 +334,7 @@ impl Runner<'_> {
                 costs: Vec::new(),
                 seconds: 0.0,
                 ended: false,
+                problem: None,
             });
         }
         let trial = &self.found.trials[job.trial];
@@ -378,12 +379,14 @@ impl Runner<'_> {
     fn gather(&mut self, at: usize, recipe: &Recipe) -> Result<(), Error> {
         let out = self.out(&self.found.trials[at]);
         let costs = self.costs(recipe)?;
-        let (mut curves, mut seconds, mut ended, mut score) = (Vec::new(), 0.0, true, None);
+        let (mut curves, mut seconds, mut ended) = (Vec::new(), 0.0, true);
+        let (mut score, mut problem) = (None, None);
         for seed in recipe.seed..recipe.seed + self.search.seeds as u64 {
             let left = trial::read(&trial::folder(&out, seed), &recipe.last_role())?;
             seconds += left.seconds;
             ended &= left.ended;
             score = left.score.or(score);
+            problem = problem.or(left.problem);
             curves.push(left.curve);
         }
         if let Some(score) = score {
@@ -393,6 +396,7 @@ impl Runner<'_> {
         }
         let trial = &mut self.found.trials[at];
         (trial.curves, trial.seconds, trial.ended, trial.costs) = (curves, seconds, ended, costs);
+        trial.problem = problem;
         Ok(())
     }
 

@@ -63,6 +63,13 @@ pub fn train_trial(
                 crate::folder::write_atomically(&out.join(ENDED), b"")?;
             }
             Err(Error::Stopped { .. }) if until.reached => {}
+            // These settings are bad: that is what a search wants to know.
+            Err(problem @ Error::NotFinite { .. }) => {
+                crate::folder::write_atomically(
+                    &out.join(PROBLEM),
+                    problem.to_string().as_bytes(),
+                )?;
+            }
             Ok(_) => {}
             Err(problem) => return Err(problem),
         }
@@ -72,6 +79,8 @@ pub fn train_trial(
 
 /// Says that the trainings of a run folder came to their end.
 const ENDED: &str = "trained";
+/// Says why a training came to no end.
+const PROBLEM: &str = "problem";
 
 pub(super) fn folder(out: &Path, seed: u64) -> PathBuf {
     let mut path = out.as_os_str().to_owned();
@@ -89,6 +98,8 @@ pub(super) struct Left {
     pub seconds: f64,
     /// Whether its training came to its end.
     pub ended: bool,
+    /// Why it came to none: its loss was no number.
+    pub problem: Option<String>,
 }
 
 /// Reads the epochs of a network from a run folder; a folder that is not there has none.
@@ -99,8 +110,10 @@ pub(super) fn read(out: &Path, role: &Role) -> Result<Left, Error> {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Left::default()),
         Err(e) => return Err(io("read", &path)(e)),
     };
+    let problem = std::fs::read_to_string(out.join(PROBLEM)).ok();
     let mut left = Left {
-        ended: out.join(ENDED).exists(),
+        ended: problem.is_some() || out.join(ENDED).exists(),
+        problem,
         ..Left::default()
     };
     // The last line may be cut where a run was killed.
