@@ -179,14 +179,14 @@ mod tests {
         .unwrap();
         assert_eq!(space.combinations(), 3 * 3 * 2);
         let point = Point(vec![
-            Value::Float(3.141_592_65),
+            Value::Float(3.456_789),
             Value::Int(2),
             Value::Choice(1, "\"resnet14\"".into()),
         ]);
         assert_eq!(
             space.assignments(&point),
             [
-                "objective.kd.temperature=3.1416",
+                "objective.kd.temperature=3.4568",
                 "objective.fitnet.level=2",
                 "student.model=\"resnet14\""
             ]

@@ -46,8 +46,8 @@ fn shipped() -> Vec<PathBuf> {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
-                // Studies change recipes and are none.
-                if !path.ends_with("studies") {
+                // Studies and searches change recipes and are none.
+                if !path.ends_with("studies") && !path.ends_with("search") {
                     walk(&path, found);
                 }
             } else if path.extension().is_some_and(|e| e == "toml") {

@@ -289,3 +289,21 @@ fn costs(goals: &[Goal]) -> Result<Vec<Cost>, String> {
         ),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shipped_searches_are_valid() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../recipes/search");
+        let mut searches = 0;
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let search = Search::load(&path, &[]).unwrap_or_else(|e| panic!("{e}"));
+            assert!(search.trials > 1, "{}", path.display());
+            searches += 1;
+        }
+        assert!(searches >= 1);
+    }
+}
