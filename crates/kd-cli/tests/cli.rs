@@ -27,6 +27,8 @@ mod run;
 mod study;
 #[path = "cli/watch.rs"]
 mod watch;
+#[path = "cli/workers.rs"]
+mod workers;
 
 use std::{fs, path::Path};
 
