@@ -29,6 +29,8 @@ mod search;
 mod study;
 #[path = "cli/watch.rs"]
 mod watch;
+#[path = "cli/workers.rs"]
+mod workers;
 
 use std::{fs, path::Path};
 

@@ -84,6 +84,12 @@ pub enum Error {
         /// Why it failed.
         source: Box<Error>,
     },
+    /// A worker was asked to stop while it waited.
+    #[error("stopped while other workers did what is left")]
+    StoppedWaiting,
+    /// What workers share could not be read or written, or another worker does this.
+    #[error(transparent)]
+    Store(#[from] kd_store::Error),
     /// The report could not be made.
     #[error("report: {0}")]
     Report(String),
@@ -99,6 +105,15 @@ pub enum Error {
     /// A network or its weights are wrong.
     #[error(transparent)]
     Models(#[from] kd_models::Error),
+}
+
+impl Error {
+    /// Of work that was this worker's.
+    pub(crate) fn taken_over() -> Self {
+        Self::Store(kd_store::Error::Busy {
+            holder: "another worker, which took it over".into(),
+        })
+    }
 }
 
 fn kept(checkpoint: Option<&Path>) -> String {

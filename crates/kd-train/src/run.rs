@@ -6,6 +6,7 @@ mod evaluate;
 mod finished;
 mod kept_teacher;
 mod readme;
+mod sharing;
 mod stages;
 mod teachers;
 mod trained;
@@ -18,6 +19,8 @@ use kd_models::Network;
 
 use self::evaluate::{Measured, measure, measure_ensemble, summarise_gain};
 use self::finished::Store;
+pub(crate) use self::finished::kind as device_kind;
+pub(crate) use self::sharing::{Held, Sharing, UntilLost};
 use self::trained::TrainedNetwork;
 use crate::check::check;
 use crate::folder::{self, Folder, Found, Progress};
@@ -99,16 +102,32 @@ pub fn run(
     device: &Device,
     observer: &mut dyn Observer,
 ) -> Result<Summary, Error> {
+    run_shared(recipe, options, &Sharing::default(), device, observer)
+}
+
+/// [`run`], with trainings that others do too.
+pub(crate) fn run_shared(
+    recipe: &Recipe,
+    options: &RunOptions,
+    sharing: &Sharing,
+    device: &Device,
+    observer: &mut dyn Observer,
+) -> Result<Summary, Error> {
+    let fill = Fill {
+        options,
+        sharing,
+        device,
+    };
     if let Some(text) = &recipe.text {
         let task = TextClassification::load(text)?;
-        return run_task(&task, recipe, options, device, observer);
+        return fill.of_task(&task, recipe, observer);
     }
     let recipe = &recipe.clone().complete(observer)?;
     if let Some(detection) = &recipe.detection {
         return in_folder(recipe, options, observer, |folder, observer| {
             let task = ObjectDetection::load(detection, observer)?;
             check(recipe, &task, device)?;
-            fill(folder, &task, recipe, options, device, observer)
+            fill.run(folder, &task, recipe, observer)
         });
     }
     in_folder(recipe, options, observer, |folder, observer| {
@@ -123,7 +142,7 @@ pub fn run(
         if known.is_none() {
             check(recipe, &task, device)?;
         }
-        fill(folder, &task, recipe, options, device, observer)
+        fill.run(folder, &task, recipe, observer)
     })
 }
 
@@ -138,11 +157,13 @@ pub fn run_task<T: Task>(
     device: &Device,
     observer: &mut dyn Observer,
 ) -> Result<Summary, Error> {
-    let recipe = &recipe.clone().complete(observer)?;
-    in_folder(recipe, options, observer, |folder, observer| {
-        check(recipe, task, device)?;
-        fill(folder, task, recipe, options, device, observer)
-    })
+    let sharing = &Sharing::default();
+    let fill = Fill {
+        options,
+        sharing,
+        device,
+    };
+    fill.of_task(task, recipe, observer)
 }
 
 /// Makes the run folder, or opens that of an interrupted run, and does the work. A mistake in a recipe leaves
@@ -170,21 +191,58 @@ fn in_folder(
     result
 }
 
+/// How the folder of a run is filled.
+struct Fill<'a> {
+    options: &'a RunOptions,
+    sharing: &'a Sharing,
+    device: &'a Device,
+}
+
+impl Fill<'_> {
+    fn of_task<T: Task>(
+        &self,
+        task: &T,
+        recipe: &Recipe,
+        observer: &mut dyn Observer,
+    ) -> Result<Summary, Error> {
+        let recipe = &recipe.clone().complete(observer)?;
+        in_folder(recipe, self.options, observer, |folder, observer| {
+            check(recipe, task, self.device)?;
+            self.run(folder, task, recipe, observer)
+        })
+    }
+
+    fn run<T: Task>(
+        &self,
+        folder: &mut Folder,
+        task: &T,
+        recipe: &Recipe,
+        observer: &mut dyn Observer,
+    ) -> Result<Summary, Error> {
+        let context = RunContext {
+            recipe,
+            task,
+            device: self.device,
+            store: Store::new(self.options, self.sharing),
+            seed: self.sharing.seed,
+        };
+        fill(folder, context, self.options, observer)
+    }
+}
+
 /// Trains, measures and writes everything into the folder.
 fn fill<T: Task>(
     folder: &mut Folder,
-    task: &T,
-    recipe: &Recipe,
+    context: RunContext<'_, T>,
     options: &RunOptions,
-    device: &Device,
     observer: &mut dyn Observer,
 ) -> Result<Summary, Error> {
-    let context = RunContext {
+    let RunContext {
         recipe,
         task,
         device,
-        store: Store::new(options),
-    };
+        ..
+    } = context;
     observer.event(Event::Note(&begins(&task.summary(), options)));
     for warning in recipe.warnings() {
         observer.event(Event::Note(&warning));
@@ -322,4 +380,6 @@ struct RunContext<'a, T> {
     task: &'a T,
     device: &'a Device,
     store: Store,
+    /// The only seed that is trained; none for all.
+    seed: Option<u64>,
 }

@@ -1,12 +1,13 @@
 //! `kd study`.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Result;
 use clap::Args;
 use kd_train::{
     Event, Observer,
-    study::{self, Earlier, Study, StudyObserver, Turn},
+    study::{self, Earlier, Shard, Shared, Study, StudyObserver, Turn},
 };
 
 use super::DeviceArgument;
@@ -31,6 +32,7 @@ A study is a TOML file of a recipe and named changes to it:
 Examples:
   kd study recipes/studies/methods.toml
   kd study recipes/studies/methods.toml --seeds 5 --set train.epochs=5 --out runs/short
+  kd study recipes/studies/methods.toml --worker      (on as many machines as share the folder)
 
 The folder gets study.json, table.md, study.html, and the run folder of every variant. Started
 again, the command goes on after the variants that are finished.")]
@@ -48,6 +50,18 @@ pub struct Arguments {
     /// Folder for the results [default: runs/NAME, also when it exists].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Be one of several workers, on this machine or others: do trainings that no other does, until none is left.
+    #[arg(long)]
+    worker: bool,
+    /// Do the I-th of N parts of the trainings.
+    #[arg(long, value_name = "I/N")]
+    shard: Option<Shard>,
+    /// The folder that workers share [default: the folder for the results].
+    #[arg(long, value_name = "DIR")]
+    store: Option<PathBuf>,
+    /// After how many seconds without a sign of life a worker's training is taken over.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
+    lease: u64,
     /// Show no progress, only the results.
     #[arg(long, short)]
     quiet: bool,
@@ -64,7 +78,22 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let selection = arguments.device.selection()?;
     let device = selection.open()?;
     let mut progress = Progress::new(arguments.quiet, Interrupt::listen()?);
-    let results = study::run(&study, &out, &device, &selection.to_string(), &mut progress)?;
+    let name = selection.to_string();
+    let device = (&device, name.as_str());
+    let shared = Shared::new(arguments.store.as_ref().unwrap_or(&out));
+    if arguments.worker || arguments.shard.is_some() {
+        let shard = arguments.shard.unwrap_or(Shard::ALL);
+        let lease = Duration::from_secs(arguments.lease);
+        let worked = study::work(&study, &shared, shard, lease, device, &mut progress)?;
+        drop(progress);
+        return super::print(format_args!(
+            "trainings of {} variants and seeds done here, {} by other workers; `kd study` without --worker and \
+             --shard makes the table",
+            worked.finished, worked.by_others
+        ));
+    }
+    let shared = arguments.store.as_ref().map(|_| &shared);
+    let results = study::from(&study, &out, shared, device.0, device.1, &mut progress)?;
     drop(progress);
     super::print(format_args!(
         "{}\nstudy folder  {}\nreport        {}",

@@ -5,12 +5,15 @@
 //! whole or not at all.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use burn::module::Module;
+use kd_store::{Leases, publish, unfinished};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use super::sharing::{Held, Sharing};
 use super::trained::{TrainedNetwork, checkpoint, validation};
 use super::{RunContext, RunOptions};
 use crate::cache::identity::hex;
@@ -27,6 +30,7 @@ pub(super) struct Store {
     folder: PathBuf,
     reuse: bool,
     device: String,
+    leases: Option<Arc<Leases<kd_store::Folder>>>,
 }
 
 /// Networks after their training, with its records.
@@ -81,13 +85,14 @@ impl<N> Finished<N> {
         }
     }
 
-    /// Writes into the run folder what the training would have written.
+    /// Writes into the run folder what the training would have written after its first `left` records.
     pub fn replay<T: Task<Network = N>>(
         self,
         task: &T,
         folder: &mut Folder,
+        left: usize,
     ) -> Result<Vec<TrainedNetwork<N>>, Error> {
-        for record in &self.records {
+        for record in self.records.iter().skip(left) {
             folder.record(record)?;
         }
         for trained in &self.networks {
@@ -107,17 +112,36 @@ fn weights(number: usize) -> String {
 }
 
 impl Store {
-    pub fn new(options: &RunOptions) -> Self {
+    pub fn new(options: &RunOptions, sharing: &Sharing) -> Self {
+        let named = sharing.finished.clone();
         Self {
-            folder: options.finished(),
+            folder: named.unwrap_or_else(|| options.finished()),
+            leases: sharing.leases.clone(),
             reuse: options.reuse,
-            device: options.device_name.clone(),
+            device: kind(&options.device_name).into(),
         }
     }
 
     /// Name of the training that has these inputs.
     pub fn name(inputs: &Value) -> Result<String, Error> {
         Ok(name(&pretty(inputs)?))
+    }
+
+    /// Whether others do the same trainings meanwhile.
+    pub fn is_shared(&self) -> bool {
+        self.leases.is_some()
+    }
+
+    /// Asks to be the only one who does a training; none where nobody else would.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] when another process does it.
+    pub fn claim(&self, training: &str) -> Result<Option<Held>, Error> {
+        let leases = self.leases.as_ref();
+        leases
+            .map(|leases| Held::claim(leases, training))
+            .transpose()
+            .map_err(Error::from)
     }
 
     /// Whether what earlier runs left is used.
@@ -131,7 +155,7 @@ impl Store {
         Some(self.folder.join(format!("teacher-{name}.json")))
     }
 
-    /// The device whose results these are.
+    /// The kind of device whose results these are; which of several computes changes nothing.
     pub fn device(&self) -> &str {
         &self.device
     }
@@ -236,16 +260,16 @@ impl Store {
         &self,
         inputs: &Value,
         finished: &Finished<T::Network>,
-        task: &T,
+        plan: &TrainingPlan,
+        seed: u64,
+        context: &RunContext<T>,
     ) -> Result<(), Error> {
         let text = pretty(inputs)?;
-        std::fs::create_dir_all(&self.folder).map_err(io("create", &self.folder))?;
-        let whole = tempfile::TempDir::with_prefix_in("unfinished-", &self.folder)
-            .map_err(io("write in", &self.folder))?;
+        let whole = unfinished(&self.folder)?;
         let mut kept = Vec::new();
         for (number, trained) in finished.networks.iter().enumerate() {
             let path = whole.path().join(weights(number));
-            task.save(&trained.network, &path, &[])?;
+            context.task.save(&trained.network, &path, &[])?;
             kept.extend(trained.training.clone().map(|training| Kept {
                 role: trained.role.clone(),
                 adapter_parameters: trained.adapter_parameters,
@@ -267,14 +291,15 @@ impl Store {
         ] {
             write_atomically(&whole.path().join(file), text.as_bytes())?;
         }
-        // What is there already is the same, or could not be read.
         let place = self.folder.join(name(&text));
-        let _ = std::fs::remove_dir_all(&place);
-        std::fs::rename(whole.path(), &place).map_err(io("write", &place))?;
-        // It has gone from where it would be removed.
-        let _ = whole.keep();
-        Ok(())
+        let usable = |there: &Path| self.read(there, &text, plan, seed, context).is_ok();
+        Ok(publish(whole, &place, &usable)?)
     }
+}
+
+/// A device's name without its number.
+pub(crate) fn kind(device: &str) -> &str {
+    device.split_once(':').map_or(device, |(kind, _)| kind)
 }
 
 /// What a result says of its networks.
@@ -302,4 +327,28 @@ fn name(inputs: &str) -> String {
 
 fn text(path: &Path) -> Result<String, Error> {
     std::fs::read_to_string(path).map_err(io("read", path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_one_card_finished_another_takes() {
+        let of = |device: &str| {
+            let options = RunOptions {
+                out: "run".into(),
+                seeds: 1,
+                device_name: device.into(),
+                reuse: true,
+                resume: false,
+            };
+            Store::new(&options, &Sharing::default())
+                .device()
+                .to_owned()
+        };
+        assert_eq!(of("cuda:0"), of("cuda:1"));
+        assert_eq!(of("cuda:1"), of("cuda"));
+        assert_ne!(of("cuda"), of("wgpu"));
+    }
 }

@@ -77,7 +77,8 @@ impl<T: Task> RunContext<'_, T> {
             folder.opened(cache)?;
         }
         let mut students = Vec::new();
-        for seed in recipe.seed..recipe.seed + options.seeds as u64 {
+        let seeds = recipe.seed..recipe.seed + options.seeds as u64;
+        for seed in seeds.filter(|seed| self.seed.is_none_or(|only| only == *seed)) {
             let mut done = Done::new();
             if let Some(teacher) = &teacher {
                 done.insert(TEACHER.into(), teacher.network.clone());

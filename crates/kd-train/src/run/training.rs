@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::RunContext;
 use super::continuation::{Continuation, goes_on};
 use super::finished::{Finished, Store};
+use super::sharing::UntilLost;
 use super::trained::{Done, TrainedNetwork, checkpoint, file_name};
 use crate::cache::{TeacherCache, identity};
 use crate::check::{DryRun, dry_run};
@@ -72,22 +73,59 @@ impl<T: Task> RunContext<'_, T> {
         let states = StateFiles::new(folder.state(&file_name(plan.role(), seed)));
         let mut here = Continuation::read(Store::name(&inputs)?, states, folder, observer);
         let mut cache = cache;
-        if here.left.is_none() {
-            let own = here.done.is_some();
-            if let Some(finished) = self.store.find(&inputs, own, plan, seed, self, observer)? {
-                let networks = finished.replay(self.task, folder)?;
-                let then = here.done.as_ref().and_then(|done| done.cache);
-                if let (Some(cache), Some(then)) = (&mut cache, then) {
-                    cache.restore(then);
-                }
-                here.finish(folder, cache.as_deref())?;
-                return Ok(networks);
+        let own = here.done.is_some();
+        let find =
+            |observer: &mut dyn Observer| self.store.find(&inputs, own, plan, seed, self, observer);
+        // What is left of an own training is gone on with, unless others share it.
+        let shared = self.store.is_shared();
+        let mut found = match &here.left {
+            Some(_) if !shared => None,
+            _ => find(observer)?,
+        };
+        let mut held = None;
+        if found.is_none() {
+            held = self.store.claim(&here.training)?;
+            // Its holder before may have finished it since.
+            if held.is_some() {
+                found = find(observer)?;
             }
         }
-        let (trained, records) =
-            self.train_now(job, cache.as_deref_mut(), &mut here, folder, observer)?;
+        if let Some(finished) = found {
+            let left = here.left.as_ref().map_or(0, |(_, records)| records.len());
+            let networks = finished.replay(self.task, folder, left)?;
+            let then = here.done.as_ref().and_then(|done| done.cache);
+            if let (Some(cache), Some(then)) = (&mut cache, then) {
+                cache.restore(then);
+            }
+            here.finish(folder, cache.as_deref())?;
+            return Ok(networks);
+        }
+        let mut until_lost = UntilLost {
+            observer: &mut *observer,
+            held: held.as_ref(),
+        };
+        let trained = self.train_now(
+            job,
+            cache.as_deref_mut(),
+            &mut here,
+            folder,
+            &mut until_lost,
+        );
+        let (trained, records) = match (trained, &held) {
+            (Err(Error::Stopped { .. }), Some(held)) if held.lost() => {
+                return Err(Error::taken_over());
+            }
+            (trained, _) => trained?,
+        };
         let finished = Finished::new(plan, seed, trained, records);
-        match self.store.keep(&inputs, &finished, self.task) {
+        let keep = || self.store.keep(&inputs, &finished, plan, seed, self);
+        if let Some(held) = held {
+            // Others wait for it, so it must be there.
+            held.finish(keep)?;
+            here.finish(folder, cache.as_deref())?;
+            return Ok(finished.networks);
+        }
+        match keep() {
             Ok(()) => here.finish(folder, cache.as_deref())?,
             // Its last state stays, from which an interrupted run has it at once.
             Err(problem) => observer.event(Event::Note(&format!(

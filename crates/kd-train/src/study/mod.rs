@@ -27,10 +27,14 @@ mod of_runs;
 mod page;
 mod results;
 mod run;
+mod shared;
 mod words;
+mod work;
 
 pub use file::{Study, Variant};
 pub use of_runs::of_runs;
 pub(crate) use page::STYLE;
 pub use results::{NetworkResult, PairedDifference, Results, StudyData, VariantResult};
-pub use run::{Earlier, StudyObserver, Turn, run};
+pub use run::{Earlier, StudyObserver, Turn, from, run};
+pub use shared::{Shard, Shared};
+pub use work::{Worked, work};

@@ -8,7 +8,9 @@ use burn::tensor::Device;
 use super::file::{NO_VARIANTS, Study, Variant};
 use super::folder::{self, State};
 use super::results::{self, Results};
+use super::shared::Shared;
 use crate::folder::{io, write_atomically};
+use crate::run::{Sharing, run_shared};
 use crate::{Error, Observer, RunOptions, Silent, Summary};
 
 /// Watches a study and the run of each variant, and may stop it.
@@ -72,6 +74,25 @@ pub fn run(
     device_name: &str,
     observer: &mut dyn StudyObserver,
 ) -> Result<Results, Error> {
+    from(study, out, None, device, device_name, observer)
+}
+
+/// [`run`], with trainings that workers finished in another folder.
+///
+/// # Errors
+/// As [`run`].
+pub fn from(
+    study: &Study,
+    out: &Path,
+    shared: Option<&Shared>,
+    device: &Device,
+    device_name: &str,
+    observer: &mut dyn StudyObserver,
+) -> Result<Results, Error> {
+    let sharing = Sharing {
+        finished: shared.map(Shared::finished),
+        ..Sharing::default()
+    };
     let study = &study.clone().complete(observer)?;
     let states = || -> Result<Vec<State>, Error> {
         let variants = study.variants.iter();
@@ -87,6 +108,7 @@ pub fn run(
     // Another start of the study may have ended since the first look.
     let states = states()?;
     let runner = Runner {
+        sharing,
         study,
         out,
         device,
@@ -132,6 +154,7 @@ fn failed(turn: &Turn<'_>, out: &Path, source: Error) -> Error {
 
 /// What all variants share.
 struct Runner<'a> {
+    sharing: Sharing,
     study: &'a Study,
     out: &'a Path,
     device: &'a Device,
@@ -158,11 +181,15 @@ impl Runner<'_> {
             reuse: true,
             resume: true,
         };
-        match crate::run(&variant.recipe, &options, self.device, observer) {
+        let run = |observer: &mut dyn StudyObserver| {
+            let recipe = &variant.recipe;
+            run_shared(recipe, &options, &self.sharing, self.device, observer)
+        };
+        match run(observer) {
             // What the study said before, or an older version, left there is no result.
             Err(Error::Taken { busy: false, .. }) if unfinished => {
                 folder::clear(&options.out)?;
-                crate::run(&variant.recipe, &options, self.device, observer)
+                run(observer)
             }
             result => result,
         }

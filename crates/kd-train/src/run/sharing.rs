@@ -1,0 +1,38 @@
+//! How a run shares its trainings with other processes, which may be on other machines.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use kd_store::Leases;
+
+use crate::{Event, Observer};
+
+/// Work that this process does and no other.
+pub(crate) type Held = kd_store::Held<kd_store::Folder>;
+
+/// What a run shares.
+#[derive(Clone, Default)]
+pub(crate) struct Sharing {
+    /// The folder of finished trainings; the one beside the run folder where none is named.
+    pub finished: Option<PathBuf>,
+    /// Who does which training.
+    pub leases: Option<Arc<Leases<kd_store::Folder>>>,
+    /// The only seed that is trained; none for all.
+    pub seed: Option<u64>,
+}
+
+/// An observer that also stops when work is lost.
+pub(crate) struct UntilLost<'a, O: ?Sized> {
+    pub observer: &'a mut O,
+    pub held: Option<&'a Held>,
+}
+
+impl<O: Observer + ?Sized> Observer for UntilLost<'_, O> {
+    fn event(&mut self, event: Event<'_>) {
+        self.observer.event(event);
+    }
+
+    fn stop(&self) -> bool {
+        self.observer.stop() || self.held.is_some_and(Held::lost)
+    }
+}
