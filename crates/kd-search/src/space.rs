@@ -215,8 +215,10 @@ impl Values {
     /// Where a value is in the range, from 0 to 1, given as [`Point::number`] gives it.
     pub(crate) fn share(&self, value: f64) -> f64 {
         let share = match self {
-            Self::Choice { choice } => value / (choice.len() - 1).max(1) as f64,
-            Self::Int { least, most } => (value - *least as f64) / (most - least).max(1) as f64,
+            Self::Choice { choice } if choice.len() == 1 => 0.5,
+            Self::Choice { choice } => value / (choice.len() - 1) as f64,
+            Self::Int { least, most } if least == most => 0.5,
+            Self::Int { least, most } => (value - *least as f64) / (most - least) as f64,
             Self::Float {
                 from,
                 to,

@@ -62,26 +62,6 @@ pub(crate) fn names(found: &Found) -> Vec<String> {
         .collect()
 }
 
-/// Where a value is between the ends of its parameter, from 0 to 1.
-fn share(parameter: &Parameter, point: &Point, at: usize) -> f64 {
-    let value = point.number(at);
-    let between = |from: f64, to: f64| match from == to {
-        true => 0.5,
-        false => (value - from) / (to - from),
-    };
-    match &parameter.values {
-        Values::Choice { choice } => between(0.0, choice.len() as f64 - 1.0),
-        Values::Int { least, most } => between(*least as f64, *most as f64),
-        Values::Float {
-            from,
-            to,
-            log: false,
-            ..
-        } => between(*from, *to),
-        Values::Float { from, to, .. } => (value / from).ln() / (to / from).ln(),
-    }
-}
-
 /// A value of a parameter for people.
 fn shown(parameter: &Parameter, point: &Point, at: usize) -> String {
     match &parameter.values {
@@ -119,7 +99,7 @@ fn cells(found: &Found, trials: &[&Trial], at: usize) -> Cells {
         };
     }
     let of = trials.iter().map(|t| {
-        let place = share(parameter, &t.point, at) * BINS as f64;
+        let place = parameter.values.share(t.point.number(at)) * BINS as f64;
         (place as usize).min(BINS - 1)
     });
     let end = |bin: usize| {
@@ -180,7 +160,10 @@ pub(crate) fn heat(found: &Found) -> Option<String> {
         gains.iter().copied().fold(f64::INFINITY, f64::min),
         gains.iter().copied().fold(f64::NEG_INFINITY, f64::max),
     );
-    let (left, top) = (58.0, 26.0);
+    // Room for the longest label.
+    let longest_label = rows.labels.iter().map(|label| label.chars().count());
+    let left = (14.0 + 7.0 * longest_label.max().unwrap_or(0) as f64).max(58.0);
+    let top = 26.0;
     let width = (WIDTH - left - 4.0) / columns.labels.len() as f64;
     let tall = (width * 0.8).clamp(44.0, 72.0);
     let height = top + tall * rows.labels.len() as f64 + 24.0;
@@ -304,7 +287,13 @@ pub(crate) fn parallel(found: &Found) -> Option<String> {
         let mut points: Vec<String> = parameters
             .iter()
             .enumerate()
-            .map(|(axis, p)| format!("{:.1},{:.1}", x(axis), y(share(p, &trials[at].point, axis))))
+            .map(|(axis, p)| {
+                format!(
+                    "{:.1},{:.1}",
+                    x(axis),
+                    y(p.values.share(trials[at].point.number(axis)))
+                )
+            })
             .collect();
         points.push(format!("{:.1},{:.1}", x(axes - 1), y(place(gains[at]))));
         let class = if Some(trials[at].number) == chosen {

@@ -189,6 +189,8 @@ struct Process {
     store: Link,
     dead: Rc<Cell<bool>>,
     work: Option<(Lease, usize)>,
+    /// Until when its machine is suspended, between two things that it does.
+    asleep: f64,
 }
 
 #[derive(Default)]
@@ -211,6 +213,7 @@ impl Process {
             store: link(),
             dead,
             work: None,
+            asleep: 0.0,
         }
     }
 
@@ -269,6 +272,14 @@ fn step(world: &Rc<World>, who: usize) {
         return;
     };
     let process = worker.0.get_or_insert_with(|| Process::new(world));
+    if world.time.get() < process.asleep {
+        return;
+    }
+    if world.faults() && world.chance(0.02) {
+        world.counts.borrow_mut().pauses += 1;
+        process.asleep = world.time.get() + world.seconds(3.0 * LASTS);
+        return;
+    }
     // A call that failed is no end.
     let _ = process.act(world);
     if process.dead.get() {

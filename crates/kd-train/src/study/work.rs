@@ -85,8 +85,13 @@ pub fn work(
         let mut waiting = Vec::new();
         for unit in left {
             match worker.unit(&unit, observer)? {
-                Ok(true) => worked.finished += 1,
-                Ok(false) => worked.by_others += 1,
+                Ok(done) => {
+                    reached = Instant::now();
+                    match done {
+                        true => worked.finished += 1,
+                        false => worked.by_others += 1,
+                    }
+                }
                 Err(Later::Busy) => {
                     reached = Instant::now();
                     waiting.push(unit);
