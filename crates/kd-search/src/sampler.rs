@@ -85,16 +85,11 @@ impl Sampler {
 
     fn of_grid(&self, number: usize) -> Option<Point> {
         let mut left = number;
-        let grids: Vec<Vec<Value>> = self
-            .space
-            .parameters
-            .iter()
-            .map(|p| p.values.grid())
-            .collect();
         let mut values: Vec<Value> = Vec::new();
-        for grid in grids.iter().rev() {
-            values.push(grid[left % grid.len()].clone());
-            left /= grid.len();
+        for parameter in self.space.parameters.iter().rev() {
+            let len = parameter.values.grid_len();
+            values.push(parameter.values.of_grid(left % len));
+            left /= len;
         }
         values.reverse();
         (left == 0).then_some(Point(values))

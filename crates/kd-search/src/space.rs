@@ -241,11 +241,17 @@ impl Values {
 
     /// Values of a grid.
     pub(crate) fn grid(&self) -> Vec<Value> {
+        (0..self.grid_len())
+            .map(|step| self.of_grid(step))
+            .collect()
+    }
+
+    /// The value of a grid at a step.
+    pub(crate) fn of_grid(&self, step: usize) -> Value {
         let steps = self.grid_len();
-        let share = |step: usize| match self {
+        self.at(match self {
             Self::Float { .. } => step as f64 / (steps - 1).max(1) as f64,
             _ => (step as f64 + 0.5) / steps as f64,
-        };
-        (0..steps).map(|step| self.at(share(step))).collect()
+        })
     }
 }

@@ -83,7 +83,7 @@ impl RoiAlign {
         let weights = Tensor::<1>::from_data(TensorData::new(weights, [count]), options);
         let pixels = map.permute([0, 2, 3, 1]);
         let pixels: Tensor<2> = pixels.reshape([batch * height * width, channels]);
-        let sums = RowSums::new(entries.into_iter(), [bins, batch * height * width]);
+        let sums = RowSums::new(entries.iter().copied(), [bins, batch * height * width]);
         Ok(sums
             .weighted(pixels, weights)
             .reshape([regions.len(), self.output, self.output, channels])

@@ -171,7 +171,7 @@ impl Graph {
         let sums = |loops: usize| {
             let edges = edges.iter().map(|[source, target]| [*target, *source]);
             let edges: Vec<[usize; 2]> = edges.chain((0..loops).map(|node| [node; 2])).collect();
-            RowSums::new(edges.into_iter(), [nodes; 2])
+            RowSums::new(edges.iter().copied(), [nodes; 2])
         };
         Self {
             features,
