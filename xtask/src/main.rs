@@ -8,6 +8,7 @@ mod book;
 mod chaos;
 mod cifar100;
 mod compare;
+mod compress;
 mod cora;
 mod detect;
 mod folders;
@@ -42,6 +43,7 @@ use kd::Kd;
   cargo xtask cifar100 --backend cuda        ResNet-152 -> ShuffleNetV2, the literature's settings
   cargo xtask vit-cnn --small                a vision transformer teaches a ResNet: an ablation
   cargo xtask detect --small                 Faster R-CNN teaches SSD to find blood cells
+  cargo xtask compress                       distil, prune, quantise, export, and what each step cost
   cargo xtask methods                        methods side by side on the embedded data
   cargo xtask goldens                        losses and networks beside reference values
   cargo xtask bench step                     images/s of inference, training and distillation steps
@@ -67,6 +69,8 @@ enum Job {
     Detect(detect::Arguments),
     /// A fine-tuned MiniLM teaches its half the sentences of SST-2.
     Bert(bert::Arguments),
+    /// Distil, prune, distil again, quantise and export on the embedded data, and run the files: two minutes on two cores.
+    Compress(compress::Arguments),
     /// Train graph networks on Cora, alone and from a teacher, and print their test accuracy.
     Cora(cora::Arguments),
     /// Compare eleven losses, some also beside KD, on the embedded data: half an hour on two cores.
@@ -82,7 +86,7 @@ enum Job {
     Book,
     /// Build and run the README's example in a crate outside this workspace.
     Outside,
-    /// Kill runs of seven kinds at random moments; resumed, each must end bit for bit as one that was not killed.
+    /// Kill runs of eight kinds at random moments; resumed, each must end bit for bit as one that was not killed.
     Chaos(chaos::Arguments),
     /// Give every parser a million mutated files: none may panic, hang or allocate too much.
     Fuzz(fuzz::Arguments),
@@ -165,6 +169,7 @@ fn run(job: Job) -> Result<ExitCode> {
         Job::VitCnn(arguments) => vit_cnn::run(&arguments),
         Job::Detect(arguments) => detect::run(&arguments),
         Job::Bert(arguments) => bert::run(&arguments),
+        Job::Compress(arguments) => compress::run(&arguments),
         Job::Cora(arguments) => cora::run(&arguments),
         Job::Methods(Methods { run }) => {
             let mut kd = run.start("study", "recipes/studies/methods.toml")?;

@@ -9,7 +9,7 @@ use burn::tensor::{Device, Tensor};
 use kd_core::Taps;
 use kd_models::{Backbone, Network};
 use kd_train::cache::{Forecast, showings};
-use kd_train::{DataShape, Recipe, TrainConfig};
+use kd_train::{DataShape, Recipe, TrainConfig, Work};
 
 use crate::{device::Selection, format::duration};
 
@@ -95,7 +95,9 @@ fn parts(
         parts.push(("training the teacher".into(), seconds));
     }
     let asked = 1.0 - saved(recipe, seeds, data);
-    for plan in recipe.plans() {
+    // What stages change or write beside takes seconds.
+    let plans = recipe.plans().into_iter();
+    for plan in plans.filter(|plan| plan.work == Work::Train) {
         let mut seconds = 0.0;
         for model in plan.models() {
             seconds += STEP * cost(model)?;

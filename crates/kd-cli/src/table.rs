@@ -162,6 +162,9 @@ mod tests {
 
     fn role(role: Role, seed: Option<u64>, top1: f64) -> NetworkSummary {
         NetworkSummary {
+            made_of: None,
+            changed: Vec::new(),
+            onnx: None,
             role,
             seed,
             model: "resnet8".into(),
@@ -190,6 +193,7 @@ mod tests {
 
     fn summary(networks: Vec<NetworkSummary>, gain: Option<Gain>) -> Summary {
         Summary {
+            exported: Vec::new(),
             name: "test".into(),
             version: "0".into(),
             device: "flex".into(),

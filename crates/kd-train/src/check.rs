@@ -7,9 +7,9 @@ use burn::tensor::{Device, Tensor};
 use kd_core::{Combine, Objective, ObjectiveConfig, Output, Step, Taps};
 use kd_models::Backbone;
 
-use crate::recipe::{STUDENT, TEACHER, TrainingPlan};
+use crate::recipe::{STUDENT, TEACHER, TrainingPlan, Work};
 use crate::task::TaskSpec;
-use crate::{Error, Recipe, Role, cache, weights};
+use crate::{Error, Recipe, Role, StageSpec, cache, weights};
 
 /// What a network on the plain `device` shows of two samples; shapes are read from it.
 pub(crate) fn dry_run<T: TaskSpec>(task: &T, network: &T::Network, device: &Device) -> Output {
@@ -76,14 +76,18 @@ pub fn check<T: TaskSpec>(recipe: &Recipe, task: &T, device: &Device) -> Result<
             let filled = task.with_layers_of(own, &whole, &from.layers);
             filled.map_err(|e| Error::Recipe(format!("{name}.init_from: {e}")))?;
         }
-        if let Some(prune) = &stage.prune {
-            let tried = task.pruned(task.build(&stage.model, device)?, prune);
-            tried.map_err(|e| Error::Recipe(format!("{name}: {e}")))?;
-        }
-        if let Some(quantise) = &stage.quantise {
-            let built = task.build(&stage.model, device)?;
-            let tried = task.quantised(built, quantise, vec![task.example(2, device)]);
-            tried.map_err(|e| Error::Recipe(format!("{name}: {e}")))?;
+        let changes = [stage.prune.is_some(), stage.quantise.is_some()];
+        if changes.contains(&true) || stage.work == Work::Export {
+            let made = made(recipe, task, stage, device);
+            let made = made.map_err(|e| Error::Recipe(format!("{name}: {e}")))?;
+            if stage.work == Work::Export {
+                let config = stage.export.clone().unwrap_or_default();
+                let written = task.onnx(&made.valid(), &config).and_then(|onnx| {
+                    let accepted = config.check.map(|program| program.accepts(&onnx));
+                    accepted.unwrap_or(Ok(())).map_err(Error::Recipe)
+                });
+                written.map_err(|e| Error::Recipe(format!("{name}: {e}")))?;
+            }
         }
         if let Some(path) = &stage.weights {
             let file = (path.as_path(), stage.weights_prefix.as_deref());
@@ -100,13 +104,39 @@ pub fn check<T: TaskSpec>(recipe: &Recipe, task: &T, device: &Device) -> Result<
         }
     }
     check.groups()?;
-    for plan in &recipe.plans() {
+    let plans = recipe.plans();
+    for plan in plans.iter().filter(|plan| plan.work.is_train()) {
         check.training(plan).map_err(|problem| match plan.role() {
             Role::Stage(name) => Error::Recipe(format!("stages.{name}: {problem}")),
             _ => problem,
         })?;
     }
     Ok(())
+}
+
+/// The network of a stage as its start and itself change one, with drawn weights.
+fn made<T: TaskSpec>(
+    recipe: &Recipe,
+    task: &T,
+    stage: &StageSpec,
+    device: &Device,
+) -> Result<T::Network, Error> {
+    let start = match stage.start.as_deref() {
+        Some(STUDENT) => Some(&recipe.student),
+        Some(name) => recipe.stages.get(name),
+        None => None,
+    };
+    let mut network = match start {
+        Some(start) => made(recipe, task, start, device)?,
+        None => task.build(&stage.model, device)?,
+    };
+    if let Some(prune) = &stage.prune {
+        network = task.pruned(network, prune)?;
+    }
+    match &stage.quantise {
+        Some(quantise) => task.quantised(network, quantise, vec![task.example(2, device)]),
+        None => Ok(network),
+    }
 }
 
 struct Check<'a, T> {

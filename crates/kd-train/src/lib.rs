@@ -32,6 +32,7 @@ mod lr;
 mod measure;
 mod observe;
 mod older;
+pub mod onnx;
 mod optimizer;
 mod probe;
 mod recipe;
@@ -69,8 +70,8 @@ pub use optimizer::OptimizerConfig;
 pub use optimizer::groups::{Decaying, GroupsConfig};
 pub use probe::{ProbeOptions, Probed, probe};
 pub use recipe::{
-    CheckpointConfig, ClassifierStart, InitFrom, Recipe, StageSpec, Start, StudentPlan,
-    TeacherSpec, TrainConfig, TrainingPlan,
+    CheckpointConfig, ClassifierStart, ExportConfig, InitFrom, Program, Recipe, StageSpec, Start,
+    StudentPlan, TeacherSpec, TrainConfig, TrainingPlan, Work,
 };
 pub use records::{CacheStats, ComponentValue, EpochRecord, Record, StepRecord};
 pub use role::{Role, UnknownRole};
@@ -82,8 +83,9 @@ pub use state::fuzzing;
 pub use state::{LearnerState, TrainingState};
 pub use step::{Examples, TeacherFn};
 pub use summary::{
-    CacheSummary, DataSummary, Gain, Latency, NetworkSummary, StudentFile, Summary,
-    TemperatureSample, TemperatureSummary, Training,
+    CacheSummary, ChangedNetwork, DataSummary, ExportedFile, FileSize, Gain, Latency, MadeOf,
+    NetworkChange, NetworkSummary, StudentFile, Summary, TemperatureSample, TemperatureSummary,
+    Training,
 };
 pub use task::{
     DataShape, ImageClassification, ImageNetwork, ObjectDetection, Task, TaskSpec, WeightsUse,

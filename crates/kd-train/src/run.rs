@@ -3,11 +3,13 @@
 mod caching;
 mod continuation;
 mod evaluate;
+mod export;
 mod finished;
 mod kept_teacher;
 mod readme;
 mod sharing;
 mod stages;
+mod started;
 mod teachers;
 mod trained;
 mod training;
@@ -254,13 +256,15 @@ fn fill<T: Task>(
     let test = task.test(recipe.train.batch)?;
     let test = test.as_ref();
     let teacher = match (&trained.teacher, trained.teacher_kept.take()) {
-        (Some(_), Some(kept)) => {
+        (Some(teacher), Some(mut kept)) => {
+            // The run that kept it may not have looked.
+            kept.summary.onnx = context.size_as_onnx(teacher);
             observer.event(Event::Measured(&kept.summary));
             Some(kept)
         }
         (Some(teacher), None) => {
             let known = trained.teacher_test.as_ref();
-            let measured = measure(teacher, known, &context, test, None, observer)?;
+            let measured = measure(teacher, known, &context, test, None, &[], observer)?;
             context.keep_teacher(teacher, &measured, observer);
             Some(measured)
         }
@@ -268,14 +272,9 @@ fn fill<T: Task>(
     };
     let mut measured: Vec<Measured> = Vec::new();
     for student in &trained.students {
-        measured.push(measure(
-            student,
-            None,
-            &context,
-            test,
-            teacher.as_ref(),
-            observer,
-        )?);
+        let teacher = teacher.as_ref();
+        let found = measure(student, None, &context, test, teacher, &measured, observer)?;
+        measured.push(found);
     }
     for members in trained.ensembles(recipe) {
         let ensemble = measure_ensemble(&members, &context, test, teacher.as_ref(), observer)?;
@@ -312,6 +311,7 @@ fn fill<T: Task>(
         temperature,
         pictures,
         student,
+        exported: trained.exported,
         cache: trained.cache,
     };
     folder.text("README.md", &readme::text(&summary))?;

@@ -34,6 +34,9 @@ pub struct Summary {
     /// Whose weights `student.safetensors` holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub student: Option<StudentFile>,
+    /// Files that stages wrote.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exported: Vec<ExportedFile>,
     /// What the teacher cache gave; none without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<CacheSummary>,
@@ -189,8 +192,78 @@ pub struct NetworkSummary {
     pub latency: Latency,
     /// Images per second at the recipe's evaluation batch.
     pub images_per_second: f64,
-    /// How it was trained; none for a teacher that was loaded.
+    /// How it was trained; none for a teacher that was loaded, and for a stage that trains nothing.
     pub training: Option<Training>,
+    /// The network whose weights it began with, in a recipe that prunes or quantises.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_of: Option<MadeOf>,
+    /// What it was worth after each change before its training, but for what a stage that trains nothing ends with.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changed: Vec<ChangedNetwork>,
+    /// Its size as ONNX, in a recipe that prunes or quantises; none where it has no such file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub onnx: Option<FileSize>,
+}
+
+impl NetworkSummary {
+    /// Its weights in the run folder; none for a network that was loaded, and for an ensemble.
+    pub fn weights(&self, run: &Path) -> Option<PathBuf> {
+        let seed = self.seed.filter(|_| self.role != Role::Ensemble)?;
+        let name = format!("{}-seed{seed}.safetensors", self.role.file_name());
+        Some(run.join("checkpoints").join(name))
+    }
+}
+
+/// The network that another was made of.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MadeOf {
+    /// Which one.
+    pub role: Role,
+    /// Share of test samples where the two predict the same class, in percent.
+    pub agreement: Option<f64>,
+}
+
+/// What is changed in a network before its training.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NetworkChange {
+    /// Channels were removed.
+    ChannelsRemoved,
+    /// Statistics of batch normalisation were taken anew.
+    StatisticsRenewed,
+    /// Layers compute on integer grids.
+    OnGrids,
+}
+
+/// A network after a change, on the test split.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ChangedNetwork {
+    /// The change.
+    pub change: NetworkChange,
+    /// What it was worth then.
+    pub test: Scores,
+}
+
+/// The size of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileSize {
+    /// As it is.
+    pub bytes: u64,
+    /// Packed by gzip.
+    pub gzip: u64,
+}
+
+/// A file that a stage wrote.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ExportedFile {
+    /// Its name in the run folder.
+    pub file: String,
+    /// Whose network it holds.
+    pub of: String,
+    /// Its size.
+    pub size: FileSize,
+    /// The largest difference of a logit from the network's.
+    pub difference: f32,
 }
 
 /// The network that a run leaves to be used.

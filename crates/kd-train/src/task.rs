@@ -15,12 +15,13 @@ use kd_compress::prune::PruneConfig;
 use kd_compress::quantise::QuantiseConfig;
 use kd_core::{Objective, ObjectiveConfig, Output};
 use kd_data::Normalize;
+use kd_export::Onnx;
 use kd_models::{Backbone, Input};
 use serde_json::Value;
 
 use crate::cache::DataPart;
 use crate::evaluate::{Predictions, predict};
-use crate::recipe::TeacherSpec;
+use crate::recipe::{ExportConfig, TeacherSpec};
 use crate::{Error, Scores, Source, weights};
 
 pub use crate::summary::{DataSummary, Panel, Picture, PictureBox};
@@ -157,6 +158,32 @@ pub trait TaskSpec {
         let _ = (network, prune);
         Err(Error::Recipe(
             "prune: the networks of this task cannot lose channels; leave it out".into(),
+        ))
+    }
+
+    /// A network with the statistics that `inputs` have, in its batch normalisations: what channels sum up to has
+    /// changed with those that were removed.
+    ///
+    /// # Errors
+    /// When there are no inputs.
+    fn recalibrated(
+        &self,
+        network: &Self::Network,
+        inputs: Vec<Self::Input>,
+    ) -> Result<Self::Network, Error> {
+        module_file::recalibrated(network, &inputs)
+    }
+
+    /// A network as ONNX.
+    ///
+    /// # Errors
+    /// Unless the task can do that, and when the network has an operation that ONNX lacks.
+    fn onnx(&self, network: &Self::Network, config: &ExportConfig) -> Result<Onnx, Error> {
+        let _ = (network, config);
+        Err(Error::Recipe(
+            "a stage of this task writes no ONNX; leave it out: `kd export` with the run folder writes that of a detector \
+             and of a network that reads text"
+                .into(),
         ))
     }
 

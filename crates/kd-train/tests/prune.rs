@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use burn::tensor::Device;
 use kd_core::draw;
 use kd_models::{Network, NetworkConfig};
-use kd_train::{Recipe, RunOptions, Silent, Summary, run};
+use kd_train::{NetworkChange, Recipe, Role, RunOptions, Silent, Summary, run};
 
 const RECIPE: &str = r#"name = "prune"
 [data]
@@ -177,4 +177,189 @@ fn bad_requests_name_the_key_and_the_cure() {
             "{overrides:?}: {refused}"
         );
     }
+}
+
+/// The stages of a compression, each on its own.
+const STAGES: [&str; 13] = [
+    "compare=false",
+    "stages.whole.model=resnet8",
+    "stages.cut={ do = \"prune\", model = \"resnet8\", start = \"whole\", prune = { macs = 0.5, images = 40 } }",
+    "stages.half.model=resnet8",
+    "stages.half.start=cut",
+    "stages.half.teachers=[\"whole\"]",
+    "stages.file={ do = \"export\", model = \"resnet8\", start = \"student\", export = { check = \"tensorrt\" } }",
+    "stages.floats={ do = \"export\", model = \"resnet8\", start = \"half\", export = { softmax = true } }",
+    "student.do=quantise",
+    "student.prune=",
+    "student.start=half",
+    "student.quantise={ images = 40, symmetric = true }",
+    "objective.cross_entropy=",
+];
+
+#[test]
+fn stages_that_train_nothing_are_stages_too() {
+    let scratch = Scratch::new();
+    let summary = scratch.run("one", &STAGES).unwrap();
+    let role = |name: &str| {
+        let mut all = summary.networks.iter();
+        all.find(|n| n.role.to_string() == name).unwrap()
+    };
+    let roles: Vec<String> = summary
+        .networks
+        .iter()
+        .map(|n| n.role.to_string())
+        .collect();
+    assert_eq!(
+        roles,
+        [
+            "teacher",
+            "stage:whole",
+            "stage:cut",
+            "stage:half",
+            "distilled"
+        ]
+    );
+    let (whole, cut, half) = (role("stage:whole"), role("stage:cut"), role("stage:half"));
+    let student = role("distilled");
+    // What trains nothing has no training, and the scores on its way.
+    assert!(cut.training.is_none() && student.training.is_none() && half.training.is_some());
+    let changes =
+        |n: &kd_train::NetworkSummary| n.changed.iter().map(|c| c.change).collect::<Vec<_>>();
+    assert_eq!(changes(cut), [NetworkChange::ChannelsRemoved]);
+    assert!(changes(half).is_empty() && changes(student).is_empty());
+    let from = |n: &kd_train::NetworkSummary| n.made_of.as_ref().unwrap().role.to_string();
+    assert_eq!(
+        [from(cut), from(half), from(student)],
+        ["stage:whole", "stage:cut", "stage:half"]
+    );
+    assert!(whole.made_of.is_none());
+    assert!(cut.macs.unwrap() * 2 <= whole.macs.unwrap() && half.macs == cut.macs);
+    // Eight bits take a quarter of the weights, and are written as such.
+    let bytes = |n: &kd_train::NetworkSummary| n.onnx.unwrap().bytes;
+    assert!(
+        bytes(student) * 2 < bytes(half),
+        "{} {}",
+        bytes(student),
+        bytes(half)
+    );
+    assert!(bytes(half) < bytes(whole));
+    assert!(student.made_of.as_ref().unwrap().agreement.unwrap() > 50.0);
+    let files: Vec<_> = summary
+        .exported
+        .iter()
+        .map(|f| (f.file.as_str(), f.of.as_str()))
+        .collect();
+    assert_eq!(files, [("file.onnx", "student"), ("floats.onnx", "half")]);
+    for file in &summary.exported {
+        let written = fs::metadata(scratch.path("runs/one").join(&file.file)).unwrap();
+        assert_eq!(written.len(), file.size.bytes);
+        assert!(file.size.gzip < file.size.bytes);
+    }
+    assert!(scratch.network("one/student.safetensors").grids().is_some());
+    assert!(
+        scratch
+            .network("one/checkpoints/stage-cut-seed1.safetensors")
+            .grids()
+            .is_none()
+    );
+    let page = fs::read_to_string(scratch.path("runs/one/report.html")).unwrap();
+    assert!(
+        page.contains("made of the stage cut; learned from whole"),
+        "{page}"
+    );
+    assert!(page.contains("made of the stage half; not trained"));
+    // Again: the same networks to the last bit.
+    scratch.run("two", &STAGES).unwrap();
+    let values = |run: &str| scratch.values(&format!("{run}/student.safetensors"));
+    assert!(values("one") == values("two"));
+}
+
+#[test]
+fn a_stage_that_trains_tells_what_it_began_with() {
+    let scratch = Scratch::new();
+    let summary = scratch
+        .run(
+            "one",
+            &[
+                "student.quantise={ images = 40 }",
+                "student.prune.images=40",
+            ],
+        )
+        .unwrap();
+    for student in &summary.networks[1..] {
+        let changes: Vec<_> = student.changed.iter().map(|c| c.change).collect();
+        let all = [
+            NetworkChange::ChannelsRemoved,
+            NetworkChange::StatisticsRenewed,
+            NetworkChange::OnGrids,
+        ];
+        assert_eq!(changes, all);
+        assert_eq!(student.made_of.as_ref().unwrap().role, Role::Teacher);
+    }
+    // Both students began with the same.
+    let [_, alone, distilled] = &summary.networks[..] else {
+        panic!("a teacher and two students");
+    };
+    assert_eq!(alone.changed, distilled.changed);
+}
+
+#[test]
+fn stages_say_what_they_cannot_do() {
+    let scratch = Scratch::new();
+    let refused = |more: &[&str]| {
+        let overrides = [&STAGES[..], more].concat();
+        scratch.recipe(&overrides).unwrap_err().to_string()
+    };
+    let told = |more: &[&str], what: &str| {
+        let said = refused(more);
+        assert!(said.contains(what), "{said}");
+    };
+    told(
+        &["stages.cut.prune="],
+        "stages.cut: do = \"prune\" needs to know how far",
+    );
+    told(
+        &["stages.cut.teachers=[\"whole\"]"],
+        "stages.cut.teachers: with do = \"prune\" a stage does that alone",
+    );
+    told(
+        &["stages.cut.quantise={}"],
+        "stages.cut.quantise: with do = \"prune\"",
+    );
+    told(
+        &["stages.file.start="],
+        "stages.file: do = \"export\" needs to know what",
+    );
+    told(
+        &["stages.file.start=studnt"],
+        "there is no stage `studnt`; did you mean `student`?",
+    );
+    told(
+        &["student.quantise="],
+        "student: do = \"quantise\" needs to know how",
+    );
+    told(
+        &["student.do=export", "student.quantise="],
+        "write its file by a stage of its own",
+    );
+    told(
+        &["student.start=file"],
+        "student: stage `file` writes a file and has no network",
+    );
+    told(
+        &["ensemble=[\"student\", \"file\"]"],
+        "ensemble: stage `file` writes a file",
+    );
+    told(
+        &["stages.half.export={}"],
+        "stages.half.export says how a file is written, and this stage trains",
+    );
+    told(&["stages.cut.do=shrink"], "unknown variant `shrink`");
+    // Before anything is trained.
+    let plain = [&STAGES[..], &["student.quantise.symmetric=false"]].concat();
+    let said = scratch.run("refused", &plain).unwrap_err().to_string();
+    assert!(
+        said.contains("stages.file") && said.contains("TensorRT 10.1 would refuse"),
+        "{said}"
+    );
 }

@@ -131,6 +131,8 @@ impl Arguments {
                 Of::Keep => Attention::Keep,
             },
             keep: self.keep.clone(),
+            // There are none.
+            images: 0,
         }
     }
 }

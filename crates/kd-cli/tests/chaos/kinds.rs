@@ -27,7 +27,7 @@ log_every = 1
 lr = { peak = 0.02 }
 "#;
 
-pub const KINDS: [Kind; 7] = [
+pub const KINDS: [Kind; 8] = [
     Kind {
         name: "plain KD",
         recipe: r#"
@@ -152,6 +152,38 @@ pub const KINDS: [Kind; 7] = [
             cross_entropy = {}
             ctkd = { weight = 1.0 }
             fitnet = { weight = 1.0 }
+        "#,
+        study: "",
+    },
+    Kind {
+        name: "distilled, pruned, distilled, quantised and written as ONNX",
+        recipe: r#"
+            train.checkpoint.every_steps = 2
+            [teacher]
+            model = "resnet8"
+            train = { epochs = 1, batch = 16, lr = { peak = 0.02 } }
+            [stages.cut]
+            do = "prune"
+            model = "resnet8"
+            prune = { macs = 0.5, images = 32 }
+            [stages.half]
+            model = "resnet8"
+            start = "cut"
+            [stages.rounded]
+            do = "quantise"
+            model = "resnet8"
+            start = "half"
+            quantise = { images = 32 }
+            [student]
+            model = "resnet8"
+            start = "half"
+            teachers = ["half"]
+            quantise = { images = 32 }
+            [stages.file]
+            do = "export"
+            model = "resnet8"
+            start = "student"
+            [objective.kd]
         "#,
         study: "",
     },

@@ -76,6 +76,14 @@ pub struct PruneConfig {
     /// Layers whose outputs stay, by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub keep: Vec<String>,
+    /// Training images from which a recipe takes the statistics of batch normalisation anew before what is left is trained
+    /// or measured; 0 leaves them those of the whole network.
+    #[serde(default = "images")]
+    pub images: usize,
+}
+
+fn images() -> usize {
+    256
 }
 
 fn one() -> usize {
@@ -105,6 +113,7 @@ impl PruneConfig {
             at_most: most(),
             attention: Attention::default(),
             keep: Vec::new(),
+            images: images(),
         }
     }
 

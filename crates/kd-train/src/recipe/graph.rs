@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use kd_core::nearest_name;
 
-use super::{Recipe, StageSpec};
+use super::{Recipe, StageSpec, Work};
 
 /// What stages call the recipe's `[teacher]`.
 pub(crate) const TEACHER: &str = "teacher";
@@ -15,6 +15,7 @@ impl Recipe {
     /// Names of a stage's teachers.
     pub(crate) fn teachers_of(&self, stage: &StageSpec) -> Vec<String> {
         match (&stage.teachers, &self.teacher) {
+            _ if !stage.work.is_train() => Vec::new(),
             (Some(names), _) => names.clone(),
             (None, Some(_)) if !stage.mutual => vec![TEACHER.into()],
             (None, _) => Vec::new(),
@@ -30,14 +31,16 @@ impl Recipe {
 
     /// Whether a later stage starts from this one's weights.
     pub(crate) fn starts_another(&self, name: &str) -> bool {
-        let mut stages = self.stages.values().chain([&self.student]);
+        let stages = self.stages.values().chain([&self.student]);
+        let mut stages = stages.filter(|stage| stage.work == Work::Train);
         stages.any(|stage| stage.start.as_deref() == Some(name))
     }
 
-    /// Names of the stages before the student, each after those it needs.
+    /// Names of the stages before the student, each after those it needs. Files are written at the end.
     pub(crate) fn order(&self) -> Vec<String> {
         let mut done: Vec<String> = Vec::new();
-        while let Some(name) = self.stages.iter().find_map(|(name, stage)| {
+        let networks = || self.stages.iter().filter(|(_, s)| s.work != Work::Export);
+        while let Some(name) = networks().find_map(|(name, stage)| {
             let ready = self.needs(stage).iter().all(|need| done.contains(need));
             (ready && !done.contains(name)).then(|| name.clone())
         }) {
@@ -74,7 +77,8 @@ impl Recipe {
         }
         self.validate_stage(STUDENT, &self.student)?;
         let order = self.order();
-        if let Some(name) = self.stages.keys().find(|name| !order.contains(name)) {
+        let mut networks = self.stages.iter().filter(|(_, s)| s.work != Work::Export);
+        if let Some((name, _)) = networks.find(|(name, _)| !order.contains(name)) {
             return Err(format!(
                 "[stages.{name}] waits for itself: follow `teachers` and `start` from it"
             ));
@@ -152,8 +156,15 @@ impl Recipe {
         }
         self.same(&format!("{table}.teachers"), names)?;
         if let Some(start) = &stage.start {
-            self.known(&format!("{table}.start"), start, &[])?;
-            let model = &self.stages[start].model;
+            let others: &[&str] = match stage.work {
+                Work::Export => &[STUDENT],
+                _ => &[],
+            };
+            let model = match self.stages.get(start) {
+                Some(other) => &other.model,
+                None if others.contains(&start.as_str()) => &self.student.model,
+                None => return self.known(&format!("{table}.start"), start, others),
+            };
             if *model != stage.model {
                 return Err(format!(
                     "{table}.start = \"{start}\": that is a {model}, and this one a {}: weights of \
@@ -179,7 +190,11 @@ impl Recipe {
     /// The teacher must have a student.
     fn validate_uses(&self) -> Result<(), String> {
         let mut stages = self.stages.values().chain([&self.student]);
-        let used = stages.any(|stage| self.teachers_of(stage).iter().any(|name| name == TEACHER));
+        let used = stages.any(|stage| {
+            let learns = self.teachers_of(stage).iter().any(|name| name == TEACHER);
+            let changed = stage.prune.is_some() || stage.quantise.is_some();
+            learns || (changed && stage.start.is_none() && stage.weights.is_none())
+        });
         if self.teacher.is_some() && !used {
             return Err(
                 "there is a [teacher], but no stage learns from it: name it in `teachers`, or remove \

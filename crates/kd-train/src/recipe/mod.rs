@@ -9,6 +9,7 @@ mod plan;
 mod stage;
 mod starts;
 mod warnings;
+mod work;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -32,6 +33,7 @@ pub(crate) use self::graph::{STUDENT, TEACHER};
 pub(crate) use self::parse::backslash_hint;
 pub use self::plan::{ClassifierStart, Start, StudentPlan, TrainingPlan};
 pub use self::stage::{InitFrom, StageSpec};
+pub use self::work::{ExportConfig, Program, Work};
 
 /// A run, from data to objective. Unknown keys are errors; [`Recipe::to_toml`] writes all of them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -359,6 +361,7 @@ impl Recipe {
             cache.validate()?;
         }
         self.validate_detection()?;
+        self.validate_work()?;
         self.validate_weights()?;
         self.validate_student()?;
         self.validate_patience()?;
@@ -435,6 +438,9 @@ impl Recipe {
                 "student.{key}: the student is the last stage, and its {key} is the recipe's: write \
                  it as [{key}]"
             ));
+        }
+        if !self.student.work.is_train() {
+            return Ok(());
         }
         if self.objective.needs_teacher() && !self.taught(&self.student) {
             return Err(match &self.student.teachers {

@@ -1,4 +1,4 @@
-//! The trainings that a recipe asks for, resolved and in their order.
+//! The trainings that a recipe asks for, and what else its stages do, resolved and in their order.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use kd_compress::quantise::QuantiseConfig;
 use kd_core::{Combine, ObjectiveConfig};
 use kd_data::Normalize;
 
-use super::{Recipe, STUDENT, StageSpec, TEACHER, TeacherSpec, TrainConfig};
+use super::{ExportConfig, Recipe, STUDENT, StageSpec, TEACHER, TeacherSpec, TrainConfig, Work};
 use crate::Role;
 
 /// One training of a run: everything that a recipe says of it, with nothing left to look up.
@@ -16,6 +16,10 @@ use crate::Role;
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct TrainingPlan {
+    /// What is done: of all but [`Work::Train`], loss, budget and teachers say nothing.
+    pub work: Work,
+    /// How a network is written, of [`Work::Export`].
+    pub export: ExportConfig,
     /// The networks that it trains, the stage's own first.
     pub students: Vec<StudentPlan>,
     /// The loss of each of them.
@@ -113,7 +117,7 @@ impl TrainingPlan {
 }
 
 impl Recipe {
-    /// The trainings of each seed: the stages, the student alone, and the student. The teacher's own
+    /// The trainings of each seed: the stages, the student alone, and the student; then files. The teacher's own
     /// ([`Recipe::teacher_plan`]) comes before all of them and once.
     pub fn plans(&self) -> Vec<TrainingPlan> {
         let stages = self.order().into_iter().map(|name| {
@@ -122,10 +126,12 @@ impl Recipe {
         });
         let mut plans: Vec<_> = stages.collect();
         let last = self.plan(self.last_role(), &self.student);
-        if self.compare && self.distils() {
+        if self.compare && self.distils() && self.student.work.is_train() {
             plans.push(self.baseline());
         }
         plans.push(last);
+        let files = self.exports();
+        plans.extend(files.map(|(name, stage)| self.plan(Role::Stage(name.clone()), stage)));
         plans
     }
 
@@ -133,6 +139,8 @@ impl Recipe {
     pub fn teacher_plan(&self) -> Option<TrainingPlan> {
         let spec = self.teacher.as_ref().filter(|t| t.weights.is_none())?;
         Some(TrainingPlan {
+            work: Work::Train,
+            export: ExportConfig::default(),
             students: vec![StudentPlan {
                 role: Role::Teacher,
                 model: spec.model.clone(),
@@ -172,6 +180,8 @@ impl Recipe {
         };
         let kept = self.teacher.as_ref().is_some_and(|t| t.cache.is_some());
         TrainingPlan {
+            work: stage.work,
+            export: stage.export.clone().unwrap_or_default(),
             // A stage that another starts from, such as a hint stage, need not classify yet.
             select: match &role {
                 Role::Stage(name) => !self.starts_another(name),
@@ -188,12 +198,15 @@ impl Recipe {
         }
     }
 
-    /// The student, and its peers, on labels alone: what distillation is compared with.
+    /// The student, and its peers, on labels alone: what distillation is compared with. It is drawn, unless channels are gone
+    /// or grids are there, with which it begins as the student does.
     fn baseline(&self) -> TrainingPlan {
         let mut students = students(Role::Baseline, &self.student, &[]);
         for student in &mut students {
             student.learns_from.clear();
-            if let Start::Stage(_) = student.start {
+            if let Start::Stage(name) = &student.start
+                && !self.is_compressed(name)
+            {
                 student.start = Start::Fresh;
             }
         }

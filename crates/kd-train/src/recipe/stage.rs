@@ -8,6 +8,7 @@ use kd_core::{Combine, ObjectiveConfig};
 use serde::{Deserialize, Serialize};
 
 use super::TrainConfig;
+use super::work::{ExportConfig, Work};
 
 /// A network, who it learns from, and with which loss and budget.
 ///
@@ -17,6 +18,9 @@ use super::TrainConfig;
 pub struct StageSpec {
     /// Name in the registry (`kd models` lists them).
     pub model: String,
+    /// What the stage does: `train` where it says nothing, else `prune`, `quantise` or `export`, which train nothing.
+    #[serde(rename = "do", default, skip_serializing_if = "Work::is_train")]
+    pub work: Work,
     /// Weights to start from: a file or folder, relative to the recipe, or an address of the hub such as
     /// `hf://timm/resnet18.a1_in1k`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -30,7 +34,7 @@ pub struct StageSpec {
     /// A file with the classifier, instead of that of `weights`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub classifier_weights: Option<PathBuf>,
-    /// An earlier stage whose weights it starts from.
+    /// An earlier stage whose weights it starts from; of a stage that exports, the one that is written, or `student`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start: Option<String>,
     /// Layers of the recipe's teacher that its blocks begin with.
@@ -44,6 +48,9 @@ pub struct StageSpec {
     /// the recipe's teacher where it says nothing else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quantise: Option<QuantiseConfig>,
+    /// How its file is written, of a stage that exports.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub export: Option<ExportConfig>,
     /// Who it learns from: `teacher`, and earlier stages by name. `["teacher"]` when absent and there is
     /// one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -79,6 +86,7 @@ impl StageSpec {
     pub fn new(model: impl Into<String>) -> Self {
         Self {
             model: model.into(),
+            work: Work::default(),
             weights: None,
             weights_prefix: None,
             new_classifier: false,
@@ -87,6 +95,7 @@ impl StageSpec {
             init_from: None,
             prune: None,
             quantise: None,
+            export: None,
             teachers: None,
             peers: Vec::new(),
             mutual: false,

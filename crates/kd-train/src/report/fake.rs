@@ -36,6 +36,7 @@ impl Fake {
         let (mean, std) = spread(&per_seed).unwrap();
         Self {
             summary: Summary {
+                exported: Vec::new(),
                 name: "kd-resnet32x4-resnet8x4".into(),
                 version: "0.1.0".into(),
                 device: "flex".into(),
@@ -111,6 +112,9 @@ fn role(kind: Role, seed: Option<u64>, top1: f64, classes: usize) -> NetworkSumm
     let shift = seed.unwrap_or(7) as usize + 31 * number(&kind);
     let teacher = kind == Role::Teacher;
     NetworkSummary {
+        made_of: None,
+        changed: Vec::new(),
+        onnx: None,
         role: kind.clone(),
         seed,
         model: if teacher { "resnet32x4" } else { "resnet8x4" }.into(),

@@ -2,6 +2,7 @@
 
 mod axis;
 mod classes;
+mod compression;
 mod curves;
 mod deployed;
 mod downsample;
@@ -123,6 +124,7 @@ fn finished(summary: &Summary, run: &RunFolder) -> Result<Value, Error> {
         why_word => summary.why_word(),
         facts => facts(summary),
         table => table::table(summary),
+        compression => compression::section(summary),
         seeds => table::seeds(summary),
         bands => seeds.collect::<BTreeSet<_>>().len() > 1,
         figures => curves::figures(Some(summary), &run.trainings)?,

@@ -9,8 +9,9 @@ use super::RunContext;
 use super::trained::TrainedNetwork;
 use crate::evaluate::{Predictions, predict};
 use crate::measure::{latency, throughput};
+use crate::recipe::TEACHER;
 use crate::source::with_all_of;
-use crate::summary::{Gain, NetworkSummary};
+use crate::summary::{ChangedNetwork, Gain, MadeOf, NetworkSummary};
 use crate::task::{Evaluated, NetworkCost, Task};
 use crate::{Error, Event, Observer, Role, Source};
 
@@ -25,13 +26,39 @@ fn agreement(own: Option<&Predictions>, teacher: Option<&Measured>) -> Option<f6
     Some(own?.agreement(teacher?.predictions.as_ref()?))
 }
 
-/// Measures a network on the test split, but for what is `known` of it there.
+/// The network that another began with, and how often they agree.
+fn made_of(
+    trained_from: Option<&String>,
+    seed: Option<u64>,
+    own: Option<&Predictions>,
+    teacher: Option<&Measured>,
+    earlier: &[Measured],
+) -> Option<MadeOf> {
+    let name = trained_from?;
+    let role = match name.as_str() {
+        TEACHER => Role::Teacher,
+        name => Role::Stage(name.into()),
+    };
+    let of_seed = |m: &&Measured| m.summary.role == role && m.summary.seed == seed;
+    let other = match role {
+        Role::Teacher => teacher,
+        _ => earlier.iter().find(of_seed),
+    };
+    Some(MadeOf {
+        role: other?.summary.role.clone(),
+        agreement: agreement(own, other),
+    })
+}
+
+/// Measures a network on the test split, but for what is `known` of it there. `earlier` are the networks of its seed that
+/// were measured before.
 pub(super) fn measure<T: Task>(
     trained: &TrainedNetwork<T::Network>,
     known: Option<&Evaluated>,
     context: &RunContext<T>,
     test: &dyn Source<Input = T::Input>,
     teacher: Option<&Measured>,
+    earlier: &[Measured],
     observer: &mut dyn Observer,
 ) -> Result<Measured, Error> {
     let (role, seed) = (&trained.role, trained.seed);
@@ -47,6 +74,17 @@ pub(super) fn measure<T: Task>(
         Some(known) => known.clone(),
         None => with_all_of(test, task.evaluate(network, test, device))?,
     };
+    let changed = trained.origin.changed.iter().map(|(change, network)| {
+        let test = with_all_of(test, task.evaluate(network, test, device).scores)?;
+        Ok(ChangedNetwork {
+            change: *change,
+            test,
+        })
+    });
+    let changed = changed.collect::<Result<_, Error>>()?;
+    let own = evaluated.predictions.as_ref();
+    let began = trained.origin.made_of.as_ref();
+    let began = began.filter(|_| recipe.compresses());
     let cost = task.cost(network)?;
     let summary = NetworkSummary {
         role: role.clone(),
@@ -57,7 +95,10 @@ pub(super) fn measure<T: Task>(
         bytes: cost.bytes,
         adapter_parameters: trained.adapter_parameters,
         learned_from: trained.learned_from.clone(),
-        agreement: agreement(evaluated.predictions.as_ref(), teacher),
+        agreement: agreement(own, teacher),
+        made_of: made_of(began, seed, own, teacher, earlier),
+        changed,
+        onnx: context.size_as_onnx(trained),
         validation: trained.validation.clone(),
         test: evaluated.scores,
         latency: latency(network, &task.example(1, device)),
@@ -143,6 +184,9 @@ pub(super) fn measure_ensemble<T: Task>(
         latency: latency(&ensemble, &task.example(1, device)),
         images_per_second: throughput(&ensemble, &task.example(recipe.train.batch, device)),
         training: None,
+        made_of: None,
+        changed: Vec::new(),
+        onnx: None,
     };
     observer.event(Event::Measured(&summary));
     Ok(Measured {

@@ -14,7 +14,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::sharing::{Held, Sharing};
-use super::trained::{TrainedNetwork, checkpoint, validation};
+use super::trained::{Origin, TrainedNetwork, checkpoint, validation};
 use super::{RunContext, RunOptions};
 use crate::cache::identity::hex;
 use crate::folder::{Folder, io, write_atomically};
@@ -64,6 +64,7 @@ impl<N> Finished<N> {
             network: trained.student,
             adapter_parameters: trained.adapter_parameters,
             learned_from: student.learns_from.clone(),
+            origin: Origin::default(),
             validation: validation(&records, &student.role, trained.best_epoch),
             training: Some(crate::summary::Training {
                 epochs: trained.epochs,
@@ -244,6 +245,7 @@ impl Store {
                 network: network.valid(),
                 adapter_parameters: kept.adapter_parameters,
                 learned_from: student.learns_from.clone(),
+                origin: Origin::default(),
                 validation: validation(&records, &student.role, kept.training.best_epoch),
                 training: Some(kept.training),
             });

@@ -5,11 +5,11 @@ use burn::module::Module;
 
 use super::evaluate::Measured;
 use super::teachers::KnownScores;
-use super::trained::{Done, TrainedNetwork};
+use super::trained::{Done, Origin, TrainedNetwork};
 use super::{RunContext, RunOptions, caching};
 use crate::folder::Folder;
-use crate::recipe::{ClassifierStart, STUDENT, TEACHER};
-use crate::summary::CacheSummary;
+use crate::recipe::{ClassifierStart, STUDENT, TEACHER, Work};
+use crate::summary::{CacheSummary, ExportedFile};
 use crate::task::{Evaluated, Task, WeightsUse};
 use crate::{Error, Event, Observer, Recipe, Role, weights};
 
@@ -22,6 +22,8 @@ pub(super) struct AllTrained<N> {
     pub teacher_kept: Option<Measured>,
     pub students: Vec<TrainedNetwork<N>>,
     pub cache: Option<CacheSummary>,
+    /// Files that stages wrote.
+    pub exported: Vec<ExportedFile>,
 }
 
 impl<N> AllTrained<N> {
@@ -77,6 +79,7 @@ impl<T: Task> RunContext<'_, T> {
             folder.opened(cache)?;
         }
         let mut students = Vec::new();
+        let mut exported = Vec::new();
         let seeds = recipe.seed..recipe.seed + options.seeds as u64;
         for seed in seeds.filter(|seed| self.seed.is_none_or(|only| only == *seed)) {
             let mut done = Done::new();
@@ -84,13 +87,23 @@ impl<T: Task> RunContext<'_, T> {
                 done.insert(TEACHER.into(), teacher.network.clone());
             }
             for plan in recipe.plans() {
+                if plan.work == Work::Export {
+                    // Of the seed whose student the run leaves.
+                    if seed == recipe.seed {
+                        exported.push(self.export(&plan, &done, &options.out, observer)?);
+                    }
+                    continue;
+                }
                 self.warn_of_teachers(&plan, &mut known, observer);
                 let cache = cache.as_mut().filter(|_| plan.cached);
                 for trained in self.train(&plan, seed, &done, cache, folder, observer)? {
                     known.note(&trained);
-                    if let Role::Stage(name) = &trained.role {
-                        done.insert(name.clone(), trained.network.clone());
-                    }
+                    let name = match &trained.role {
+                        Role::Stage(name) => Some(name.clone()),
+                        role if *role == recipe.last_role() => Some(STUDENT.into()),
+                        _ => None,
+                    };
+                    done.extend(name.map(|name| (name, trained.network.clone())));
                     students.push(trained);
                 }
             }
@@ -101,6 +114,7 @@ impl<T: Task> RunContext<'_, T> {
             teacher_kept,
             students,
             cache: cache.as_ref().map(caching::summarise),
+            exported,
         })
     }
 
@@ -156,6 +170,7 @@ impl<T: Task> RunContext<'_, T> {
                 learned_from: Vec::new(),
                 training: None,
                 validation: None,
+                origin: Origin::default(),
             }));
         }
         let Some(plan) = self.recipe.teacher_plan() else {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::folder::Folder;
 use crate::records::Record;
+use crate::summary::NetworkChange;
 use crate::{Role, Score};
 
 /// A network that will be measured.
@@ -20,6 +21,25 @@ pub(super) struct TrainedNetwork<N> {
     pub training: Option<crate::summary::Training>,
     /// The first validation score of these weights, where it is known.
     pub validation: Option<Score>,
+    /// What it was before its training.
+    pub origin: Origin<N>,
+}
+
+/// What a network was before its training.
+pub(super) struct Origin<N> {
+    /// Whose weights it started with: `teacher`, or a stage.
+    pub made_of: Option<String>,
+    /// The networks after channels went or grids came.
+    pub changed: Vec<(NetworkChange, N)>,
+}
+
+impl<N> Default for Origin<N> {
+    fn default() -> Self {
+        Self {
+            made_of: None,
+            changed: Vec::new(),
+        }
+    }
 }
 
 /// Where the best weights of a training are kept in the run folder.

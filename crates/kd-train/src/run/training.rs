@@ -12,17 +12,18 @@ use super::RunContext;
 use super::continuation::{Continuation, goes_on};
 use super::finished::{Finished, Store};
 use super::sharing::UntilLost;
-use super::trained::{Done, TrainedNetwork, checkpoint, file_name};
+use super::started::Started;
+use super::trained::{Done, Origin, TrainedNetwork, checkpoint, file_name};
 use crate::cache::{TeacherCache, identity};
 use crate::check::{DryRun, dry_run};
 use crate::folder::Folder;
-use crate::recipe::{Start, TEACHER, TrainingPlan};
+use crate::recipe::{Start, TrainingPlan};
 use crate::records::Record;
 use crate::source::with_all_of;
 use crate::state::{Saved, StateFiles, TrainingState};
 use crate::task::{Task, TrainSource};
 use crate::train::{CheckpointSink, Student, Teachers, Trained, Training, train, usable_batches};
-use crate::{CheckpointConfig, Error, Event, Observer, Role, Scores, TrainConfig, weights};
+use crate::{CheckpointConfig, Error, Event, Observer, Role, Scores, TrainConfig};
 
 /// One training with its seed and the networks that it needs.
 struct Job<'a, N> {
@@ -59,10 +60,26 @@ impl<T: Task> RunContext<'_, T> {
             .iter()
             .map(|student| self.started(&student.start, &student.model, (plan, seed), done))
             .collect::<Result<Vec<_>, Error>>()?;
+        if !plan.work.is_train() {
+            let changed = plan.students.iter().zip(students);
+            return changed
+                .map(|(student, started)| self.changed(student, started, seed, folder, observer))
+                .collect();
+        }
+        let origins: Vec<Origin<_>> = students.iter().map(Started::origin).collect();
+        let with_origins = |mut networks: Vec<TrainedNetwork<_>>| {
+            for (network, origin) in networks.iter_mut().zip(origins) {
+                network.origin = origin;
+            }
+            networks
+        };
         let job = Job {
             plan,
             seed,
-            students,
+            students: students
+                .into_iter()
+                .map(|started| started.network)
+                .collect(),
             teachers: plan.teachers.iter().map(|name| &done[name]).collect(),
             // Its own training shows a teacher all views.
             views: self
@@ -98,7 +115,7 @@ impl<T: Task> RunContext<'_, T> {
                 cache.restore(then);
             }
             here.finish(folder, cache.as_deref())?;
-            return Ok(networks);
+            return Ok(with_origins(networks));
         }
         let mut until_lost = UntilLost {
             observer: &mut *observer,
@@ -123,7 +140,7 @@ impl<T: Task> RunContext<'_, T> {
             // Others wait for it, so it must be there.
             held.finish(keep)?;
             here.finish(folder, cache.as_deref())?;
-            return Ok(finished.networks);
+            return Ok(with_origins(finished.networks));
         }
         match keep() {
             Ok(()) => here.finish(folder, cache.as_deref())?,
@@ -132,52 +149,7 @@ impl<T: Task> RunContext<'_, T> {
                 "this training cannot be kept for later runs: {problem}"
             ))),
         }
-        Ok(finished.networks)
-    }
-
-    /// A network before its training.
-    fn started(
-        &self,
-        start: &Start,
-        model: &str,
-        (plan, seed): (&TrainingPlan, u64),
-        done: &Done<T::Network>,
-    ) -> Result<T::Network, Error> {
-        let autodiff = self.device.clone().autodiff();
-        match start {
-            Start::Fresh => self.task.build(model, &autodiff),
-            Start::Layers(layers) => {
-                let drawn = self.task.build(model, &autodiff)?;
-                self.task.with_layers_of(drawn, &done[TEACHER], layers)
-            }
-            Start::File {
-                path,
-                prefix,
-                classifier,
-            } => {
-                let file = (path.as_path(), prefix.as_deref());
-                weights::load(self.task, model, file, classifier, &autodiff)
-            }
-            // A validation copy has running statistics of its own.
-            Start::Stage(name) => Ok(done[name].valid().train()),
-            Start::Pruned(start, prune) => {
-                let whole = self.started(start, model, (plan, seed), done)?;
-                self.task.pruned(whole, prune)
-            }
-            Start::Quantised(start, quantise) => {
-                let float = self.started(start, model, (plan, seed), done)?;
-                let batch = plan.train.batch;
-                let source = self.task.train(&TrainSource {
-                    seed,
-                    batch,
-                    views: None,
-                })?;
-                let batches = source.epoch(1, self.device);
-                let batches = batches.take(quantise.images.div_ceil(batch));
-                let inputs = batches.map(|batch| batch.input).collect();
-                self.task.quantised(float, quantise, inputs)
-            }
-        }
+        Ok(with_origins(finished.networks))
     }
 
     /// All that the result of a training depends on.

@@ -9,6 +9,7 @@ use kd_compress::prune::PruneConfig;
 use kd_compress::quantise::QuantiseConfig;
 use kd_core::{Objective, ObjectiveConfig, Output};
 use kd_data::{Augment, DataConfig, Dataset, Images, Loader, LoaderConfig, Progress, Splits};
+use kd_export::{Onnx, export_network};
 use kd_models::{Backbone, Network, NetworkConfig, WeightsHeader};
 use serde_json::{Value, json};
 
@@ -17,7 +18,7 @@ use super::{
     no_other_classifier,
 };
 use crate::cache::DataPart;
-use crate::recipe::TeacherSpec;
+use crate::recipe::{ExportConfig, TeacherSpec};
 use crate::summary::DataSummary;
 use crate::{Error, Event, Observer, Recipe, Source, weights};
 
@@ -204,6 +205,23 @@ pub trait ImageNetwork: Backbone<Input = Tensor<4>> {
         ))
     }
 
+    /// As [`TaskSpec::onnx`], for images of `size` by weights with this header.
+    ///
+    /// # Errors
+    /// As [`TaskSpec::onnx`].
+    fn onnx(
+        &self,
+        size: usize,
+        header: &WeightsHeader,
+        config: &ExportConfig,
+    ) -> Result<Onnx, Error> {
+        let _ = (size, header, config);
+        Err(Error::Recipe(
+            "this network has no ONNX; implement `ImageNetwork::onnx`, or leave the stage out"
+                .into(),
+        ))
+    }
+
     /// As [`TaskSpec::save`].
     ///
     /// # Errors
@@ -290,6 +308,16 @@ impl ImageNetwork for Network {
     fn quantised(self, quantise: &QuantiseConfig, images: Vec<Tensor<4>>) -> Result<Self, Error> {
         let quantised = quantise.quantise(&self, images);
         quantised.map_err(|problem| Error::Recipe(format!("quantise.{problem}")))
+    }
+
+    fn onnx(
+        &self,
+        size: usize,
+        header: &WeightsHeader,
+        config: &ExportConfig,
+    ) -> Result<Onnx, Error> {
+        let options = config.options(&self.config().model, size, header);
+        export_network(self, size, &options).map_err(|problem| Error::Recipe(problem.to_string()))
     }
 
     fn save(&self, path: &Path, metadata: &[(&str, String)]) -> Result<(), Error> {
@@ -397,6 +425,14 @@ impl TaskSpec for DataShape {
         inputs: Vec<Tensor<4>>,
     ) -> Result<Network, Error> {
         ImageNetwork::quantised(network, quantise, inputs)
+    }
+
+    fn onnx(&self, network: &Network, config: &ExportConfig) -> Result<Onnx, Error> {
+        // The statistics are those of images that are not here yet.
+        let mut header = WeightsHeader::default();
+        header.mean = Some(vec![0.0; self.channels]);
+        header.std = Some(vec![1.0; self.channels]);
+        ImageNetwork::onnx(network, self.height, &header, config)
     }
 
     fn build_teacher(&self, spec: &TeacherSpec, device: &Device) -> Result<Network, Error> {
@@ -698,6 +734,11 @@ impl<N: ImageNetwork> TaskSpec for ImageClassification<N> {
     fn save(&self, network: &N, path: &Path, metadata: &[(&str, String)]) -> Result<(), Error> {
         let header = doubts::header(&self.data, &self.dataset, self.shape.height);
         self.save_with(network, path, &header, metadata)
+    }
+
+    fn onnx(&self, network: &N, config: &ExportConfig) -> Result<Onnx, Error> {
+        let header = doubts::header(&self.data, &self.dataset, self.shape.height);
+        network.onnx(self.shape.height, &header, config)
     }
 
     fn name(&self, network: &N, model: &str) -> String {

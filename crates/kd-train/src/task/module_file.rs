@@ -5,6 +5,9 @@ use std::path::Path;
 
 use burn::module::Module;
 use burn::store::{ModuleSnapshot, SafetensorsStore};
+use kd_compress::prune::recalibrated as recalibrated_by;
+use kd_core::Taps;
+use kd_models::{Backbone, Input};
 
 use super::NetworkCost;
 use crate::Error;
@@ -29,6 +32,15 @@ pub(super) fn save<M: Module>(
         path: path.into(),
         problem: format!("the weights cannot be written: {e}"),
     })
+}
+
+/// The network with the statistics that batches have, in its batch normalisations.
+pub(super) fn recalibrated<N: Backbone>(network: &N, inputs: &[N::Input]) -> Result<N, Error> {
+    let same = |path: &str| path.to_owned();
+    let renewed = recalibrated_by(network, inputs.len(), &same, |network: &N, _, batch| {
+        network.forward(inputs[batch].clone().lift(), &Taps::none());
+    });
+    renewed.map_err(|problem| Error::Recipe(format!("prune.images: {problem}")))
 }
 
 /// The module with the weights of a file.

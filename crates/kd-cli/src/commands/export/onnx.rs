@@ -9,6 +9,7 @@ use kd_export::{
     Normalisation, Onnx, Options, Output, export_detector, export_network, export_text,
 };
 use kd_models::WeightsHeader;
+use kd_train::onnx::metadata;
 use kd_train::task::TextStudent;
 use kd_train::{Recipe, detector_of_run, finished_detector};
 use serde_json::json;
@@ -45,6 +46,18 @@ enum Program {
     Tensorrt,
 }
 
+impl Arguments {
+    /// Refuses a file that the program would.
+    fn accepted(&self, onnx: &Onnx) -> Result<()> {
+        match self.check {
+            None => Ok(()),
+            Some(Program::Tensorrt) => Ok(kd_train::Program::Tensorrt
+                .accepts(onnx)
+                .map_err(BadInput)?),
+        }
+    }
+}
+
 /// Writes the file.
 pub fn run(from: &From, arguments: &Arguments, file: &Path) -> Result<()> {
     check_place(file)?;
@@ -77,9 +90,7 @@ pub fn run(from: &From, arguments: &Arguments, file: &Path) -> Result<()> {
         ..Options::default()
     };
     let onnx = export_network(&network, size, &options)?;
-    if let Some(Program::Tensorrt) = arguments.check {
-        accepted(&onnx)?;
-    }
+    arguments.accepted(&onnx)?;
     onnx.save(file)?;
     crate::commands::print(summary(file, &onnx))
 }
@@ -119,9 +130,7 @@ fn detector(
         ..Options::default()
     };
     let onnx = export_detector(&network, size, &options)?;
-    if let Some(Program::Tensorrt) = arguments.check {
-        accepted(&onnx)?;
-    }
+    arguments.accepted(&onnx)?;
     onnx.save(file)?;
     crate::commands::print(summary(file, &onnx))
 }
@@ -148,9 +157,7 @@ fn text(student: &TextStudent, run: &Path, arguments: &Arguments, file: &Path) -
         ..Options::default()
     };
     let onnx = export_text(&student.network, student.length, &options)?;
-    if let Some(Program::Tensorrt) = arguments.check {
-        accepted(&onnx)?;
-    }
+    arguments.accepted(&onnx)?;
     onnx.save(file)?;
     crate::commands::print(summary(file, &onnx))
 }
@@ -160,31 +167,6 @@ fn output(arguments: &Arguments) -> Output {
         true => Output::Probabilities,
         false => Output::Logits,
     }
-}
-
-/// What stands in the file's `metadata_props`.
-fn metadata(model: &str, size: usize, header: &WeightsHeader) -> Vec<(String, String)> {
-    let entry = |key: &str, value: String| (key.to_owned(), value);
-    let list = |key: &str, values: &Option<Vec<f32>>| {
-        values
-            .as_ref()
-            .map(|values| entry(key, json!(values).to_string()))
-    };
-    let mut entries = vec![
-        entry("kd_version", env!("CARGO_PKG_VERSION").into()),
-        entry("model", model.into()),
-        entry("size", size.to_string()),
-    ];
-    entries.extend(
-        header
-            .class_names
-            .as_ref()
-            .map(|names| entry("classes", json!(names).to_string())),
-    );
-    entries.extend(list("mean", &header.mean));
-    entries.extend(list("std", &header.std));
-    entries.extend(header.data.as_ref().map(|name| entry("data", name.clone())));
-    entries
 }
 
 fn normalisation(header: &WeightsHeader) -> Result<Normalisation> {
@@ -205,19 +187,6 @@ fn normalisation(header: &WeightsHeader) -> Result<Normalisation> {
 fn digest(file: &Path) -> Result<String> {
     let bytes = fs::read(file).with_context(|| format!("read {}", file.display()))?;
     Ok(format!("{:x}", Sha256::digest(bytes)))
-}
-
-/// Refuses a file that TensorRT would.
-fn accepted(onnx: &Onnx) -> Result<()> {
-    let findings = onnx.tensorrt();
-    if findings.is_empty() {
-        return Ok(());
-    }
-    let list = findings.join("\n  ");
-    Err(BadInput(format!(
-        "TensorRT 10.1 would refuse the file, so it was not written:\n  {list}"
-    ))
-    .into())
 }
 
 fn summary(file: &Path, onnx: &Onnx) -> String {

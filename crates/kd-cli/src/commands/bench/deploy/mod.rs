@@ -30,7 +30,8 @@ use crate::files;
 #[command(after_help = "\
 Each network runs one image at a time and batches of 64, random images, on one thread and on all. They are exported
 as ONNX and run in rten, and in ONNX Runtime and OpenVINO where Python has them, in turns with ours, so that a slow
-moment of the machine hits all alike. Everything computes in 32-bit floating point.
+moment of the machine hits all alike. Everything computes in 32-bit floating point, but for layers on integer grids: kd
+rounds floats there, and the other programs compute with 8-bit integers as far as they do.
 
 Examples:
   kd bench deploy resnet8x4 resnet32x4                         with drawn weights
@@ -43,7 +44,7 @@ pub struct Arguments {
     /// are of.
     #[arg(required_unless_present = "run", value_name = "NETWORK")]
     networks: Vec<String>,
-    /// Measure the student and the teacher of a finished run instead, write deploy.json into its folder and show it in
+    /// Measure the student and the teacher of a finished run instead, with the stages of one that prunes or quantises, write deploy.json into its folder and show it in
     /// its report.
     #[arg(long, value_name = "RUN", conflicts_with = "networks")]
     run: Option<PathBuf>,

@@ -73,7 +73,7 @@ impl Deployed {
         })
     }
 
-    /// The student of a run, and its teacher where it has one, as `student` and `teacher`. How long a network takes does
+    /// The student of a run, the stages on its way in a recipe that prunes or quantises, and its teacher where it has one. How long a network takes does
     /// not depend on its weights, so those of the teacher are drawn.
     ///
     /// # Errors
@@ -83,6 +83,22 @@ impl Deployed {
         let weights = folder.join("student.safetensors");
         let student = config(&weights)?;
         let mut networks = vec![Self::of("student", &student, Some(&weights), device)?];
+        let seed = summary.student.as_ref().map(|student| student.seed);
+        let stages = summary
+            .networks
+            .iter()
+            .filter(|n| n.onnx.is_some() && n.seed == seed && matches!(n.role, Role::Stage(_)));
+        for stage in stages {
+            if let Some(weights) = stage.weights(folder) {
+                let config = config(&weights)?;
+                networks.push(Self::of(
+                    &stage.role.title(),
+                    &config,
+                    Some(&weights),
+                    device,
+                )?);
+            }
+        }
         let mut measured = summary.networks.iter();
         if let Some(teacher) = measured.find(|network| network.role == Role::Teacher) {
             let recipe = Recipe::load(&folder.join("recipe.toml"), &[])?;
