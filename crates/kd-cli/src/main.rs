@@ -65,6 +65,7 @@ enum Command {
     Pairs(commands::pairs::Arguments),
     Convert(commands::convert::Arguments),
     Prune(commands::prune::Arguments),
+    Quantise(commands::quantise::Arguments),
     Export(commands::export::Arguments),
     Devices(commands::devices::Arguments),
     #[command(subcommand)]
@@ -100,6 +101,7 @@ impl Command {
             Self::Pairs(arguments) => commands::pairs::run(&arguments),
             Self::Convert(arguments) => commands::convert::run(&arguments),
             Self::Prune(arguments) => commands::prune::run(&arguments),
+            Self::Quantise(arguments) => commands::quantise::run(&arguments),
             Self::Export(arguments) => commands::export::run(&arguments),
             Self::Devices(arguments) => commands::devices::run(&arguments),
             Self::Bench(bench) => commands::bench::run(&bench),

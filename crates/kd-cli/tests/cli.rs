@@ -22,6 +22,8 @@ mod hub;
 mod pairs;
 #[path = "cli/prune.rs"]
 mod prune;
+#[path = "cli/quantise.rs"]
+mod quantise;
 mod run;
 #[path = "cli/search.rs"]
 mod search;

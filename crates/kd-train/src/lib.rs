@@ -35,6 +35,7 @@ mod older;
 pub mod onnx;
 mod optimizer;
 mod probe;
+mod quantise;
 mod recipe;
 mod records;
 pub mod report;
@@ -69,6 +70,7 @@ pub use observe::{Event, Observer, Silent};
 pub use optimizer::OptimizerConfig;
 pub use optimizer::groups::{Decaying, GroupsConfig};
 pub use probe::{ProbeOptions, Probed, probe};
+pub use quantise::{Quantised, quantise};
 pub use recipe::{
     CheckpointConfig, ClassifierStart, ExportConfig, InitFrom, Program, Recipe, StageSpec, Start,
     StudentPlan, TeacherSpec, TrainConfig, TrainingPlan, Work,

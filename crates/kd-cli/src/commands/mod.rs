@@ -15,6 +15,7 @@ pub mod pairs;
 pub mod predict;
 pub mod probe;
 pub mod prune;
+pub mod quantise;
 pub mod report;
 pub mod search;
 pub mod study;

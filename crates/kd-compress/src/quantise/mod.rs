@@ -13,6 +13,7 @@ mod levels;
 mod lsq;
 mod pact;
 mod qat;
+mod quality;
 
 pub use adaround::{adaround_offset, adaround_regulariser, adaround_weight};
 pub use bias::output_shift;
@@ -27,6 +28,7 @@ pub use levels::Levels;
 pub use lsq::{lsq, lsq_gradient_scale, lsq_initial_step, lsq_plus, lsq_rounded};
 pub use pact::pact;
 pub use qat::{FoldedTraining, conv_bn_folded};
+pub use quality::{LayerQuality, quality};
 
 use burn::tensor::Tensor;
 

@@ -1,0 +1,97 @@
+//! `kd quantise`.
+
+use super::call_with;
+use super::run::{TINY, finish, kd};
+
+#[test]
+fn a_student_is_quantised_and_exported_like_any_other() {
+    let train = [
+        "train",
+        "tiny.toml",
+        "--out",
+        "run",
+        "--set",
+        "data.validation=0.5",
+    ];
+    let (folder, trained) = call_with(TINY, &train);
+    assert_eq!(trained.code, Some(0), "{}", trained.stderr);
+    let run = |arguments: &[&str]| finish(kd(folder.path(), arguments));
+    let quantised = run(&[
+        "quantise",
+        "run",
+        "int8.safetensors",
+        "--images",
+        "8",
+        "--symmetric",
+    ]);
+    assert_eq!(quantised.code, Some(0), "{}", quantised.stderr);
+    for part in [
+        "| conv1",
+        "| fc",
+        "with floats",
+        "on grids; the two agree on",
+        "int8.safetensors",
+    ] {
+        assert!(quantised.stdout.contains(part), "{}", quantised.stdout);
+    }
+    let export = [
+        "export",
+        "--weights",
+        "int8.safetensors",
+        "--onnx",
+        "int8.onnx",
+        "--check",
+        "tensorrt",
+    ];
+    let exported = run(&export);
+    assert_eq!(exported.code, Some(0), "{}", exported.stderr);
+    assert!(
+        exported.stdout.contains("QuantizeLinear"),
+        "{}",
+        exported.stdout
+    );
+    // Two layers with floats: those that move the answers most.
+    let mixed = run(&[
+        "quantise",
+        "run",
+        "mixed.safetensors",
+        "--images",
+        "8",
+        "--bits",
+        "2",
+        "--floats",
+        "2",
+    ]);
+    assert_eq!(mixed.code, Some(0), "{}", mixed.stderr);
+    let rows = |text: &str| text.lines().filter(|line| line.starts_with('|')).count();
+    assert_eq!(rows(&mixed.stdout) + 2, rows(&quantised.stdout));
+
+    let refused = |arguments: &[&str], code: i32, part: &str| {
+        let finished = run(arguments);
+        super::fails(&finished, code, &[part]);
+    };
+    refused(&["quantise", "run", "int8.safetensors"], 3, "exists");
+    refused(
+        &["quantise", "run", "x.safetensors", "--bits", "9"],
+        3,
+        "9 bits: from 2 to 8",
+    );
+    refused(
+        &["quantise", "run", "x.safetensors", "--keep", "cnv1"],
+        3,
+        "there is no layer `cnv1`",
+    );
+    refused(
+        &[
+            "quantise",
+            "run",
+            "x.safetensors",
+            "--weights",
+            "int8.safetensors",
+        ],
+        3,
+        "on grids already",
+    );
+    refused(&["quantise", "nowhere", "x.safetensors"], 3, "nowhere");
+    assert!(!folder.path().join("x.safetensors").exists());
+}
