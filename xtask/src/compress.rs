@@ -81,7 +81,13 @@ fn calls(arguments: &Arguments) -> Result<Vec<Kd>> {
         );
         deploy.argument("--python").path(python)?;
     }
-    Ok(vec![train, deploy])
+    let mut eval = Kd::new(arguments.run.backend.clone())?;
+    eval.argument("eval").path(&out)?;
+    eval.argument("--onnx").path(&out.join("integers.onnx"))?;
+    if let Some(python) = &arguments.python {
+        eval.argument("--python").path(python)?;
+    }
+    Ok(vec![train, eval, deploy])
 }
 
 #[cfg(test)]
@@ -112,14 +118,11 @@ mod tests {
             ),
         ] {
             let lines = called(line);
-            assert_eq!(lines.len(), 2);
+            assert_eq!(lines.len(), 3);
             assert!(lines[0].starts_with("train recipes/compression/"));
             assert!(lines[0].contains(recipe) && lines[0].contains("--out /here"));
-            assert!(
-                lines[1].starts_with("bench deploy --run /here"),
-                "{}",
-                lines[1]
-            );
+            assert!(lines[1].starts_with("eval /here --onnx /here/integers.onnx"));
+            assert!(lines[2].starts_with("bench deploy --run /here"));
         }
         assert!(called(&["--cifar100", "--data", "/d"])[0].contains("data.dir=/d"));
         let study = called(&["--study", "--seeds", "2"]);

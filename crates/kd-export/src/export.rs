@@ -44,16 +44,15 @@ pub fn export_network(network: &Network, size: usize, options: &Options) -> Resu
         names,
         &whole,
     )?;
-    quantise::insert(&mut graph, grids)?;
     let (device, quantised) = (plain(network), network.valid());
-    let comparison = compare(
-        &graph,
-        shape,
-        Reads::Numbers,
-        |input| whole(&quantised, input),
-        &device,
-    )?;
-    comparison.check_grids()?;
+    let compared = |graph: &Graph| {
+        let forward = |input| whole(&quantised, input);
+        compare(graph, shape, Reads::Numbers, forward, &device)
+    };
+    let floats = compared(&graph)?;
+    quantise::insert(&mut graph, grids)?;
+    let comparison = compared(&graph)?;
+    comparison.check_grids(&floats)?;
     Ok(Onnx {
         model: written(&graph, options),
         difference: comparison.difference,

@@ -14,6 +14,8 @@ const BATCHES: [usize; 2] = [1, 4];
 const TOLERANCE: f32 = 1e-4;
 /// The same where numbers are rounded to integer grids on the way.
 const GRIDS: f32 = 0.1;
+/// How far a graph on grids may be from the network on grids, by how far the network with floats is.
+const SHARE: f32 = 0.75;
 /// What is accepted where all outputs are next to nothing.
 const LEAST: f32 = 1e-6;
 
@@ -29,9 +31,11 @@ impl Comparison {
         self.within(self.tolerance)
     }
 
-    /// The same of layers on integer grids, where the last bit of a number between two of a grid decides for one of them.
-    pub fn check_grids(&self) -> Result<(), Error> {
-        self.within(self.tolerance * (GRIDS / TOLERANCE))
+    /// The same of layers on integer grids, where the last bit of a number between two of a grid decides for one of them,
+    /// and the layers behind it see that. What `floats` differ by is what all grids together do.
+    pub fn check_grids(&self, floats: &Self) -> Result<(), Error> {
+        let rounded = self.tolerance * (GRIDS / TOLERANCE);
+        self.within(rounded.max(SHARE * floats.difference))
     }
 
     fn within(&self, tolerance: f32) -> Result<(), Error> {

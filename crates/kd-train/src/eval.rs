@@ -8,7 +8,7 @@ use kd_models::Network;
 
 use crate::source::with_all_of;
 use crate::task::{DataShape, ImageClassification, Task, TaskSpec};
-use crate::{Error, Observer, Recipe, Scores, fetch_weights};
+use crate::{Error, Observer, Predictions, Recipe, Scores, fetch_weights};
 
 /// What `kd eval` measures.
 #[derive(Clone, Debug)]
@@ -97,11 +97,53 @@ pub fn evaluate(
     let test = task.test(options.batch)?;
     let found = task.evaluate(&network, test.as_ref(), device);
     let scores = with_all_of(test.as_ref(), found.scores)?;
+    Ok(measured(&task, scores))
+}
+
+fn measured(task: &ImageClassification<Network>, scores: Scores) -> EvalResult {
     let data = task.summary();
-    Ok(EvalResult {
+    EvalResult {
         scores,
         images: data.test,
         data_sha256: data.sha256,
         classes: data.classes,
-    })
+    }
+}
+
+/// Measures what another program answers: `answer` gets images as the network wants them, row-major, with their shape
+/// `[batch, channels, height, width]`, and gives their logits `[batch · classes]`. The first error that it has is
+/// the result.
+///
+/// # Errors
+/// When the data are wrong, and when it gives another number of logits.
+pub fn evaluate_by<E>(
+    options: &EvalOptions,
+    mut answer: impl FnMut(&[f32], [usize; 4]) -> Result<Vec<f32>, E>,
+    observer: &mut dyn Observer,
+) -> Result<Result<EvalResult, E>, Error> {
+    let task = ImageClassification::<Network>::load_test(&options.data, observer)?;
+    let test = task.test(options.batch)?;
+    let classes = task.summary().classes.len();
+    let (mut logits, mut labels) = (Vec::new(), Vec::new());
+    for batch in test.epoch(0, &Device::default()) {
+        let shape = batch.input.dims();
+        let images: Vec<f32> = batch.input.into_data().iter().collect();
+        let answered = match answer(&images, shape) {
+            Ok(answered) => answered,
+            Err(problem) => return Ok(Err(problem)),
+        };
+        if answered.len() != shape[0] * classes {
+            return Err(Error::Recipe(format!(
+                "{} numbers for {} images of {classes} classes: the program gives other answers than logits of these classes",
+                answered.len(),
+                shape[0]
+            )));
+        }
+        logits.extend(answered);
+        let of_batch = batch.targets.labels.into_data();
+        labels.extend(of_batch.iter::<i64>().map(|label| label as u32));
+    }
+    let predictions = Predictions::new(logits, labels, classes);
+    let scores = with_all_of(test.as_ref(), predictions.scores())?;
+    Ok(Ok(measured(&task, scores)))
 }

@@ -61,7 +61,7 @@ pub use check::check;
 pub use detector::{Finder, Found, detector_of_run, evaluate_detector, finished_detector};
 pub use diagnose::diagnose;
 pub use error::Error;
-pub use eval::{EvalOptions, EvalResult, evaluate};
+pub use eval::{EvalOptions, EvalResult, evaluate, evaluate_by};
 pub use evaluate::{Predictions, predict};
 pub use explain::{Change, ClassDifference, Explanation, Setting, StudentView, explain};
 pub use learner::{Learner, LossValues};

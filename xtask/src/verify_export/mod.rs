@@ -3,6 +3,7 @@
 mod page;
 mod published;
 mod python;
+mod quantised;
 
 use std::{
     fs,
@@ -31,6 +32,9 @@ pub struct Arguments {
     /// Images of 64×64 for networks that are made for larger ones.
     #[arg(long)]
     small: bool,
+    /// Networks on grids of 8 bits instead, in three forms, with their own table in the book.
+    #[arg(long, conflicts_with = "cifar10")]
+    quantised: bool,
     /// Folder with CIFAR-10's test set and the published weights of ResNet-20 and 56: their accuracy is measured, too.
     #[arg(long, value_name = "DIR")]
     cifar10: Option<PathBuf>,
@@ -86,23 +90,35 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let interpreter = python::find(arguments.python.as_deref(), &root)?;
     let mut python = Python::start(&interpreter)?;
     let versions = python.ask(&json!({"do": "versions"}))?;
-    let registry = example(&root, "registry")?;
+    let registry = example(&root, "kd-export", "registry")?;
     let scratch = root.join("target/verify-export");
     fs::create_dir_all(&scratch).with_context(|| format!("make {}", scratch.display()))?;
-    let mut rows = Vec::new();
-    for (name, own) in networks(&registry)? {
-        if arguments
+    let wanted = |name: &str| {
+        arguments
             .only
             .as_ref()
-            .is_some_and(|text| !name.contains(text.as_str()))
-        {
-            continue;
-        }
-        let size = if arguments.small && own > 64 {
-            small(&name)
-        } else {
-            own
-        };
+            .is_none_or(|text| name.contains(text))
+    };
+    let networks = networks(&registry)?.into_iter();
+    let networks = networks
+        .filter(|(name, _)| wanted(name))
+        .map(|(name, own)| {
+            let size = match arguments.small && own > 64 {
+                true => small(&name),
+                false => own,
+            };
+            (name, size)
+        });
+    if arguments.quantised {
+        let book = arguments
+            .only
+            .is_none()
+            .then(|| root.join("docs/src/export.md"));
+        let exporter = example(&root, "kd-compress", "quantised_registry")?;
+        return quantised::run(networks, &exporter, &mut python, &scratch, book.as_deref());
+    }
+    let mut rows = Vec::new();
+    for (name, size) in networks {
         let row = row(&registry, &mut python, &scratch, name, size)?;
         let worst = row.differences().fold(0.0, f64::max);
         let verdict = if row.is_met() { "" } else { "  NOT MET" };
@@ -149,7 +165,7 @@ fn serve(root: &Path, python: &Path, file: &Path) -> Result<()> {
         )?);
     }
     said.push(output(
-        Command::new(example(root, "serve_rten")?).arg(file),
+        Command::new(example(root, "kd-export", "serve_rten")?).arg(file),
     )?);
     let class = |line: &str| line.split(" with ").next().map(str::to_owned);
     if said.iter().any(|line| class(line) != class(&said[0])) {
@@ -177,18 +193,11 @@ fn small(name: &str) -> usize {
     if name.contains("patch14") { 70 } else { 64 }
 }
 
-/// Builds an example of the exporter; its path.
-fn example(root: &Path, name: &str) -> Result<PathBuf> {
+/// Builds an example of a crate; its path.
+fn example(root: &Path, package: &str, name: &str) -> Result<PathBuf> {
     let status = kd::cargo()
         .current_dir(root)
-        .args([
-            "build",
-            "--quiet",
-            "--package",
-            "kd-export",
-            "--example",
-            name,
-        ])
+        .args(["build", "--quiet", "--package", package, "--example", name])
         .status()
         .context("start cargo")?;
     if !status.success() {

@@ -7,8 +7,23 @@ use serde_json::Value;
 
 use super::{Row, published::Accuracy};
 
-const START: &str = "<!-- verify-export: start -->";
-const END: &str = "<!-- verify-export: end -->";
+/// Puts text between the marks of a job in a page.
+pub fn between(path: &Path, job: &str, text: &str) -> Result<()> {
+    let [start, end] = ["start", "end"].map(|place| format!("<!-- {job}: {place} -->"));
+    let page = fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
+    let marked = page.split_once(&start).and_then(|(before, rest)| {
+        let (_, after) = rest.split_once(&end)?;
+        Some((before, after))
+    });
+    let (before, after) = marked.with_context(|| format!("{} has no marks", path.display()))?;
+    let page = format!("{before}{start}\n\n{text}\n{end}{after}");
+    let draft = path.with_extension("md.tmp");
+    fs::write(&draft, page)
+        .and_then(|()| fs::rename(&draft, path))
+        .with_context(|| format!("write {}", path.display()))?;
+    eprintln!("wrote {}", path.display());
+    Ok(())
+}
 
 /// What was found.
 pub struct Page<'a> {
@@ -20,19 +35,7 @@ pub struct Page<'a> {
 impl Page<'_> {
     /// Puts the tables between the marks of a page.
     pub fn write(&self, path: &Path) -> Result<()> {
-        let page = fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
-        let marked = page.split_once(START).and_then(|(before, rest)| {
-            let (_, after) = rest.split_once(END)?;
-            Some((before, after))
-        });
-        let (before, after) = marked.with_context(|| format!("{} has no marks", path.display()))?;
-        let page = format!("{before}{START}\n\n{}\n{END}{after}", self.tables()?);
-        let draft = path.with_extension("md.tmp");
-        fs::write(&draft, page)
-            .and_then(|()| fs::rename(&draft, path))
-            .with_context(|| format!("write {}", path.display()))?;
-        eprintln!("wrote {}", path.display());
-        Ok(())
+        between(path, "verify-export", &self.tables()?)
     }
 
     fn tables(&self) -> Result<String> {

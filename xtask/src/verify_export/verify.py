@@ -38,6 +38,28 @@ def compare(folder, size):
     return found
 
 
+def quantised(folder, size):
+    """How far logits are from the network's own on its grids, in the mean and by their mean: of the network with floats, and
+    of runtimes, as they are and with as little freedom as they offer."""
+    path = str(folder / "network.onnx")
+    onnx.checker.check_model(path, full_check=True)
+    images = np.fromfile(folder / "images.bin", "<f4").reshape(-1, 3, size, size)
+    logits = np.fromfile(folder / "logits.bin", "<f4").reshape(len(images), -1)
+    floats = np.fromfile(folder / "floats.bin", "<f4").reshape(len(images), -1)
+    far = lambda other: float(np.abs(other - logits).mean() / np.abs(logits).mean())
+    plain = onnxruntime.SessionOptions()
+    plain.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    cpu = ["CPUExecutionProvider"]
+    core = openvino.Core()
+    found = {"floats": far(floats)}
+    for name, options in (("onnxruntime", None), ("onnxruntime_plain", plain)):
+        session = onnxruntime.InferenceSession(path, options, providers=cpu)
+        found[name] = far(session.run(None, {session.get_inputs()[0].name: images})[0])
+    for name, options in (("openvino", {}), ("openvino_plain", {"INFERENCE_PRECISION_HINT": "f32"})):
+        found[name] = far(core.compile_model(path, "CPU", options)(images)[0])
+    return found
+
+
 def accuracy(path, test):
     """Share of CIFAR-10's test images that are classified right; the file normalises pixels itself."""
     records = np.fromfile(test, np.uint8).reshape(-1, 3073)
@@ -61,6 +83,8 @@ for line in sys.stdin:
             answer = versions()
         elif task["do"] == "compare":
             answer = compare(Path(task["folder"]), task["size"])
+        elif task["do"] == "quantised":
+            answer = quantised(Path(task["folder"]), task["size"])
         else:
             answer = accuracy(task["file"], task["test"])
     except Exception as error:

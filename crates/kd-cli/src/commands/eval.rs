@@ -22,6 +22,7 @@ use crate::{interrupt::Interrupt, progress::Watch};
 Examples:
   kd eval runs/quickstart                          the student of a run, on the data of its recipe
   kd eval runs/quickstart --weights runs/quickstart/checkpoints/distilled-seed2.safetensors
+  kd eval runs/quickstart --onnx student.onnx      the same of a file, in the programs that run it
   kd eval --model resnet8 --weights runs/quickstart/student.safetensors --data fashion_mnist_small
   kd eval --model resnet20_a --weights cifar10_resnet20.th --data cifar10 --data-dir ~/data \\
           --normalize imagenet
@@ -39,6 +40,13 @@ pub struct Arguments {
     /// run's student].
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
+    /// Measure this ONNX file, which `kd export` or a stage of the run wrote, in rten, ONNX Runtime and OpenVINO, as far
+    /// as they are there.
+    #[arg(long, value_name = "FILE", requires = "run")]
+    onnx: Option<PathBuf>,
+    /// Python with the packages onnxruntime and openvino [default: python3, if there is one].
+    #[arg(long, value_name = "PATH", requires = "onnx")]
+    python: Option<PathBuf>,
     /// Name of the data set [default: the run's, else fashion_mnist_small].
     #[arg(long, value_name = "NAME")]
     data: Option<String>,
@@ -90,6 +98,16 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     options.weights = fetch_weights(&options.weights, &mut watch)?;
     if arguments.run.is_none() {
         describe(&mut options, arguments, &mut watch)?;
+    }
+    if let Some(file) = &arguments.onnx {
+        let python = arguments.python.as_deref();
+        let found = super::eval_onnx::run(&options, file, python, &mut watch)?;
+        drop(watch);
+        for (runtime, evaluated) in &found {
+            let what = format!("{} in {runtime}", file.display());
+            tell(&what, &options.data.name, evaluated)?;
+        }
+        return Ok(());
     }
     let evaluated = evaluate(&options, &device, &mut watch)?;
     drop(watch);

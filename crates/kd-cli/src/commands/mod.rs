@@ -6,6 +6,7 @@ pub mod convert;
 pub mod devices;
 pub mod diagnose;
 pub mod eval;
+mod eval_onnx;
 pub mod explain;
 pub mod export;
 pub mod methods;

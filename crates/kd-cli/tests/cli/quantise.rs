@@ -95,3 +95,45 @@ fn a_student_is_quantised_and_exported_like_any_other() {
     refused(&["quantise", "nowhere", "x.safetensors"], 3, "nowhere");
     assert!(!folder.path().join("x.safetensors").exists());
 }
+
+#[test]
+fn a_file_is_measured_in_the_program_that_runs_it() {
+    let stage = [
+        "train",
+        "tiny.toml",
+        "--out",
+        "run",
+        "--set",
+        "stages.file={ do = \"export\", model = \"resnet8\", start = \"student\" }",
+    ];
+    let (folder, trained) = call_with(TINY, &stage);
+    assert_eq!(trained.code, Some(0), "{}", trained.stderr);
+    let run = |arguments: &[&str]| finish(kd(folder.path(), arguments));
+    let top1 = |text: &str| {
+        let line = text.lines().find(|line| line.trim().starts_with("top-1"));
+        line.expect("a line of top-1").to_owned()
+    };
+    let own = run(&["eval", "run"]);
+    let other = run(&["eval", "run", "--onnx", "run/file.onnx"]);
+    assert_eq!(other.code, Some(0), "{}", other.stderr);
+    assert!(
+        other
+            .stdout
+            .contains("run/file.onnx in rten on 32 test images"),
+        "{}",
+        other.stdout
+    );
+    assert_eq!(top1(&own.stdout), top1(&other.stdout));
+    let refused = run(&["eval", "run", "--onnx", "run/none.onnx"]);
+    super::fails(
+        &refused,
+        3,
+        &["--onnx run/none.onnx: there is no such file"],
+    );
+    let refused = run(&["eval", "run", "--onnx", "run/recipe.toml"]);
+    assert!(
+        refused.stderr.contains("recipe.toml in rten"),
+        "{}",
+        refused.stderr
+    );
+}

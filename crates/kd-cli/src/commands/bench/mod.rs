@@ -1,6 +1,6 @@
 //! `kd bench`.
 
-mod deploy;
+pub mod deploy;
 mod epoch;
 mod loader;
 mod losses;

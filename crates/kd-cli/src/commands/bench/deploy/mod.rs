@@ -3,8 +3,8 @@
 mod network;
 mod plot;
 mod rows;
-mod rten;
-mod runtimes;
+pub mod rten;
+pub mod runtimes;
 mod tables;
 
 use std::path::{Path, PathBuf};

@@ -35,6 +35,17 @@ impl Rten {
         &self.file
     }
 
+    /// Logits of images.
+    ///
+    /// # Errors
+    /// What rten says, when it cannot run the file.
+    pub fn logits(&self, images: &[f32], shape: [usize; 4]) -> Result<Vec<f32>> {
+        let images = Value::from_shape(shape, images.to_vec())?;
+        let output = self.model.run_one(images.into(), None)?;
+        let (_, logits) = output.into_shape_vec::<f32, 2>()?;
+        Ok(logits)
+    }
+
     /// Milliseconds of single batches.
     ///
     /// # Errors

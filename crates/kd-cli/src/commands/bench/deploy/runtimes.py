@@ -1,7 +1,8 @@
 """Times ONNX files in ONNX Runtime and OpenVINO, as `kd bench deploy` asks for it.
 
 The first line on standard output says which packages are there. Then each line on standard input is a request, a JSON
-object {runtime, file, threads, batch, shape, seconds}, and each answer a line: {ms: [...]} or {error}.
+object {runtime, file, threads, batch, shape, seconds}, and each answer a line: {ms: [...]} or {error}. For `kd eval --onnx` a
+request is {runtime, file, threads, images, shape, output}: files of little-endian floats, and the answer {written}.
 """
 import json, sys, time
 
@@ -33,6 +34,10 @@ def openvino(file, threads, shape):
     return lambda images: request.infer({0: images}, share_inputs=True)
 
 
+def first(outputs):
+    return outputs[0] if isinstance(outputs, list) else next(iter(outputs.values()))
+
+
 def main():
     made = {}
     versions = {name: version(name) for name in ("onnxruntime", "openvino")}
@@ -41,11 +46,19 @@ def main():
         asked = json.loads(line)
         try:
             import numpy as np
-            images = np.random.default_rng(1).random([asked["batch"], *asked["shape"]], np.float32)
-            key = (asked["runtime"], asked["file"], asked["threads"], asked["batch"])
+            if "images" in asked:
+                images = np.fromfile(asked["images"], "<f4").reshape(asked["shape"])
+            else:
+                images = np.random.default_rng(1).random([asked["batch"], *asked["shape"]], np.float32)
+            key = (asked["runtime"], asked["file"], asked["threads"], len(images))
             if key not in made:
                 made[key] = globals()[asked["runtime"]](asked["file"], asked["threads"], list(images.shape))
             session, times = made[key], []
+            if "images" in asked:
+                logits = np.ascontiguousarray(first(session(images)), "<f4")
+                logits.tofile(asked["output"])
+                print(json.dumps({"written": logits.size}), flush=True)
+                continue
             for _ in range(3):
                 session(images)
             end = time.perf_counter() + asked["seconds"]

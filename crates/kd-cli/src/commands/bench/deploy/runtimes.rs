@@ -32,6 +32,7 @@ struct Greeting {
 enum Answer {
     Failed { error: String },
     Timed { ms: Vec<f64> },
+    Done { written: u64 },
 }
 
 impl Runtimes {
@@ -85,14 +86,46 @@ impl Runtimes {
             "shape": shape,
             "seconds": seconds,
         });
+        match self.ask(&request)? {
+            Answer::Timed { ms } => Ok(ms),
+            Answer::Failed { error } => bail!("{error}"),
+            Answer::Done { .. } => bail!("Python did not say how long it took"),
+        }
+    }
+
+    /// Runs a file on the images in one file of little-endian floats, and writes its first output to another.
+    ///
+    /// # Errors
+    /// What the package says, when it cannot run the file.
+    pub fn run(
+        &mut self,
+        name: &str,
+        file: &Path,
+        shape: [usize; 4],
+        images: &Path,
+        output: &Path,
+    ) -> Result<()> {
+        let request = json!({
+            "runtime": name,
+            "file": file,
+            "threads": rayon::current_num_threads(),
+            "images": images,
+            "shape": shape,
+            "output": output,
+        });
+        match self.ask(&request)? {
+            Answer::Done { written } if written > 0 => Ok(()),
+            Answer::Failed { error } => bail!("{error}"),
+            _ => bail!("Python wrote no logits"),
+        }
+    }
+
+    fn ask(&mut self, request: &Value) -> Result<Answer> {
         let requests = self.requests.as_mut().context("ask Python")?;
         writeln!(requests, "{request}")
             .and_then(|()| requests.flush())
             .context("ask Python")?;
-        match self.answer()? {
-            Answer::Timed { ms } => Ok(ms),
-            Answer::Failed { error } => bail!("{error}"),
-        }
+        self.answer()
     }
 
     fn answer<T: for<'a> Deserialize<'a>>(&mut self) -> Result<T> {
