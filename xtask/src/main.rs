@@ -105,6 +105,9 @@ enum Job {
 
 #[derive(Args)]
 struct Quickstart {
+    /// Sentences instead of images: a small BERT teaches a tiny one.
+    #[arg(long)]
+    text: bool,
     #[command(flatten)]
     run: RunArguments,
 }
@@ -160,8 +163,12 @@ fn main() -> ExitCode {
 
 fn run(job: Job) -> Result<ExitCode> {
     match job {
-        Job::Quickstart(Quickstart { run }) => {
-            let mut kd = run.start("train", "recipes/quickstart.toml")?;
+        Job::Quickstart(Quickstart { text, run }) => {
+            let recipe = match text {
+                true => "recipes/text/quickstart.toml",
+                false => "recipes/quickstart.toml",
+            };
+            let mut kd = run.start("train", recipe)?;
             kd.overrides(&run.overrides);
             kd.build_and_start()
         }
