@@ -1,6 +1,6 @@
 //! Exports a network of the registry on integer grids, for `cargo xtask verify-export --quantised`: `FOLDER` gets
-//! `network.onnx`, images, the logits that the network gives them on its grids, and those with floats; standard output gets
-//! what is known here as JSON.
+//! `network.onnx`, images, the logits that the network gives them on its grids, those with floats, and those on grids of images that
+//! are a hundred-thousandth brighter; standard output gets what is known here as JSON.
 //!
 //! `cargo run -p kd-compress --example quantised_registry -- resnet8 32 u8 FOLDER`. Forms: `u8` (inputs without a sign),
 //! `u8w7` (weights of 7 bits beside), `s8` (inputs with a sign).
@@ -67,9 +67,14 @@ fn export(name: &str, size: usize, form: &str, folder: &Path) -> Result<(), Fail
     let onnx = export_network(&coarse, size, &Options::default())?;
     onnx.save(folder.join("network.onnx"))?;
     let images = images(IMAGES);
-    let logits = |network: &Network| network.forward(images.clone(), &Taps::none()).logits;
-    write(&folder.join("logits.bin"), logits(&coarse))?;
-    write(&folder.join("floats.bin"), logits(&float))?;
+    let logits = |network: &Network, images: &Tensor<4>| {
+        network.forward(images.clone(), &Taps::none()).logits
+    };
+    write(&folder.join("logits.bin"), logits(&coarse, &images))?;
+    write(&folder.join("floats.bin"), logits(&float, &images))?;
+    // What the last bits of numbers decide: a few numbers are rounded to the other side.
+    let moved = images.clone() * (1.0 + 1e-5);
+    write(&folder.join("moved.bin"), logits(&coarse, &moved))?;
     write(&folder.join("images.bin"), images)?;
     println!("{}", json!({ "tensorrt": onnx.tensorrt().len() }));
     Ok(())

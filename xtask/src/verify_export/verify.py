@@ -46,12 +46,13 @@ def quantised(folder, size):
     images = np.fromfile(folder / "images.bin", "<f4").reshape(-1, 3, size, size)
     logits = np.fromfile(folder / "logits.bin", "<f4").reshape(len(images), -1)
     floats = np.fromfile(folder / "floats.bin", "<f4").reshape(len(images), -1)
+    moved = np.fromfile(folder / "moved.bin", "<f4").reshape(len(images), -1)
     far = lambda other: float(np.abs(other - logits).mean() / np.abs(logits).mean())
     plain = onnxruntime.SessionOptions()
     plain.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     cpu = ["CPUExecutionProvider"]
     core = openvino.Core()
-    found = {"floats": far(floats)}
+    found = {"floats": far(floats), "moved": far(moved)}
     for name, options in (("onnxruntime", None), ("onnxruntime_plain", plain)):
         session = onnxruntime.InferenceSession(path, options, providers=cpu)
         found[name] = far(session.run(None, {session.get_inputs()[0].name: images})[0])
