@@ -2,7 +2,8 @@
 //! gets `network.onnx`, five images and the logits that the network gives them; standard output gets what is known
 //! here as JSON.
 //!
-//! `cargo run -p kd-export --example registry -- resnet8 32 FOLDER`; without arguments it lists the names, each with the
+//! `cargo run -p kd-export --example registry -- resnet8 32 float32 FOLDER` (or `float16`, or `external` for weights in a file
+//! of their own); without arguments it lists the names, each with the
 //! size of images that it is made for.
 
 use std::fs;
@@ -28,17 +29,32 @@ fn main() -> Result<(), Failed> {
             }
             Ok(())
         }
-        [name, size, folder] => export(name, size.parse()?, Path::new(folder)),
-        _ => Err("which network, how many pixels, and where to?".into()),
+        [name, size, form, folder] => {
+            let options = match form.as_str() {
+                "float32" => Options::default(),
+                "float16" => Options {
+                    float16: true,
+                    ..Options::default()
+                },
+                // Nearly all weights.
+                "external" => Options {
+                    external_above: 1024,
+                    ..Options::default()
+                },
+                _ => return Err(format!("{form}: float32, float16 or external").into()),
+            };
+            export(name, size.parse()?, &options, Path::new(folder))
+        }
+        _ => Err("which network, how many pixels, in which form, and where to?".into()),
     }
 }
 
-fn export(name: &str, size: usize, folder: &Path) -> Result<(), Failed> {
+fn export(name: &str, size: usize, options: &Options, folder: &Path) -> Result<(), Failed> {
     draw::seed(7);
     let config = NetworkConfig::new(name, 100, 3).with_image_size(size);
     let device = Device::default();
     let network = Network::new(&config, &device)?.map(&mut Moved::default());
-    let onnx = export_network(&network, size, &Options::default())?;
+    let onnx = export_network(&network, size, options)?;
     let shape = [IMAGES, 3, size, size];
     let images = Tensor::<4>::random(shape, Distribution::Normal(0.0, 1.0), &device);
     let logits = floats(network.forward(images.clone(), &Taps::none()).logits);

@@ -12,7 +12,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -32,12 +32,55 @@ pub struct Arguments {
     /// Images of 64×64 for networks that are made for larger ones.
     #[arg(long)]
     small: bool,
+    /// What is written.
+    #[arg(long, value_enum, default_value_t = Form::Float32)]
+    form: Form,
     /// Networks on grids of 8 bits instead, in three forms, with their own table in the book.
-    #[arg(long, conflicts_with = "cifar10")]
+    #[arg(long, conflicts_with_all = ["cifar10", "form"])]
     quantised: bool,
     /// Folder with CIFAR-10's test set and the published weights of ResNet-20 and 56: their accuracy is measured, too.
     #[arg(long, value_name = "DIR")]
     cifar10: Option<PathBuf>,
+}
+
+/// How weights are written.
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+pub enum Form {
+    /// In the file, as floats of 32 bits.
+    Float32,
+    /// In the file, as floats of 16 bits.
+    Float16,
+    /// In a file beside it.
+    External,
+}
+
+impl Form {
+    /// As the option and the exporter spell it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Float32 => "float32",
+            Self::Float16 => "float16",
+            Self::External => "external",
+        }
+    }
+
+    /// The most that a logit may differ, relative to the largest where that is below 1. Floats of 16 bits have 11 bits of
+    /// a number.
+    fn tolerance(self) -> f64 {
+        match self {
+            Self::Float32 | Self::External => 1e-4,
+            Self::Float16 => 1e-2,
+        }
+    }
+
+    /// The marks of its table in the book; none where it would be that of another.
+    fn marks(self) -> Option<&'static str> {
+        match self {
+            Self::Float32 => Some("verify-export"),
+            Self::Float16 => Some("verify-export --form float16"),
+            Self::External => None,
+        }
+    }
 }
 
 /// What the exporter says of a file.
@@ -62,6 +105,7 @@ pub struct Found {
 pub struct Row {
     pub name: String,
     pub size: usize,
+    pub form: Form,
     pub exported: Exported,
     pub found: Found,
 }
@@ -77,9 +121,9 @@ impl Row {
         runtimes.into_iter().flatten()
     }
 
-    /// Whether all are within 1e-4 of the network's logits, relative to the largest where that is below 1.
+    /// Whether all are as near to the network's logits as the form allows.
     pub fn is_met(&self) -> bool {
-        let tolerance = 1e-4 * self.found.largest.min(1.0);
+        let tolerance = self.form.tolerance() * self.found.largest.min(1.0);
         self.differences().all(|d| d <= tolerance) && self.exported.tensorrt.is_empty()
     }
 }
@@ -119,7 +163,8 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     }
     let mut rows = Vec::new();
     for (name, size) in networks {
-        let row = row(&registry, &mut python, &scratch, name, size)?;
+        let form = arguments.form;
+        let row = row(&registry, &mut python, &scratch, name, (size, form))?;
         let worst = row.differences().fold(0.0, f64::max);
         let verdict = if row.is_met() { "" } else { "  NOT MET" };
         eprintln!("{:32} {:>4}  {worst:.1e}{verdict}", row.name, row.size);
@@ -140,11 +185,12 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
             accuracies.push(measured);
         }
     }
-    if arguments.only.is_none() {
+    if let (None, Some(marks)) = (&arguments.only, arguments.form.marks()) {
         let page = Page {
             versions: &versions,
             rows: &rows,
             accuracies: &accuracies,
+            marks,
         };
         page.write(&root.join("docs/src/export.md"))?;
     }
@@ -226,10 +272,10 @@ fn row(
     python: &mut Python,
     scratch: &Path,
     name: String,
-    size: usize,
+    (size, form): (usize, Form),
 ) -> Result<Row> {
     let output = Command::new(registry)
-        .args([&name, &size.to_string()])
+        .args([&name, &size.to_string(), form.name()])
         .arg(scratch)
         .output()
         .context("start the exporter")?;
@@ -242,6 +288,7 @@ fn row(
     Ok(Row {
         name,
         size,
+        form,
         exported,
         found: serde_json::from_value(found)?,
     })

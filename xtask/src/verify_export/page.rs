@@ -30,12 +30,14 @@ pub struct Page<'a> {
     pub versions: &'a Value,
     pub rows: &'a [Row],
     pub accuracies: &'a [Accuracy],
+    /// The marks that it stands between.
+    pub marks: &'a str,
 }
 
 impl Page<'_> {
     /// Puts the tables between the marks of a page.
     pub fn write(&self, path: &Path) -> Result<()> {
-        between(path, "verify-export", &self.tables()?)
+        between(path, self.marks, &self.tables()?)
     }
 
     fn tables(&self) -> Result<String> {
@@ -58,6 +60,7 @@ impl Page<'_> {
                 size,
                 exported,
                 found,
+                ..
             } = row;
             write!(
                 text,
