@@ -39,8 +39,10 @@ pub fn quantise(
     device: &Device,
     observer: &mut dyn Observer,
 ) -> Result<Quantised, Error> {
-    let wrong = |problem: kd_compress::Error| Error::Recipe(problem.to_string());
-    config.check().map_err(wrong)?;
+    let option = |problem: kd_compress::Error| Error::Recipe(problem.to_string());
+    config.check().map_err(option)?;
+    let path = options.weights.display();
+    let wrong = |problem: kd_compress::Error| Error::Recipe(format!("{path}: {problem}"));
     let shape = DataShape::surveyed(&options.data)?;
     let weights = fetch_weights(&options.weights, observer)?;
     let network = shape.load(&options.model, &weights, device)?;
