@@ -8,6 +8,7 @@ pub mod diagnose;
 pub mod eval;
 pub mod explain;
 pub mod export;
+pub mod improve;
 pub mod methods;
 pub mod metrics;
 pub mod models;
