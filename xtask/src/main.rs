@@ -11,9 +11,11 @@ mod compare;
 mod compress;
 mod cora;
 mod detect;
+mod diagnose;
 mod folders;
 mod fuzz;
 mod goldens;
+mod improve;
 mod kd;
 mod outside;
 mod pairs;
@@ -44,6 +46,7 @@ use kd::Kd;
   cargo xtask vit-cnn --small                a vision transformer teaches a ResNet: an ablation
   cargo xtask detect --small                 Faster R-CNN teaches SSD to find blood cells
   cargo xtask compress                       distil, prune, quantise, export, and what each step cost
+  cargo xtask improve                        what helps a student that does not improve
   cargo xtask methods                        methods side by side on the embedded data
   cargo xtask goldens                        losses and networks beside reference values
   cargo xtask bench step                     images/s of inference, training and distillation steps
@@ -75,6 +78,10 @@ enum Job {
     Cora(cora::Arguments),
     /// Compare eleven losses, some also beside KD, on the embedded data: half an hour on two cores.
     Methods(Methods),
+    /// Improve a recipe step by step under a budget: check, diagnose, features, weights and temperature, an assistant.
+    Improve(improve::Arguments),
+    /// Plant troubles in real runs, and count which `kd diagnose` names, and which healthy runs it accuses.
+    Diagnose(diagnose::Arguments),
     /// Try every loss on pairs of networks, and write the result into docs/.
     Pairs(pairs::Arguments),
     /// Measure a part of the toolkit.
@@ -183,6 +190,8 @@ fn run(job: Job) -> Result<ExitCode> {
             kd.overrides(&run.overrides);
             kd.build_and_start()
         }
+        Job::Improve(arguments) => improve::run(&arguments),
+        Job::Diagnose(arguments) => diagnose::run(&arguments),
         Job::Pairs(arguments) => pairs::run(&arguments),
         Job::Bench(bench) => bench::run(&bench),
         Job::Goldens(arguments) => goldens::run(&arguments),

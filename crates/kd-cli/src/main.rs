@@ -33,6 +33,7 @@ Examples:
   kd train recipes/quickstart.toml --set train.epochs=2 --set student.model=resnet8
   kd study recipes/studies/methods.toml             methods side by side, over several seeds
   kd search recipes/search/quick.toml               settings tried, with reports that decide
+  kd improve recipes/quickstart.toml --budget 2h    what helps a student that does not improve
   kd models                                         networks a recipe can name
   kd methods kd                                     what a method computes, and its settings
   kd report runs/quickstart                         write report.html again
@@ -55,6 +56,7 @@ enum Command {
     Predict(commands::predict::Arguments),
     Compare(commands::compare::Arguments),
     Diagnose(commands::diagnose::Arguments),
+    Improve(commands::improve::Arguments),
     Report(commands::report::Arguments),
     Watch(commands::watch::Arguments),
     Track(commands::track::Arguments),
@@ -92,6 +94,7 @@ impl Command {
             Self::Explain(arguments) => commands::explain::run(&arguments),
             Self::Compare(arguments) => commands::compare::run(&arguments),
             Self::Diagnose(arguments) => commands::diagnose::run(&arguments),
+            Self::Improve(arguments) => commands::improve::run(&arguments),
             Self::Report(arguments) => commands::report::run(&arguments),
             Self::Watch(arguments) => commands::watch::run(&arguments),
             Self::Track(arguments) => commands::track::run(&arguments),

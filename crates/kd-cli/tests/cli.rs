@@ -18,6 +18,8 @@ mod eval;
 mod export;
 #[path = "cli/hub.rs"]
 mod hub;
+#[path = "cli/improve.rs"]
+mod improve;
 #[path = "cli/pairs.rs"]
 mod pairs;
 #[path = "cli/prune.rs"]

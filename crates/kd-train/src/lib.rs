@@ -10,6 +10,7 @@
 //! - [`cache`]: the teacher's answers, kept so that it is asked once a view;
 //! - [`report::write`]: `report.html` from a run folder;
 //! - [`study`]: variants of a recipe with the same seeds, side by side;
+//! - [`improve`]: the whole procedure for a student that does not improve, under a budget;
 //! - [`search`]: settings of a recipe, tried and chosen by the validation split;
 //! - [`stats`]: whether a difference is one, by seeds and by test images.
 //!
@@ -27,6 +28,7 @@ mod explain;
 mod fault;
 mod folder;
 mod gradients;
+pub mod improve;
 mod learner;
 mod lr;
 mod measure;

@@ -9,6 +9,7 @@ pub mod eval;
 mod eval_onnx;
 pub mod explain;
 pub mod export;
+pub mod improve;
 pub mod methods;
 pub mod metrics;
 pub mod models;

@@ -72,6 +72,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             seeds,
             epochs: arguments.trial_epochs,
             device_name: selection.to_string(),
+            finished: None,
         };
         let mut watch = Watch::new(true, Interrupt::listen()?);
         return Ok(train_trial(
@@ -113,6 +114,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
                 start: &start,
             },
         },
+        finished: None,
     };
     let interrupt = Interrupt::listen()?;
     let mut progress = Progress {

@@ -11,6 +11,8 @@ use crate::{Batch, Error, Source};
 pub(super) struct Way {
     /// For people.
     pub name: String,
+    /// As a recipe has it.
+    pub setting: String,
     /// By channel, what an image is multiplied by, and what is added.
     scale: Vec<f32>,
     shift: Vec<f32>,
@@ -59,6 +61,7 @@ pub(super) fn ways(
         };
         Way {
             name: name.into(),
+            setting: format!("teacher.normalize={{ mean = {mean:?}, std = {std:?} }}"),
             scale: (0..channels).map(scale).collect(),
             shift: (0..channels).map(shift).collect(),
         }

@@ -17,6 +17,7 @@
 //!     out: Path::new("runs/quick").into(),
 //!     device_name: "default".into(),
 //!     workers: Workers::Here,
+//!     finished: None,
 //! };
 //! let found = search::run(&search, &options, &Device::default(), &mut kd_train::Silent)?;
 //! println!("{}", found.to_text());
@@ -27,7 +28,7 @@
 mod beside;
 mod file;
 mod run;
-mod trial;
+pub(crate) mod trial;
 
 pub use beside::Start;
 pub use file::{Halving, Search};

@@ -35,6 +35,9 @@ pub struct Options<'a> {
     pub device_name: String,
     /// Who trains.
     pub workers: Workers<'a>,
+    /// The folder of finished trainings, where other trainings than the search's are kept too; the search's own where none is
+    /// named. Workers beside this process have the search's own.
+    pub finished: Option<PathBuf>,
 }
 
 /// Who trains the trials.
@@ -367,6 +370,7 @@ impl Runner<'_> {
             seeds: self.search.seeds,
             epochs: self.search.asha.map(|_| job.epochs),
             device_name: self.options.device_name.clone(),
+            finished: self.options.finished.clone(),
         };
         Ok((recipe, options))
     }

@@ -1,10 +1,12 @@
 //! A trial: a run a seed that pauses at a rung, and never reads the test split.
 
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use burn::tensor::Device;
 
-use crate::folder::io;
+use crate::folder::{io, write_atomically};
+use crate::run::{Sharing, run_shared};
 use crate::{Error, Event, Observer, Recipe, Record, Role, RunOptions, Score};
 
 /// Where a trial goes, and how far.
@@ -18,6 +20,8 @@ pub struct TrialOptions {
     pub epochs: Option<usize>,
     /// The device as the user named it, for the record.
     pub device_name: String,
+    /// The folder of finished trainings; the one beside the run folders where none is named.
+    pub finished: Option<PathBuf>,
 }
 
 /// Trains a recipe's students, and goes on with what an earlier call left. Nothing is measured: the test split is not read.
@@ -52,37 +56,53 @@ pub fn train_trial(
             reuse: true,
             resume: true,
         };
-        let mut until = Until {
-            observer,
-            role,
-            epochs,
-            reached: false,
+        let sharing = Sharing {
+            finished: options.finished.clone(),
+            ..Sharing::default()
         };
-        match crate::run(&recipe, &run, device, &mut until) {
-            Err(Error::NotMeasured) => {
-                crate::folder::write_atomically(&out.join(ENDED), b"")?;
-            }
-            Err(Error::Stopped { .. }) if until.reached => {}
-            // These settings are bad: that is what a search wants to know.
-            Err(problem @ Error::NotFinite { .. }) => {
-                crate::folder::write_atomically(
-                    &out.join(PROBLEM),
-                    problem.to_string().as_bytes(),
-                )?;
-            }
-            Ok(_) => {}
-            Err(problem) => return Err(problem),
-        }
+        train_until(&recipe, &run, &sharing, epochs, device, observer)?;
     }
     Ok(())
 }
 
-/// Says that the trainings of a run folder came to their end.
+/// Trains what a recipe says into a run folder, to its end or to a number of epochs of its student, and measures nothing.
+pub(crate) fn train_until(
+    recipe: &Recipe,
+    run: &RunOptions,
+    sharing: &Sharing,
+    epochs: Option<usize>,
+    device: &Device,
+    observer: &mut dyn Observer,
+) -> Result<(), Error> {
+    let begun = Instant::now();
+    let mut until = Until {
+        observer,
+        role: recipe.last_role(),
+        epochs,
+        reached: false,
+    };
+    match run_shared(recipe, run, sharing, device, &mut until) {
+        Err(Error::NotMeasured) => {
+            let seconds = begun.elapsed().as_secs_f64().to_string();
+            write_atomically(&run.out.join(ENDED), seconds.as_bytes())
+        }
+        Err(Error::Stopped { .. }) if until.reached => Ok(()),
+        // These settings are bad: that is what a search wants to know.
+        Err(problem @ Error::NotFinite { .. }) => {
+            let problem = problem.to_string();
+            write_atomically(&run.out.join(PROBLEM), problem.as_bytes())
+        }
+        Ok(_) => Ok(()),
+        Err(problem) => Err(problem),
+    }
+}
+
+/// Says that the trainings of a run folder came to their end, and after how many seconds since they were last begun.
 const ENDED: &str = "trained";
 /// Says why a training came to no end.
 const PROBLEM: &str = "problem";
 
-pub(super) fn folder(out: &Path, seed: u64) -> PathBuf {
+pub(crate) fn folder(out: &Path, seed: u64) -> PathBuf {
     let mut path = out.as_os_str().to_owned();
     path.push(format!("-seed{seed}"));
     path.into()
@@ -90,12 +110,15 @@ pub(super) fn folder(out: &Path, seed: u64) -> PathBuf {
 
 /// What a run folder says of its student.
 #[derive(Default)]
-pub(super) struct Left {
+pub(crate) struct Left {
     /// The first validation score of every epoch.
     pub curve: Vec<f64>,
     /// The last of these scores, with its name.
     pub score: Option<Score>,
+    /// Seconds of its training, by its records.
     pub seconds: f64,
+    /// Seconds of all trainings of the folder since they were last begun; none before they ended.
+    pub wall: Option<f64>,
     /// Whether its training came to its end.
     pub ended: bool,
     /// Why it came to none: its loss was no number.
@@ -103,7 +126,7 @@ pub(super) struct Left {
 }
 
 /// Reads the epochs of a network from a run folder; a folder that is not there has none.
-pub(super) fn read(out: &Path, role: &Role) -> Result<Left, Error> {
+pub(crate) fn read(out: &Path, role: &Role) -> Result<Left, Error> {
     let path = out.join("metrics.jsonl");
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => text,
@@ -111,9 +134,11 @@ pub(super) fn read(out: &Path, role: &Role) -> Result<Left, Error> {
         Err(e) => return Err(io("read", &path)(e)),
     };
     let problem = std::fs::read_to_string(out.join(PROBLEM)).ok();
+    let ended = std::fs::read_to_string(out.join(ENDED)).ok();
     let mut left = Left {
-        ended: problem.is_some() || out.join(ENDED).exists(),
+        ended: problem.is_some() || ended.is_some(),
         problem,
+        wall: ended.and_then(|seconds| seconds.parse().ok()),
         ..Left::default()
     };
     // The last line may be cut where a run was killed.

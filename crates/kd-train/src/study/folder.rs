@@ -100,7 +100,7 @@ pub(crate) fn lock(folder: &Path) -> Result<File, Error> {
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(Error::Recipe(format!(
-            "{} is in use by another `kd study` or `kd search`: wait for it, or choose another folder with --out",
+            "{} is in use by another `kd study`, `kd search` or `kd improve`: wait for it, or choose another folder with --out",
             folder.display()
         ))),
         Err(TryLockError::Error(e)) => Err(io("lock", &path)(e)),
