@@ -13,6 +13,8 @@ use crate::backend::Backend;
 /// A call of `kd` to come.
 pub struct Kd {
     backend: Backend,
+    /// Built in beside the backend.
+    features: Vec<String>,
     root: PathBuf,
     /// Where `kd` starts.
     folder: PathBuf,
@@ -25,6 +27,7 @@ impl Kd {
         let root = repository()?;
         Ok(Self {
             backend,
+            features: Vec::new(),
             folder: root.clone(),
             root,
             arguments: Vec::new(),
@@ -35,6 +38,12 @@ impl Kd {
     pub fn here(&mut self) -> Result<&mut Self> {
         self.folder = std::env::current_dir().context("find the working directory")?;
         Ok(self)
+    }
+
+    /// Builds with more features.
+    pub fn features(&mut self, names: &[&str]) -> &mut Self {
+        self.features.extend(names.iter().map(|&name| name.into()));
+        self
     }
 
     /// Adds an argument.
@@ -94,7 +103,8 @@ impl Kd {
         cargo
             .current_dir(&self.root)
             .args(["build", "--package", "kd-cli"]);
-        if let Some(feature) = self.backend.feature() {
+        let backend = self.backend.feature();
+        for feature in self.features.iter().map(String::as_str).chain(backend) {
             cargo.args(["--features", feature]);
         }
         let status = cargo.status().context("start cargo")?;

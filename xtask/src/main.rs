@@ -19,7 +19,7 @@ mod improve;
 mod kd;
 mod outside;
 mod pairs;
-mod trackers;
+mod python;
 mod verify_export;
 mod vit_cnn;
 
@@ -105,7 +105,11 @@ enum Job {
     /// into docs/.
     VerifyExport(verify_export::Arguments),
     /// Train with all trackers, interrupt and resume, and compare what tensorboard, wandb and mlflow read with the metrics.
-    VerifyTrackers(trackers::Arguments),
+    VerifyTrackers(python::Python),
+    /// Give the job files of `kd cluster` to their engines: schemas of Kubernetes, a Slurm and a Ray on this machine.
+    VerifyCluster(python::Python),
+    /// Let workers share an S3 bucket of moto and kill them: no training may be lost, put twice or be another.
+    VerifyStore(python::Python),
     /// Run every check of .ci/run.
     Ci,
 }
@@ -202,7 +206,9 @@ fn run(job: Job) -> Result<ExitCode> {
         Job::VerifyFolders(arguments) => folders::run(&arguments),
         Job::VerifyKeras(python) => folders::run_keras(&python),
         Job::VerifyExport(arguments) => verify_export::run(&arguments),
-        Job::VerifyTrackers(arguments) => trackers::run(&arguments),
+        Job::VerifyTrackers(python) => python.start(&python::TRACKERS),
+        Job::VerifyCluster(python) => python.start(&python::CLUSTER),
+        Job::VerifyStore(python) => python.start(&python::STORE),
         Job::Ci => {
             let script = kd::repository()?.join(".ci/run");
             let status = std::process::Command::new(&script)

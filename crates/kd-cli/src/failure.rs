@@ -60,6 +60,12 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     if let Some(error) = cause.downcast_ref::<kd_models::Error>() {
         return Some(code_of_models(error));
     }
+    if let Some(error) = cause.downcast_ref::<kd_cluster::Error>() {
+        return Some(match error {
+            kd_cluster::Error::Io { what, .. } => code_of_file(what),
+            _ => BAD_INPUT,
+        });
+    }
     if let Some(error) = cause.downcast_ref::<kd_export::Error>() {
         return Some(match error {
             kd_export::Error::Option { .. } => BAD_INPUT,
@@ -86,6 +92,7 @@ fn code_of_run(error: &Error) -> u8 {
         Error::Data(error) => code_of_data(error),
         Error::Models(error) => code_of_models(error),
         Error::Io { what, .. } => code_of_file(what),
+        Error::Store(error) if error.is_of_the_user() => BAD_INPUT,
         Error::Variant { source, .. } => code_of_run(source),
         _ => FAILED,
     }

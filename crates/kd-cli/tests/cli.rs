@@ -4,6 +4,8 @@
 
 #[path = "cli/bench.rs"]
 mod bench;
+#[path = "cli/cluster.rs"]
+mod cluster;
 #[path = "cli/compare.rs"]
 mod compare;
 #[path = "cli/deploy.rs"]

@@ -20,6 +20,38 @@ pub enum Error {
         /// As it calls itself.
         holder: String,
     },
+    /// An object store could not be asked.
+    #[error("{what} {place}: {problem}")]
+    Objects {
+        /// What was tried.
+        what: &'static str,
+        /// The object.
+        place: String,
+        /// Why it failed.
+        problem: String,
+    },
+    /// An address is none of an object store.
+    #[error("{address}: {problem}")]
+    Address {
+        /// As it was given.
+        address: String,
+        /// What is wrong, and what would be right.
+        problem: String,
+    },
+    /// The server of a store ignores conditions.
+    #[error(
+        "the store puts an object also where one {0} was asked for: its server ignores the conditions If-Match and \
+         If-None-Match, on which leases rely; take a newer version of the server, or a folder"
+    )]
+    Unconditional(&'static str),
+    /// What is in a store is not what was put there.
+    #[error("`{name}` in the store is damaged: {problem}")]
+    Damaged {
+        /// What was asked for.
+        name: String,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// A key has a character that not every store can hold.
     #[error("`{0}` is no key: use letters, digits, `-`, `_`, `+` and, not at the beginning, `.`")]
     Key(String),
@@ -31,6 +63,13 @@ pub enum Error {
         /// What is wrong with it.
         problem: String,
     },
+}
+
+impl Error {
+    /// Whether the user named what cannot be.
+    pub fn is_of_the_user(&self) -> bool {
+        matches!(self, Self::Address { .. } | Self::Unconditional(_))
+    }
 }
 
 pub(crate) fn io(what: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Error + use<> {

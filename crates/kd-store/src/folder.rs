@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
 use crate::error::io;
+use crate::store::check_key;
 use crate::{Error, Object, Store, Version};
 
 /// Versions that stay. A client of a network file system may see a listing that is a minute old; it must not find room
@@ -36,10 +37,7 @@ impl Folder {
     }
 
     fn versions(&self, key: &str) -> Result<PathBuf, Error> {
-        let fits = |c: char| c.is_ascii_alphanumeric() || "-_+.".contains(c);
-        if key.is_empty() || key.starts_with('.') || !key.chars().all(fits) {
-            return Err(Error::Key(key.into()));
-        }
+        check_key(key)?;
         Ok(self.0.join(key))
     }
 

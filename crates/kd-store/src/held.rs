@@ -11,8 +11,7 @@ use crate::{Claim, Error, Lease, Leases, Store};
 pub struct Held<S: Store + Send + Sync + 'static> {
     token: u64,
     lost: Arc<AtomicBool>,
-    end: Sender<()>,
-    thread: Option<JoinHandle<Option<Lease>>>,
+    end: Option<(Sender<()>, JoinHandle<Option<Lease>>)>,
     leases: Arc<Leases<S>>,
 }
 
@@ -26,32 +25,33 @@ impl<S: Store + Send + Sync + 'static> Held<S> {
             Claim::Granted(lease) => lease,
             Claim::Busy { holder } => return Err(Error::Busy { holder }),
         };
-        let lost = Arc::new(AtomicBool::new(false));
-        let token = lease.token();
-        let (end, ended) = channel();
-        let thread = {
-            let (leases, lost) = (leases.clone(), lost.clone());
-            let mut lease = lease;
-            std::thread::spawn(move || {
-                while ended.recv_timeout(leases.interval()) == Err(RecvTimeoutError::Timeout) {
-                    let held = leases
-                        .renew(&mut lease)
-                        .unwrap_or_else(|_| leases.holds(&lease));
-                    if !held {
-                        lost.store(true, Ordering::Relaxed);
-                        return None;
-                    }
-                }
-                Some(lease)
-            })
-        };
-        Ok(Self {
-            token,
-            lost,
-            end,
-            thread: Some(thread),
+        let mut held = Self {
+            token: lease.token(),
+            lost: Arc::new(AtomicBool::new(false)),
+            end: None,
             leases: leases.clone(),
-        })
+        };
+        held.begin(lease);
+        Ok(held)
+    }
+
+    /// Renews a lease in the background.
+    fn begin(&mut self, mut lease: Lease) {
+        let (end, ended) = channel();
+        let (leases, lost) = (self.leases.clone(), self.lost.clone());
+        let thread = std::thread::spawn(move || {
+            while ended.recv_timeout(leases.interval()) == Err(RecvTimeoutError::Timeout) {
+                let held = leases
+                    .renew(&mut lease)
+                    .unwrap_or_else(|_| leases.holds(&lease));
+                if !held {
+                    lost.store(true, Ordering::Relaxed);
+                    return None;
+                }
+            }
+            Some(lease)
+        });
+        self.end = Some((end, thread));
     }
 
     /// Larger than that of every holder before.
@@ -79,14 +79,19 @@ impl<S: Store + Send + Sync + 'static> Held<S> {
         if !self.leases.renew(&mut lease)? {
             return Err(taken_over().into());
         }
+        // It may take long where it goes over a network.
+        self.begin(lease);
         let result = write();
-        self.leases.release(lease)?;
+        if let Some(lease) = self.end() {
+            self.leases.release(lease)?;
+        }
         result
     }
 
     fn end(&mut self) -> Option<Lease> {
-        let _ = self.end.send(());
-        self.thread.take()?.join().ok()?
+        let (end, thread) = self.end.take()?;
+        let _ = end.send(());
+        thread.join().ok()?
     }
 }
 

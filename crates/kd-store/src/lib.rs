@@ -25,20 +25,28 @@
 //! # }
 //! ```
 
+mod address;
+mod archive;
 mod attempt;
 mod clock;
 mod error;
 mod folder;
 mod held;
 mod lease;
+#[cfg(feature = "object-stores")]
+mod objects;
 mod publish;
 mod store;
 
+pub use address::{is_address, open};
+pub use archive::Archive;
 pub use attempt::attempt;
 pub use clock::{Clock, Monotonic};
 pub use error::Error;
 pub use folder::Folder;
 pub use held::Held;
 pub use lease::{Claim, Lease, Leases};
+#[cfg(feature = "object-stores")]
+pub use objects::Objects;
 pub use publish::{publish, unfinished};
-pub use store::{Object, Store, Version};
+pub use store::{AnyStore, Object, Store, Version, check_conditions};

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use crate::Error;
 
 /// Which state of an object is meant. A change makes another.
@@ -45,7 +47,21 @@ pub trait Store {
     fn list(&self, prefix: &str) -> Result<Vec<String>, Error>;
 }
 
-impl<S: Store + ?Sized> Store for &S {
+/// A store of any kind, for several threads.
+pub type AnyStore = Arc<dyn Store + Send + Sync>;
+
+/// Whether a key is one that every store can hold.
+pub(crate) fn check_key(key: &str) -> Result<(), Error> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "-_+.".contains(c);
+    if key.is_empty() || key.starts_with('.') || !key.chars().all(fits) {
+        return Err(Error::Key(key.into()));
+    }
+    Ok(())
+}
+
+macro_rules! forward {
+    ($($pointer:ty),*) => {$(
+impl<S: Store + ?Sized> Store for $pointer {
     fn get(&self, key: &str) -> Result<Option<Object>, Error> {
         (**self).get(key)
     }
@@ -65,5 +81,38 @@ impl<S: Store + ?Sized> Store for &S {
 
     fn list(&self, prefix: &str) -> Result<Vec<String>, Error> {
         (**self).list(prefix)
+    }
+}
+    )*};
+}
+
+forward!(&S, Arc<S>);
+
+/// The key of [`check_conditions`].
+const CONDITIONS: &str = "conditions";
+
+/// Tries whether a store keeps the conditions of [`Store::create`] and [`Store::replace`], which some servers ignore. On
+/// one that does, nobody could rely on a lease.
+///
+/// # Errors
+/// [`Error::Unconditional`] when it does not, and when the store cannot be reached.
+pub fn check_conditions(store: &impl Store) -> Result<(), Error> {
+    store.create(CONDITIONS, b"first")?;
+    if store.create(CONDITIONS, b"second")?.is_some() {
+        return Err(Error::Unconditional("if there is none"));
+    }
+    let Some(there) = store.get(CONDITIONS)? else {
+        return Ok(());
+    };
+    // Another process may try the same meanwhile, so that neither is first.
+    let other: &[u8] = if there.bytes == b"first" {
+        b"third"
+    } else {
+        b"first"
+    };
+    store.replace(CONDITIONS, other, &there.version)?;
+    match store.replace(CONDITIONS, b"fourth", &there.version)? {
+        Some(_) => Err(Error::Unconditional("in the place of a version")),
+        None => Ok(()),
     }
 }

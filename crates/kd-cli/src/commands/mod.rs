@@ -1,6 +1,7 @@
 //! One file a subcommand.
 
 pub mod bench;
+pub mod cluster;
 pub mod compare;
 pub mod convert;
 pub mod devices;

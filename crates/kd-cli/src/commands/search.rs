@@ -2,12 +2,14 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Args;
 use kd_train::search::{
     self, Options, Search, SearchObserver, Trial, TrialOptions, Workers, train_trial,
 };
+use kd_train::study::{Shard, Shared};
 use kd_train::{Event, Observer, Recipe};
 
 use super::DeviceArgument;
@@ -51,6 +53,16 @@ pub struct Arguments {
     /// Folder for the results [default: runs/NAME, also when it exists].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Be one of several workers that share the folder, also of other machines: train trials that no other does. Of a grid
+    /// or random points, without ASHA.
+    #[arg(long, conflicts_with = "jobs")]
+    worker: bool,
+    /// Train the I-th of N parts of the trials.
+    #[arg(long, value_name = "I/N", conflicts_with = "jobs")]
+    shard: Option<Shard>,
+    /// After how many seconds without a sign of life a worker's trial is taken over.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
+    lease: u64,
     /// Show no progress, only the results.
     #[arg(long, short)]
     quiet: bool,
@@ -123,6 +135,19 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         trials: search.trials,
         interrupt,
     };
+    if arguments.worker || arguments.shard.is_some() {
+        let shared = Shared::new(&options.out);
+        let shard = arguments.shard.unwrap_or(Shard::ALL);
+        let lease = Duration::from_secs(arguments.lease);
+        let device = (&device, name.as_str());
+        let worked = search::work(&search, &shared, shard, lease, device, &mut progress)?;
+        drop(progress);
+        return super::print(format_args!(
+            "trials with one seed trained here: {}, by other workers: {}; `kd search` without --worker and --shard makes \
+             the report",
+            worked.finished, worked.by_others
+        ));
+    }
     let found = search::run(&search, &options, &device, &mut progress)?;
     drop(progress);
     super::print(format_args!(

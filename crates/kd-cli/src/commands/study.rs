@@ -56,9 +56,10 @@ pub struct Arguments {
     /// Do the I-th of N parts of the trainings.
     #[arg(long, value_name = "I/N")]
     shard: Option<Shard>,
-    /// The folder that workers share [default: the folder for the results].
-    #[arg(long, value_name = "DIR")]
-    store: Option<PathBuf>,
+    /// What workers share: a folder, or s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://CONTAINER/PREFIX
+    /// [default: the folder for the results].
+    #[arg(long, value_name = "STORE")]
+    store: Option<String>,
     /// After how many seconds without a sign of life a worker's training is taken over.
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
     lease: u64,
@@ -80,7 +81,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let mut progress = Progress::new(arguments.quiet, Interrupt::listen()?);
     let name = selection.to_string();
     let device = (&device, name.as_str());
-    let shared = Shared::new(arguments.store.as_ref().unwrap_or(&out));
+    let named = arguments.store.as_ref();
+    let shared = named.map_or_else(|| Shared::new(&out), |store| Shared::open(store, &out));
     if arguments.worker || arguments.shard.is_some() {
         let shard = arguments.shard.unwrap_or(Shard::ALL);
         let lease = Duration::from_secs(arguments.lease);

@@ -1,5 +1,7 @@
 //! What `kd search` writes, and what it says when it cannot.
 
+use std::process::Stdio;
+use std::time::{Duration, Instant};
 use std::{fs, path::Path};
 
 use serde_json::Value;
@@ -246,4 +248,65 @@ fn a_mistake_names_the_file_and_the_key() {
         3,
         &["this is a recipe, not a search", "kd train tiny.toml"],
     );
+}
+
+const GRID: &str = r#"recipe = "tiny.toml"
+sampler = "grid"
+seeds = 2
+
+[base]
+train.epochs = 2
+teacher = ""
+objective = { cross_entropy = {} }
+
+[parameters]
+objective.cross_entropy.smoothing = [0.0, 0.1, 0.2]
+"#;
+
+#[test]
+fn workers_divide_a_search_and_one_that_is_killed_loses_nothing() {
+    let alone = folder(GRID);
+    assert_eq!(search(alone.path(), &["--quiet"]).code, Some(0));
+    let here = folder(GRID);
+    let worker = ["search", "space.toml", "--worker", "--lease", "3"];
+    let spawn = || {
+        let mut command = kd(here.path(), &worker);
+        command.stdout(Stdio::null()).stderr(Stdio::piped());
+        command.spawn().expect("kd starts")
+    };
+    let (mut killed, other) = (spawn(), spawn());
+    let began = Instant::now();
+    let leases = here.path().join("runs/space/shared/runs");
+    while fs::read_dir(&leases).map_or(0, Iterator::count) < 2 {
+        assert!(began.elapsed() < Duration::from_secs(60), "nothing begins");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    let output = other.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{said}");
+    let last = search(here.path(), &[]);
+    assert_eq!(last.code, Some(0), "{}", last.stderr);
+    assert!(!last.stderr.contains("epoch 1/2"), "{}", last.stderr);
+    assert_eq!(
+        curves(&found(here.path(), "runs/space")),
+        curves(&found(alone.path(), "runs/space"))
+    );
+}
+
+#[test]
+fn a_search_whose_trials_follow_from_others_is_not_for_workers() {
+    for (space, why) in [
+        (SEARCH.to_owned(), "ASHA"),
+        (
+            SEARCH
+                .replace("\"random\"", "\"tpe\"")
+                .replace("asha = { least = 1, eta = 2 }\n", ""),
+            "TPE",
+        ),
+    ] {
+        let here = folder(&space);
+        fails(&search(here.path(), &["--worker"]), 3, &[why, "--jobs"]);
+    }
 }

@@ -189,6 +189,17 @@ fn workers_that_are_killed_lose_nothing() {
 }
 
 #[test]
+#[cfg(not(feature = "object-stores"))]
+fn an_object_store_names_the_feature_that_is_missing() {
+    let folder = folder();
+    let store = ["study", "study.toml", "--store", "s3://bucket/a"];
+    for more in [&[][..], &["--worker"]] {
+        let wrong = finish(kd(folder.path(), &[&store[..], more].concat()));
+        fails(&wrong, 3, &["s3://bucket/a", "--features object-stores"]);
+    }
+}
+
+#[test]
 fn a_part_that_is_none_is_refused() {
     let folder = folder();
     let wrong = finish(kd(

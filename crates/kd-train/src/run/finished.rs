@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use burn::module::Module;
-use kd_store::{Leases, publish, unfinished};
+use kd_store::{AnyStore, Archive, Leases, publish, unfinished};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -30,7 +30,8 @@ pub(super) struct Store {
     folder: PathBuf,
     reuse: bool,
     device: String,
-    leases: Option<Arc<Leases<kd_store::Folder>>>,
+    archive: Option<Archive>,
+    leases: Option<Arc<Leases<AnyStore>>>,
 }
 
 /// Networks after their training, with its records.
@@ -117,6 +118,7 @@ impl Store {
         let named = sharing.finished.clone();
         Self {
             folder: named.unwrap_or_else(|| options.finished()),
+            archive: sharing.archive.clone(),
             leases: sharing.leases.clone(),
             reuse: options.reuse,
             device: kind(&options.device_name).into(),
@@ -174,13 +176,25 @@ impl Store {
     ) -> Result<Option<Finished<T::Network>>, Error> {
         let text = pretty(inputs)?;
         let folder = self.folder.join(name(&text));
-        if !(self.reuse || own) || !folder.exists() {
+        if !(self.reuse || own) {
             return Ok(None);
         }
         let names: Vec<String> = plan.students.iter().map(|s| s.role.title()).collect();
         let who = format!("{}, seed {seed}", names.join(" and "));
+        let there = match self.fetch(&folder) {
+            Ok(there) => there,
+            Err(problem @ kd_store::Error::Damaged { .. }) => {
+                observer.event(Event::Note(&format!("{who}: trained anew: {problem}")));
+                return Ok(None);
+            }
+            Err(problem) => return Err(problem.into()),
+        };
+        if !there {
+            return Ok(None);
+        }
         match self.read(&folder, &text, plan, seed, context) {
             Ok(finished) => {
+                self.share(&folder)?;
                 let folder = folder.display();
                 observer.event(Event::Note(&if own {
                     format!("{who}: finished before the interruption; taken from {folder}")
@@ -198,6 +212,29 @@ impl Store {
                 Ok(None)
             }
         }
+    }
+
+    /// Whether a training is here, if need be as a copy of the one that all share.
+    fn fetch(&self, folder: &Path) -> Result<bool, kd_store::Error> {
+        match (
+            &self.archive,
+            folder.file_name().and_then(|name| name.to_str()),
+        ) {
+            (Some(archive), Some(name)) if !folder.exists() => archive.get(name, folder),
+            _ => Ok(folder.exists()),
+        }
+    }
+
+    /// Puts a training that is here where all have it.
+    fn share(&self, folder: &Path) -> Result<(), kd_store::Error> {
+        if let (Some(archive), Some(name)) = (
+            &self.archive,
+            folder.file_name().and_then(|name| name.to_str()),
+        ) && !archive.has(name)?
+        {
+            archive.put(name, folder)?;
+        }
+        Ok(())
     }
 
     fn read<T: Task>(
@@ -293,9 +330,15 @@ impl Store {
         ] {
             write_atomically(&whole.path().join(file), text.as_bytes())?;
         }
-        let place = self.folder.join(name(&text));
+        let name = name(&text);
+        let place = self.folder.join(&name);
         let usable = |there: &Path| self.read(there, &text, plan, seed, context).is_ok();
-        Ok(publish(whole, &place, &usable)?)
+        publish(whole, &place, &usable)?;
+        if let Some(archive) = &self.archive {
+            // One that is damaged there is replaced.
+            archive.put(&name, &place)?;
+        }
+        Ok(())
     }
 }
 

@@ -3,20 +3,22 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use kd_store::Leases;
+use kd_store::{AnyStore, Archive, Leases};
 
 use crate::{Event, Observer};
 
 /// Work that this process does and no other.
-pub(crate) type Held = kd_store::Held<kd_store::Folder>;
+pub(crate) type Held = kd_store::Held<AnyStore>;
 
 /// What a run shares.
 #[derive(Clone, Default)]
 pub(crate) struct Sharing {
     /// The folder of finished trainings; the one beside the run folder where none is named.
     pub finished: Option<PathBuf>,
+    /// Where finished trainings are for all, and that folder has copies.
+    pub archive: Option<Archive>,
     /// Who does which training.
-    pub leases: Option<Arc<Leases<kd_store::Folder>>>,
+    pub leases: Option<Arc<Leases<AnyStore>>>,
     /// The only seed that is trained; none for all.
     pub seed: Option<u64>,
 }
@@ -34,5 +36,9 @@ impl<O: Observer + ?Sized> Observer for UntilLost<'_, O> {
 
     fn stop(&self) -> bool {
         self.observer.stop() || self.held.is_some_and(Held::lost)
+    }
+
+    fn measures(&self) -> bool {
+        self.observer.measures()
     }
 }

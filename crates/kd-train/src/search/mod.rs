@@ -29,9 +29,11 @@ mod beside;
 mod file;
 mod run;
 pub(crate) mod trial;
+mod work;
 
 pub use beside::Start;
 pub use file::{Halving, Search};
 pub use kd_search::{Found, Trial};
 pub use run::{Options, SearchObserver, Workers, run};
 pub use trial::{TrialOptions, train_trial};
+pub use work::work;

@@ -29,7 +29,7 @@ mod results;
 mod run;
 mod shared;
 mod words;
-mod work;
+pub(crate) mod work;
 
 pub use file::{Study, Variant};
 pub use of_runs::of_runs;

@@ -77,10 +77,10 @@ pub fn run(
     from(study, out, None, device, device_name, observer)
 }
 
-/// [`run`], with trainings that workers finished in another folder.
+/// [`run`], with trainings that workers finished in another folder or an object store.
 ///
 /// # Errors
-/// As [`run`].
+/// As [`run`]; [`Error::Store`] when the store cannot be reached.
 pub fn from(
     study: &Study,
     out: &Path,
@@ -91,6 +91,7 @@ pub fn from(
 ) -> Result<Results, Error> {
     let sharing = Sharing {
         finished: shared.map(Shared::finished),
+        archive: shared.map(Shared::archive).transpose()?.flatten(),
         ..Sharing::default()
     };
     let study = &study.clone().complete(observer)?;
@@ -252,6 +253,52 @@ train = { epochs = 1, batch = 32, lr.peak = 0.05 }
         fn variant(&mut self, turn: &Turn<'_>) {
             self.turns.push((turn.name.into(), turn.earlier));
         }
+    }
+
+    #[test]
+    fn what_is_finished_elsewhere_is_taken_from_the_store() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("study.toml");
+        fs::write(folder.path().join("tiny.toml"), RECIPE).unwrap();
+        fs::write(&path, STUDY).unwrap();
+        let study = Study::load(&path, &[], None).unwrap();
+        let [store, a, b, c] = ["store", "a", "b", "c"].map(|name| folder.path().join(name));
+        let device = Device::flex();
+        let lease = std::time::Duration::from_secs(60);
+        let worker = |own: &Path, notes: &mut Notes| {
+            let shared = Shared::archived(&store, own);
+            let device = (&device, "flex");
+            super::super::work(
+                &study,
+                &shared,
+                crate::study::Shard::ALL,
+                lease,
+                device,
+                notes,
+            )
+            .unwrap()
+        };
+        let table = |own: &Path, notes: &mut Notes| {
+            let shared = Shared::archived(&store, own);
+            from(&study, own, Some(&shared), &device, "flex", notes).unwrap()
+        };
+        let [mut first, mut second, mut third] = [(); 3].map(|()| Notes::default());
+        assert_eq!(worker(&a, &mut first).finished, 2);
+        // The student alone, of which the teacher is another name, and two variants.
+        assert_eq!(first.trainings, 3);
+        // A machine that shares no folder with it trains nothing, and makes the table.
+        let results = table(&b, &mut second);
+        assert_eq!((second.trainings, results.variants.len()), (0, 2));
+        // A damaged one is told of and done again, and is whole then.
+        let contents = fs::read_dir(store.join("contents")).unwrap();
+        for content in contents {
+            fs::write(content.unwrap().path().join("2"), "damaged").unwrap();
+        }
+        table(&c, &mut third);
+        assert_eq!(third.trainings, 3);
+        let mut last = Notes::default();
+        table(&folder.path().join("d"), &mut last);
+        assert_eq!(last.trainings, 0);
     }
 
     #[test]

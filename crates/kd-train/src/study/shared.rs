@@ -3,29 +3,72 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-/// The folder that workers share: finished trainings, leases, and runs under way.
+use kd_store::{AnyStore, Archive};
+
+use crate::Error;
+
+/// What workers share: finished trainings, leases, and in a folder also runs under way.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Shared(PathBuf);
+pub struct Shared {
+    /// The folder that is shared, or this worker's own beside an object store.
+    folder: PathBuf,
+    /// The address of an object store.
+    address: Option<String>,
+}
 
 impl Shared {
     /// The shared folder at a path.
     pub fn new(path: &Path) -> Self {
-        Self(path.into())
+        Self {
+            folder: path.into(),
+            address: None,
+        }
     }
 
-    /// Finished trainings.
+    /// A shared folder, or the object store at an address such as `s3://BUCKET/PREFIX`; `own` then gets copies of what
+    /// this worker needs of it.
+    pub fn open(store: &str, own: &Path) -> Self {
+        if kd_store::is_address(store) {
+            Self {
+                folder: own.into(),
+                address: Some(store.into()),
+            }
+        } else {
+            Self::new(Path::new(store))
+        }
+    }
+
+    /// As of an object store, in a folder in its place.
+    #[cfg(test)]
+    pub(super) fn archived(store: &Path, own: &Path) -> Self {
+        Self {
+            folder: own.into(),
+            address: Some(store.display().to_string()),
+        }
+    }
+
+    /// Finished trainings, or copies of them.
     pub fn finished(&self) -> PathBuf {
-        self.0.join("finished")
+        self.folder.join("finished")
+    }
+
+    /// Finished trainings of all workers of an object store.
+    pub(super) fn archive(&self) -> Result<Option<Archive>, Error> {
+        Ok(self.address.as_deref().map(Archive::open).transpose()?)
     }
 
     /// Who does which work, and what is done.
-    pub(super) fn leases(&self) -> PathBuf {
-        self.0.join("shared/leases")
+    pub(super) fn leases(&self) -> Result<AnyStore, Error> {
+        if let Some(address) = &self.address {
+            return Ok(kd_store::open(address, "leases")?);
+        }
+        let folder = kd_store::Folder::new(&self.folder.join("shared/leases"))?;
+        Ok(std::sync::Arc::new(folder))
     }
 
     /// Runs under way.
     pub(super) fn runs(&self) -> PathBuf {
-        self.0.join("shared/runs")
+        self.folder.join("shared/runs")
     }
 }
 

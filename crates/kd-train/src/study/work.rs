@@ -1,6 +1,6 @@
-//! The trainings of a study, done by several workers.
+//! The trainings of a study or a search, done by several workers.
 //!
-//! The work is cut into units, a variant with one seed each. A worker claims a unit and does its run in a folder of its
+//! The work is cut into units, a variant or trial with one seed each. A worker claims a unit and does its run in a folder of its
 //! own. Within it every training is claimed too, because units share some: the teacher, or the student alone. A
 //! worker that finds a training busy goes on with another unit.
 
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use burn::tensor::Device;
-use kd_store::{Folder, Leases, Store, attempt};
+use kd_store::{AnyStore, Archive, Leases, Store, attempt, check_conditions};
 use sha2::{Digest, Sha256};
 
 use super::file::Study;
@@ -17,7 +17,7 @@ use super::shared::{Shard, Shared};
 use crate::cache::identity::hex;
 use crate::folder::io;
 use crate::run::{Held, Sharing, UntilLost, device_kind, run_shared};
-use crate::{Error, Event, Recipe, RunOptions};
+use crate::{Error, Event, Observer, Recipe, RunOptions};
 
 /// What a worker did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,13 +29,51 @@ pub struct Worked {
     pub by_others: usize,
 }
 
-/// A variant with one seed.
-struct Unit<'a> {
-    variant: &'a str,
+/// A variant or trial with one seed.
+pub(crate) struct Unit {
+    /// How it is called to people.
+    title: String,
     recipe: Recipe,
+    /// Of how many seeds the run is, and which of them is trained.
+    seeds: usize,
     seed: u64,
     /// Follows from all that tells it from other units.
     name: String,
+}
+
+impl Unit {
+    /// A unit by what it is a part of, such as the name of a variant.
+    pub fn new(
+        part: &str,
+        title: String,
+        mut recipe: Recipe,
+        (seeds, seed): (usize, u64),
+        device: &str,
+    ) -> Result<Self, Error> {
+        // Trackers are told of runs of one's own.
+        recipe.track = crate::track::TrackConfig::default();
+        let version = env!("CARGO_PKG_VERSION");
+        let device = device_kind(device);
+        let all = format!("{version} {device} {seed}\n{}", recipe.to_toml()?);
+        let hash = hex(&Sha256::digest(all)[..8]);
+        Ok(Self {
+            title,
+            name: format!("{part}-seed{seed}-{hash}"),
+            recipe,
+            seeds,
+            seed,
+        })
+    }
+}
+
+/// What units have in common.
+pub(crate) struct Work<'a> {
+    pub shared: &'a Shared,
+    pub shard: Shard,
+    pub lease: Duration,
+    pub device: (&'a Device, &'a str),
+    /// Whether their runs are measured at the end.
+    pub measured: bool,
 }
 
 /// Why a unit was not finished now.
@@ -46,13 +84,13 @@ enum Later {
     Unreachable(Error),
 }
 
-/// Does trainings of a study until all of a part of its work are done, beside other workers that use the same shared
-/// folder. Work of a worker that was not heard of for as long as `lease` is taken over. [`run`](fn@super::run) then finds
+/// Does trainings of a study until all of a part of its work are done, beside other workers that share the same. Work of a worker that was not heard of for as long as `lease` is taken over. [`run`](fn@super::run) then finds
 /// all trainings finished.
 ///
 /// # Errors
 /// As [`run`](fn@super::run); [`Error::StoppedWaiting`] when the observer asks a waiting worker to stop, and
-/// [`Error::Store`] when the shared folder could not be reached for as long as `lease`.
+/// [`Error::Store`] when what they share could not be reached at first, or
+/// later for as long as `lease`.
 pub fn work(
     study: &Study,
     shared: &Shared,
@@ -62,16 +100,36 @@ pub fn work(
     observer: &mut dyn StudyObserver,
 ) -> Result<Worked, Error> {
     study.clone().complete(observer)?.check(device.0)?;
-    let store = Folder::new(&shared.leases())?;
-    let worker = Worker {
+    let work = Work {
         shared,
+        shard,
+        lease,
+        device,
+        measured: true,
+    };
+    do_units(units(study, device.1)?, &work, &mut *observer)
+}
+
+/// Does units until all of a part of them are done.
+pub(crate) fn do_units(
+    mut left: Vec<Unit>,
+    work: &Work<'_>,
+    observer: &mut dyn Observer,
+) -> Result<Worked, Error> {
+    let Work {
+        shared,
+        shard,
+        lease,
+        ..
+    } = *work;
+    let store = shared.leases()?;
+    check_conditions(&store)?;
+    let worker = Worker {
+        work,
+        archive: shared.archive()?,
         leases: Arc::new(Leases::new(store.clone(), lease)),
         store,
-        device: device.0,
-        device_kind: device_kind(device.1),
-        seeds: study.seeds,
     };
-    let mut left = units(study, worker.device_kind)?;
     let mut number = 0..;
     left.retain(|_| number.next().is_some_and(|number| shard.has(number)));
     // Workers that begin elsewhere do not wait for each other.
@@ -114,35 +172,25 @@ pub fn work(
 }
 
 /// The work of a study: of each seed all variants, so that few units begin with the same training.
-fn units<'a>(study: &'a Study, device: &str) -> Result<Vec<Unit<'a>>, Error> {
+fn units(study: &Study, device: &str) -> Result<Vec<Unit>, Error> {
     let mut units = Vec::new();
     for number in 0..study.seeds as u64 {
         for variant in &study.variants {
-            let mut recipe = variant.recipe.clone();
-            // Trackers are told of the study's own runs.
-            recipe.track = crate::track::TrackConfig::default();
+            let name = &variant.name;
+            let recipe = variant.recipe.clone();
             let seed = recipe.seed + number;
-            let version = env!("CARGO_PKG_VERSION");
-            let all = format!("{version} {device} {seed}\n{}", recipe.to_toml()?);
-            let hash = hex(&Sha256::digest(all)[..8]);
-            units.push(Unit {
-                variant: &variant.name,
-                name: format!("{}-seed{seed}-{hash}", variant.name),
-                recipe,
-                seed,
-            });
+            let title = format!("variant `{name}`, seed {seed}");
+            units.push(Unit::new(name, title, recipe, (study.seeds, seed), device)?);
         }
     }
     Ok(units)
 }
 
 struct Worker<'a> {
-    shared: &'a Shared,
-    leases: Arc<Leases<Folder>>,
-    store: Folder,
-    device: &'a Device,
-    device_kind: &'a str,
-    seeds: usize,
+    work: &'a Work<'a>,
+    archive: Option<Archive>,
+    leases: Arc<Leases<AnyStore>>,
+    store: AnyStore,
 }
 
 impl Worker<'_> {
@@ -155,11 +203,7 @@ impl Worker<'_> {
     }
 
     /// Does a unit, and says whether this process did it; false where another had done it.
-    fn unit(
-        &self,
-        unit: &Unit<'_>,
-        observer: &mut dyn StudyObserver,
-    ) -> Result<Result<bool, Later>, Error> {
+    fn unit(&self, unit: &Unit, observer: &mut dyn Observer) -> Result<Result<bool, Later>, Error> {
         let result = self.try_unit(unit, observer);
         Ok(match result {
             Ok(done) => Ok(done),
@@ -167,14 +211,14 @@ impl Worker<'_> {
             Err(Error::Store(problem)) => Err(Later::Unreachable(Error::Store(problem))),
             Err(problem) => {
                 return Err(Error::Variant {
-                    variant: format!("variant `{}`, seed {}", unit.variant, unit.seed),
+                    variant: unit.title.clone(),
                     source: Box::new(problem),
                 });
             }
         })
     }
 
-    fn try_unit(&self, unit: &Unit<'_>, observer: &mut dyn StudyObserver) -> Result<bool, Error> {
+    fn try_unit(&self, unit: &Unit, observer: &mut dyn Observer) -> Result<bool, Error> {
         let done = format!("done-{}", unit.name);
         if self.store.get(&done)?.is_some() {
             return Ok(false);
@@ -183,30 +227,34 @@ impl Worker<'_> {
         if self.store.get(&done)?.is_some() {
             return Ok(false);
         }
-        observer.event(Event::Note(&format!(
-            "variant `{}`, seed {}",
-            unit.variant, unit.seed
-        )));
-        let runs = self.shared.runs().join(&unit.name);
+        observer.event(Event::Note(&unit.title));
+        let Work {
+            shared,
+            device,
+            measured,
+            ..
+        } = *self.work;
+        let runs = shared.runs().join(&unit.name);
         let options = RunOptions {
             out: attempt(&runs, held.token())?.join("run"),
-            seeds: self.seeds,
-            device_name: self.device_kind.into(),
+            seeds: unit.seeds,
+            device_name: device_kind(device.1).into(),
             reuse: true,
             resume: true,
         };
         let sharing = Sharing {
-            finished: Some(self.shared.finished()),
+            finished: Some(shared.finished()),
+            archive: self.archive.clone(),
             leases: Some(self.leases.clone()),
             seed: Some(unit.seed),
         };
         let mut until_lost = UntilLost {
-            observer: &mut *observer,
+            observer: &mut Measured(observer, measured),
             held: Some(&held),
         };
         let mut run = || {
             let observer = &mut until_lost;
-            run_shared(&unit.recipe, &options, &sharing, self.device, observer)
+            run_shared(&unit.recipe, &options, &sharing, device.0, observer).map(|_| ())
         };
         let mut result = run();
         // The worker before ended it, or left what cannot be gone on with; finished trainings are elsewhere.
@@ -216,11 +264,33 @@ impl Worker<'_> {
         }
         match result {
             Err(Error::Stopped { .. }) if held.lost() => Err(Error::taken_over()),
-            result => {
-                result?;
+            // A trial is done when it is trained, or its loss is no number.
+            Err(problem) if measured || !is_done(&problem) => Err(problem),
+            _ => {
                 held.finish(|| self.store.create(&done, unit.name.as_bytes()))?;
                 Ok(true)
             }
         }
+    }
+}
+
+fn is_done(problem: &Error) -> bool {
+    matches!(problem, Error::NotMeasured | Error::NotFinite { .. })
+}
+
+/// An observer of runs that are measured or not.
+struct Measured<'a>(&'a mut dyn Observer, bool);
+
+impl Observer for Measured<'_> {
+    fn event(&mut self, event: Event<'_>) {
+        self.0.event(event);
+    }
+
+    fn stop(&self) -> bool {
+        self.0.stop()
+    }
+
+    fn measures(&self) -> bool {
+        self.1
     }
 }
