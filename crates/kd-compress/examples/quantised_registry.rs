@@ -1,6 +1,6 @@
 //! Exports a network of the registry on integer grids, for `cargo xtask verify-export --quantised`: `FOLDER` gets
-//! `network.onnx`, images, the logits that the network gives them on its grids, those with floats, and those on grids of images that
-//! are a hundred-thousandth brighter; standard output gets what is known here as JSON.
+//! `network.onnx`, images, the logits that the network gives them on its grids, those with floats, and those on grids of weights that
+//! are a millionth larger; standard output gets what is known here as JSON.
 //!
 //! `cargo run -p kd-compress --example quantised_registry -- resnet8 32 u8 FOLDER`. Forms: `u8` (inputs without a sign),
 //! `u8w7` (weights of 7 bits beside), `s8` (inputs with a sign).
@@ -8,6 +8,7 @@
 use std::fs;
 use std::path::Path;
 
+use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{Device, Distribution, Tensor};
 use kd_compress::prune::recalibrated;
 use kd_compress::quantise::QuantiseConfig;
@@ -72,12 +73,22 @@ fn export(name: &str, size: usize, form: &str, folder: &Path) -> Result<(), Fail
     };
     write(&folder.join("logits.bin"), logits(&coarse, &images))?;
     write(&folder.join("floats.bin"), logits(&float, &images))?;
-    // What the last bits of numbers decide: a few numbers are rounded to the other side.
-    let moved = images.clone() * (1.0 + 1e-5);
-    write(&folder.join("moved.bin"), logits(&coarse, &moved))?;
+    // What the last bits of sums decide: in every layer a few numbers are rounded to the other side.
+    let moved = coarse.map(&mut Larger);
+    write(&folder.join("moved.bin"), logits(&moved, &images))?;
     write(&folder.join("images.bin"), images)?;
     println!("{}", json!({ "tensorrt": onnx.tensorrt().len() }));
     Ok(())
+}
+
+/// All parameters a millionth larger.
+struct Larger;
+
+impl ModuleMapper for Larger {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let (id, tensor, mapper) = param.consume();
+        Param::from_mapped_value(id, tensor * (1.0 + 1e-6), mapper)
+    }
 }
 
 fn write<const D: usize>(path: &Path, tensor: Tensor<D>) -> Result<(), Failed> {

@@ -1,6 +1,6 @@
 //! From a module to a file.
 
-use burn::module::Module;
+use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::activation::softmax;
 use burn::tensor::{Device, Tensor, TensorData};
 use kd_core::Taps;
@@ -14,7 +14,7 @@ use crate::graph::Graph;
 use crate::lower::lower;
 use crate::options::{Normalisation, Options, Output};
 use crate::peephole::simplify;
-use crate::replay::{Comparison, Reads, compare};
+use crate::replay::{Comparison, Reads, between, compare};
 use crate::{Error, Onnx, half, model, quantise, text};
 
 /// Exports a network of the registry for images of `size` × `size` pixels. Weights have the names of its reference's
@@ -44,20 +44,28 @@ pub fn export_network(network: &Network, size: usize, options: &Options) -> Resu
         names,
         &whole,
     )?;
-    let (device, quantised) = (plain(network), network.valid());
-    let compared = |graph: &Graph| {
-        let forward = |input| whole(&quantised, input);
-        compare(graph, shape, Reads::Numbers, forward, &device)
-    };
-    let floats = compared(&graph)?;
     quantise::insert(&mut graph, grids)?;
-    let comparison = compared(&graph)?;
-    comparison.check_grids(&floats)?;
+    let (device, quantised) = (plain(network), network.valid());
+    let forward = |input| whole(&quantised, input);
+    let comparison = compare(&graph, shape, Reads::Numbers, forward, &device)?;
+    let larger = quantised.clone().map(&mut Larger);
+    let networks: [&dyn Fn(Tensor<4>) -> Tensor<2>; 2] = [&forward, &|input| whole(&larger, input)];
+    comparison.check_grids(between(shape, Reads::Numbers, networks, &device))?;
     Ok(Onnx {
         model: written(&graph, options),
         difference: comparison.difference,
         external_above: options.external_above,
     })
+}
+
+/// All parameters a millionth larger, as sums in another order may be.
+struct Larger;
+
+impl ModuleMapper for Larger {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let (id, tensor, mapper) = param.consume();
+        Param::from_mapped_value(id, tensor * (1.0 + 1e-6), mapper)
+    }
 }
 
 /// The names of the weights of a network's convolutions and linear layers, in the order in which a forward pass comes to

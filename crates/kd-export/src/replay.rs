@@ -14,8 +14,8 @@ const BATCHES: [usize; 2] = [1, 4];
 const TOLERANCE: f32 = 1e-4;
 /// The same where numbers are rounded to integer grids on the way.
 const GRIDS: f32 = 0.1;
-/// How far a graph on grids may be from the network on grids in the mean, by how far the network with floats is.
-const SHARE: f64 = 0.75;
+/// How far a graph on grids may be from the network in the mean, by what the last bits do in the network itself.
+const TIMES: f64 = 2.0;
 /// What is accepted where all outputs are next to nothing.
 const LEAST: f32 = 1e-6;
 
@@ -34,9 +34,9 @@ impl Comparison {
     }
 
     /// The same of layers on integer grids, where the last bit of a number between two of a grid decides for one of them,
-    /// and the layers behind it see that. What `floats` differ by is what all grids together do.
-    pub fn check_grids(&self, floats: &Self) -> Result<(), Error> {
-        match self.mean <= SHARE * floats.mean {
+    /// and the layers behind it see that. `sensitive` is the mean difference that the last bits make in the network itself.
+    pub fn check_grids(&self, sensitive: f64) -> Result<(), Error> {
+        match self.mean <= TIMES * sensitive {
             true => Ok(()),
             false => self.within(self.tolerance * (GRIDS / TOLERANCE)),
         }
@@ -129,6 +129,30 @@ pub(crate) fn compare<const D: usize, const E: usize>(
     }
     worst.mean = sum / f64::max(count, 1.0);
     Ok(worst)
+}
+
+/// Mean absolute difference between two networks on the inputs of [`compare`].
+pub(crate) fn between<const D: usize, const E: usize>(
+    shape: [usize; D],
+    reads: Reads,
+    networks: [&dyn Fn(Tensor<D>) -> Tensor<E>; 2],
+    device: &Device,
+) -> f64 {
+    let (mut sum, mut count) = (0.0, 0.0);
+    for batch in BATCHES {
+        let mut shape = shape;
+        shape[0] = batch;
+        let data = TensorData::new(reads.values(&shape), shape);
+        let input: Tensor<D> = Tensor::from_data(data, device);
+        let [one, other] = networks.map(|network| {
+            let output = network(input.clone()).into_data().convert::<f32>();
+            output.iter::<f32>().collect::<Vec<_>>()
+        });
+        for (one, other) in one.iter().zip(&other) {
+            (sum, count) = (sum + f64::from((one - other).abs()), count + 1.0);
+        }
+    }
+    sum / f64::max(count, 1.0)
 }
 
 /// Numbers from 0 to 1 without a pattern that a stride could hit.
