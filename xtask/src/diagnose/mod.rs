@@ -47,14 +47,15 @@ const PAIRS: [(&str, &[&str]); 4] = [
     ),
 ];
 
+/// The validation images are those that the teacher was not trained on either.
 const RECIPE: &str = r#"# A run of `cargo xtask diagnose`.
 name = "diagnose"
 compare = false
 
 [data]
 name = "fashion_mnist_small"
-train_limit = 2000
-validation = 0.2
+train_limit = 5000
+validation = 0.1
 augment = { crop = 2, flip = true }
 
 [teacher]
@@ -71,7 +72,7 @@ weight = 0.9
 temperature = 4.0
 
 [train]
-epochs = 15
+epochs = 6
 batch = 64
 gradient_norms_every = 20
 optimizer = { name = "sgd", momentum = 0.9, nesterov = true, weight_decay = 5e-4 }

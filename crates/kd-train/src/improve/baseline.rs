@@ -143,7 +143,7 @@ impl Procedure<'_> {
         let (peak, epochs) = (recipe.train.lr.peak, (recipe.train.epochs / 4).max(1));
         let mut found: Vec<(f64, Trained)> = Vec::new();
         for share in RATES {
-            let rate = peak * share;
+            let rate = tidy(peak * share);
             let changes = short(rate, epochs);
             let told = format!("rate test, {rate:.2e}");
             found.push((
@@ -247,6 +247,11 @@ impl Procedure<'_> {
     }
 }
 
+/// To three digits, as people write rates.
+fn tidy(rate: f64) -> f64 {
+    format!("{rate:.2e}").parse().unwrap_or(rate)
+}
+
 /// A short training at a rate.
 fn short(rate: f64, epochs: usize) -> Vec<String> {
     [
@@ -276,6 +281,10 @@ mod tests {
 
     #[test]
     fn a_short_training_has_no_warm_up_and_waits_for_nothing() {
+        assert_eq!(
+            [0.1 * 3.0, 0.05 * 3.0, 1e-3 / 3.0].map(tidy),
+            [0.3, 0.15, 3.33e-4]
+        );
         let changes = short(0.1 / 3.0, 2);
         assert!(
             changes.contains(&"train.epochs=2".into())
