@@ -3,10 +3,13 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use clap::Args;
 
-use crate::{RunArguments, kd::Kd};
+use crate::{
+    RunArguments,
+    kd::{self, Kd},
+};
 
 /// Options of the job.
 #[derive(Args)]
@@ -31,13 +34,7 @@ pub struct Arguments {
 
 /// Runs the job: teacher to 8-bit student, and then the files in runtimes.
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
-    for call in calls(arguments)? {
-        let code = call.build_and_wait()?;
-        if code != 0 {
-            return Ok(ExitCode::from(code));
-        }
-    }
-    Ok(ExitCode::SUCCESS)
+    kd::in_turn(&calls(arguments)?)
 }
 
 /// The calls of `kd`, one after the other.
@@ -59,10 +56,7 @@ fn calls(arguments: &Arguments) -> Result<Vec<Kd>> {
             "compression-resnet8-int8",
         ),
     };
-    let out = match &arguments.run.out {
-        Some(out) => std::path::absolute(out).context("resolve --out")?,
-        None => crate::kd::repository()?.join("runs").join(name),
-    };
+    let out = kd::results(arguments.run.out.as_deref(), name)?;
     let mut train = arguments.run.start("train", recipe)?;
     if arguments.run.out.is_none() {
         train.argument("--out").path(&out)?;

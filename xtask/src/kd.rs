@@ -184,6 +184,25 @@ pub fn exit_code(status: ExitStatus) -> ExitCode {
     code.map_or(ExitCode::FAILURE, ExitCode::from)
 }
 
+/// Builds and runs calls one after the other, up to the first that fails; its exit code.
+pub fn in_turn(calls: &[Kd]) -> Result<ExitCode> {
+    for call in calls {
+        let code = call.build_and_wait()?;
+        if code != 0 {
+            return Ok(ExitCode::from(code));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The folder for results: the one that is given, else `runs/NAME` of the repository.
+pub fn results(given: Option<&Path>, name: &str) -> Result<PathBuf> {
+    match given {
+        Some(out) => std::path::absolute(out).context("resolve --out"),
+        None => Ok(repository()?.join("runs").join(name)),
+    }
+}
+
 /// The repository's root.
 pub fn repository() -> Result<PathBuf> {
     let here = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);

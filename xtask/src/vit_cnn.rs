@@ -5,10 +5,13 @@ use std::{
     process::ExitCode,
 };
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
 
-use crate::{RunArguments, kd::Kd};
+use crate::{
+    RunArguments,
+    kd::{self, Kd},
+};
 
 /// Where the small job looks for a pre-trained vision transformer in the folder of the data.
 const WEIGHTS: &str = "weights/dinov2_vits14_imgfocus_f16.safetensors";
@@ -38,13 +41,7 @@ pub struct Arguments {
 
 /// Runs the job: the teacher's classifier, the study, and the page that explains it.
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
-    for call in calls(arguments)? {
-        let code = call.build_and_wait()?;
-        if code != 0 {
-            return Ok(ExitCode::from(code));
-        }
-    }
-    Ok(ExitCode::SUCCESS)
+    kd::in_turn(&calls(arguments)?)
 }
 
 /// The calls of `kd`, one after the other.
@@ -57,10 +54,7 @@ fn calls(arguments: &Arguments) -> Result<Vec<Kd>> {
         false => ("recipes/vit_cnn/full.toml", "recipes/studies/vit-cnn.toml"),
     };
     let name = Path::new(study).file_stem().unwrap_or_default();
-    let out = match &arguments.run.out {
-        Some(out) => std::path::absolute(out).context("resolve --out")?,
-        None => crate::kd::repository()?.join("runs").join(name),
-    };
+    let out = kd::results(arguments.run.out.as_deref(), &name.to_string_lossy())?;
     let mut calls = Vec::new();
     let teacher = out.join(TEACHER);
     let weights = weights(arguments);

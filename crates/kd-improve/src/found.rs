@@ -154,6 +154,20 @@ pub struct TestSplit {
     pub sentence: String,
 }
 
+impl TestSplit {
+    /// Every network that was measured, by name, with its value of each seed.
+    pub(crate) fn rows(&self) -> Vec<(&'static str, &[f64])> {
+        let all = [
+            ("teacher", self.teacher.as_slice()),
+            ("student alone", &self.alone),
+            ("the recipe as it is", &self.given),
+            ("the best recipe", &self.best),
+        ];
+        let measured = all.into_iter().filter(|(_, values)| !values.is_empty());
+        measured.collect()
+    }
+}
+
 impl Improved {
     /// Comparisons that might have kept a change.
     pub fn comparisons(&self) -> usize {

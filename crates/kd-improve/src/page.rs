@@ -98,15 +98,7 @@ impl Improved {
         let Some(test) = &self.test else {
             return Vec::new();
         };
-        let teacher: Vec<f64> = test.teacher.into_iter().collect();
-        let all = [
-            ("teacher", &teacher),
-            ("student alone", &test.alone),
-            ("the recipe as it is", &test.given),
-            ("the best recipe", &test.best),
-        ];
-        let rows = all.into_iter().filter(|(_, values)| !values.is_empty());
-        let rows = rows.map(|(name, values)| {
+        let rows = test.rows().into_iter().map(|(name, values)| {
             let each: Vec<String> = values.iter().map(|v| format!("{v:.2}")).collect();
             [
                 name.to_owned(),

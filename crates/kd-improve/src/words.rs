@@ -171,17 +171,8 @@ impl Improved {
         if let Some(test) = &self.test {
             lines.push(String::new());
             lines.push(format!("test {}, read once at the end", self.score));
-            let teacher: Vec<f64> = test.teacher.into_iter().collect();
-            for (name, values) in [
-                ("teacher", &teacher),
-                ("student alone", &test.alone),
-                ("the recipe as it is", &test.given),
-                ("the best recipe", &test.best),
-            ] {
-                if !values.is_empty() {
-                    lines.push(format!("{name:<24} {:>8.2}", mean(values)));
-                }
-            }
+            let rows = test.rows().into_iter();
+            lines.extend(rows.map(|(name, values)| format!("{name:<24} {:>8.2}", mean(values))));
             if !test.sentence.is_empty() {
                 lines.push(test.sentence.clone());
             }

@@ -82,10 +82,7 @@ lr = { peak = 0.1, shape = { name = "one_cycle" } }
 /// Runs the job.
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let root = kd::repository()?;
-    let out = match &arguments.out {
-        Some(out) => std::path::absolute(out).context("resolve --out")?,
-        None => root.join("runs/diagnose"),
-    };
+    let out = kd::results(arguments.out.as_deref(), "diagnose")?;
     std::fs::create_dir_all(&out).with_context(|| format!("create {}", out.display()))?;
     let recipe = out.join("recipe.toml");
     std::fs::write(&recipe, RECIPE).with_context(|| format!("write {}", recipe.display()))?;
