@@ -30,10 +30,7 @@ pub(crate) fn names(recipe: &Recipe) -> Result<(), Error> {
 
 /// The networks that a recipe names, each with its key.
 pub(crate) fn networks(recipe: &Recipe) -> Vec<(String, &str)> {
-    let stages = recipe.stages.iter();
-    let stages = stages.map(|(name, stage)| (format!("stages.{name}"), stage));
-    let stages = stages.chain([(STUDENT.into(), &recipe.student)]);
-    let of_stages = stages.flat_map(|(table, stage)| {
+    let of_stages = recipe.tables().flat_map(|(table, stage)| {
         let peers = stage.peers.iter();
         let peers = peers.map(|peer| (format!("{table}.peers"), peer));
         let own = (format!("{table}.model"), &stage.model);
@@ -59,14 +56,11 @@ pub fn check<T: TaskSpec>(recipe: &Recipe, task: &T, device: &Device) -> Result<
         shown: BTreeMap::new(),
         teacher: None,
     };
-    let stages = recipe.stages.iter();
-    let stages = stages.map(|(name, stage)| (format!("stages.{name}"), stage));
-    let stages = stages.chain([(STUDENT.into(), &recipe.student)]);
     let wrong_model =
         |name: &str, problem: Error| Error::Recipe(format!("{name}.model: {problem}"));
     let wrong_weights =
         |name: &str, problem: Error| Error::Recipe(format!("{name}.weights: {problem}"));
-    for (name, stage) in stages {
+    for (name, stage) in recipe.tables() {
         check
             .show(&stage.model)
             .map_err(|e| wrong_model(&name, e))?;

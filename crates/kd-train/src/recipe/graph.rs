@@ -12,6 +12,13 @@ pub(crate) const TEACHER: &str = "teacher";
 pub(crate) const STUDENT: &str = "student";
 
 impl Recipe {
+    /// Every stage, the student last, with the name of its table.
+    pub(crate) fn tables(&self) -> impl Iterator<Item = (String, &StageSpec)> {
+        let stages = self.stages.iter();
+        let stages = stages.map(|(name, stage)| (format!("stages.{name}"), stage));
+        stages.chain([(STUDENT.into(), &self.student)])
+    }
+
     /// Names of a stage's teachers.
     pub(crate) fn teachers_of(&self, stage: &StageSpec) -> Vec<String> {
         match (&stage.teachers, &self.teacher) {
@@ -97,9 +104,7 @@ impl Recipe {
 
     /// Refuses pruning and quantisation of nothing, and of another network.
     pub(super) fn validate_compression(&self) -> Result<(), String> {
-        let stages = self.stages.iter();
-        let stages = stages.map(|(name, stage)| (format!("stages.{name}"), stage));
-        for (table, stage) in stages.chain([(STUDENT.into(), &self.student)]) {
+        for (table, stage) in self.tables() {
             if let Some(prune) = &stage.prune {
                 self.validate_changed(&table, stage, ("prune", prune.check().err()))?;
             }

@@ -2,7 +2,7 @@
 
 use kd_core::{CombineRule, ObjectiveConfig};
 
-use super::{Recipe, STUDENT, StageSpec};
+use super::Recipe;
 use crate::cache::Views;
 
 impl Recipe {
@@ -78,13 +78,6 @@ impl Recipe {
             );
         }
         Ok(())
-    }
-
-    /// Every stage with the name of its table.
-    fn tables(&self) -> impl Iterator<Item = (String, &StageSpec)> {
-        let stages = self.stages.iter();
-        let stages = stages.map(|(name, stage)| (format!("stages.{name}"), stage));
-        stages.chain([(STUDENT.into(), &self.student)])
     }
 }
 

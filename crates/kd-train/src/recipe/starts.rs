@@ -1,13 +1,11 @@
 //! What networks begin with, and what does not go together there.
 
-use super::{Recipe, STUDENT};
+use super::Recipe;
 
 impl Recipe {
     /// What is said of weights needs weights.
     pub(super) fn validate_weights(&self) -> Result<(), String> {
-        let stages = self.stages.iter();
-        let stages = stages.map(|(name, stage)| (format!("stages.{name}"), stage));
-        for (table, stage) in stages.chain([(STUDENT.into(), &self.student)]) {
+        for (table, stage) in self.tables() {
             if stage.weights.is_none() && stage.weights_prefix.is_some() {
                 return Err(format!(
                     "{table}.weights_prefix says where in {table}.weights the network is, and there are no weights: \
@@ -35,9 +33,7 @@ impl Recipe {
                 _ => {}
             }
         }
-        let stages = self.stages.iter();
-        let stages = stages.map(|(name, stage)| (format!("stages.{name}"), stage));
-        for (table, stage) in stages.chain([(STUDENT.into(), &self.student)]) {
+        for (table, stage) in self.tables() {
             if stage.init_from.is_none() {
                 continue;
             }

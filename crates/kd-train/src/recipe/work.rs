@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Recipe, STUDENT, StageSpec};
+use super::{Recipe, StageSpec};
 
 /// What a stage does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,9 +86,7 @@ impl Recipe {
 
     /// What stages are asked for that they do not do.
     pub(super) fn validate_work(&self) -> Result<(), String> {
-        let stages = self.stages.iter();
-        let stages = stages.map(|(name, stage)| (format!("stages.{name}"), stage));
-        for (table, stage) in stages.chain([(STUDENT.into(), &self.student)]) {
+        for (table, stage) in self.tables() {
             stage.validate_work(&table)?;
             let others = stage.teachers.iter().flatten().chain(&stage.start);
             self.no_file(&table, others)?;

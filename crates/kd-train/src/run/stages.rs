@@ -121,10 +121,7 @@ impl<T: Task> RunContext<'_, T> {
     /// Says what weights were trained for, where that is not what this run uses them for.
     fn tell_doubts(&self, observer: &mut dyn Observer) -> Result<(), Error> {
         let recipe = self.recipe;
-        let stages = recipe.stages.iter();
-        let stages = stages.map(|(name, stage)| (format!("stages.{name}"), stage));
-        let stages = stages.chain([(STUDENT.into(), &recipe.student)]);
-        let stages = stages.map(|(table, stage)| {
+        let stages = recipe.tables().map(|(table, stage)| {
             let own = stage.classifier() == ClassifierStart::Weights;
             (table, &stage.weights, own)
         });
