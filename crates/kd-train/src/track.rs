@@ -404,6 +404,15 @@ mod tests {
         assert_eq!((first.id, first.started), (again.id, again.started));
     }
 
+    /// Without serde_json's `float_roundtrip` the second of these becomes 1795880159.7827063.
+    #[test]
+    fn a_time_is_read_as_it_was_written() {
+        for time in [0.1, 1795880159.7827065, f64::MIN_POSITIVE] {
+            let text = serde_json::to_string(&time).unwrap();
+            assert_eq!(serde_json::from_str::<f64>(&text).unwrap(), time, "{text}");
+        }
+    }
+
     #[test]
     fn a_key_of_the_recipe_is_a_parameter() {
         let table: toml::Table =
