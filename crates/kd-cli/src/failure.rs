@@ -87,7 +87,9 @@ fn no_room(error: &io::Error) -> bool {
 
 fn code_of_run(error: &Error) -> u8 {
     match error {
-        Error::Stopped { .. } | Error::StoppedWaiting => interrupt::exit_code(),
+        Error::Stopped { .. } | Error::StoppedAsking { .. } | Error::StoppedWaiting => {
+            interrupt::exit_code()
+        }
         Error::Recipe(_) | Error::Taken { .. } | Error::Format { .. } | Error::Core(_) => BAD_INPUT,
         Error::Data(error) => code_of_data(error),
         Error::Models(error) => code_of_models(error),

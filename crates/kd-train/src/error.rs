@@ -84,6 +84,14 @@ pub enum Error {
         /// Why it failed.
         source: Box<Error>,
     },
+    /// A teacher's answers were asked for until the observer asked to stop.
+    #[error("stopped; {} keeps {answers} answers, and the same command goes on", file.display())]
+    StoppedAsking {
+        /// Where they are kept.
+        file: PathBuf,
+        /// How many there are.
+        answers: usize,
+    },
     /// A worker was asked to stop while it waited.
     #[error("stopped while other workers did what is left")]
     StoppedWaiting,

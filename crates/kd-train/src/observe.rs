@@ -36,6 +36,17 @@ pub enum Event<'a> {
     },
     /// A network was measured.
     Measured(&'a NetworkSummary),
+    /// A teacher was asked about a batch, before any training.
+    Asked {
+        /// Seed of the training that will show these batches.
+        seed: u64,
+        /// Batches so far, of this seed.
+        batches: usize,
+        /// Batches of this seed.
+        of: usize,
+        /// Answers that are kept.
+        answers: usize,
+    },
     /// A line worth telling.
     Note(&'a str),
 }

@@ -1,5 +1,6 @@
 //! A whole run: teacher, stages, student alone, student distilled, measured and written down.
 
+mod answers;
 mod caching;
 mod continuation;
 mod evaluate;
@@ -19,6 +20,7 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 use kd_models::Network;
 
+pub use self::answers::{AnswerWork, Answered, teacher_answers};
 use self::evaluate::{Measured, measure, measure_ensemble, summarise_gain};
 use self::finished::Store;
 pub(crate) use self::finished::kind as device_kind;

@@ -5,7 +5,11 @@
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use kd_train::{Error, Event, Observer, Recipe, Record, Role, RunOptions, Silent, Summary, run};
+use kd_train::study::Shard;
+use kd_train::{
+    AnswerWork, Error, Event, Observer, Recipe, Record, Role, RunOptions, Silent, Summary, run,
+    teacher_answers,
+};
 
 /// 52 images in batches of 16, 16, 16 and 4; a move by one pixel and a flip have 18 views.
 const RECIPE: &str = r#"name = "cached"
@@ -39,6 +43,17 @@ lr = { peak = 0.05 }
 
 struct Scratch(tempfile::TempDir);
 
+/// Into this folder, with so many seeds.
+fn options(out: PathBuf, seeds: usize) -> RunOptions {
+    RunOptions {
+        reuse: false,
+        resume: false,
+        out,
+        seeds,
+        device_name: "flex".into(),
+    }
+}
+
 impl Scratch {
     fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
@@ -66,13 +81,7 @@ impl Scratch {
         overrides: &[&str],
         observer: &mut dyn Observer,
     ) -> Result<Run, Error> {
-        let options = RunOptions {
-            reuse: false,
-            resume: false,
-            out: self.out(name),
-            seeds,
-            device_name: "flex".into(),
-        };
+        let options = options(self.out(name), seeds);
         let recipe = self.recipe(overrides)?;
         let summary = run(&recipe, &options, &Device::flex(), observer)?;
         Ok(Run {
@@ -86,15 +95,17 @@ impl Scratch {
     }
 }
 
-/// Keeps what a run says, and the networks that it starts to train.
+/// Keeps what a run says, and the networks that it starts to train; and counts the batches that a teacher was asked
+/// about before.
 #[derive(Default)]
-struct Notes(Vec<String>);
+struct Notes(Vec<String>, usize);
 
 impl Observer for Notes {
     fn event(&mut self, event: Event<'_>) {
         match event {
             Event::Started { role, .. } => self.0.push(role.to_string()),
             Event::Note(text) => self.0.push(text.into()),
+            Event::Asked { .. } => self.1 += 1,
             _ => {}
         }
     }
@@ -484,4 +495,132 @@ fn the_resolved_recipe_has_every_default() {
     let file = scratch.0.path().join("again.toml");
     std::fs::write(&file, again.to_toml().unwrap()).unwrap();
     assert_eq!(Recipe::load(&file, &[]).unwrap(), again);
+}
+
+/// Overrides of a recipe with the weights of a teacher that an earlier run has trained, and its answers in a file.
+fn trained(scratch: &Scratch) -> [String; 3] {
+    scratch.run("earlier", 1, &["train.epochs=1"]);
+    let weights = scratch.out("earlier/checkpoints/teacher-seed1.safetensors");
+    [
+        format!("teacher.weights={}", weights.display()),
+        "teacher.train=".into(),
+        FILE.into(),
+    ]
+}
+
+/// Stops after some batches.
+struct Stops(usize);
+
+impl Observer for Stops {
+    fn event(&mut self, event: Event<'_>) {
+        if matches!(event, Event::Asked { .. }) {
+            self.0 -= 1;
+        }
+    }
+
+    fn stop(&self) -> bool {
+        self.0 == 0
+    }
+}
+
+#[test]
+fn a_teacher_that_was_asked_in_parts_beforehand_is_asked_no_more() {
+    let scratch = Scratch::new();
+    let overrides = trained(&scratch);
+    let overrides: Vec<&str> = overrides.iter().map(String::as_str).collect();
+    let asks = |folder: &str, work: AnswerWork, observer: &mut dyn Observer| {
+        let options = options(scratch.out(folder), 2);
+        let recipe = scratch.recipe(&overrides)?;
+        teacher_answers(&recipe, &options, &work, &Device::flex(), observer)
+    };
+    let part = |text: &str| AnswerWork::Ask(text.parse().unwrap());
+    let all = || AnswerWork::Ask(Shard::ALL);
+
+    let whole = asks("whole/run", all(), &mut Silent).unwrap();
+    assert_eq!(whole.answers, whole.new);
+    assert_eq!(asks("whole/run", all(), &mut Silent).unwrap().new, 0);
+
+    // Three parts, one of which is interrupted.
+    let mut pieces = Vec::new();
+    for text in ["1/3", "2/3", "3/3"] {
+        if text == "2/3" {
+            let stopped = asks("parts/run", part(text), &mut Stops(6)).unwrap_err();
+            let text = stopped.to_string();
+            assert!(text.contains("2-of-3 keeps"), "{text}");
+        }
+        pieces.push(asks("parts/run", part(text), &mut Silent).unwrap());
+    }
+    let answers: Vec<usize> = pieces.iter().map(|piece| piece.answers).collect();
+    assert_eq!(answers.iter().sum::<usize>(), whole.answers);
+    assert!(answers.iter().all(|&answers| answers > whole.answers / 4));
+    let files: Vec<PathBuf> = pieces.into_iter().map(|piece| piece.file).collect();
+    let merge = || AnswerWork::Merge(files.clone());
+    let merged = asks("parts/run", merge(), &mut Silent).unwrap();
+    assert_eq!((merged.answers, merged.bytes), (whole.answers, whole.bytes));
+    assert_eq!(asks("parts/run", merge(), &mut Silent).unwrap().new, 0);
+
+    let plain = scratch.run("plain", 2, &overrides[..2]);
+    for folder in ["whole/run", "parts/run"] {
+        let run = scratch.run(folder, 2, &overrides);
+        assert_eq!(run.losses, plain.losses, "{folder}");
+        assert_eq!(run.stats(), (2 * 4 * 52, 0), "{folder}");
+    }
+
+    let missing = AnswerWork::Merge(vec![scratch.out("nowhere")]);
+    let error = asks("parts/run", missing, &mut Silent).unwrap_err();
+    assert!(error.to_string().contains("nowhere: is no file"), "{error}");
+    let foreign = AnswerWork::Merge(vec![scratch.out("earlier/recipe.toml")]);
+    let error = asks("parts/run", foreign, &mut Silent).unwrap_err();
+    assert!(
+        error.to_string().contains("is not a teacher cache"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_few_views_are_asked_once_for_all_seeds() {
+    let scratch = Scratch::new();
+    let overrides = trained(&scratch);
+    let views = "teacher.cache.views=2";
+    let mut overrides: Vec<&str> = overrides.iter().map(String::as_str).collect();
+    overrides.push(views);
+    let options = options(scratch.out("run"), 2);
+    let recipe = scratch.recipe(&overrides).unwrap();
+    let mut batches = Notes::default();
+    let all = AnswerWork::Ask(Shard::ALL);
+    let found = teacher_answers(&recipe, &options, &all, &Device::flex(), &mut batches).unwrap();
+    // Two epochs of four batches.
+    assert_eq!(batches.1, 8);
+    let run = scratch.run("run", 2, &overrides);
+    assert_eq!(run.stats(), (2 * 4 * 52, 0));
+    assert_eq!(run.summary.cache.unwrap().answers, found.answers as u64);
+}
+
+#[test]
+fn a_teacher_that_cannot_be_asked_beforehand_is_refused_with_the_cure() {
+    let scratch = Scratch::new();
+    let weights = "teacher.weights=teacher.safetensors";
+    for (overrides, part) in [
+        (&[FILE][..], "set teacher.weights"),
+        (
+            &[weights, "teacher.train=", EXACT],
+            "set teacher.cache.place = \"file\"",
+        ),
+        (
+            &[weights, "teacher.train="],
+            "set teacher.cache.place = \"file\"",
+        ),
+        (
+            &["teacher=", "objective.kd=", "objective.rkd="],
+            "there is no [teacher]",
+        ),
+    ] {
+        let recipe = scratch.recipe(overrides).unwrap();
+        let options = options(scratch.out("run"), 1);
+        let all = AnswerWork::Ask(Shard::ALL);
+        let found = teacher_answers(&recipe, &options, &all, &Device::flex(), &mut Silent);
+        let error = found.unwrap_err().to_string();
+        assert!(error.contains(part), "{error}, without {part}");
+    }
+    assert!(!scratch.out("teacher-cache").exists());
 }

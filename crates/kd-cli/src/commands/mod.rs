@@ -22,6 +22,7 @@ pub mod quantise;
 pub mod report;
 pub mod search;
 pub mod study;
+pub mod teacher;
 pub mod track;
 pub mod train;
 pub mod watch;

@@ -30,6 +30,7 @@ enum About {
     Reading,
     Training,
     Measuring,
+    Asking,
 }
 
 const SPINNER: &str = "{spinner} {wide_msg}";
@@ -78,6 +79,21 @@ impl Bars {
                 self.message(format!("{}: measuring", line::who(role, *seed)));
             }
             Event::Measured(role) => self.say(&line::measured(role)),
+            Event::Asked {
+                seed,
+                batches,
+                of,
+                answers,
+            } => {
+                if self.about != About::Asking || *batches == 1 {
+                    let bar = ProgressBar::new(*of as u64);
+                    self.open(About::Asking, bar, "{wide_msg} {bar:20} eta {eta}");
+                }
+                if let Some(bar) = &self.bar {
+                    bar.set_position(*batches as u64);
+                }
+                self.message(line::asked(*seed, *batches, *of, *answers));
+            }
             Event::Note(text) => self.say(text),
             _ => {}
         }

@@ -46,6 +46,16 @@ pub fn started(
     )
 }
 
+/// `seed 1: the teacher has seen 12 of 391 batches; 1,536 answers`.
+pub fn asked(seed: u64, batches: usize, of: usize, answers: usize) -> String {
+    format!(
+        "seed {seed}: the teacher has seen {} of {} batches; {} answers",
+        count(batches as u64),
+        count(of as u64),
+        count(answers as u64)
+    )
+}
+
 /// `loss 1.23 (cross_entropy 0.9, kd 2.1) lr 0.05, 812 images/s`.
 pub fn step(record: &StepRecord) -> String {
     let components = record.components.iter().map(|(name, c)| (name, c.value));

@@ -59,6 +59,15 @@ impl Plain {
             }
             Event::Epoch(record) => line::epoch(record, self.epochs),
             Event::Measured(role) => line::measured(role),
+            Event::Asked {
+                seed,
+                batches,
+                of,
+                answers,
+            } => {
+                (self.pause_over() || batches == of).then_some(())?;
+                line::asked(*seed, *batches, *of, *answers)
+            }
             Event::Note(text) => (*text).into(),
             _ => return None,
         };

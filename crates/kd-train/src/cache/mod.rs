@@ -54,6 +54,23 @@ enum Answers {
     File(CacheFile),
 }
 
+impl Answers {
+    fn push(&mut self, key: u64, answer: &[u8]) -> Result<(), Error> {
+        match self {
+            Self::Memory(memory) => memory.push(answer),
+            Self::File(file) => file.push(key, answer)?,
+        }
+        Ok(())
+    }
+
+    fn get(&self, number: usize) -> &[u8] {
+        match self {
+            Self::Memory(memory) => memory.get(number),
+            Self::File(file) => file.get(number),
+        }
+    }
+}
+
 impl TeacherCache {
     /// An empty cache in memory, or with `file` the one that is kept there.
     ///
@@ -105,31 +122,11 @@ impl TeacherCache {
         samples: &[(usize, u64)],
     ) -> Result<Output, Error> {
         let device = input.device();
-        let keys: Vec<u64> = samples
-            .iter()
-            .map(|(index, view)| *index as u64 * self.views + view)
-            .collect();
-        // A batch may hold a view twice.
-        let mut new = HashSet::new();
-        let missing: Vec<usize> = (0..keys.len())
-            .filter(|&row| !self.numbers.contains_key(&keys[row]) && new.insert(keys[row]))
-            .collect();
-        if !missing.is_empty() {
-            self.ask(teacher, input, &keys, &missing)?;
-        }
-        let claimed = keys.iter().filter(|key| self.unclaimed.remove(*key));
-        let asked = missing.len() + claimed.count();
-        self.stats.misses += asked as u64;
-        self.stats.hits += (keys.len() - asked) as u64;
+        let keys = self.fill(teacher, input, samples)?;
         let layout = &self.identity.layout;
         let mut numbers = Numbers::default();
         for key in &keys {
-            let number = self.numbers[key];
-            let answer = match &self.answers {
-                Answers::Memory(memory) => memory.get(number),
-                Answers::File(file) => file.get(number),
-            };
-            layout.decode(answer, &mut numbers);
+            layout.decode(self.answers.get(self.numbers[key]), &mut numbers);
         }
         let Layout {
             classes,
@@ -160,6 +157,48 @@ impl TeacherCache {
             }
         }
         Ok(output)
+    }
+
+    /// Asks `teacher` for what is not there yet, as [`TeacherCache::output`] does, and returns the keys of the samples.
+    pub(crate) fn fill<T: Backbone>(
+        &mut self,
+        teacher: &T,
+        input: T::Input,
+        samples: &[(usize, u64)],
+    ) -> Result<Vec<u64>, Error> {
+        let keys: Vec<u64> = samples
+            .iter()
+            .map(|(index, view)| *index as u64 * self.views + view)
+            .collect();
+        // A batch may hold a view twice.
+        let mut new = HashSet::new();
+        let missing: Vec<usize> = (0..keys.len())
+            .filter(|&row| !self.numbers.contains_key(&keys[row]) && new.insert(keys[row]))
+            .collect();
+        if !missing.is_empty() {
+            self.ask(teacher, input, &keys, &missing)?;
+        }
+        let claimed = keys.iter().filter(|key| self.unclaimed.remove(*key));
+        let asked = missing.len() + claimed.count();
+        self.stats.misses += asked as u64;
+        self.stats.hits += (keys.len() - asked) as u64;
+        Ok(keys)
+    }
+
+    /// Takes the answers of another cache that are not there yet, in their order.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the file cannot be written.
+    pub(crate) fn take_from(&mut self, other: &Self) -> Result<(), Error> {
+        let mut theirs: Vec<(usize, u64)> = other.numbers.iter().map(|(k, n)| (*n, *k)).collect();
+        theirs.sort_unstable();
+        for (number, key) in theirs {
+            if !self.numbers.contains_key(&key) {
+                self.answers.push(key, other.answers.get(number))?;
+                self.numbers.insert(key, self.numbers.len());
+            }
+        }
+        Ok(())
     }
 
     /// Runs the teacher on the rows `missing` of a batch, and keeps what it says.
@@ -209,10 +248,7 @@ impl TeacherCache {
                 of(&embedding, at, layout.embedding),
                 &maps,
             )?;
-            match &mut self.answers {
-                Answers::Memory(memory) => memory.push(&answer),
-                Answers::File(file) => file.push(keys[row], &answer)?,
-            }
+            self.answers.push(keys[row], &answer)?;
             self.numbers.insert(keys[row], self.numbers.len());
         }
         Ok(())

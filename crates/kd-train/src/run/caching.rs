@@ -1,7 +1,7 @@
 //! The teacher cache of a run: forecast before, opened once, shared by all seeds and stages.
 
 use std::num::NonZeroU64;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use burn::module::Module;
 
@@ -67,6 +67,26 @@ impl<T: Task> RunContext<'_, T> {
         let Some(config) = self.cache_config() else {
             return Ok(None);
         };
+        let identity = self.cache_identity(config, teacher)?;
+        if config.place == Place::Memory {
+            return TeacherCache::open(identity, None).map(Some);
+        }
+        let path = self.cache_file(config, &identity, out);
+        let cache = TeacherCache::open(identity, Some(&path))?;
+        observer.event(Event::Note(&format!(
+            "teacher cache: {} holds {} answers",
+            path.display(),
+            count(cache.len() as u64)
+        )));
+        Ok(Some(cache))
+    }
+
+    /// What the answers of this teacher follow from.
+    pub(super) fn cache_identity(
+        &self,
+        config: &CacheConfig,
+        teacher: &TrainedNetwork<T::Network>,
+    ) -> Result<Identity, Error> {
         let mut parts = self.task.cache_parts();
         if let Some(normalize) = self.recipe.normalize_of(TEACHER) {
             let spelled = serde_json::json!(normalize).to_string();
@@ -79,29 +99,30 @@ impl<T: Task> RunContext<'_, T> {
             // Views without end are told apart by their draw, of this seed.
             parts.push(("seed of the views", self.recipe.seed.to_string()));
         }
-        let identity = Identity::new(
+        Identity::new(
             config,
             &teacher.network,
             &self.task.name(&teacher.network, &teacher.model),
             self.task.example(2, self.device),
             parts,
             self.task.views(),
-        )?;
-        let path = match (config.place, &config.path) {
-            (Place::Memory, _) => return TeacherCache::open(identity, None).map(Some),
-            (Place::File, Some(path)) => path.clone(),
-            (Place::File, None) => {
+        )
+    }
+
+    /// Where a run with the folder `out` keeps them.
+    pub(super) fn cache_file(
+        &self,
+        config: &CacheConfig,
+        identity: &Identity,
+        out: &Path,
+    ) -> PathBuf {
+        match &config.path {
+            Some(path) => path.clone(),
+            None => {
                 let folder = out.parent().unwrap_or(Path::new("")).join("teacher-cache");
                 folder.join(identity.file_name())
             }
-        };
-        let cache = TeacherCache::open(identity, Some(&path))?;
-        observer.event(Event::Note(&format!(
-            "teacher cache: {} holds {} answers",
-            path.display(),
-            count(cache.len() as u64)
-        )));
-        Ok(Some(cache))
+        }
     }
 }
 

@@ -146,29 +146,35 @@ impl<T: Task> RunContext<'_, T> {
         Ok(())
     }
 
+    /// The recipe's teacher with its weights; none where it has none.
+    pub(super) fn loaded_teacher(&self) -> Result<Option<TrainedNetwork<T::Network>>, Error> {
+        let spec = self.recipe.teacher.as_ref();
+        let Some((spec, path)) = spec.and_then(|spec| Some((spec, spec.weights.as_ref()?))) else {
+            return Ok(None);
+        };
+        let path = weights::local(path)?;
+        let network = self.task.load_teacher(spec, &path, self.device)?;
+        Ok(Some(TrainedNetwork {
+            role: Role::Teacher,
+            seed: None,
+            model: spec.model.clone(),
+            network: network.valid(),
+            adapter_parameters: 0,
+            learned_from: Vec::new(),
+            training: None,
+            validation: None,
+            origin: Origin::default(),
+        }))
+    }
+
     /// The recipe's teacher: loaded, or trained on labels.
     fn teacher(
         &self,
         folder: &mut Folder,
         observer: &mut dyn Observer,
     ) -> Result<Option<TrainedNetwork<T::Network>>, Error> {
-        let Some(spec) = &self.recipe.teacher else {
-            return Ok(None);
-        };
-        if let Some(path) = &spec.weights {
-            let path = weights::local(path)?;
-            let network = self.task.load_teacher(spec, &path, self.device)?;
-            return Ok(Some(TrainedNetwork {
-                role: Role::Teacher,
-                seed: None,
-                model: spec.model.clone(),
-                network: network.valid(),
-                adapter_parameters: 0,
-                learned_from: Vec::new(),
-                training: None,
-                validation: None,
-                origin: Origin::default(),
-            }));
+        if let Some(loaded) = self.loaded_teacher()? {
+            return Ok(Some(loaded));
         }
         let Some(plan) = self.recipe.teacher_plan() else {
             return Ok(None);

@@ -83,6 +83,15 @@ impl Shard {
     /// All of the work.
     pub const ALL: Self = Self { index: 1, count: 1 };
 
+    /// The file of this part of what the file `whole` holds: `whole.2-of-4`, and `whole` itself for all of it.
+    pub fn file(self, whole: &Path) -> PathBuf {
+        let mut name = whole.as_os_str().to_owned();
+        if self != Self::ALL {
+            name.push(format!(".{}-of-{}", self.index, self.count));
+        }
+        name.into()
+    }
+
     /// Whether a piece of work, numbered from 0, is of this part.
     pub fn has(self, number: usize) -> bool {
         number % self.count == self.index - 1
