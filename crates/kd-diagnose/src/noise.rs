@@ -9,9 +9,19 @@ use crate::thresholds;
 pub(crate) const NOISE: Kind = Kind {
     key: "label_noise",
     title: "Disputed labels",
-    threshold: "problem: a class of which 10 % of the training samples are disputed, by their label or by what the teacher calls them, \
-                three times the share of the class in the middle, p ≤ 0.001 after Holm's correction; notice: 5 % of all",
+    threshold: "problem: a class of which 10 % of the training samples are clearly disputed, by their label or by what the teacher \
+                calls them, three times the share of the class in the middle, p ≤ 0.001 after Holm's correction; notice: 5 % of \
+                all are disputed",
 };
+
+/// A sample whose label the teacher disputes.
+struct Suspect {
+    at: usize,
+    /// The class that the teacher gives.
+    given: usize,
+    /// Whether it gives the label next to nothing.
+    clear: bool,
+}
 
 /// Samples whose label the teacher disputes, and the class that it gives, the surest first.
 ///
@@ -19,7 +29,7 @@ pub(crate) const NOISE: Kind = Kind {
 /// on the samples labelled so, and it is the highest such class.
 ///
 /// Source: C. Northcutt, L. Jiang, I. Chuang, "Confident Learning: Estimating Uncertainty in Dataset Labels", JAIR 2021.
-fn disputed(train: &TrainPart) -> Vec<(usize, usize)> {
+fn disputed(train: &TrainPart) -> Vec<Suspect> {
     let answers = &train.both.teacher;
     let classes = answers.classes();
     let shares: Vec<Vec<f64>> = answers.rows().map(|row| softmax(row, 1.0)).collect();
@@ -36,18 +46,17 @@ fn disputed(train: &TrainPart) -> Vec<(usize, usize)> {
             n => sum / *n as f64,
         })
         .collect();
-    let mut found: Vec<(f64, usize, usize)> = Vec::new();
+    let mut found: Vec<(f64, Suspect)> = Vec::new();
     for (at, (shares, label)) in shares.iter().zip(answers.labels()).enumerate() {
         let highest = (0..classes).max_by(|a, b| shares[*a].total_cmp(&shares[*b]));
         if let Some(given) = highest.filter(|c| c != label && shares[*c] >= sure[*c]) {
-            found.push((shares[given] - shares[*label], at, given));
+            let (own, other) = (shares[*label], shares[given]);
+            let clear = own <= thresholds::CLEAR_DISPUTE * other;
+            found.push((other - own, Suspect { at, given, clear }));
         }
     }
-    found.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-    found
-        .into_iter()
-        .map(|(_, at, given)| (at, given))
-        .collect()
+    found.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.at.cmp(&b.1.at)));
+    found.into_iter().map(|(_, suspect)| suspect).collect()
 }
 
 /// Disputed samples of every class, and all of it.
@@ -97,7 +106,9 @@ pub(crate) fn noise(inputs: &Inputs) -> Option<Finding> {
     labels.iter().for_each(|label| by_label.all[*label] += 1);
     let choices = train.both.teacher.choices();
     choices.iter().for_each(|given| by_given.all[*given] += 1);
-    for (at, given) in &suspects {
+    // Classes that look alike dispute each other's samples all the time, but not clearly.
+    let clear = suspects.iter().filter(|suspect| suspect.clear);
+    for Suspect { at, given, .. } in clear {
         by_label.hits[labels[*at]] += 1;
         by_given.hits[*given] += 1;
     }
@@ -118,7 +129,8 @@ pub(crate) fn noise(inputs: &Inputs) -> Option<Finding> {
     let names: Vec<String> = noisy.iter().map(|c| inputs.classes[*c].clone()).collect();
     let all = suspects.len() as f64 / labels.len().max(1) as f64;
     let many = all >= thresholds::DISPUTED_ALL;
-    let samples = suspects.iter().take(thresholds::SHOWN).map(|(at, given)| {
+    let shown = suspects.iter().take(thresholds::SHOWN);
+    let samples = shown.map(|Suspect { at, given, .. }| {
         let (label, given) = (&inputs.classes[labels[*at]], &inputs.classes[*given]);
         format!("sample {} ({label}, teacher: {given})", train.indices[*at])
     });
@@ -159,7 +171,7 @@ pub(crate) fn noise(inputs: &Inputs) -> Option<Finding> {
             )
             .named(names)
             .plot(Plot::Bars {
-                title: "Disputed samples of each class, by label or by the teacher, the larger, %"
+                title: "Clearly disputed samples of each class, by label or by the teacher, the larger, %"
                     .into(),
                 bars: bars.collect(),
             }),

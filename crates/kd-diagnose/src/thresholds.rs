@@ -3,7 +3,7 @@
 /// Bars of a plot.
 pub(crate) const SHOWN: usize = 10;
 
-/// A class stands out by this much of accuracy above the mean gap.
+/// A class stands out by this much of accuracy below what is expected.
 pub(crate) const CLASS_GAP: f64 = 0.10;
 /// With this chance at most.
 pub(crate) const CLASS_P: f64 = 0.01;
@@ -51,7 +51,9 @@ pub(crate) const FAINT: f64 = 0.05;
 pub(crate) const AGAINST: f64 = -0.5;
 pub(crate) const SOMEWHAT_AGAINST: f64 = -0.2;
 
-/// Share of a class's labels that are disputed.
+/// What the teacher gives the label of a sample that it clearly disputes, at most, of what it gives its own choice.
+pub(crate) const CLEAR_DISPUTE: f64 = 0.1;
+/// Share of a class's labels that are clearly disputed.
 pub(crate) const DISPUTED: f64 = 0.10;
 /// With this chance at most.
 pub(crate) const DISPUTED_P: f64 = 0.001;
