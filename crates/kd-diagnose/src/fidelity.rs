@@ -13,9 +13,9 @@ pub(crate) const FIDELITY: Kind = Kind {
 pub(crate) const CAPACITY: Kind = Kind {
     key: "capacity",
     title: "Capacity gap",
-    threshold: "problem: the class in the middle has below 85 % agreement with the teacher on training samples, and twice the \
-                epochs would give less than 1 point; notice: below 85 %, where they would give more, or where the teacher's \
-                input is the problem",
+    threshold: "problem: the class in the middle has below 85 % agreement with the teacher on training samples, and what twice \
+                the epochs would give is less than what is missing; notice: below 85 %, where it is more, or where the \
+                teacher's input is the problem",
 };
 
 fn agreement(both: &Both) -> f64 {
@@ -137,8 +137,8 @@ pub(crate) fn capacity(inputs: &Inputs) -> Option<Finding> {
     let train = inputs.train.as_ref()?;
     let fit = of_the_middle_class(&train.both);
     let more = of_twice_the_epochs(&inputs.curve);
-    let rising = more.is_some_and(|more| more >= thresholds::MORE_EPOCHS);
     let short = fit < thresholds::FIT;
+    let rising = more.is_some_and(|more| more >= 100.0 * (thresholds::FIT - fit));
     let mut sentence = format!(
         "The student gives the teacher's class on {:.1} % of the training samples of the class in the middle; the teacher is {:.1} % sure of its own.",
         100.0 * fit,
@@ -157,7 +157,7 @@ pub(crate) fn capacity(inputs: &Inputs) -> Option<Finding> {
             " It cannot fit what it is taught: take a larger student, or a smaller teacher.".into()
         }
         (true, false) => format!(
-            " It cannot fit what it is taught, and more epochs will not change that: train an assistant between the two first \
+            " It cannot fit what it is taught, and twice the epochs will not change that: train an assistant between the two first \
              ({}), or take a larger student.",
             assistants.join(", ")
         ),

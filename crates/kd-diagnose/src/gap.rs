@@ -14,8 +14,8 @@ pub(crate) const GAP: Kind = Kind {
 pub(crate) const CLASSES: Kind = Kind {
     key: "classes",
     title: "Gap by class",
-    threshold: "problem: a class 10 points below what a student that is worse everywhere alike would have, p ≤ 0.01 after \
-                correction for the number of classes",
+    threshold: "problem: at most a third of the classes, each 10 points below what a student that is worse everywhere alike would \
+                have, p ≤ 0.01 after correction for the number of classes",
 };
 
 /// For each sample 1 where only the teacher is right, −1 where only the student is.
@@ -98,8 +98,18 @@ pub(crate) fn classes(inputs: &Inputs) -> Finding {
                 && found.above[class] <= at_most::CLASS_P
         })
         .collect();
+    let there = found.counts.iter().filter(|count| **count > 0).count();
+    // What befalls more of them is no trouble of theirs.
+    let many = few.len() as f64 > at_most::FEW_CLASSES * there as f64;
+    let few = if many { Vec::new() } else { few };
     let names: Vec<String> = few.iter().map(|c| inputs.classes[*c].clone()).collect();
     let sentence = match names.as_slice() {
+        [] if many => format!(
+            "More than a third of the classes are far behind, so the reason is not in them: look at capacity, epochs and the \
+             loss (classes explain {:.1} % of the variance, p = {:.3}).",
+            100.0 * found.effect,
+            found.p
+        ),
         [] => format!(
             "No class stands out: differences between classes explain {:.1} % of the variance (p = {:.3}). What is missing is \
              missing everywhere, so weights, temperature or capacity are where to look.",
@@ -188,5 +198,7 @@ mod tests {
         let crippled = of([120, 190, 90, 190, 190]);
         assert_eq!(crippled.named, ["b"]);
         assert!((crippled.number - 50.0).abs() < 1e-9, "{}", crippled.number);
+        // Two of five are more than a third.
+        assert_eq!(of([120, 190, 20, 20, 190]).level, Level::Fine);
     }
 }

@@ -5,6 +5,8 @@ pub(crate) const SHOWN: usize = 10;
 
 /// A class stands out by this much of accuracy below what is expected.
 pub(crate) const CLASS_GAP: f64 = 0.10;
+/// As this share of the classes at most.
+pub(crate) const FEW_CLASSES: f64 = 1.0 / 3.0;
 /// With this chance at most.
 pub(crate) const CLASS_P: f64 = 0.01;
 
@@ -17,8 +19,6 @@ pub(crate) const INHERITED_ABOVE: f64 = 0.2;
 pub(crate) const FIDELITY_LOST: f64 = 0.15;
 /// Agreement on training of a student that can fit its teacher.
 pub(crate) const FIT: f64 = 0.85;
-/// Points that twice the epochs would give a student that still learns.
-pub(crate) const MORE_EPOCHS: f64 = 1.0;
 /// Parameters of a teacher that an assistant is proposed for, in those of the student.
 pub(crate) const ASSISTANT: f64 = 4.0;
 

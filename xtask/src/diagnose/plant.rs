@@ -21,7 +21,7 @@ pub enum Cause {
     Temperature,
     /// The teacher gets images that are not normalised.
     Normalisation,
-    /// The student has a fiftieth of its teacher's multiply-accumulates.
+    /// The student has a three-hundredth of its teacher's multiply-accumulates.
     TooBig,
 }
 
@@ -69,7 +69,7 @@ impl Cause {
             Self::Labels => "a quarter of the labels of two classes is wrong",
             Self::Temperature => "a temperature of 40",
             Self::Normalisation => "a teacher that sees images without normalisation",
-            Self::TooBig => "a teacher of fifty times the student's multiply-accumulates",
+            Self::TooBig => "a teacher of three hundred times the student's multiply-accumulates",
         }
     }
 
@@ -106,7 +106,7 @@ impl Cause {
             Self::Normalisation => vec!["teacher.normalize={ mean = [0.0], std = [1.0] }".into()],
             Self::TooBig => vec![
                 "student.model=resnet20".into(),
-                "student.prune={ macs = 0.02, at_most = 0.95 }".into(),
+                "student.prune={ macs = 0.0033, at_most = 0.99 }".into(),
             ],
         }
     }
