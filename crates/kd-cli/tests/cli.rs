@@ -33,6 +33,8 @@ mod run;
 mod search;
 #[path = "cli/study.rs"]
 mod study;
+#[path = "cli/teacher.rs"]
+mod teacher;
 #[path = "cli/watch.rs"]
 mod watch;
 #[path = "cli/workers.rs"]

@@ -6,6 +6,7 @@ use kd_train::Event;
 
 use super::expected::Expected;
 use super::line;
+use crate::format::duration;
 
 /// Time between two lines within an epoch.
 const PAUSE: Duration = Duration::from_secs(10);
@@ -17,6 +18,8 @@ pub struct Plain {
     steps_per_epoch: usize,
     last: Option<Instant>,
     expected: Expected,
+    /// When the first batch of those that a teacher is asked about was answered, and its number.
+    asked: Option<(Instant, usize)>,
 }
 
 impl Plain {
@@ -65,8 +68,17 @@ impl Plain {
                 of,
                 answers,
             } => {
+                if *batches == 1 {
+                    self.asked = None;
+                }
+                let (since, first) = *self.asked.get_or_insert((Instant::now(), *batches));
                 (self.pause_over() || batches == of).then_some(())?;
-                line::asked(*seed, *batches, *of, *answers)
+                let each = since.elapsed().as_secs_f64() / (batches - first).max(1) as f64;
+                format!(
+                    "{}, about {} left",
+                    line::asked(*seed, *batches, *of, *answers),
+                    duration(each * (of - batches) as f64)
+                )
             }
             Event::Note(text) => (*text).into(),
             _ => return None,

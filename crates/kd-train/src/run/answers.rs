@@ -58,6 +58,14 @@ pub fn teacher_answers(
 ) -> Result<Answered, Error> {
     let recipe = &recipe.clone().complete(observer)?;
     usable(recipe)?;
+    if let AnswerWork::Merge(pieces) = work
+        && let Some(missing) = pieces.iter().find(|piece| !piece.is_file())
+    {
+        return Err(Error::Format {
+            path: missing.clone(),
+            problem: "is no file of a teacher's answers".into(),
+        });
+    }
     if let Some(text) = &recipe.text {
         let task = TextClassification::load(text)?;
         return of_task(&task, recipe, options, work, device, observer);
@@ -123,12 +131,6 @@ fn of_task<T: Task>(
         }
         AnswerWork::Merge(pieces) => {
             for piece in pieces {
-                if !piece.is_file() {
-                    return Err(Error::Format {
-                        path: piece.clone(),
-                        problem: "is no file of a teacher's answers".into(),
-                    });
-                }
                 cache.take_from(&TeacherCache::open(identity.clone(), Some(piece))?)?;
                 cache.commit()?;
             }
