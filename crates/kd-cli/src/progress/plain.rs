@@ -73,12 +73,14 @@ impl Plain {
                 }
                 let (since, first) = *self.asked.get_or_insert((Instant::now(), *batches));
                 (self.pause_over() || batches == of).then_some(())?;
-                let each = since.elapsed().as_secs_f64() / (batches - first).max(1) as f64;
-                format!(
-                    "{}, about {} left",
-                    line::asked(*seed, *batches, *of, *answers),
-                    duration(each * (of - batches) as f64)
-                )
+                let text = line::asked(*seed, *batches, *of, *answers);
+                match (batches - first, of - batches) {
+                    (0, _) | (_, 0) => text,
+                    (done, left) => {
+                        let each = since.elapsed().as_secs_f64() / done as f64;
+                        format!("{text}, about {} left", duration(each * left as f64))
+                    }
+                }
             }
             Event::Note(text) => (*text).into(),
             _ => return None,
