@@ -60,6 +60,10 @@ pub struct Arguments {
     /// Train the I-th of N parts of the trials.
     #[arg(long, value_name = "I/N", conflicts_with = "jobs")]
     shard: Option<Shard>,
+    /// What workers share: a folder, or s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://CONTAINER/PREFIX
+    /// [default: the folder for the results].
+    #[arg(long, value_name = "STORE", conflicts_with = "jobs")]
+    store: Option<String>,
     /// After how many seconds without a sign of life a worker's trial is taken over.
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
     lease: u64,
@@ -84,7 +88,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             seeds,
             epochs: arguments.trial_epochs,
             device_name: selection.to_string(),
-            finished: None,
+            shared: None,
         };
         let mut watch = Watch::new(true, Interrupt::listen()?);
         return Ok(train_trial(
@@ -113,11 +117,14 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         }
         command
     };
+    let out = match &arguments.out {
+        Some(out) => out.clone(),
+        None => Path::new("runs").join(&search.name),
+    };
+    let store = arguments.store.as_ref();
+    let shared = store.map(|store| Shared::open(store, &out));
     let options = Options {
-        out: match &arguments.out {
-            Some(out) => out.clone(),
-            None => Path::new("runs").join(&search.name),
-        },
+        out,
         device_name: name.clone(),
         workers: match arguments.jobs {
             1 => Workers::Here,
@@ -126,7 +133,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
                 start: &start,
             },
         },
-        finished: None,
+        shared,
     };
     let interrupt = Interrupt::listen()?;
     let mut progress = Progress {
@@ -136,7 +143,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         interrupt,
     };
     if arguments.worker || arguments.shard.is_some() {
-        let shared = Shared::new(&options.out);
+        let own = || Shared::new(&options.out);
+        let shared = options.shared.clone().unwrap_or_else(own);
         let shard = arguments.shard.unwrap_or(Shard::ALL);
         let lease = Duration::from_secs(arguments.lease);
         let device = (&device, name.as_str());

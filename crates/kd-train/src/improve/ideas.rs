@@ -228,7 +228,7 @@ impl Procedure<'_> {
             out,
             device_name: self.options.device_name.clone(),
             workers: Workers::Here,
-            finished: Some(trainer.finished()),
+            shared: Some(trainer.shared()),
         };
         let search = Search::load(&file, &overrides)?;
         let found = search::run(&search, &options, self.device, &mut Within(observer))?;

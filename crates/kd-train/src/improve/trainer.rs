@@ -12,6 +12,7 @@ use crate::cache::identity::hex;
 use crate::folder::io;
 use crate::run::Sharing;
 use crate::search::trial::{self, train_until};
+use crate::study::Shared;
 use crate::{Error, Recipe, Role, RunOptions, Score};
 
 /// A student after its training.
@@ -146,7 +147,7 @@ impl<'a> Trainer<'a> {
             resume: true,
         };
         let sharing = Sharing {
-            finished: Some(self.finished()),
+            finished: Some(self.shared().finished()),
             seed: Some(seed),
             ..Sharing::default()
         };
@@ -164,8 +165,8 @@ impl<'a> Trainer<'a> {
     }
 
     /// Where finished trainings are kept.
-    pub fn finished(&self) -> PathBuf {
-        self.options.out.join("finished")
+    pub fn shared(&self) -> Shared {
+        Shared::new(&self.options.out)
     }
 
     /// Notes trainings and their seconds.

@@ -17,7 +17,7 @@
 //!     out: Path::new("runs/quick").into(),
 //!     device_name: "default".into(),
 //!     workers: Workers::Here,
-//!     finished: None,
+//!     shared: None,
 //! };
 //! let found = search::run(&search, &options, &Device::default(), &mut kd_train::Silent)?;
 //! println!("{}", found.to_text());

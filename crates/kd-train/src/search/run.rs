@@ -14,6 +14,7 @@ use super::file::{Cost, Search};
 use super::trial::{self, TrialOptions, train_trial};
 use crate::folder::{io, kept_json, write_atomically};
 use crate::recipe::resolved;
+use crate::study::Shared;
 use crate::study::folder::lock;
 use crate::{Better, DataShape, Error, Observer, Recipe, Silent};
 
@@ -35,9 +36,9 @@ pub struct Options<'a> {
     pub device_name: String,
     /// Who trains.
     pub workers: Workers<'a>,
-    /// The folder of finished trainings, where other trainings than the search's are kept too; the search's own where none is
-    /// named. Workers beside this process have the search's own.
-    pub finished: Option<PathBuf>,
+    /// Where finished trainings are kept, also others than the search's; the search's own folder where nothing is named.
+    /// Workers beside this process have the search's own.
+    pub shared: Option<Shared>,
 }
 
 /// Who trains the trials.
@@ -370,7 +371,7 @@ impl Runner<'_> {
             seeds: self.search.seeds,
             epochs: self.search.asha.map(|_| job.epochs),
             device_name: self.options.device_name.clone(),
-            finished: self.options.finished.clone(),
+            shared: self.options.shared.clone(),
         };
         Ok((recipe, options))
     }

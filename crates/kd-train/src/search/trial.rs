@@ -7,6 +7,7 @@ use burn::tensor::Device;
 
 use crate::folder::{io, write_atomically};
 use crate::run::{Sharing, run_shared};
+use crate::study::Shared;
 use crate::{Error, Event, Observer, Recipe, Record, Role, RunOptions, Score};
 
 /// Where a trial goes, and how far.
@@ -20,8 +21,8 @@ pub struct TrialOptions {
     pub epochs: Option<usize>,
     /// The device as the user named it, for the record.
     pub device_name: String,
-    /// The folder of finished trainings; the one beside the run folders where none is named.
-    pub finished: Option<PathBuf>,
+    /// Where finished trainings are kept; the folder beside the run folders where nothing is named.
+    pub shared: Option<Shared>,
 }
 
 /// Trains a recipe's students, and goes on with what an earlier call left. Nothing is measured: the test split is not read.
@@ -57,7 +58,13 @@ pub fn train_trial(
             resume: true,
         };
         let sharing = Sharing {
-            finished: options.finished.clone(),
+            finished: options.shared.as_ref().map(Shared::finished),
+            archive: options
+                .shared
+                .as_ref()
+                .map(Shared::archive)
+                .transpose()?
+                .flatten(),
             ..Sharing::default()
         };
         train_until(&recipe, &run, &sharing, epochs, device, observer)?;

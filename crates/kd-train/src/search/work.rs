@@ -79,3 +79,73 @@ fn units(search: &Search, device: &str) -> Result<Vec<Unit>, Error> {
     }
     Ok(units)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+    use crate::search::{Options, Workers, run};
+    use crate::{Event, Observer};
+
+    /// Counts trainings.
+    #[derive(Default)]
+    struct Trainings(usize);
+
+    impl Observer for Trainings {
+        fn event(&mut self, event: Event<'_>) {
+            self.0 += usize::from(matches!(event, Event::Started { .. }));
+        }
+    }
+
+    impl SearchObserver for Trainings {}
+
+    #[test]
+    fn trials_that_another_machine_trained_are_taken_from_the_store() {
+        let folder = tempfile::tempdir().unwrap();
+        let recipe = r#"
+name = "tiny"
+data = { name = "fashion_mnist_small", train_limit = 64, test_limit = 32, validation = 0.5, augment = "none" }
+teacher.model = "resnet8"
+student.model = "resnet8"
+objective.cross_entropy.weight = 0.1
+objective.kd.weight = 0.9
+train = { epochs = 1, batch = 32, lr.peak = 0.05 }
+"#;
+        let space = "recipe = \"tiny.toml\"\nsampler = \"grid\"\n[parameters]\nobjective.kd.temperature = [1.0, 8.0]\n";
+        let path = folder.path().join("space.toml");
+        fs::write(folder.path().join("tiny.toml"), recipe).unwrap();
+        fs::write(&path, space).unwrap();
+        let search = Search::load(&path, &[]).unwrap();
+        let [store, worker, here] = ["store", "worker", "here"].map(|n| folder.path().join(n));
+        let shared = |own: &Path| Shared::archived(&store, own);
+        let device = Device::flex();
+
+        let mut trainings = Trainings::default();
+        let lease = Duration::from_secs(60);
+        let devices = (&device, "flex");
+        let shard = Shard::ALL;
+        let worked = work(
+            &search,
+            &shared(&worker),
+            shard,
+            lease,
+            devices,
+            &mut trainings,
+        );
+        assert_eq!(worked.unwrap().finished, 2);
+        // The teacher and two students.
+        assert_eq!(trainings.0, 3);
+
+        let options = Options {
+            shared: Some(shared(&here)),
+            out: here,
+            device_name: "flex".into(),
+            workers: Workers::Here,
+        };
+        let mut trainings = Trainings::default();
+        let found = run(&search, &options, &device, &mut trainings).unwrap();
+        assert_eq!((found.trials.len(), trainings.0), (2, 0));
+    }
+}

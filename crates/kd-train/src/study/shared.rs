@@ -40,7 +40,7 @@ impl Shared {
 
     /// As of an object store, in a folder in its place.
     #[cfg(test)]
-    pub(super) fn archived(store: &Path, own: &Path) -> Self {
+    pub(crate) fn archived(store: &Path, own: &Path) -> Self {
         Self {
             folder: own.into(),
             address: Some(store.display().to_string()),
@@ -53,7 +53,7 @@ impl Shared {
     }
 
     /// Finished trainings of all workers of an object store.
-    pub(super) fn archive(&self) -> Result<Option<Archive>, Error> {
+    pub(crate) fn archive(&self) -> Result<Option<Archive>, Error> {
         Ok(self.address.as_deref().map(Archive::open).transpose()?)
     }
 
