@@ -1,5 +1,7 @@
 //! Graphs of nodes with features and classes: Cora, Citeseer, and tables of one's own.
 
+mod npz;
+
 use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
@@ -236,7 +238,7 @@ fn read_edges(
     numbers: &HashMap<String, usize>,
 ) -> Result<(Vec<[usize; 2]>, usize), Error> {
     let text = text(path)?;
-    let (mut edges, mut left_out) = (Vec::new(), 0);
+    let (mut pairs, mut left_out) = (Vec::new(), 0);
     for (line, cells) in lines(&text) {
         let [from, to] = cells.as_slice() else {
             return Err(wrong(
@@ -248,13 +250,11 @@ fn read_edges(
             ));
         };
         match (numbers.get(*from), numbers.get(*to)) {
-            (Some(from), Some(to)) if from != to => edges.extend([[*from, *to], [*to, *from]]),
-            (Some(_), Some(_)) => {}
+            (Some(from), Some(to)) => pairs.push([*from, *to]),
             _ => left_out += 1,
         }
     }
-    edges.sort_unstable();
-    edges.dedup();
+    let edges = both_ways(pairs.iter());
     match edges.is_empty() {
         true => Err(wrong(
             path,
@@ -262,6 +262,15 @@ fn read_edges(
         )),
         false => Ok((edges, left_out)),
     }
+}
+
+/// Each edge in both directions and once, without self-loops.
+fn both_ways<'a>(pairs: impl Iterator<Item = &'a [usize; 2]>) -> Vec<[usize; 2]> {
+    let others = pairs.filter(|[from, to]| from != to);
+    let mut edges: Vec<[usize; 2]> = others.flat_map(|&[a, b]| [[a, b], [b, a]]).collect();
+    edges.sort_unstable();
+    edges.dedup();
+    edges
 }
 
 #[cfg(test)]
