@@ -1,6 +1,8 @@
-//! Maps put together of channels of others: concatenation, slices, shuffles, and another grid.
+//! Maps put together of channels of others: concatenation, slices, shuffles, another grid, a factor of each channel.
 
+use super::add::{PART, read, write};
 use super::finish::{Finish, Term};
+use super::grid::multiplier;
 use super::lanes::{Lanes, Work};
 use super::{Data, IntegerError, IntegerSet, Map};
 
@@ -14,7 +16,8 @@ struct Run {
     count: usize,
 }
 
-/// Each channel of the output is one of a source, on the output's grid: `(x − zero) · m`, bounded.
+/// Each channel of the output is one of a source, on the output's grid: `(x − zero) · m`, or `(x − zero) · m + shift` with numbers
+/// of each channel, bounded.
 #[derive(Clone, Debug)]
 pub struct Channels {
     set: IntegerSet,
@@ -22,13 +25,16 @@ pub struct Channels {
     output: Map,
     runs: Vec<Run>,
     terms: Vec<Term>,
+    /// Factor and shift of each channel of the output, in its steps.
+    affine: Option<[Vec<f32>; 2]>,
     finish: Finish,
     /// Whether values of a source can be copied.
     copied: Vec<bool>,
 }
 
 impl Channels {
-    /// `taken` has source and channel of each channel of the output, whose numbers are within `clip`.
+    /// `taken` has source and channel of each channel of the output, whose numbers are within `clip`. With `affine` they are
+    /// multiplied by the first and shifted by the second number of their channel.
     ///
     /// # Errors
     /// [`IntegerError`] for sources of other sizes, channels that are not there, and scales too far apart.
@@ -37,10 +43,12 @@ impl Channels {
         inputs: &[Map],
         output: Map,
         taken: &[(usize, usize)],
+        affine: Option<[&[f32]; 2]>,
         clip: [f32; 2],
     ) -> Result<Self, IntegerError> {
         let wrong = |problem: String| Err(IntegerError(problem));
-        if taken.len() != output.channels {
+        let fits = |numbers: &&[f32]| numbers.len() == output.channels;
+        if taken.len() != output.channels || !affine.iter().flatten().all(fits) {
             return wrong(format!("{} channels for {}", taken.len(), output.channels));
         }
         let mut runs: Vec<Run> = Vec::new();
@@ -63,6 +71,17 @@ impl Channels {
             }
         }
         let terms = inputs.iter().map(|input| Term::new(input, &output));
+        let terms: Vec<Term> = terms.collect::<Result<_, _>>()?;
+        let affine = affine.map(|[factors, shifts]| {
+            let factors = factors.iter().zip(taken);
+            let factors = factors.map(|(by, (source, _))| multiplier(terms[*source].factor * by));
+            let shifts = shifts.iter().map(|by| multiplier(by / output.scale()));
+            Ok([
+                factors.collect::<Result<_, _>>()?,
+                shifts.collect::<Result<_, _>>()?,
+            ])
+        });
+        let affine = affine.transpose()?;
         let finish = Finish::new(&output, clip);
         let whole = Finish::new(&output, [f32::NEG_INFINITY, f32::INFINITY]);
         Ok(Self {
@@ -70,12 +89,13 @@ impl Channels {
             inputs: inputs.to_vec(),
             output,
             runs,
-            terms: terms.collect::<Result<_, _>>()?,
+            terms,
             finish,
             copied: inputs
                 .iter()
-                .map(|input| input.grid == output.grid && finish == whole)
+                .map(|input| input.grid == output.grid && finish == whole && affine.is_none())
                 .collect(),
+            affine,
         })
     }
 
@@ -114,30 +134,29 @@ impl Work for Move<'_> {
                     let from = channels.inputs[run.source].at(row, column) + run.from;
                     let to = output.at(row, column) + run.to;
                     let (count, term) = (run.count, channels.terms[run.source]);
-                    match (self.inputs[run.source], &mut *self.y) {
-                        (Data::Bytes(x), Data::Bytes(y)) if channels.copied[run.source] => {
-                            y[to..][..count].copy_from_slice(&x[from..][..count]);
+                    if channels.copied[run.source] {
+                        copy(self.inputs[run.source], &mut *self.y, [from, to], count);
+                        continue;
+                    }
+                    for first in (0..count).step_by(PART) {
+                        let mut values = [0.0_f32; PART];
+                        let values = &mut values[..(count - first).min(PART)];
+                        read(self.inputs[run.source], from + first, values);
+                        match &channels.affine {
+                            None => {
+                                for value in values.iter_mut() {
+                                    *value = term.of(*value);
+                                }
+                            }
+                            Some([factors, shifts]) => {
+                                let by = factors[run.to + first..].iter();
+                                let by = by.zip(&shifts[run.to + first..]);
+                                for (value, (factor, shift)) in values.iter_mut().zip(by) {
+                                    *value = (*value - term.zero) * factor + shift;
+                                }
+                            }
                         }
-                        (Data::Bytes(x), Data::Bytes(y)) => {
-                            moved(&x[from..][..count], &mut y[to..], |x| {
-                                finish.byte(term.of(f32::from(x)))
-                            });
-                        }
-                        (Data::Bytes(x), Data::Floats(y)) => {
-                            moved(&x[from..][..count], &mut y[to..], |x| {
-                                finish.float(term.of(f32::from(x)))
-                            });
-                        }
-                        (Data::Floats(x), Data::Bytes(y)) => {
-                            moved(&x[from..][..count], &mut y[to..], |x| {
-                                finish.byte(term.of(x))
-                            });
-                        }
-                        (Data::Floats(x), Data::Floats(y)) => {
-                            moved(&x[from..][..count], &mut y[to..], |x| {
-                                finish.float(term.of(x))
-                            });
-                        }
+                        write(&mut *self.y, to + first, values, finish);
                     }
                 }
             }
@@ -146,8 +165,14 @@ impl Work for Move<'_> {
 }
 
 #[inline(always)]
-fn moved<A: Copy, B>(from: &[A], to: &mut [B], value: impl Fn(A) -> B) {
-    for (to, from) in to.iter_mut().zip(from) {
-        *to = value(*from);
+fn copy(x: &Data, y: &mut Data, [from, to]: [usize; 2], count: usize) {
+    match (x, y) {
+        (Data::Bytes(x), Data::Bytes(y)) => {
+            y[to..][..count].copy_from_slice(&x[from..][..count]);
+        }
+        (Data::Floats(x), Data::Floats(y)) => {
+            y[to..][..count].copy_from_slice(&x[from..][..count]);
+        }
+        _ => unreachable!("values of one grid are of one kind"),
     }
 }

@@ -127,11 +127,24 @@ pub fn add([a, b]: [&Plain; 2], output: Map, clip: [f32; 2]) -> Plain {
     })
 }
 
-pub fn channels(inputs: &[Plain], output: Map, taken: &[(usize, usize)], clip: [f32; 2]) -> Plain {
+pub fn channels(
+    inputs: &[Plain],
+    output: Map,
+    taken: &[(usize, usize)],
+    affine: Option<[&[f32]; 2]>,
+    clip: [f32; 2],
+) -> Plain {
     Plain::of(output, |channel, y, x| {
         let (source, from) = taken[channel];
         let input = &inputs[source];
-        let v = input.above_zero(from, y, x) * (scale(&input.map) / scale(&output));
+        let value = input.above_zero(from, y, x);
+        let factor = scale(&input.map) / scale(&output);
+        let v = match affine {
+            Some([factors, shifts]) => {
+                value * (factor * factors[channel]) + shifts[channel] / scale(&output)
+            }
+            None => value * factor,
+        };
         finished(v, &output, clip)
     })
 }

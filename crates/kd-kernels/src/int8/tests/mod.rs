@@ -243,6 +243,7 @@ proptest! {
     fn channels_are_those_of_the_definition(
         grids in [numbers(), numbers(), numbers()],
         same in any::<bool>(),
+        scaled in any::<bool>(),
         borders in [0_usize..3, 0_usize..3, 0_usize..3],
         counts in [1_usize..40, 1_usize..40],
         taken in proptest::collection::vec((0_usize..2, any::<u16>(), 1_usize..9), 1..12),
@@ -258,10 +259,15 @@ proptest! {
         let grid = if same { grids[0] } else { grids[2] };
         let output = map(shape(taken.len()), borders[2], grid);
         let plain = inputs.map(|map| Plain::drawn(map, "x"));
-        let wanted = reference::channels(&plain, output, &taken, clip);
+        let numbers = ["factor", "shift"].map(|key| {
+            let drawn = kd_goldens::uniform(key, taken.len()).into_iter();
+            drawn.map(|u| 2.0 * u as f32).collect::<Vec<_>>()
+        });
+        let affine = scaled.then_some([&numbers[0][..], &numbers[1][..]]);
+        let wanted = reference::channels(&plain, output, &taken, affine, clip);
         let data = plain.map(|plain| plain.data());
         for set in IntegerSet::available() {
-            let channels = Channels::new(set, &inputs, output, &taken, clip).expect("channels");
+            let channels = Channels::new(set, &inputs, output, &taken, affine, clip).expect("channels");
             let mut y = output.zeros();
             channels.run(&[&data[0], &data[1]], &mut y);
             assert_same(&y, &wanted, &set.to_string());

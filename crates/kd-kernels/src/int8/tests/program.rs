@@ -124,10 +124,10 @@ fn a_network_gives_what_its_layers_give_for_any_number_of_images_and_threads() {
         let taken: Vec<_> = (0..20).map(|channel| (channel % 2, channel)).collect();
         let mixed = small(0, signed(0.1));
         let maps = [built.maps[added], built.maps[pooled]];
-        let channels = Channels::new(set, &maps, mixed, &taken, ALL).expect("channels");
+        let channels = Channels::new(set, &maps, mixed, &taken, None, ALL).expect("channels");
         for plain in &mut built.plain {
             let inputs = [plain[added].clone(), plain[pooled].clone()];
-            plain.push(reference::channels(&inputs, mixed, &taken, ALL));
+            plain.push(reference::channels(&inputs, mixed, &taken, None, ALL));
         }
         let shuffled = built.step(Operation::Channels(channels), &[added, pooled], mixed);
         let kind = PoolKind::Average {
@@ -169,7 +169,7 @@ fn programs_that_cannot_be_run_are_told() {
     let bytes = map([4, 1, 1], 0, Some(grid(0.1, 0, [0, 255])));
     let floats = map([4, 1, 1], 0, None);
     let taken: Vec<_> = (0..4).map(|channel| (0, channel)).collect();
-    let copy = Channels::new(set, &[bytes], floats, &taken, ALL).expect("channels");
+    let copy = Channels::new(set, &[bytes], floats, &taken, None, ALL).expect("channels");
     let step = |input, output| Step {
         operation: Operation::Channels(copy.clone()),
         inputs: vec![input],
