@@ -1,6 +1,7 @@
 //! Exports a network of the registry on integer grids, for `cargo xtask verify-export --quantised`: `FOLDER` gets
 //! `network.onnx`, images, the logits that the network gives them on its grids, those with floats, and those on grids of weights that
-//! are a millionth larger; standard output gets what is known here as JSON.
+//! are a millionth larger; with the feature `flex` those of 8-bit integers from end to end, too, for networks that there are
+//! integers for; standard output gets what is known here as JSON.
 //!
 //! `cargo run -p kd-compress --example quantised_registry -- resnet8 32 u8 FOLDER`. Forms: `u8` (inputs without a sign),
 //! `u8w7` (weights of 7 bits beside), `s8` (inputs with a sign).
@@ -73,11 +74,27 @@ fn export(name: &str, size: usize, form: &str, folder: &Path) -> Result<(), Fail
     };
     write(&folder.join("logits.bin"), logits(&coarse, &images))?;
     write(&folder.join("floats.bin"), logits(&float, &images))?;
+    integers(&coarse, size, &images, &folder.join("integers.bin"))?;
     // What the last bits of sums decide: in every layer a few numbers are rounded to the other side.
     let moved = coarse.map(&mut Larger);
     write(&folder.join("moved.bin"), logits(&moved, &images))?;
     write(&folder.join("images.bin"), images)?;
     println!("{}", json!({ "tensorrt": onnx.tensorrt().len() }));
+    Ok(())
+}
+
+/// Writes what the network gives with integers; nothing where it cannot.
+fn integers(coarse: &Network, size: usize, images: &Tensor<4>, path: &Path) -> Result<(), Failed> {
+    if path.exists() {
+        fs::remove_file(path)?;
+    }
+    #[cfg(feature = "flex")]
+    match kd_compress::integer::IntegerNetwork::new(coarse, size) {
+        Ok(integers) => write(path, integers.logits(images.clone())?)?,
+        Err(problem) => eprintln!("{problem}"),
+    }
+    #[cfg(not(feature = "flex"))]
+    let _ = (coarse, size, images);
     Ok(())
 }
 

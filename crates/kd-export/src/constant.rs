@@ -76,7 +76,7 @@ impl Constant {
     }
 
     /// The only value of a float tensor of one element.
-    pub(crate) fn scalar(&self) -> Option<f32> {
+    pub fn scalar(&self) -> Option<f32> {
         match self.as_floats() {
             Some([value]) => Some(*value),
             _ => None,

@@ -5,7 +5,7 @@ use burn::tensor::activation::softmax;
 use burn::tensor::{Device, Tensor, TensorData};
 use kd_core::Taps;
 use kd_models::detection::Detector;
-use kd_models::{Backbone, Network};
+use kd_models::{Backbone, LayerGrid, Network};
 
 use crate::batch::BATCHES;
 use crate::capture::{capture, plain};
@@ -37,14 +37,7 @@ pub fn export_network(network: &Network, size: usize, options: &Options) -> Resu
         });
     }
     let whole = whole(options, shape[1], &forward)?;
-    let (mut graph, _) = checked(
-        &network.clone().without_grids(),
-        shape,
-        Reads::Numbers,
-        names,
-        &whole,
-    )?;
-    quantise::insert(&mut graph, grids)?;
+    let graph = on_grids(network, grids, shape, &whole)?;
     let (device, quantised) = (plain(network), network.valid());
     let forward = |input| whole(&quantised, input);
     let comparison = compare(&graph, shape, Reads::Numbers, forward, &device)?;
@@ -56,6 +49,33 @@ pub fn export_network(network: &Network, size: usize, options: &Options) -> Resu
         difference: comparison.difference,
         external_above: options.external_above,
     })
+}
+
+/// The graph of a network with its layers on grids; `forward` is what it does with images of this shape.
+fn on_grids(
+    network: &Network,
+    grids: &[Option<LayerGrid>],
+    shape: [usize; 4],
+    forward: &impl Fn(&Network, Tensor<4>) -> Tensor<2>,
+) -> Result<Graph, Error> {
+    let names = |path: &str| network.pytorch_name(path);
+    let float = network.clone().without_grids();
+    let (mut graph, _) = checked(&float, shape, Reads::Numbers, names, forward)?;
+    quantise::insert(&mut graph, grids)?;
+    Ok(graph)
+}
+
+/// The graph of a network on grids for images of `size` × `size` pixels.
+pub(crate) fn quantised(network: &Network, size: usize) -> Result<Graph, Error> {
+    let shape = [1, channels_of(network)?, size, size];
+    let forward = |network: &Network, images| network.forward(images, &Taps::none()).logits;
+    match network.grids() {
+        Some(grids) => on_grids(network, grids, shape, &forward),
+        None => Err(Error::Option {
+            option: "grids",
+            problem: "the network computes with floats: quantise it first".into(),
+        }),
+    }
 }
 
 /// All parameters a millionth larger, as sums in another order may be.

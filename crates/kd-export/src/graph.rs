@@ -141,7 +141,7 @@ impl Graph {
     }
 
     /// How many inputs of nodes, and the graph's output, read each value.
-    pub(crate) fn readers(&self) -> BTreeMap<Value, usize> {
+    pub fn readers(&self) -> BTreeMap<Value, usize> {
         let mut readers = BTreeMap::new();
         let read = self.nodes.iter().flat_map(|node| &node.inputs).flatten();
         for value in read.chain([&self.output]) {
@@ -151,7 +151,7 @@ impl Graph {
     }
 
     /// The node that makes each value, by its place.
-    pub(crate) fn makers(&self) -> BTreeMap<Value, usize> {
+    pub fn makers(&self) -> BTreeMap<Value, usize> {
         let places = self.nodes.iter().enumerate();
         places.map(|(place, node)| (node.output, place)).collect()
     }

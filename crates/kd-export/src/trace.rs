@@ -31,6 +31,15 @@ pub fn trace_network(network: &Network, size: usize) -> Result<Graph, Error> {
     traced(network, [1, channels, size, size], names, forward)
 }
 
+/// What the file of a network on grids computes ([`export_network`](crate::export_network)): 8-bit weights, `QuantizeLinear`
+/// and `DequantizeLinear` before the inputs of layers, constants folded.
+///
+/// # Errors
+/// As [`export_network`](crate::export_network); [`Error::Option`] for a network without grids.
+pub fn trace_quantised(network: &Network, size: usize) -> Result<Graph, Error> {
+    crate::export::quantised(network, size)
+}
+
 /// What any module does with one tensor, whose first axis counts examples. Parameters have their paths in the module.
 ///
 /// # Errors

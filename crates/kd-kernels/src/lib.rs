@@ -23,6 +23,8 @@ mod every_kernel;
 mod flex;
 #[cfg(feature = "flex")]
 mod images;
+#[cfg(feature = "flex")]
+pub mod int8;
 pub mod layers;
 mod loss;
 mod memory;

@@ -9,6 +9,8 @@ use kd_goldens::Report;
 use serde_json::Value;
 
 mod case;
+#[cfg(feature = "flex")]
+mod kernels;
 pub mod network;
 mod pieces;
 
@@ -216,6 +218,14 @@ pub fn integers() {
                     f64::from(requantise(*sum, multiplier, number("y_zero"), levels))
                 })
                 .collect();
+            #[cfg(feature = "flex")]
+            {
+                let scales = ["x_scale", "y_scale"].map(|key| scale(&json[key]));
+                let weights = json["w_scales"].as_array().expect("a list");
+                let weights: Vec<f32> = weights.iter().map(scale).collect();
+                let zeros = [number("x_zero"), number("y_zero")];
+                kernels::compare(found, &convolution, levels, (scales, zeros, &weights), &y);
+            }
             let sums: Vec<f64> = sums.into_iter().map(f64::from).collect();
             found.close_all("sums", &sums, &numbers(&json["accumulator"]), 1e-12, 0.0);
             found.close_all("output", &y, &numbers(&json["y"]), 1e-12, 0.0);
