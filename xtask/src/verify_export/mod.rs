@@ -243,7 +243,15 @@ fn small(name: &str) -> usize {
 fn example(root: &Path, package: &str, name: &str) -> Result<PathBuf> {
     let status = kd::cargo()
         .current_dir(root)
-        .args(["build", "--quiet", "--package", package, "--example", name])
+        .args([
+            "build",
+            "--quiet",
+            "--package",
+            package,
+            "--features",
+            "flex",
+        ])
+        .args(["--example", name])
         .status()
         .context("start cargo")?;
     if !status.success() {

@@ -31,6 +31,8 @@ enum Exported {
 struct Found {
     floats: f64,
     moved: f64,
+    /// Of 8-bit integers from end to end here, where there are some.
+    integers: Option<f64>,
     onnxruntime: f64,
     onnxruntime_plain: f64,
     openvino: f64,
@@ -100,7 +102,13 @@ pub fn run(
                 found: serde_json::from_value(found)?,
             };
             let verdict = if row.is_met() { "" } else { "  NOT MET" };
-            eprintln!("{:32} {form:5} {}{verdict}", row.name, cells(&row.found));
+            let integers = row.found.integers.map(percent);
+            let integers = integers.map_or(String::new(), |far| format!(" | integers {far}"));
+            eprintln!(
+                "{:32} {form:5} {}{integers}{verdict}",
+                row.name,
+                cells(&row.found)
+            );
             rows.push(row);
         }
     }
@@ -142,6 +150,9 @@ fn cells(found: &Found) -> String {
         found.openvino,
         found.openvino_plain,
     ];
-    all.map(|share| format!("{:.2} %", 100.0 * share))
-        .join(" | ")
+    all.map(percent).join(" | ")
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.2} %", 100.0 * share)
 }

@@ -52,7 +52,9 @@ def quantised(folder, size):
     plain.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     cpu = ["CPUExecutionProvider"]
     core = openvino.Core()
-    found = {"floats": far(floats), "moved": far(moved)}
+    found = {"floats": far(floats), "moved": far(moved), "integers": None}
+    if (folder / "integers.bin").exists():
+        found["integers"] = far(np.fromfile(folder / "integers.bin", "<f4").reshape(len(images), -1))
     for name, options in (("onnxruntime", None), ("onnxruntime_plain", plain)):
         session = onnxruntime.InferenceSession(path, options, providers=cpu)
         found[name] = far(session.run(None, {session.get_inputs()[0].name: images})[0])

@@ -23,6 +23,8 @@ Examples:
   kd eval runs/quickstart                          the student of a run, on the data of its recipe
   kd eval runs/quickstart --weights runs/quickstart/checkpoints/distilled-seed2.safetensors
   kd eval runs/quickstart --onnx student.onnx      the same of a file, in the programs that run it
+  kd eval runs/quickstart --weights int8.safetensors --int8
+                                                   a network on grids, with 8-bit integers
   kd eval --model resnet8 --weights runs/quickstart/student.safetensors --data fashion_mnist_small
   kd eval --model resnet20_a --weights cifar10_resnet20.th --data cifar10 --data-dir ~/data \\
           --normalize imagenet
@@ -47,6 +49,10 @@ pub struct Arguments {
     /// Python with the packages onnxruntime and openvino [default: python3, if there is one].
     #[arg(long, value_name = "PATH", requires = "onnx")]
     python: Option<PathBuf>,
+    /// Compute with 8-bit integers; the network has to be on integer grids.
+    #[cfg(feature = "flex")]
+    #[arg(long, conflicts_with_all = ["onnx", "model"])]
+    int8: bool,
     /// Name of the data set [default: the run's, else fashion_mnist_small].
     #[arg(long, value_name = "NAME")]
     data: Option<String>,
@@ -108,6 +114,13 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             tell(&what, &options.data.name, evaluated)?;
         }
         return Ok(());
+    }
+    #[cfg(feature = "flex")]
+    if arguments.int8 {
+        let evaluated = super::eval_int8::run(&options, &device, &mut watch)?;
+        drop(watch);
+        let what = format!("{} in 8-bit integers", options.model);
+        return tell(&what, &options.data.name, &evaluated);
     }
     let evaluated = evaluate(&options, &device, &mut watch)?;
     drop(watch);

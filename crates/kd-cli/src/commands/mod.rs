@@ -7,6 +7,8 @@ pub mod convert;
 pub mod devices;
 pub mod diagnose;
 pub mod eval;
+#[cfg(feature = "flex")]
+mod eval_int8;
 mod eval_onnx;
 pub mod explain;
 pub mod export;

@@ -50,6 +50,39 @@ fn a_student_is_quantised_and_exported_like_any_other() {
         "{}",
         exported.stdout
     );
+    // What it is worth with integers: the same images, as good as on grids to some of them.
+    let top1 = |arguments: &[&str]| -> f64 {
+        let told = run(arguments);
+        assert_eq!(told.code, Some(0), "{}", told.stderr);
+        let line = told.stdout.lines().find(|line| line.contains("top-1"));
+        let number = line.and_then(|line| line.split_whitespace().nth(1));
+        number
+            .and_then(|number| number.parse().ok())
+            .expect("top-1")
+    };
+    let weights = ["eval", "run", "--weights", "int8.safetensors"];
+    let (on_grids, integers) = (top1(&weights), top1(&[&weights[..], &["--int8"]].concat()));
+    assert!((on_grids - integers).abs() <= 10.0, "{on_grids} {integers}");
+    let told = run(&[&weights[..], &["--int8"]].concat()).stdout;
+    assert!(
+        told.contains("resnet8 in 8-bit integers on 32 test images"),
+        "{told}"
+    );
+    let measured = run(&[
+        "bench",
+        "deploy",
+        "int8.safetensors",
+        "--batch",
+        "2",
+        "--seconds",
+        "0.01",
+        "--rounds",
+        "1",
+    ]);
+    assert_eq!(measured.code, Some(0), "{}", measured.stderr);
+    for way in ["| kd ", "| kd f32", "| kd int8", "| rten"] {
+        assert!(measured.stdout.contains(way), "{}", measured.stdout);
+    }
     // Two layers with floats: those that move the answers most.
     let mixed = run(&[
         "quantise",
@@ -71,6 +104,16 @@ fn a_student_is_quantised_and_exported_like_any_other() {
         super::fails(&finished, code, &[part]);
     };
     refused(&["quantise", "run", "int8.safetensors"], 3, "exists");
+    refused(
+        &["eval", "run", "--int8"],
+        3,
+        "computes with floats; `kd quantise`",
+    );
+    refused(
+        &["eval", "run", "--weights", "mixed.safetensors", "--int8"],
+        3,
+        "there are no integers for floats",
+    );
     refused(
         &["quantise", "run", "x.safetensors", "--bits", "9"],
         3,

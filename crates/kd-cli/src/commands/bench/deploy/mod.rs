@@ -10,10 +10,13 @@ mod tables;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+#[cfg(feature = "flex")]
+use anyhow::anyhow;
 use anyhow::{Context, Result};
 use burn::tensor::{Device, Distribution, Tensor};
 use clap::Args;
 use kd_core::Taps;
+use kd_models::{Network, Prepared};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use serde_json::{Value, json};
 
@@ -30,8 +33,9 @@ use crate::files;
 #[command(after_help = "\
 Each network runs one image at a time and batches of 64, random images, on one thread and on all. They are exported
 as ONNX and run in rten, and in ONNX Runtime and OpenVINO where Python has them, in turns with ours, so that a slow
-moment of the machine hits all alike. Everything computes in 32-bit floating point, but for layers on integer grids: kd
-rounds floats there, and the other programs compute with 8-bit integers as far as they do.
+moment of the machine hits all alike. Everything computes in 32-bit floating point, but for layers on integer grids: there
+kd rounds floats to the grids, `kd int8` computes with 8-bit integers, and the other programs do so as far as they do; `kd f32`
+is the same network without grids.
 
 Examples:
   kd bench deploy resnet8x4 resnet32x4                         with drawn weights
@@ -186,7 +190,11 @@ fn measure(
         there.extend(others.filter(|name| runtimes.version(name).is_some()));
     }
     let mut rows = Vec::new();
-    for network in 0..networks.len() {
+    for (network, deployed) in networks.iter().enumerate() {
+        let mut there = there.clone();
+        if deployed.has_integers() {
+            there.splice(1..1, ["kd f32", "kd int8"]);
+        }
         for batch in [1, arguments.batch as usize] {
             for &threads in &numbers {
                 rows.extend(there.iter().map(|&runtime| Row {
@@ -205,9 +213,9 @@ fn measure(
             let (setting, seconds) = (row.setting, arguments.seconds);
             let exported = &exported[row.network];
             let times = match (row.runtime, runtimes.as_deref_mut()) {
-                ("kd", _) => {
+                (ours, _) if ours.starts_with("kd") => {
                     let pool = (setting.threads == 1).then_some(&single);
-                    Ok(time(network, setting.batch, seconds, device, pool)?)
+                    time_ours(ours, network, setting.batch, seconds, device, pool)
                 }
                 (name, Some(runtimes)) if runtimes::NAMES.contains(&name) => {
                     runtimes.time(name, exported.file(), setting, network.shape, seconds)
@@ -224,21 +232,65 @@ fn measure(
     Ok(rows)
 }
 
-/// Milliseconds of single forward passes of a prepared network, in a pool or on the threads that are there.
-fn time(
+/// Milliseconds of single batches in one of our ways, in a pool or on the threads that are there.
+fn time_ours(
+    way: &str,
     network: &Deployed,
     batch: usize,
     seconds: f64,
     device: &Device,
     pool: Option<&ThreadPool>,
 ) -> Result<Vec<f64>> {
-    let [channels, height, width] = network.shape;
+    #[cfg(feature = "flex")]
+    match (way, &network.on_grids) {
+        ("kd f32", Some(other)) => {
+            return time(&other.floats, network.shape, batch, seconds, device, pool);
+        }
+        ("kd int8", Some(other)) => {
+            let integers = other.integers.as_ref();
+            let integers = integers.map_err(|problem| anyhow!("{problem}"))?;
+            let count = batch * network.shape.iter().product::<usize>();
+            let pixels: Vec<f32> = (0..count).map(|i| (i as f32 * 0.731).sin()).collect();
+            let all = || {
+                repeat(seconds, || {
+                    integers.run(&pixels)?;
+                    Ok(())
+                })
+            };
+            return match pool {
+                Some(pool) => pool.install(all),
+                None => all(),
+            };
+        }
+        _ => {}
+    }
+    #[cfg(not(feature = "flex"))]
+    let _ = way;
+    time(
+        &network.network,
+        network.shape,
+        batch,
+        seconds,
+        device,
+        pool,
+    )
+}
+
+/// Milliseconds of single forward passes of a prepared network, in a pool or on the threads that are there.
+fn time(
+    network: &Prepared<Network>,
+    [channels, height, width]: [usize; 3],
+    batch: usize,
+    seconds: f64,
+    device: &Device,
+    pool: Option<&ThreadPool>,
+) -> Result<Vec<f64>> {
     let shape = [batch, channels, height, width];
     let images: Tensor<4> = Tensor::random(shape, Distribution::Default, device);
     let all = || {
         repeat(seconds, || {
             // Reading the logits waits for the device.
-            let output = network.network.forward(images.clone(), &Taps::none());
+            let output = network.forward(images.clone(), &Taps::none());
             let _ = output.logits.into_data();
             Ok(())
         })

@@ -5,6 +5,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use burn::tensor::{Device, Tensor};
+#[cfg(feature = "flex")]
+use kd_compress::integer::IntegerNetwork;
 use kd_core::{Taps, draw};
 use kd_export::{Options, export_network};
 use kd_models::{Backbone, Cost, Network, NetworkConfig, Prepared, WeightsHeader};
@@ -24,6 +26,28 @@ pub struct Deployed {
     /// Bytes that the process grew by when it was built and asked for one image, at the peak; none where the system
     /// does not say.
     pub peak: Option<u64>,
+    /// What a network on grids has beside: itself with floats, and with integers.
+    #[cfg(feature = "flex")]
+    pub on_grids: Option<OnGrids>,
+}
+
+/// Other ways to compute a network on grids.
+#[cfg(feature = "flex")]
+pub struct OnGrids {
+    pub floats: Prepared<Network>,
+    /// Or why there are none.
+    pub integers: Result<IntegerNetwork, String>,
+}
+
+#[cfg(feature = "flex")]
+impl OnGrids {
+    fn of(network: &Network, size: usize) -> Option<Self> {
+        network.grids()?;
+        Some(Self {
+            floats: network.clone().without_grids().prepare(),
+            integers: IntegerNetwork::new(network, size).map_err(|problem| problem.to_string()),
+        })
+    }
 }
 
 /// Classes of a network without weights.
@@ -66,6 +90,8 @@ impl Deployed {
         let peak = before.and_then(|before| Some(resident("VmHWM:")?.saturating_sub(before)));
         Ok(Self {
             name: name.to_owned(),
+            #[cfg(feature = "flex")]
+            on_grids: OnGrids::of(network.network(), size),
             network,
             shape,
             cost,
@@ -110,6 +136,14 @@ impl Deployed {
             networks.push(Self::of("teacher", &config, None, device)?);
         }
         Ok(networks)
+    }
+
+    /// Whether there are other ways to compute it: it is on grids.
+    pub fn has_integers(&self) -> bool {
+        #[cfg(feature = "flex")]
+        return self.on_grids.is_some();
+        #[cfg(not(feature = "flex"))]
+        false
     }
 
     /// Writes it as ONNX.

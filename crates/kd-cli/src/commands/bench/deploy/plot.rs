@@ -60,7 +60,7 @@ fn draw<'a>(
         let label = format!("{}, {}, {threads}", names[row.network], row.runtime);
         root.draw(&Text::new(label, (12, y + 4), text(15)))?;
         let color = match row.runtime {
-            "kd" => COLORS[0],
+            _ if row.is_ours() => COLORS[0],
             "onnxruntime" => COLORS[1],
             "openvino" => COLORS[2],
             _ => COLORS[3],

@@ -10,10 +10,11 @@ pub struct Setting {
 }
 
 /// A network in a runtime.
+#[derive(Clone)]
 pub struct Row {
     /// Place of the network in the list.
     pub network: usize,
-    /// `kd`, or the package's name.
+    /// `kd`, of a network on grids `kd f32` and `kd int8`, or the package's name.
     pub runtime: &'static str,
     pub setting: Setting,
     /// Milliseconds of single batches.
@@ -68,11 +69,18 @@ impl Row {
     }
 }
 
+impl Row {
+    /// Whether it is one of ours.
+    pub fn is_ours(&self) -> bool {
+        self.runtime.starts_with("kd")
+    }
+}
+
 /// How many times as fast as the fastest other runtime ours is, by the medians of one setting.
 pub fn lead(rows: &[Row], ours: &Row) -> Option<f64> {
-    let others = rows.iter().filter(|row| {
-        row.network == ours.network && row.setting == ours.setting && row.runtime != ours.runtime
-    });
+    let others = rows
+        .iter()
+        .filter(|row| row.network == ours.network && row.setting == ours.setting && !row.is_ours());
     let others = others.filter_map(Row::times).map(|times| times.median);
     let best = others.min_by(f64::total_cmp)?;
     Some(best / ours.times()?.median)
@@ -112,6 +120,9 @@ mod tests {
             row("openvino", &[3.0]),
         ];
         assert_eq!(lead(&rows, &rows[0]), Some(1.5));
+        let with_integers = [row("kd int8", &[1.0]), rows[0].clone(), rows[2].clone()];
+        assert_eq!(lead(&with_integers, &with_integers[0]), Some(3.0));
+        assert_eq!(lead(&with_integers, &with_integers[1]), Some(1.5));
         assert_eq!(lead(&rows[..1], &rows[0]), None);
     }
 }

@@ -39,7 +39,7 @@ pub fn rows(rows: &[Row], names: &[String]) -> impl Display {
             ],
             None => ["failed", "-", "-", "-"].map(str::to_owned),
         };
-        let lead = (row.runtime == "kd").then(|| lead(rows, row)).flatten();
+        let lead = row.is_ours().then(|| lead(rows, row)).flatten();
         let lead = lead.map_or(String::new(), |lead| format!("{lead:.2}"));
         [
             names[row.network].clone(),
