@@ -80,7 +80,7 @@ pub use recipe::{
 pub use records::{CacheStats, ComponentValue, EpochRecord, Record, StepRecord};
 pub use role::{Role, UnknownRole};
 pub use run::{Left, RunOptions, left_in, run, run_task};
-pub use score::{Better, Score, Scores, Unit};
+pub use score::{Better, ClassFound, Score, Scores, Unit};
 pub use source::{Batch, Source};
 #[doc(hidden)]
 pub use state::fuzzing;
