@@ -2,8 +2,9 @@
 
     pip install torch torchvision && python detectors.py > detectors_more.json
 
-SSDLite320 with formula weights, Faster R-CNN on ResNet-18, and what the networks tell of formula logits and offsets
-(`post`): the boxes that they find. Formula as in the other files.
+SSDLite320 with formula weights, Faster R-CNN on ResNet-18 and on MobileNetV3, SSD300 on ResNet-18 and on MobileNetV2 (made of
+torchvision's parts), and what the networks tell of formula logits and offsets (`post`): the boxes that they find. Formula as
+in the other files.
 """
 
 import json
@@ -12,10 +13,17 @@ import sys
 import numpy as np
 import torch
 import torchvision
+from torchvision.models import mobilenet_v2, resnet18 as classifier18
+from torchvision.models._utils import IntermediateLayerGetter
 from torchvision.models.detection import FasterRCNN, fasterrcnn_resnet50_fpn, ssd300_vgg16
+from torchvision.models.detection import fasterrcnn_mobilenet_v3_large_320_fpn
+from torchvision.models.detection.anchor_utils import DefaultBoxGenerator
 from torchvision.models.detection import ssdlite320_mobilenet_v3_large
 from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
 from torchvision.models.detection.image_list import ImageList
+from torchvision.models.detection.ssd import SSD, SSDHead
+from torchvision.models.detection.ssdlite import SSDLiteHead
+from torchvision.ops.misc import Conv2dNormActivation
 
 
 def uniform(key, count):
@@ -102,6 +110,107 @@ def resnet18():
     return case | {"class_logits": said(logits), "box_regression": said(regression)}
 
 
+def pyramid_of(network, case, count):
+    """Maps of the pyramid, what is said of anchors and of two regions."""
+    size = tuple(case["input"][-2:])
+    maps = network.backbone(tensor("input", 1.0, case["input"]))
+    objectness, offsets = network.rpn.head(list(maps.values()))
+    assert len(objectness) == count
+    case["fpn"] = {key: said(value) for key, value in maps.items()}
+    case |= {"rpn_objectness": [said(o) for o in objectness], "rpn_deltas": [said(o) for o in offsets]}
+    case["anchors"] = said(network.rpn.anchor_generator(images(case["input"]), list(maps.values()))[0])
+    case["proposals"] = [[10.0, 20.0, 100.0, 140.0], [0.0, 0.0, 32.0, 32.0]]
+    pooled = network.roi_heads.box_roi_pool(maps, [torch.tensor(case["proposals"])], [size])
+    logits, regression = network.roi_heads.box_predictor(network.roi_heads.box_head(pooled))
+    return case | {"class_logits": said(logits), "box_regression": said(regression)}
+
+
+def mobilenet_v3():
+    network = fasterrcnn_mobilenet_v3_large_320_fpn(weights=None, weights_backbone=None, num_classes=4)
+    name = "fasterrcnn_mobilenet_v3_large_320_fpn"
+    case = {"name": name, "num_classes": 4, "input": [1, 3, 320, 256], **fill(network)}
+    case = pyramid_of(network, case, 3)
+    # What is proposed, by its own filter.
+    image = tensor("input", 1.0, case["input"])
+    maps = network.backbone(image)
+    proposals, _ = network.rpn(ImageList(image, [(320, 256)]), maps)
+    return case | {"filtered": [len(proposals[0]), said(proposals[0][:8])]}
+
+
+def without_epsilon():
+    """As torchvision loads its own weights of COCO."""
+    network = fasterrcnn_resnet50_fpn(weights=None, weights_backbone=None, num_classes=4)
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.eps = 0.0
+    name = "fasterrcnn_resnet50_fpn_coco"
+    case = {"name": name, "num_classes": 4, "input": [1, 3, 96, 96], **fill(network)}
+    maps = network.backbone(tensor("input", 1.0, case["input"]))
+    case["fpn"] = {key: said(value) for key, value in maps.items()}
+    return {key: value for key, value in case.items() if key not in ("params",)}
+
+
+class Trunk(torch.nn.Module):
+    """The maps of a classifier at an eighth, a sixteenth and a 32nd of the size, and three stages behind them."""
+
+    def __init__(self, separable):
+        super().__init__()
+        if separable:
+            self.features = mobilenet_v2(weights=None).features
+            self.out_channels = [192, 576, 1280, 512, 256, 256]
+        else:
+            layers = {"layer2": "0", "layer3": "1", "layer4": "2"}
+            self.body = IntermediateLayerGetter(classifier18(weights=None), layers)
+            self.out_channels = [128, 256, 512, 512, 256, 256]
+        layer = lambda *channels, **options: Conv2dNormActivation(
+            *channels, activation_layer=torch.nn.ReLU6 if separable else torch.nn.ReLU, **options
+        )
+        extras, inputs = [], self.out_channels[2]
+        for narrow, outputs, stride in [(256, 512, 2), (128, 256, 1), (128, 256, 1)]:
+            three = dict(kernel_size=3, stride=stride, padding=1 if stride == 2 else 0)
+            if separable:
+                last = [layer(narrow, narrow, groups=narrow, **three), layer(narrow, outputs, kernel_size=1)]
+            else:
+                last = [layer(narrow, outputs, **three)]
+            extras.append(torch.nn.Sequential(layer(inputs, narrow, kernel_size=1), *last))
+            inputs = outputs
+        self.extra = torch.nn.ModuleList(extras)
+
+    def forward(self, x):
+        if hasattr(self, "body"):
+            maps = list(self.body(x).values())
+        else:
+            maps = []
+            for number, block in enumerate(self.features):
+                # The expansions where the size is halved next.
+                if number in (7, 14):
+                    maps.append(block.conv[0](x))
+                x = block(x)
+            maps.append(x)
+        for extra in self.extra:
+            maps.append(extra(maps[-1]))
+        return {str(number): value for number, value in enumerate(maps)}
+
+
+def normed(name, separable):
+    trunk = Trunk(separable)
+    anchors = DefaultBoxGenerator(
+        [[2], [2, 3], [2, 3], [2, 3], [2], [2]],
+        scales=[0.07, 0.15, 0.33, 0.51, 0.69, 0.87, 1.05],
+        steps=[8, 16, 32, 64, 100, 300],
+    )
+    head = SSDHead(trunk.out_channels, anchors.num_anchors_per_location(), 4)
+    if separable:
+        counts = anchors.num_anchors_per_location()
+        head = SSDLiteHead(trunk.out_channels, counts, 4, torch.nn.BatchNorm2d)
+    network = SSD(trunk, anchors, (300, 300), 4, head=head)
+    case = {"name": name, "num_classes": 4, "input": [1, 3, 300, 300], **fill(network)}
+    maps = list(network.backbone(tensor("input", 1.0, case["input"])).values())
+    said_of = network.head(maps)
+    case |= {"features": [said(m) for m in maps], "anchors": said(anchors(images(case["input"]), maps)[0])}
+    return case | {key: said(said_of[key]) for key in ("cls_logits", "bbox_regression")}
+
+
 def ssd_post(name, network, size, rows):
     case = {"name": name, "num_classes": 4, "rows": rows, "logits_scale": 4.0, "offsets_scale": 1.0}
     head = {
@@ -147,6 +256,10 @@ def main():
             ssd_post("post_ssd300", vgg, 300, 8732),
             ssd_post("post_ssdlite320", lite, 320, 3234),
             rcnn_post(),
+            mobilenet_v3(),
+            without_epsilon(),
+            normed("ssd300_resnet18", False),
+            normed("ssd300_mobilenet_v2", True),
         ]
     json.dump({"salt": "", "torchvision": torchvision.__version__, "cases": cases}, sys.stdout)
 

@@ -180,6 +180,7 @@ mod tests {
                     Score::nats("loss", "cross-entropy", 0.5),
                 ],
                 per_class: vec![Some(top1)],
+                found: Vec::new(),
             },
             agreement: Some(90.0),
             latency: Latency {

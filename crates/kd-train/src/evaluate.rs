@@ -138,6 +138,7 @@ impl Predictions {
                 .into_iter()
                 .map(|(right, all)| (all > 0).then(|| percent(right, all)))
                 .collect(),
+            found: Vec::new(),
         }
     }
 }

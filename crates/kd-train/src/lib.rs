@@ -80,7 +80,7 @@ pub use recipe::{
 pub use records::{CacheStats, ComponentValue, EpochRecord, Record, StepRecord};
 pub use role::{Role, UnknownRole};
 pub use run::{AnswerWork, Answered, Left, RunOptions, left_in, run, run_task, teacher_answers};
-pub use score::{Better, Score, Scores, Unit};
+pub use score::{Better, ClassFound, Score, Scores, Unit};
 pub use source::{Batch, Source};
 #[doc(hidden)]
 pub use state::fuzzing;

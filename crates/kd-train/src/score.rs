@@ -136,6 +136,21 @@ pub struct Scores {
     /// The first score of each class; none for a class without samples. Empty where a task has none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub per_class: Vec<Option<f64>>,
+    /// How the objects of each class were found; empty where a task has none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub found: Vec<ClassFound>,
+}
+
+/// How a detector finds the objects of a class. Sizes are all, small, medium and large, by COCO's areas: up to 32² pixels, up
+/// to 96² and above.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ClassFound {
+    /// Objects of each size; crowds are not among them.
+    pub objects: [usize; 4],
+    /// Average precision of each size in percent, over IoU 0.50 to 0.95; none without such objects.
+    pub ap: [Option<f64>; 4],
+    /// Precision in percent, to a hundredth, at recalls of 0, 1, .. 100 %, at IoU 0.50 and at IoU 0.75; empty without objects.
+    pub precision: [Vec<f64>; 2],
 }
 
 impl Scores {
@@ -181,7 +196,7 @@ mod tests {
                 Score::percent("top1", "top-1", top1),
                 Score::nats("loss", "cross-entropy", loss),
             ],
-            per_class: Vec::new(),
+            ..Scores::default()
         }
     }
 

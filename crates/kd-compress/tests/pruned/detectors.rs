@@ -11,6 +11,8 @@ use kd_models::detection::Detector;
 pub fn masked_is_pruned() {
     for (name, size) in [
         ("ssd300_vgg16_eighth", 300),
+        ("ssd300_resnet18_quarter", 300),
+        ("ssd300_mobilenet_v2", 300),
         ("ssdlite320_mobilenet_v3_large", 320),
     ] {
         kd_core::draw::seed(5);

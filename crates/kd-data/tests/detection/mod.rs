@@ -71,6 +71,25 @@ fn coco_evaluation_is_that_of_pycocotools() {
         let want = &want["per_class_AP"][id.to_string()];
         compare(&format!("AP of {id}"), scores.ap_by_class[*class], want);
     }
+    let curves = kd_goldens::read("coco/coco_curves.json");
+    for (id, class) in &classes {
+        let (want, got) = (&curves["classes"][id.to_string()], &scores.classes[*class]);
+        let counts: Vec<usize> = serde_json::from_value(want["objects"].clone()).unwrap();
+        assert_eq!(got.objects.to_vec(), counts, "objects of {id}");
+        for (size, ap) in got.ap.into_iter().enumerate() {
+            compare(&format!("AP of {id}, size {size}"), ap, &want["ap"][size]);
+        }
+        for (key, got) in ["precision50", "precision75"]
+            .into_iter()
+            .zip(&got.precision)
+        {
+            let want = want[key].as_array().unwrap();
+            assert_eq!(got.len(), want.len(), "{key} of {id}");
+            for (recall, (got, want)) in got.iter().zip(want).enumerate() {
+                compare(&format!("{key} of {id} at {recall} %"), Some(*got), want);
+            }
+        }
+    }
     println!("largest difference {largest:e}");
 }
 

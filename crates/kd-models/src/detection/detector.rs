@@ -11,14 +11,15 @@ use kd_core::{Output, Part, Taps};
 
 use super::state::State;
 use super::{
-    Detected, FasterRcnn, FasterRcnnBody, FasterRcnnConfig, Ssd, SsdConfig, SsdLite, SsdOutput,
+    Detected, FasterRcnn, FasterRcnnBody, FasterRcnnConfig, Ssd, SsdConfig, SsdLite, SsdNormed,
+    SsdNormedConfig, SsdOutput, SsdTrunk,
 };
 use crate::keys;
 use crate::standardise::Standardise;
 use crate::{Backbone, Error, SceneBatch};
 
 /// The names of the detectors, each with the side of the images that it is made for in pixels, and what it is.
-pub const DETECTORS: [(&str, usize, &str); 8] = [
+pub const DETECTORS: [(&str, usize, &str); 15] = [
     ("ssd300_vgg16", 300, "SSD300 on VGG-16 (torchvision)"),
     ("ssd300_vgg16_half", 300, "the same with half the channels"),
     (
@@ -32,6 +33,26 @@ pub const DETECTORS: [(&str, usize, &str); 8] = [
         "the same with an eighth of the channels",
     ),
     (
+        "ssd300_resnet18",
+        300,
+        "SSD300 on ResNet-18, with batch normalisation",
+    ),
+    (
+        "ssd300_resnet18_half",
+        300,
+        "the same with half the channels",
+    ),
+    (
+        "ssd300_resnet18_quarter",
+        300,
+        "the same with a quarter of the channels",
+    ),
+    (
+        "ssd300_mobilenet_v2",
+        300,
+        "SSD300 on MobileNetV2, depthwise separable",
+    ),
+    (
         "ssdlite320_mobilenet_v3_large",
         320,
         "SSDLite320 on MobileNetV3 (torchvision)",
@@ -41,7 +62,26 @@ pub const DETECTORS: [(&str, usize, &str); 8] = [
         800,
         "Faster R-CNN on ResNet-50 with a pyramid (torchvision)",
     ),
-    ("fasterrcnn_resnet18_fpn", 800, "the same on ResNet-18"),
+    (
+        "fasterrcnn_resnet50_fpn_coco",
+        800,
+        "the same for torchvision's COCO_V1 weights, with an epsilon of 0",
+    ),
+    (
+        "fasterrcnn_mobilenet_v3_large_fpn",
+        800,
+        "Faster R-CNN on MobileNetV3 with a pyramid (torchvision)",
+    ),
+    (
+        "fasterrcnn_mobilenet_v3_large_320_fpn",
+        320,
+        "the same, with 150 regions an image (torchvision)",
+    ),
+    (
+        "fasterrcnn_resnet18_fpn",
+        800,
+        "Faster R-CNN on ResNet-18 with a pyramid",
+    ),
     (
         "fasterrcnn_resnet18_fpn_small",
         300,
@@ -77,6 +117,8 @@ const IMAGENET: Statistics = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
 pub enum Detector {
     /// SSD300.
     Ssd(Ssd),
+    /// SSD300 with batch normalisation.
+    SsdNormed(SsdNormed),
     /// SSDLite320.
     SsdLite(SsdLite),
     /// Faster R-CNN.
@@ -93,6 +135,10 @@ impl Detector {
             let config = SsdConfig::ssd300(classes).with_divisor(divisor);
             Ssd::new(&config, device).map(Self::Ssd)
         };
+        let normed = |trunk, divisor| {
+            let config = SsdNormedConfig::new(trunk, classes).with_divisor(divisor);
+            SsdNormed::new(&config, device).map(Self::SsdNormed)
+        };
         let faster =
             |config: FasterRcnnConfig| FasterRcnn::new(&config, device).map(Self::FasterRcnn);
         let (resnet18, resnet50) = (FasterRcnnBody::ResNet18, FasterRcnnBody::ResNet50);
@@ -101,8 +147,20 @@ impl Detector {
             "ssd300_vgg16_half" => ssd(2),
             "ssd300_vgg16_quarter" => ssd(4),
             "ssd300_vgg16_eighth" => ssd(8),
+            "ssd300_resnet18" => normed(SsdTrunk::ResNet18, 1),
+            "ssd300_resnet18_half" => normed(SsdTrunk::ResNet18, 2),
+            "ssd300_resnet18_quarter" => normed(SsdTrunk::ResNet18, 4),
+            "ssd300_mobilenet_v2" => normed(SsdTrunk::MobileNetV2, 1),
             "ssdlite320_mobilenet_v3_large" => SsdLite::new(classes, device).map(Self::SsdLite),
             "fasterrcnn_resnet50_fpn" => faster(FasterRcnnConfig::new(resnet50, classes)),
+            "fasterrcnn_resnet50_fpn_coco" => faster(FasterRcnnConfig {
+                epsilon: 0.0,
+                ..FasterRcnnConfig::new(resnet50, classes)
+            }),
+            "fasterrcnn_mobilenet_v3_large_fpn" => faster(FasterRcnnConfig::mobilenet_v3(classes)),
+            "fasterrcnn_mobilenet_v3_large_320_fpn" => {
+                faster(FasterRcnnConfig::mobilenet_v3_320(classes))
+            }
             "fasterrcnn_resnet18_fpn" => faster(FasterRcnnConfig::new(resnet18, classes)),
             "fasterrcnn_resnet18_fpn_small" => faster(FasterRcnnConfig::small(resnet18, classes)),
             _ => Err(unknown(name)),
@@ -122,6 +180,7 @@ impl Detector {
         let mut network = Self::new(name, classes, device)?;
         match &mut network {
             Self::Ssd(network) => network.fill(path)?,
+            Self::SsdNormed(network) => network.fill(path)?,
             Self::SsdLite(network) => network.fill(path)?,
             Self::FasterRcnn(network) => network.fill(path)?,
         }
@@ -135,6 +194,7 @@ impl Detector {
     pub fn save(&self, path: &Path, entries: &[(String, String)]) -> Result<(), Error> {
         match self {
             Self::Ssd(network) => network.write_with(path, entries),
+            Self::SsdNormed(network) => network.write_with(path, entries),
             Self::SsdLite(network) => network.write_with(path, entries),
             Self::FasterRcnn(network) => network.write_with(path, entries),
         }
@@ -144,6 +204,7 @@ impl Detector {
     pub fn parameters(&self) -> usize {
         let keys = match self {
             Self::Ssd(network) => network.keys(),
+            Self::SsdNormed(network) => network.keys(),
             Self::SsdLite(network) => network.keys(),
             Self::FasterRcnn(network) => network.keys(),
         };
@@ -155,6 +216,7 @@ impl Detector {
     pub fn macs(&self, side: usize) -> u64 {
         match self {
             Self::Ssd(network) => network.macs(side),
+            Self::SsdNormed(network) => network.macs(side),
             Self::SsdLite(network) => network.macs(side),
             Self::FasterRcnn(network) => network.macs(side, network.config().proposals[1].an_image),
         }
@@ -170,6 +232,10 @@ impl Detector {
         match self {
             Self::Ssd(network) => {
                 let output = network.forward(normalised(images, SSD));
+                network.detect(&output, image, &SsdConfig::FILTER)
+            }
+            Self::SsdNormed(network) => {
+                let output = network.forward(normalised(images, IMAGENET));
                 network.detect(&output, image, &SsdConfig::FILTER)
             }
             Self::SsdLite(network) => {
@@ -198,6 +264,11 @@ impl Detector {
         let (said, references) = match self {
             Self::Ssd(network) => {
                 let said = network.forward(normalised(images, SSD));
+                let references = network.default_boxes(image, &said);
+                (said, references)
+            }
+            Self::SsdNormed(network) => {
+                let said = network.forward(normalised(images, IMAGENET));
                 let references = network.default_boxes(image, &said);
                 (said, references)
             }
@@ -232,6 +303,7 @@ impl Detector {
         };
         match self {
             Self::Ssd(network) => network.reference_key(&inside("Ssd")),
+            Self::SsdNormed(network) => network.reference_key(&inside("SsdNormed")),
             Self::SsdLite(network) => network.reference_key(&inside("SsdLite")),
             Self::FasterRcnn(network) => network.reference_key(&inside("FasterRcnn")),
         }
@@ -250,6 +322,11 @@ impl Backbone for Detector {
         match self {
             Self::Ssd(network) => {
                 let said = network.forward(normalised(input.images, SSD));
+                let references = network.default_boxes(image, &said);
+                of_one_stage(said, references, image, taps)
+            }
+            Self::SsdNormed(network) => {
+                let said = network.forward(normalised(input.images, IMAGENET));
                 let references = network.default_boxes(image, &said);
                 of_one_stage(said, references, image, taps)
             }

@@ -7,10 +7,12 @@
 //! Class 0 is the background. Images are `[batch, 3, height, width]`, of a [`Detector`] RGB in 0..1, of the networks
 //! themselves normalised as they want them. What resizes images is not part of a network here.
 
+mod body;
 mod detected;
 mod detector;
 mod faster_rcnn;
 mod ssd;
+mod ssd_normed;
 mod ssdlite;
 mod state;
 
@@ -19,5 +21,6 @@ pub use detector::{DETECTORS, Detector};
 pub use faster_rcnn::{FasterRcnn, FasterRcnnBody, FasterRcnnConfig, ProposalFilter, Proposals};
 pub use kd_core::detection::RoiPredictions;
 pub use ssd::{Ssd, SsdConfig, SsdOutput};
+pub use ssd_normed::{SsdNormed, SsdNormedConfig, SsdTrunk};
 pub use ssdlite::SsdLite;
 pub(crate) use state::State;

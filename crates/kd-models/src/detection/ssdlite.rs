@@ -18,7 +18,7 @@ use crate::fused::conv;
 use crate::keys;
 use crate::layers::{Conv, ConvInit};
 use crate::macs::MacCounter;
-use crate::mobilenet::SsdLiteBody;
+use crate::mobilenet::{MobileNetBody, MobileNetKind};
 
 /// Channels within and after each extra stage.
 const EXTRAS: [[usize; 2]; 4] = [[256, 512], [128, 256], [128, 256], [64, 128]];
@@ -35,7 +35,7 @@ type Pair = (Conv2d, BatchNorm);
 /// Images are of 320 × 320 pixels in −1..1.
 #[derive(Module, Debug)]
 pub struct SsdLite {
-    body: SsdLiteBody,
+    body: MobileNetBody,
     extras: Vec<Extra>,
     classification: Vec<Head>,
     regression: Vec<Head>,
@@ -137,7 +137,8 @@ impl SsdLite {
                 expected: "at least 2: one class and the background".into(),
             });
         }
-        let mut widths = SsdLiteBody::WIDTHS.to_vec();
+        let body = MobileNetBody::new(MobileNetKind::SsdLite, device);
+        let mut widths = body.widths();
         let mut inputs = widths[1];
         let extras = EXTRAS.map(|channels| {
             let from = std::mem::replace(&mut inputs, channels[1]);
@@ -153,7 +154,7 @@ impl SsdLite {
             widths.map(head).collect()
         };
         Ok(Self {
-            body: SsdLiteBody::new(device),
+            body,
             classification: heads(classes),
             regression: heads(4),
             extras: extras.into(),
@@ -196,7 +197,7 @@ impl SsdLite {
     /// Multiply-accumulates of convolutions for one image of so many pixels a side.
     pub fn macs(&self, image_size: usize) -> u64 {
         let mut macs = MacCounter::new(image_size);
-        let mut sizes = self.body.count(&mut macs).to_vec();
+        let mut sizes = self.body.count(&mut macs);
         for extra in &self.extras {
             for (conv, _) in [&extra.narrow, &extra.depthwise, &extra.wide] {
                 macs.conv(conv);
@@ -214,7 +215,7 @@ impl SsdLite {
 
     /// Runs images `[batch, 3, height, width]`.
     pub fn forward(&self, images: Tensor<4>) -> SsdOutput {
-        let mut maps = self.body.forward(images).to_vec();
+        let mut maps = self.body.forward(images);
         for extra in &self.extras {
             maps.extend(maps.last().cloned().map(|x| extra.forward(x)));
         }

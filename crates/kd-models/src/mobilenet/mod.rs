@@ -15,7 +15,7 @@ use kd_core::{Output, Taps};
 use kd_kernels::layers::BatchNorm;
 
 use self::block::{INIT, InvertedResidual};
-pub(crate) use self::body::SsdLiteBody;
+pub(crate) use self::body::{MobileNetBody, MobileNetKind};
 use self::keys::Keys;
 use self::plan::{ClassifierInit, Plan};
 use crate::activation::conv_bn_activated;

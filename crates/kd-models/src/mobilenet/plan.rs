@@ -239,7 +239,7 @@ pub(super) static MOBILENET_V3_SMALL: Plan = Plan {
     ..V3
 };
 
-pub(super) static MOBILENET_V3_LARGE: Plan = Plan {
+const LARGE: Plan = Plan {
     rows: &[
         Row::new(Relu, Expand::No, 3, 16, 1, 1),
         Row::new(Relu, Expand::To(64), 3, 24, 1, 2),
@@ -263,6 +263,14 @@ pub(super) static MOBILENET_V3_LARGE: Plan = Plan {
     last: 960,
     hidden: Some(1280),
     ..V3
+};
+
+pub(super) static MOBILENET_V3_LARGE: Plan = LARGE;
+
+/// MobileNetV3 large as the body of a pyramid, where torchvision builds its normalisations by their defaults.
+pub(super) static V3_PYRAMID: Plan = Plan {
+    norm: [1e-5, 0.1],
+    ..LARGE
 };
 
 /// MobileNetV3 large as the body of SSDLite: half as wide behind the last level, where maps are small.

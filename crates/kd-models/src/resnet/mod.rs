@@ -36,6 +36,8 @@ pub(crate) struct ResNetConfig {
     pub blocks: [usize; 4],
     /// Whether blocks are bottlenecks (1×1, 3×3, 1×1 with four times the channels) or two 3×3.
     pub bottleneck: bool,
+    /// Channels of every layer are divided by this.
+    pub divisor: usize,
     /// Which images it is for: the stem is a 3×3 convolution of stride 1 for small ones, and a 7×7 convolution and a
     /// pooling, each of stride 2, for large ones.
     pub scale: Scale,
@@ -111,6 +113,7 @@ const fn named(
         config: ResNetConfig {
             blocks,
             bottleneck,
+            divisor: 1,
             scale,
         },
     }
@@ -152,21 +155,22 @@ impl Architecture for ResNet {
 
     fn new(config: &ResNetConfig, channels: usize, classes: usize, device: &Device) -> Self {
         let expansion = if config.bottleneck { EXPANSION } else { 1 };
-        let mut inputs = WIDTHS[0];
+        let widths = WIDTHS.map(|width| width / config.divisor);
+        let mut inputs = widths[0];
         let mut stage = |index: usize| {
-            let outputs = WIDTHS[index] * expansion;
+            let outputs = widths[index] * expansion;
             let from = std::mem::replace(&mut inputs, outputs);
             let stride = if index == 0 { 1 } else { 2 };
             let blocks = config.blocks[index];
             residual::stage(blocks, [from, outputs], stride, |[inputs, _], stride| {
-                Block::new(inputs, WIDTHS[index], stride, config.bottleneck, device)
+                Block::new(inputs, widths[index], stride, config.bottleneck, device)
             })
         };
         let stem = match config.scale {
-            Small => Conv::k3([channels, WIDTHS[0]], 1, INIT),
+            Small => Conv::k3([channels, widths[0]], 1, INIT),
             Large => Conv {
                 kernel: 7,
-                ..Conv::k3([channels, WIDTHS[0]], 2, INIT)
+                ..Conv::k3([channels, widths[0]], 2, INIT)
             },
         };
         Self {
@@ -175,8 +179,8 @@ impl Architecture for ResNet {
             layer3: stage(2),
             layer4: stage(3),
             conv1: stem.build(device),
-            bn1: BatchNorm::new(WIDTHS[0], device),
-            linear: linear(WIDTHS[3] * expansion, classes, device),
+            bn1: BatchNorm::new(widths[0], device),
+            linear: linear(widths[3] * expansion, classes, device),
             scale: config.scale,
             variant: Variant::default(),
         }

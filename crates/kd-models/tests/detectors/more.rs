@@ -1,11 +1,11 @@
-//! What `detectors.json` leaves out: SSDLite, Faster R-CNN on ResNet-18, and which boxes are told.
+//! What `detectors.json` leaves out: SSDLite, SSD300 on other trunks, Faster R-CNN on other bodies, and which boxes are told.
 
 use burn::tensor::{Device, Tensor};
 use kd_core::detection::{Corners, RegionOfInterest};
 use kd_goldens::{Comparison, Report, read};
 use kd_models::detection::{
-    Detected, FasterRcnn, FasterRcnnBody, FasterRcnnConfig, ProposalFilter, Proposals,
-    RoiPredictions, SsdConfig, SsdLite, SsdOutput,
+    Detected, Detector, FasterRcnn, FasterRcnnBody, FasterRcnnConfig, ProposalFilter, Proposals,
+    RoiPredictions, SsdConfig, SsdLite, SsdNormed, SsdNormedConfig, SsdOutput, SsdTrunk,
 };
 use serde_json::Value;
 
@@ -19,7 +19,14 @@ fn other_detectors_and_what_they_tell_are_torchvisions() {
         let name = case["name"].as_str().unwrap();
         report.case(name, |found| match name {
             "ssdlite320_mobilenet_v3_large" => ssdlite(case, found),
-            "fasterrcnn_resnet18_fpn" => resnet18(case, found),
+            "fasterrcnn_resnet18_fpn" => {
+                let config = FasterRcnnConfig::new(FasterRcnnBody::ResNet18, classes(case));
+                drop(two_stages(&config, case, found));
+            }
+            "fasterrcnn_mobilenet_v3_large_320_fpn" => mobilenet_v3(case, found),
+            "fasterrcnn_resnet50_fpn_coco" => without_epsilon(case, found),
+            "ssd300_resnet18" => normed(SsdTrunk::ResNet18, case, found),
+            "ssd300_mobilenet_v2" => normed(SsdTrunk::MobileNetV2, case, found),
             "post_ssd300" | "post_ssdlite320" => ssd_post(name, case, found),
             "post_fasterrcnn" => faster_rcnn_post(name, case, found),
             _ => found.fail("no detector here has this name"),
@@ -61,12 +68,34 @@ fn ssdlite(case: &Value, found: &mut Comparison) {
     assert_eq!(SsdLite::new(91, &device).unwrap().parameters(), 3_440_060);
 }
 
-fn resnet18(case: &Value, found: &mut Comparison) {
+fn normed(trunk: SsdTrunk, case: &Value, found: &mut Comparison) {
     let (folder, keys) = weights("", case);
     let file = |name: &str| folder.path().join(name);
-    let config = FasterRcnnConfig::new(FasterRcnnBody::ResNet18, classes(case));
+    let config = SsdNormedConfig::new(trunk, classes(case));
+    let device = Device::flex();
+    let network = SsdNormed::from_file(&config, file("weights.safetensors"), &device).unwrap();
+    assert_eq!(
+        network.parameters() as u64,
+        case["params"].as_u64().unwrap()
+    );
+    network.save(file("saved.safetensors")).unwrap();
+    same_file(folder.path(), keys);
+    let output = network.forward(input(case));
+    for (level, want) in case["features"].as_array().unwrap().iter().enumerate() {
+        check(&format!("map {level}"), want, &output.maps[level], found);
+    }
+    check("logits", &case["cls_logits"], &output.logits, found);
+    check("offsets", &case["bbox_regression"], &output.offsets, found);
+    let defaults = network.default_boxes(image(case), &output);
+    check_boxes("default boxes", &case["anchors"], &defaults, found);
+}
+
+/// A network with the weights of a case, whose pyramid, proposals and box head are the case's.
+fn two_stages(config: &FasterRcnnConfig, case: &Value, found: &mut Comparison) -> FasterRcnn {
+    let (folder, keys) = weights("", case);
+    let file = |name: &str| folder.path().join(name);
     let network =
-        FasterRcnn::from_file(&config, file("weights.safetensors"), &Device::flex()).unwrap();
+        FasterRcnn::from_file(config, file("weights.safetensors"), &Device::flex()).unwrap();
     assert_eq!(
         network.parameters() as u64,
         case["params"].as_u64().unwrap()
@@ -74,11 +103,13 @@ fn resnet18(case: &Value, found: &mut Comparison) {
     network.save(file("saved.safetensors")).unwrap();
     same_file(folder.path(), keys);
     let pyramid = network.pyramid(&network.stages(input(case)));
-    for (level, name) in ["0", "1", "2", "3", "pool"].into_iter().enumerate() {
-        check(name, &case["fpn"][name], &pyramid[level], found);
+    assert_eq!(pyramid.len(), case["fpn"].as_object().unwrap().len());
+    let names = (0..pyramid.len() - 1).map(|level| level.to_string());
+    for (map, name) in pyramid.iter().zip(names.chain(["pool".into()])) {
+        check(&name, &case["fpn"][&name], map, found);
     }
     let proposals = network.propose(&pyramid);
-    for level in 0..5 {
+    for level in 0..pyramid.len() {
         let objectness = &case["rpn_objectness"][level];
         check(
             "objectness",
@@ -97,6 +128,50 @@ fn resnet18(case: &Value, found: &mut Comparison) {
     let said = network.classify(&pyramid, image(case), &regions).unwrap();
     check("logits", &case["class_logits"], &said.logits, found);
     check("offsets", &case["box_regression"], &said.offsets, found);
+    network
+}
+
+fn mobilenet_v3(case: &Value, found: &mut Comparison) {
+    let config = FasterRcnnConfig::mobilenet_v3_320(classes(case));
+    let network = two_stages(&config, case, found);
+    let pyramid = network.pyramid(&network.stages(input(case)));
+    let proposals = network.propose(&pyramid);
+    let anchors = config.anchors.of_image(image(case), &proposals.sizes());
+    check_boxes("anchors", &case["anchors"], &anchors, found);
+    let [_, test] = &config.proposals;
+    let selected = network.select(&proposals, image(case), test).unwrap();
+    assert_eq!(selected[0].len() as u64, case["filtered"][0]);
+    check_boxes("filtered", &case["filtered"][1], &selected[0][..8], found);
+}
+
+/// What torchvision adds to the variances of its own weights of COCO: nothing.
+fn without_epsilon(case: &Value, found: &mut Comparison) {
+    let (folder, _) = weights("", case);
+    let path = folder.path().join("weights.safetensors");
+    let device = Device::flex();
+    let detector = Detector::from_file(
+        "fasterrcnn_resnet50_fpn_coco",
+        classes(case),
+        &path,
+        &device,
+    );
+    let Detector::FasterRcnn(network) = detector.unwrap() else {
+        panic!("two stages");
+    };
+    let maps = |network: &FasterRcnn| network.pyramid(&network.stages(input(case)));
+    let without = maps(&network);
+    for (level, name) in ["0", "1", "2", "3", "pool"].into_iter().enumerate() {
+        check(name, &case["fpn"][name], &without[level], found);
+    }
+    // The usual network is another one, by more than rounding.
+    let usual = FasterRcnnConfig::new(FasterRcnnBody::ResNet50, classes(case));
+    let usual = maps(&FasterRcnn::from_file(&usual, &path, &device).unwrap());
+    let off: f32 = (without[3].clone() - usual[3].clone())
+        .abs()
+        .mean()
+        .into_scalar();
+    let scale: f32 = without[3].clone().abs().mean().into_scalar();
+    assert!(off > 1e-5 * scale, "{off} of {scale}");
 }
 
 fn regions(boxes: &[Corners]) -> Vec<RegionOfInterest> {

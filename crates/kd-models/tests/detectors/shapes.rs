@@ -2,7 +2,8 @@
 
 use burn::tensor::{Device, Tensor};
 use kd_models::detection::{
-    FasterRcnn, FasterRcnnBody, FasterRcnnConfig, ProposalFilter, Ssd, SsdConfig, SsdLite,
+    Detector, FasterRcnn, FasterRcnnBody, FasterRcnnConfig, ProposalFilter, Ssd, SsdConfig,
+    SsdLite, SsdNormed, SsdNormedConfig, SsdTrunk,
 };
 
 /// Parameters for four classes, by the sums of the layers' shapes.
@@ -60,6 +61,77 @@ fn multiply_accumulates_are_the_published_ones() {
         let off = (macs as f64 / 1e9 - billions).abs();
         assert!(off <= 0.51 * step, "{name}: {macs} and not {billions}e9");
     }
+}
+
+/// Counted in PyTorch, layer by layer, and by sums over the shapes for those of fewer channels; MobileNetV3 with the 1000 and 150 regions that it looks at, at most.
+#[test]
+fn other_trunks_have_the_parameters_and_the_cost_that_pytorch_counts() {
+    let device = Device::flex();
+    for (name, classes, side, parameters, macs) in [
+        ("ssd300_resnet18", 4, 300, 13_915_952, 3_563_145_984),
+        ("ssd300_resnet18", 91, 300, 21_936_482, 4_884_900_096),
+        ("ssd300_resnet18_half", 4, 300, 3_669_008, 974_091_648),
+        ("ssd300_resnet18_quarter", 4, 300, 1_012_352, 285_175_488),
+        ("ssd300_mobilenet_v2", 4, 300, 3_059_184, 638_507_632),
+        ("ssd300_mobilenet_v2", 91, 300, 4_542_882, 917_921_008),
+        // torchvision's published 19,386,354 and its normalisations, which are frozen there.
+        (
+            "fasterrcnn_mobilenet_v3_large_fpn",
+            91,
+            800,
+            19_386_354 + 24_400,
+            18_853_144_256,
+        ),
+        (
+            "fasterrcnn_mobilenet_v3_large_320_fpn",
+            91,
+            320,
+            19_386_354 + 24_400,
+            2_872_931_200,
+        ),
+    ] {
+        let network = Detector::new(name, classes, &device).unwrap();
+        let got = (network.parameters(), network.macs(side));
+        assert_eq!(got, (parameters, macs), "{name}, {classes} classes");
+    }
+}
+
+/// C3, C4 and C5 of a teacher are 38, 19 and 10 pixels wide at 300.
+#[test]
+fn students_with_normalisation_pair_with_a_teacher_and_learn_at_every_layer() {
+    let device = Device::flex().autodiff();
+    for (trunk, divisor, widths, layers) in [
+        // Twenty convolutions of the trunk, six of the extras, each with a scale and a shift, and twelve heads.
+        (SsdTrunk::ResNet18, 8, [8, 16, 32, 64], 3 * 26 + 2 * 12),
+        // Fifty-two, nine and twelve depthwise ones before the heads.
+        (
+            SsdTrunk::MobileNetV2,
+            1,
+            [144, 192, 576, 1280],
+            3 * (52 + 9 + 12) + 2 * 12,
+        ),
+    ] {
+        let config = SsdNormedConfig::new(trunk, 4).with_divisor(divisor);
+        let network = SsdNormed::new(&config, &device).unwrap();
+        let output = network.forward(Tensor::ones([2, 3, 300, 300], &device));
+        assert_eq!(output.logits.dims(), [2, 8732, 4]);
+        let levels: Vec<[usize; 4]> = output.levels.iter().map(Tensor::dims).collect();
+        let sides = [75, 38, 19, 10];
+        let expected: Vec<[usize; 4]> = widths
+            .iter()
+            .zip(sides)
+            .map(|(w, s)| [2, *w, s, s])
+            .collect();
+        assert_eq!(levels, expected, "{trunk:?}");
+        let maps: Vec<usize> = output.maps.iter().map(|map| map.dims()[2]).collect();
+        assert_eq!(maps, [38, 19, 10, 5, 3, 1]);
+        let loss = output.logits.square().mean() + output.offsets.square().mean();
+        let gradients = burn::optim::GradientsParams::from_grads(loss.backward(), &network);
+        assert_eq!(gradients.len(), layers, "{trunk:?}");
+    }
+    let refused = SsdNormedConfig::new(SsdTrunk::MobileNetV2, 4).with_divisor(2);
+    let refused = SsdNormed::new(&refused, &device).unwrap_err().to_string();
+    assert!(refused.contains("divisor = 2"), "{refused}");
 }
 
 #[test]

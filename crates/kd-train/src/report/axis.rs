@@ -14,6 +14,8 @@ pub(super) enum Scale {
     Linear,
     /// From zero, so that noise is not made to look large.
     FromZero,
+    /// From 0 to 100 %, spikes and all.
+    Percent,
     /// Logarithmic for positive values over more than two decades, otherwise linear.
     Wide,
 }
@@ -32,11 +34,17 @@ impl Frame {
     pub fn of(lines: &[Line], scale: Scale) -> Option<Self> {
         let (x, y) = extent(lines)?;
         let log = scale == Scale::Wide && y.0 > 0.0 && y.1 > 100.0 * y.0;
-        let y = if log { y } else { without_spikes(lines, y) };
+        let y = match scale {
+            _ if log => y,
+            Scale::Percent => (0.0, 100.0),
+            _ => without_spikes(lines, y),
+        };
         Some(Self {
             x: padded(x, 0.0, 0.5),
             y: match scale {
                 _ if log => padded((y.0.log10(), y.1.log10()), 0.04, 0.5),
+                // A line at 100 % is whole.
+                Scale::Percent => (y.0, y.1 + 2.0),
                 Scale::FromZero if y.0 >= 0.0 => (0.0, (y.1 * 1.06).max(1e-3)),
                 // Only zeros: an accuracy or a weight that cannot be below.
                 _ if y == (0.0, 0.0) => (0.0, 1.0),

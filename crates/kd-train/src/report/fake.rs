@@ -137,6 +137,7 @@ fn role(kind: Role, seed: Option<u64>, top1: f64, classes: usize) -> NetworkSumm
             per_class: (0..classes)
                 .map(|c| Some((top1 + 9.0 * wave(c + shift)).clamp(0.0, 100.0)))
                 .collect(),
+            found: Vec::new(),
         },
         agreement: (!teacher).then_some(top1 + 3.0),
         latency: Latency {

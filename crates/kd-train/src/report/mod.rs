@@ -8,6 +8,7 @@ mod deployed;
 mod downsample;
 pub(crate) mod live;
 mod moments;
+mod objects;
 mod palette;
 mod pictures;
 mod plots;
@@ -130,6 +131,7 @@ fn finished(summary: &Summary, run: &RunFolder) -> Result<Value, Error> {
         figures => curves::figures(Some(summary), &run.trainings)?,
         no_validation => summary.data.validation == 0,
         samples => teacher_softmax::samples(summary),
+        objects => objects::section(summary)?,
         pictures => pictures::pictures(&summary.data.classes, &summary.pictures),
         first_score => summary.first_title(),
         no_temperature => no_temperature(summary),

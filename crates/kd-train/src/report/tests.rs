@@ -1,5 +1,6 @@
 use super::fake::Fake;
 use super::*;
+use crate::ClassFound;
 use crate::records::{ComponentValue, Record};
 
 fn times(page: &str, part: &str) -> usize {
@@ -60,6 +61,72 @@ fn what_was_measured_of_deployed_networks_is_shown() {
         problem.contains("deploy.json") && problem.contains("delete the file"),
         "{problem}"
     );
+}
+
+/// A class of so many small and large objects, found down to a recall with a precision that falls.
+fn found(objects: [usize; 2], recall: usize, seed: u64) -> ClassFound {
+    let [small, large] = objects;
+    let curve = |least: f64| {
+        (0..=100)
+            .map(|at| {
+                if at > recall {
+                    0.0
+                } else {
+                    100.0 - least * at as f64 + seed as f64
+                }
+            })
+            .collect()
+    };
+    let ap = |objects: usize| (objects > 0).then_some(recall as f64 / 2.0 + seed as f64);
+    match small + large {
+        0 => ClassFound::default(),
+        all => ClassFound {
+            objects: [all, small, 0, large],
+            ap: [ap(all), ap(small), None, ap(large)],
+            precision: [curve(0.2), curve(0.6)],
+        },
+    }
+}
+
+#[test]
+fn found_objects_have_curves_and_a_table() {
+    let mut fake = Fake::new(3, 2, 2, 5);
+    assert!(!fake.page().contains("id=\"objects\""));
+    for network in &mut fake.summary.networks {
+        let recall = match network.role {
+            Role::Teacher => 80,
+            Role::Baseline => 40,
+            _ => 60,
+        };
+        let seed = network.seed.unwrap_or(0);
+        let classes = [[30, 900], [0, 7], [0, 0]];
+        network.test.found = classes.map(|objects| found(objects, recall, seed)).into();
+    }
+    let page = fake.page();
+    let section = page.split("id=\"objects\"").nth(1).unwrap();
+    let section = section.split("</section>").next().unwrap();
+    // The mean and both classes that have objects, each at two overlaps.
+    assert_eq!(times(section, "<figure class=\"plot\""), 6);
+    assert!(section.contains("Mean of 2 classes, IoU 0.50"));
+    assert!(section.contains("kind 1, IoU 0.75") && !section.contains("kind 2, IoU"));
+    assert_eq!(times(section, "&quot;y&quot;:[0.0,102.0]"), 6);
+    // Two seeds of both students have bands.
+    assert_eq!(times(section, "<polygon"), 12);
+    // The mean of seeds 0 and 1, and a dash for a class that is not there.
+    assert!(section.contains("<td>930</td><td>40.00<"), "{section}");
+    assert!(section.contains("<th scope=\"row\">small</th><td>30</td>"));
+    assert!(!section.contains("medium</th>"));
+    assert!(section.contains("kind 2</th><td>0</td><td>–<"));
+    assert!(section.contains("<td>20.50<") && section.contains("<td>30.50<"));
+
+    let many = |network: &mut crate::NetworkSummary| {
+        network.test.found = (1..=20).map(|objects| found([objects, 1], 50, 0)).collect();
+    };
+    fake.summary.networks.iter_mut().for_each(many);
+    let page = fake.page();
+    assert!(page.contains("The 6 classes of 20 with the most objects"));
+    assert!(page.contains("class 14, IoU 0.50") && !page.contains("class 13, IoU 0.50"));
+    assert!(page.contains("All 60 rows"));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use burn::tensor::{Device, Tensor};
 use kd_core::detection::Objects;
 use kd_core::{Objective, ObjectiveConfig, Output, Targets, TermConfig};
-use kd_data::detection::evaluation::{CocoScores, FoundObject, evaluate_coco};
+use kd_data::detection::evaluation::{CocoClass, CocoScores, FoundObject, evaluate_coco};
 use kd_data::detection::{
     Annotated, DetectionBatch, DetectionConfig, DetectionLoader, DetectionLoaderConfig,
     DetectionSet,
@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use super::{Evaluated, NetworkCost, Task, TaskSpec, TrainSource};
 use crate::summary::{DataSummary, Panel, Picture, PictureBox};
 use crate::teacher_softmax;
-use crate::{Batch, Error, Event, Observer, Score, Scores, Source};
+use crate::{Batch, ClassFound, Error, Event, Observer, Score, Scores, Source};
 
 /// Images with boxes in three splits, and the detectors of the registry
 /// ([`DETECTORS`](kd_models::detection::DETECTORS)).
@@ -205,6 +205,19 @@ pub(crate) fn scores(found: &CocoScores) -> Scores {
             .iter()
             .map(|ap| ap.map(|ap| 100.0 * ap))
             .collect(),
+        found: found.classes.iter().map(class_found).collect(),
+    }
+}
+
+fn class_found(class: &CocoClass) -> ClassFound {
+    let hundredths = |share: &f64| (1e4 * share).round() / 1e2;
+    ClassFound {
+        objects: class.objects,
+        ap: class.ap.map(|ap| ap.map(|ap| 100.0 * ap)),
+        precision: class
+            .precision
+            .each_ref()
+            .map(|at| at.iter().map(hundredths).collect()),
     }
 }
 

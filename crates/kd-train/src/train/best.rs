@@ -65,7 +65,7 @@ mod tests {
                     Score::percent("top1", "top-1", top1),
                     Score::nats("loss", "cross-entropy", loss),
                 ],
-                per_class: Vec::new(),
+                ..Scores::default()
             })
         };
         let mut best = Best::new(0);

@@ -1,6 +1,6 @@
 //! COCO's twelve figures.
 
-use super::curve::average;
+use super::curve::{Curve, curve};
 use super::matching::{Scene, THRESHOLDS, Verdict};
 use super::{FoundObject, TrueObject};
 
@@ -29,6 +29,19 @@ pub struct CocoScores {
     pub ap_by_class: Vec<Option<f64>>,
     /// `ap50` of each class.
     pub ap50_by_class: Vec<Option<f64>>,
+    /// Each class by the size of its objects, and its curves.
+    pub classes: Vec<CocoClass>,
+}
+
+/// What COCO's evaluation says of a class. Sizes are all, small, medium and large, by COCO's areas.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct CocoClass {
+    /// Objects of each size; crowds are not among them.
+    pub objects: [usize; 4],
+    /// `ap` of the objects of each size.
+    pub ap: [Option<f64>; 4],
+    /// Precision at the recalls 0, 0.01, .. 1 of objects of all sizes, at IoU 0.50 and at IoU 0.75; empty without objects.
+    pub precision: [Vec<f64>; 2],
 }
 
 impl CocoScores {
@@ -51,8 +64,13 @@ impl CocoScores {
     }
 }
 
-/// Precision and recall of one class, in one range of areas with at most so many detections.
-type OfClass = Option<[(f64, f64); THRESHOLDS]>;
+/// The curves of one class at each threshold, in one range of areas with at most so many detections.
+type OfClass = Option<[Curve; THRESHOLDS]>;
+
+/// A class in one range of areas: how many objects count, and its curves.
+type Measured = (usize, [OfClass; MOST.len()]);
+/// Places of IoU 0.50 and 0.75 among the thresholds.
+const SHOWN: [usize; 2] = [0, 5];
 
 /// Evaluates detections as `pycocotools` does: images are numbered in the order of their ids, on which the order of
 /// equal scores depends.
@@ -72,7 +90,7 @@ pub fn evaluate_coco(objects: &[TrueObject], found: &[FoundObject], classes: usi
         scenes[object.class * images + object.image].1.push(object);
     }
     let mut scenes = scenes.into_iter();
-    let mut of_classes: Vec<[[OfClass; MOST.len()]; AREAS.len()]> = Vec::new();
+    let mut of_classes: Vec<[Measured; AREAS.len()]> = Vec::new();
     for _ in 0..classes {
         let of_class = scenes.by_ref().take(images);
         let of_class = of_class.filter(|(found, objects)| !found.is_empty() || !objects.is_empty());
@@ -84,10 +102,10 @@ pub fn evaluate_coco(objects: &[TrueObject], found: &[FoundObject], classes: usi
     summarise(&of_classes)
 }
 
-fn measure(scenes: &[Scene], area: [f64; 2]) -> [OfClass; MOST.len()] {
+fn measure(scenes: &[Scene], area: [f64; 2]) -> Measured {
     let judged: Vec<(Vec<Verdict>, usize)> = scenes.iter().map(|s| s.judge(area)).collect();
     let objects: usize = judged.iter().map(|(_, count)| count).sum();
-    MOST.map(|most| {
+    let curves = MOST.map(|most| {
         if objects == 0 {
             return None;
         }
@@ -96,11 +114,12 @@ fn measure(scenes: &[Scene], area: [f64; 2]) -> [OfClass; MOST.len()] {
             .flat_map(|(verdicts, _)| verdicts.iter().take(most));
         let mut verdicts: Vec<Verdict> = best.copied().collect();
         verdicts.sort_by(|a, b| b.score.total_cmp(&a.score));
-        Some(std::array::from_fn(|t| average(&verdicts, objects, t)))
-    })
+        Some(std::array::from_fn(|t| curve(&verdicts, objects, t)))
+    });
+    (objects, curves)
 }
 
-fn summarise(of_classes: &[[[OfClass; MOST.len()]; AREAS.len()]]) -> CocoScores {
+fn summarise(of_classes: &[[Measured; AREAS.len()]]) -> CocoScores {
     const LAST: usize = MOST.len() - 1;
     let mean = |values: &mut dyn Iterator<Item = f64>| {
         let (mut sum, mut count) = (0.0, 0);
@@ -111,30 +130,43 @@ fn summarise(of_classes: &[[[OfClass; MOST.len()]; AREAS.len()]]) -> CocoScores 
         (count > 0).then(|| sum / f64::from(count))
     };
     let all = |area: usize, most: usize| {
-        let of_classes = of_classes
-            .iter()
-            .filter_map(move |c| c[area][most].as_ref());
-        of_classes.flatten()
-    };
-    let precision = |area| mean(&mut all(area, LAST).map(|(precision, _)| *precision));
-    let recall = |area, most| mean(&mut all(area, most).map(|(_, recall)| *recall));
-    let at = |t: usize| {
-        let of_classes = of_classes.iter().filter_map(|c| c[0][LAST].as_ref());
-        mean(&mut of_classes.map(|thresholds| thresholds[t].0))
-    };
-    let by_class = |of: fn(&[(f64, f64); THRESHOLDS]) -> f64| {
         let of_classes = of_classes.iter();
-        of_classes.map(|c| c[0][LAST].as_ref().map(of)).collect()
+        of_classes
+            .filter_map(move |c| c[area].1[most].as_ref())
+            .flatten()
     };
+    let precision = |area| mean(&mut all(area, LAST).map(Curve::average));
+    let recall = |area, most| mean(&mut all(area, most).map(|curve| curve.recall));
+    let at = |t: usize| {
+        let of_classes = of_classes.iter().filter_map(|c| c[0].1[LAST].as_ref());
+        mean(&mut of_classes.map(|curves| curves[t].average()))
+    };
+    let classes = of_classes.iter().map(|areas| CocoClass {
+        objects: [0, 1, 2, 3].map(|area| areas[area].0),
+        ap: [0, 1, 2, 3].map(|area| {
+            let curves = areas[area].1[LAST].as_ref()?;
+            mean(&mut curves.iter().map(Curve::average))
+        }),
+        precision: match &areas[0].1[LAST] {
+            Some(curves) => SHOWN.map(|t| curves[t].precision.clone()),
+            None => Default::default(),
+        },
+    });
+    let classes: Vec<CocoClass> = classes.collect();
+    let ap50 = of_classes.iter().map(|areas| {
+        let curves = areas[0].1[LAST].as_ref()?;
+        Some(curves[0].average())
+    });
     CocoScores {
         ap: precision(0),
-        ap50: at(0),
-        ap75: at(5),
+        ap50: at(SHOWN[0]),
+        ap75: at(SHOWN[1]),
         ap_by_area: [1, 2, 3].map(precision),
         ar: [0, 1, 2].map(|most| recall(0, most)),
         ar_by_area: [1, 2, 3].map(|area| recall(area, LAST)),
-        ap_by_class: by_class(|t| t.iter().map(|(p, _)| p).sum::<f64>() / THRESHOLDS as f64),
-        ap50_by_class: by_class(|t| t[0].0),
+        ap_by_class: classes.iter().map(|class| class.ap[0]).collect(),
+        ap50_by_class: ap50.collect(),
+        classes,
     }
 }
 
@@ -172,9 +204,31 @@ mod tests {
         assert!((scores.ap.unwrap() - 1.0).abs() < 1e-12);
         assert_eq!(scores.ap_by_class[1], None);
         assert_eq!(scores.ap_by_area[0], None, "there is no small object");
+        assert_eq!(scores.classes[1], CocoClass::default());
+        assert_eq!(scores.classes[0].objects, [2, 0, 2, 0]);
         assert_eq!(evaluate_coco(&objects, &[], 1).ap, Some(0.0));
         assert_eq!(evaluate_coco(&[], &right, 1).ap, None);
         assert_eq!(evaluate_coco(&[], &[], 0).summary()[0], ("AP", None));
+    }
+
+    #[test]
+    fn curves_fall_where_something_else_is_found_first() {
+        // A hit, something wrong, a hit; the last object is never found.
+        let elsewhere = [100.0, 100.0, 50.0, 50.0];
+        let objects = [object(0, BOX), object(1, BOX), object(2, BOX)];
+        let hits = [
+            found(0, BOX, 0.9),
+            found(0, elsewhere, 0.8),
+            found(1, BOX, 0.7),
+        ];
+        let scores = evaluate_coco(&objects, &hits, 1);
+        let [at50, at75] = &scores.classes[0].precision;
+        assert_eq!((at50.len(), at50), (101, at75));
+        let near = |recall: usize, want: f64| (at50[recall] - want).abs() < 1e-12;
+        assert!(near(0, 1.0) && near(33, 1.0) && near(34, 2.0 / 3.0) && near(66, 2.0 / 3.0));
+        assert_eq!((at50[67], at50[100]), (0.0, 0.0));
+        let mean = at50.iter().sum::<f64>() / 101.0;
+        assert!((mean - scores.ap50.unwrap()).abs() < 1e-12);
     }
 
     #[test]

@@ -5,9 +5,24 @@ use super::matching::Verdict;
 /// Recalls at which COCO reads precision: 0, 0.01, .. 1.
 const POINTS: usize = 101;
 
-/// Mean precision at the recalls, and the last recall, of one class at threshold `t`, from detections with the best
-/// first and the number of objects that count.
-pub(super) fn average(verdicts: &[Verdict], objects: usize, t: usize) -> (f64, f64) {
+/// Precision against recall, of one class at one threshold.
+#[derive(Clone, Debug)]
+pub(super) struct Curve {
+    /// Precision at the recalls 0, 0.01, .. 1.
+    pub precision: Vec<f64>,
+    /// The last recall.
+    pub recall: f64,
+}
+
+impl Curve {
+    /// Mean precision at the recalls.
+    pub fn average(&self) -> f64 {
+        self.precision.iter().sum::<f64>() / POINTS as f64
+    }
+}
+
+/// The curve at threshold `t`, from detections with the best first and the number of objects that count.
+pub(super) fn curve(verdicts: &[Verdict], objects: usize, t: usize) -> Curve {
     let (mut right, mut wrong) = (0.0, 0.0);
     let (mut recalls, mut precisions) = (Vec::new(), Vec::new());
     for verdict in verdicts {
@@ -26,8 +41,10 @@ pub(super) fn average(verdicts: &[Verdict], objects: usize, t: usize) -> (f64, f
         let first = recalls.partition_point(|reached| *reached < recall);
         precisions.get(first).copied().unwrap_or(0.0)
     };
-    let mean = (0..POINTS).map(at).sum::<f64>() / POINTS as f64;
-    (mean, recalls.last().copied().unwrap_or(0.0))
+    Curve {
+        precision: (0..POINTS).map(at).collect(),
+        recall: recalls.last().copied().unwrap_or(0.0),
+    }
 }
 
 /// Makes precision fall: at each place the largest of what follows.

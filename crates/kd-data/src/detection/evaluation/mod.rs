@@ -5,7 +5,7 @@ mod curve;
 mod matching;
 mod voc;
 
-pub use coco::{CocoScores, evaluate_coco};
+pub use coco::{CocoClass, CocoScores, evaluate_coco};
 pub use voc::{VocCurve, VocEdges, VocFound, VocObject, evaluate_voc};
 
 /// An object that is there.

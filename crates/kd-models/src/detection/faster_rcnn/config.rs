@@ -13,13 +13,24 @@ pub enum FasterRcnnBody {
     ResNet18,
     /// ResNet-50, whose bottlenecks stride in the 3×3 convolution.
     ResNet50,
+    /// MobileNetV3 large, of which two maps are shown, both of a 32nd of the image's size.
+    MobileNetV3Large,
 }
 
 impl FasterRcnnBody {
+    /// Maps of the pyramid, the one for proposals alone among them.
+    fn maps(self) -> usize {
+        match self {
+            Self::MobileNetV3Large => 3,
+            _ => 5,
+        }
+    }
+
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::ResNet18 => "resnet18",
             Self::ResNet50 => "resnet50",
+            Self::MobileNetV3Large => "mobilenet_v3_large",
         }
     }
 }
@@ -31,6 +42,9 @@ pub struct FasterRcnnConfig {
     pub body: FasterRcnnBody,
     /// Classes, with the background.
     pub classes: usize,
+    /// What the body's normalisations add to the variance: 1e-5, and 0 for the weights that torchvision trained on COCO
+    /// with ResNet-50, which it loads so.
+    pub epsilon: f64,
     /// Channels of the pyramid: 256 in the reference.
     pub width: usize,
     /// Width of the box head's hidden layers: 1024 in the reference.
@@ -62,6 +76,7 @@ impl FasterRcnnConfig {
         Self {
             body,
             classes,
+            epsilon: 1e-5,
             width: 256,
             hidden: 1024,
             pooled: 7,
@@ -70,6 +85,34 @@ impl FasterRcnnConfig {
             anchor_sampler: Sampler::RPN,
             region_sampler: Sampler::ROI,
         }
+    }
+
+    /// torchvision's network on MobileNetV3 large: fifteen anchors a cell, and no proposals below a probability of 0.05.
+    pub fn mobilenet_v3(classes: usize) -> Self {
+        let sizes = vec![32.0, 64.0, 128.0, 256.0, 512.0];
+        let filter = |filter: ProposalFilter| ProposalFilter {
+            score: 0.05,
+            ..filter
+        };
+        Self {
+            anchors: Anchors {
+                sizes: vec![sizes; 3],
+                ..Anchors::faster_rcnn()
+            },
+            proposals: [ProposalFilter::TRAIN, ProposalFilter::TEST].map(filter),
+            ..Self::new(FasterRcnnBody::MobileNetV3Large, classes)
+        }
+    }
+
+    /// The same for images of about 320 pixels: 150 proposals when it is used.
+    pub fn mobilenet_v3_320(classes: usize) -> Self {
+        let mut config = Self::mobilenet_v3(classes);
+        config.proposals[1] = ProposalFilter {
+            a_map: 150,
+            an_image: 150,
+            ..config.proposals[1]
+        };
+        config
     }
 
     /// A small teacher for images of about 300 pixels: half the width, smaller anchors, a quarter of the regions.
@@ -115,14 +158,14 @@ impl FasterRcnnConfig {
                 });
             }
         }
-        let levels = self.anchors.sizes.len();
+        let (levels, maps) = (self.anchors.sizes.len(), self.body.maps());
         let first = self.anchors.sizes.first().map_or(0, Vec::len);
         let even = self.anchors.sizes.iter().all(|sizes| sizes.len() == first);
-        if levels != 5 || first == 0 || !even || self.anchors.ratios.is_empty() {
+        if levels != maps || first == 0 || !even || self.anchors.ratios.is_empty() {
             return Err(Error::Config {
                 key: "anchors.sizes",
                 value: levels,
-                expected: "a list of sizes for each of the 5 maps, all of one length".into(),
+                expected: format!("a list of sizes for each of the {maps} maps, all of one length"),
             });
         }
         Ok(())
@@ -140,6 +183,8 @@ pub struct ProposalFilter {
     pub an_image: usize,
     /// Sides that a proposal has at least, in pixels.
     pub side: f64,
+    /// Probability of being at an object that a proposal has at least.
+    pub score: f64,
 }
 
 impl ProposalFilter {
@@ -149,6 +194,7 @@ impl ProposalFilter {
         overlap: 0.7,
         an_image: 2000,
         side: 1e-3,
+        score: 0.0,
     };
 
     /// The reference's when it is used.

@@ -1,6 +1,5 @@
 //! Faster R-CNN with a feature pyramid (Ren et al., NeurIPS 2015; Lin et al., CVPR 2017).
 
-mod body;
 mod config;
 mod heads;
 mod proposals;
@@ -19,17 +18,18 @@ use kd_core::detection::{
 pub use config::{FasterRcnnBody, FasterRcnnConfig, ProposalFilter};
 pub use proposals::Proposals;
 
-use self::body::Body;
 use self::heads::{BoxHead, ProposalHead};
 use self::pyramid::Pyramid;
+use super::body::Body;
 use super::state::State;
 use super::{Detected, Filter};
 use crate::Error;
 use crate::keys;
 use crate::macs::MacCounter;
+use crate::mobilenet::{MobileNetBody, MobileNetKind};
 
-/// Faster R-CNN on a ResNet of four stages with a feature pyramid: parameters and keys are those of torchvision's
-/// `fasterrcnn_resnet50_fpn`.
+/// Faster R-CNN on a ResNet of four stages, or on MobileNetV3, with a feature pyramid: parameters and keys are those of
+/// torchvision's `fasterrcnn_resnet50_fpn` and `fasterrcnn_mobilenet_v3_large_fpn`.
 ///
 /// Images are normalised by ImageNet's mean and deviation.
 #[derive(Module, Debug)]
@@ -52,7 +52,14 @@ impl FasterRcnn {
     /// [`Error::Config`] for fewer than two classes, or a width of 0.
     pub fn new(config: &FasterRcnnConfig, device: &Device) -> Result<Self, Error> {
         config.validate()?;
-        let body = Body::new(config.body, device);
+        let body = match config.body {
+            FasterRcnnBody::ResNet18 => Body::resnet([2, 2, 2, 2], false, 1, device),
+            FasterRcnnBody::ResNet50 => Body::resnet([3, 4, 6, 3], true, 1, device),
+            FasterRcnnBody::MobileNetV3Large => {
+                Body::MobileNet(MobileNetBody::new(MobileNetKind::V3Pyramid, device))
+            }
+        };
+        let body = body.with_epsilon(config.epsilon);
         let widths = body.widths();
         Ok(Self {
             body,
@@ -106,12 +113,13 @@ impl FasterRcnn {
         macs.macs()
     }
 
-    /// The maps of the body's stages, C2 to C5, each half the size of the one before.
+    /// The maps of the body's stages, C2 to C5, each half the size of the one before; of MobileNetV3 two of a 32nd of the
+    /// image's size.
     pub fn stages(&self, images: Tensor<4>) -> Vec<Tensor<4>> {
         self.body.forward(images)
     }
 
-    /// The maps of the pyramid, P2 to P5 and every second pixel of P5, from the stages' maps.
+    /// The maps of the pyramid, P2 to P5 and every second pixel of the last, from the stages' maps.
     pub fn pyramid(&self, stages: &[Tensor<4>]) -> Vec<Tensor<4>> {
         self.pyramid.forward(stages)
     }
@@ -247,10 +255,11 @@ impl State for FasterRcnn {
     fn reference_key(&self, path: &str) -> String {
         let (module, rest) = path.split_once('.').unwrap_or((path, ""));
         match module {
-            "body" => format!(
-                "backbone.body.{}",
-                rest.replace(".shortcut.", ".downsample.")
-            ),
+            "body" => {
+                let key = self.body.reference_key(rest);
+                // torchvision's body is the list of features itself.
+                format!("backbone.body.{}", key.trim_start_matches("features."))
+            }
             "pyramid" => {
                 let mut parts = rest.splitn(3, '.');
                 let mut part = || parts.next().unwrap_or_default();

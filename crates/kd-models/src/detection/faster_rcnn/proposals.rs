@@ -104,7 +104,8 @@ fn best(scores: &[f64], count: usize) -> Vec<usize> {
 fn keep(candidates: Vec<Candidate>, filter: &ProposalFilter) -> Vec<Corners> {
     let large = candidates.into_iter().filter(|candidate| {
         let [x1, y1, x2, y2] = candidate.corners;
-        x2 - x1 >= filter.side && y2 - y1 >= filter.side
+        let probability = 1.0 / (1.0 + (-candidate.score).exp());
+        x2 - x1 >= filter.side && y2 - y1 >= filter.side && probability >= filter.score
     });
     let (mut boxes, mut scores, mut maps) = (Vec::new(), Vec::new(), Vec::new());
     for candidate in large {

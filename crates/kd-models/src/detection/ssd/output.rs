@@ -7,13 +7,13 @@ use kd_core::detection::{BoxCoder, Corners, DefaultBoxes};
 
 use crate::detection::{Detected, Filter};
 
-/// What [`Ssd`](super::Ssd) and [`SsdLite`](crate::detection::SsdLite) return.
+/// What [`Ssd`](super::Ssd), [`SsdNormed`](crate::detection::SsdNormed) and [`SsdLite`](crate::detection::SsdLite) return.
 #[derive(Clone, Debug)]
 pub struct SsdOutput {
     /// The maps that the heads read, from the largest to the smallest. The first one of SSD300 is conv4_3, normalised.
     pub maps: Vec<Tensor<4>>,
     /// The maps that distillation compares, from the largest to the smallest: conv3_3, conv4_3 before it is normalised,
-    /// fc7 and conv8_2 of SSD300; the first two maps of SSDLite.
+    /// fc7 and conv8_2 of SSD300; C2 to C5 of SSD300 on ResNet or MobileNet; the first two maps of SSDLite.
     pub levels: Vec<Tensor<4>>,
     /// Logits, `[batch, boxes, classes]`.
     pub logits: Tensor<3>,
