@@ -27,7 +27,9 @@ pub fn run(
         .into());
     }
     let size = options.data.size.map_or_else(|| config.image_size(), Ok)?;
-    let integers = IntegerNetwork::new(&network, size)?;
+    let bad =
+        |problem: kd_compress::Error| BadInput(format!("{}: {problem}", options.weights.display()));
+    let integers = IntegerNetwork::new(&network, size).map_err(bad)?;
     let answer = |images: &[f32], shape: [usize; 4]| {
         let images = Tensor::from_data(TensorData::new(images.to_vec(), shape), device);
         let logits = integers.logits(images)?;
