@@ -80,7 +80,7 @@ fn a_student_is_quantised_and_exported_like_any_other() {
         "1",
     ]);
     assert_eq!(measured.code, Some(0), "{}", measured.stderr);
-    for way in ["| kd ", "| kd f32", "| kd int8", "| rten"] {
+    for way in [" kd |", " kd f32 |", " kd int8 |", " rten |"] {
         assert!(measured.stdout.contains(way), "{}", measured.stdout);
     }
     // Two layers with floats: those that move the answers most.
