@@ -110,6 +110,8 @@ enum Job {
     VerifyCluster(python::Python),
     /// Let workers share an S3 bucket of moto and kill them: no training may be lost, put twice or be another.
     VerifyStore(python::Python),
+    /// Give torchvision's detectors with random weights to `kd predict`, and compare what both find in an image.
+    VerifyDetectors(python::Python),
     /// Run every check of .ci/run.
     Ci,
 }
@@ -209,6 +211,7 @@ fn run(job: Job) -> Result<ExitCode> {
         Job::VerifyTrackers(python) => python.start(&python::TRACKERS),
         Job::VerifyCluster(python) => python.start(&python::CLUSTER),
         Job::VerifyStore(python) => python.start(&python::STORE),
+        Job::VerifyDetectors(python) => python.start(&python::DETECTORS),
         Job::Ci => {
             let script = kd::repository()?.join(".ci/run");
             let status = std::process::Command::new(&script)

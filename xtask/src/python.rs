@@ -41,6 +41,13 @@ pub const STORE: Script = Script {
     features: &["object-stores"],
 };
 
+/// Detectors of torchvision.
+pub const DETECTORS: Script = Script {
+    name: "detectors",
+    packages: &["torch", "torchvision", "numpy", "pillow"],
+    features: &[],
+};
+
 /// The Python of such a job.
 #[derive(Args)]
 pub struct Python {
