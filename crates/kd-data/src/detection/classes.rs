@@ -60,6 +60,13 @@ impl Classes {
         Some((Self { ids, names }, numbers))
     }
 
+    /// Ids with names, for people.
+    pub(super) fn listed(&self) -> String {
+        let all = self.ids.iter().zip(&self.names);
+        let all: Vec<String> = all.map(|(id, name)| format!("{id} `{name}`")).collect();
+        all.join(", ")
+    }
+
     /// How many there are, without the background.
     pub fn len(&self) -> usize {
         self.ids.len()

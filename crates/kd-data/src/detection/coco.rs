@@ -74,10 +74,10 @@ pub fn read_coco(
     let classes = match classes {
         Some(given) if *given != own => {
             return Err(wrong(format!(
-                "its categories are {:?}, and those of the training set {:?}; both need the same ids and names, or every \
+                "its categories are {}, and those of the training set {}; both need the same ids and names, or every \
                  score is 0",
-                own.names(),
-                given.names()
+                own.listed(),
+                given.listed()
             )));
         }
         _ => own,

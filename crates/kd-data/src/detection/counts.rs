@@ -59,7 +59,7 @@ impl Counts {
         }
         if self.crowds > 0 {
             notes.push(format!(
-                "{} stand for crowds: they are not trained on",
+                "left out {} for crowds: nothing is trained on them, and what is found in them is not wrong",
                 boxes(self.crowds)
             ));
         }
