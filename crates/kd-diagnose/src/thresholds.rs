@@ -3,7 +3,7 @@
 /// Bars of a plot.
 pub(crate) const SHOWN: usize = 10;
 
-/// A class stands out by this much of accuracy below what is expected.
+/// A class stands out by this much of accuracy above the mean gap.
 pub(crate) const CLASS_GAP: f64 = 0.10;
 /// As this share of the classes at most.
 pub(crate) const FEW_CLASSES: f64 = 1.0 / 3.0;
