@@ -122,7 +122,11 @@ impl TeacherCache {
         samples: &[(usize, u64)],
     ) -> Result<Output, Error> {
         let device = input.device();
-        let keys = self.fill(teacher, input, samples)?;
+        let (keys, missing) = self.fill(teacher, input, samples, |_| true)?;
+        let claimed = keys.iter().filter(|key| self.unclaimed.remove(*key));
+        let asked = missing + claimed.count();
+        self.stats.misses += asked as u64;
+        self.stats.hits += (keys.len() - asked) as u64;
         let layout = &self.identity.layout;
         let mut numbers = Numbers::default();
         for key in &keys {
@@ -159,13 +163,15 @@ impl TeacherCache {
         Ok(output)
     }
 
-    /// Asks `teacher` for what is not there yet, as [`TeacherCache::output`] does, and returns the keys of the samples.
+    /// Asks `teacher` for what is not there yet of the samples that are wanted, by their numbers in the data set. Returns the
+    /// keys of all, and how many were asked for.
     pub(crate) fn fill<T: Backbone>(
         &mut self,
         teacher: &T,
         input: T::Input,
         samples: &[(usize, u64)],
-    ) -> Result<Vec<u64>, Error> {
+        wanted: impl Fn(usize) -> bool,
+    ) -> Result<(Vec<u64>, usize), Error> {
         let keys: Vec<u64> = samples
             .iter()
             .map(|(index, view)| *index as u64 * self.views + view)
@@ -173,16 +179,13 @@ impl TeacherCache {
         // A batch may hold a view twice.
         let mut new = HashSet::new();
         let missing: Vec<usize> = (0..keys.len())
-            .filter(|&row| !self.numbers.contains_key(&keys[row]) && new.insert(keys[row]))
+            .filter(|&row| wanted(samples[row].0) && !self.numbers.contains_key(&keys[row]))
+            .filter(|&row| new.insert(keys[row]))
             .collect();
         if !missing.is_empty() {
             self.ask(teacher, input, &keys, &missing)?;
         }
-        let claimed = keys.iter().filter(|key| self.unclaimed.remove(*key));
-        let asked = missing.len() + claimed.count();
-        self.stats.misses += asked as u64;
-        self.stats.hits += (keys.len() - asked) as u64;
-        Ok(keys)
+        Ok((keys, missing.len()))
     }
 
     /// Takes the answers of another cache that are not there yet, in their order.

@@ -6,9 +6,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::Device;
 use kd_kernels::PreparedWeights;
-use kd_models::{Backbone, Input, Network};
+use kd_models::Network;
 
 use super::finished::Store;
 use super::{RunContext, RunOptions, Sharing};
@@ -18,7 +18,7 @@ use crate::recipe::TrainingPlan;
 use crate::study::Shard;
 use crate::task::{ImageClassification, Task, TextClassification, TrainSource};
 use crate::train::usable_batches;
-use crate::{Batch, Error, Event, Observer, Recipe, TrainConfig};
+use crate::{Error, Event, Observer, Recipe, TrainConfig};
 
 /// What is done to a file of answers.
 #[derive(Clone, Debug)]
@@ -182,7 +182,10 @@ impl<T: Task> RunContext<'_, T> {
                 for epoch in 1..=epochs {
                     let shown = source.epoch(epoch as u64, self.device).take(batches);
                     for (done, batch) in shown.enumerate() {
-                        prepared.run(|| fill(teacher, batch, shard, cache))?;
+                        let samples: Vec<(usize, u64)> =
+                            batch.indices.into_iter().zip(batch.views).collect();
+                        let of_part = |index| shard.has(index);
+                        prepared.run(|| cache.fill(teacher, batch.input, &samples, of_part))?;
                         observer.event(Event::Asked {
                             seed,
                             batches: (epoch - 1) * batches + done + 1,
@@ -206,39 +209,4 @@ impl<T: Task> RunContext<'_, T> {
         }
         Ok(())
     }
-}
-
-/// Asks for the samples of a batch that are of the part.
-fn fill<N: Backbone>(
-    teacher: &N,
-    batch: Batch<N::Input>,
-    shard: Shard,
-    cache: &mut TeacherCache,
-) -> Result<(), Error> {
-    let mut rows: Vec<usize> = (0..batch.len())
-        .filter(|&row| shard.has(batch.indices[row]))
-        .collect();
-    if let ([row], true) = (rows.as_slice(), batch.len() > 1) {
-        // One row alone is summed in another order than one of several.
-        rows.push(*row);
-    }
-    let samples: Vec<(usize, u64)> = rows
-        .iter()
-        .map(|&row| (batch.indices[row], batch.views[row]))
-        .collect();
-    if samples.is_empty() {
-        return Ok(());
-    }
-    let input = match rows.len() == batch.len() {
-        true => batch.input,
-        false => {
-            let places: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
-            let places = TensorData::new(places, [rows.len()]);
-            let device = batch.input.device();
-            batch
-                .input
-                .select(Tensor::<1, Int>::from_data(places, &device))
-        }
-    };
-    cache.fill(teacher, input, &samples).map(|_| ())
 }

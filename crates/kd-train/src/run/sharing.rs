@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use kd_store::{AnyStore, Archive, Leases};
 
-use crate::{Event, Observer};
+use crate::study::Shared;
+use crate::{Error, Event, Observer};
 
 /// Work that this process does and no other.
 pub(crate) type Held = kd_store::Held<AnyStore>;
@@ -21,6 +22,17 @@ pub(crate) struct Sharing {
     pub leases: Option<Arc<Leases<AnyStore>>>,
     /// The only seed that is trained; none for all.
     pub seed: Option<u64>,
+}
+
+impl Sharing {
+    /// What is finished is shared, and nothing else.
+    pub fn of_finished(shared: Option<&Shared>) -> Result<Self, Error> {
+        Ok(Self {
+            finished: shared.map(Shared::finished),
+            archive: shared.map(Shared::archive).transpose()?.flatten(),
+            ..Self::default()
+        })
+    }
 }
 
 /// An observer that also stops when work is lost.

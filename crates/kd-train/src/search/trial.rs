@@ -57,16 +57,7 @@ pub fn train_trial(
             reuse: true,
             resume: true,
         };
-        let sharing = Sharing {
-            finished: options.shared.as_ref().map(Shared::finished),
-            archive: options
-                .shared
-                .as_ref()
-                .map(Shared::archive)
-                .transpose()?
-                .flatten(),
-            ..Sharing::default()
-        };
+        let sharing = Sharing::of_finished(options.shared.as_ref())?;
         train_until(&recipe, &run, &sharing, epochs, device, observer)?;
     }
     Ok(())

@@ -89,11 +89,7 @@ pub fn from(
     device_name: &str,
     observer: &mut dyn StudyObserver,
 ) -> Result<Results, Error> {
-    let sharing = Sharing {
-        finished: shared.map(Shared::finished),
-        archive: shared.map(Shared::archive).transpose()?.flatten(),
-        ..Sharing::default()
-    };
+    let sharing = Sharing::of_finished(shared)?;
     let study = &study.clone().complete(observer)?;
     let states = || -> Result<Vec<State>, Error> {
         let variants = study.variants.iter();
