@@ -2,13 +2,18 @@
 
 #![cfg(feature = "flex")]
 
-use burn::tensor::{Device, Distribution, Tensor};
+#[path = "quantised/drawn.rs"]
+mod drawn;
+
+use burn::tensor::{Device, Tensor};
 use kd_compress::integer::IntegerNetwork;
 use kd_compress::prune::recalibrated;
 use kd_compress::quantise::QuantiseConfig;
 use kd_core::Taps;
 use kd_kernels::int8::IntegerSet;
-use kd_models::{Backbone, Input, Network, NetworkConfig};
+use kd_models::{Backbone, Input, Network};
+
+use drawn::{difference, images, network};
 
 /// The smallest network of every family that there are integers for, and small images that it takes.
 const SMALL: [(&str, usize); 11] = [
@@ -25,17 +30,6 @@ const SMALL: [(&str, usize); 11] = [
     ("shufflenet_v2_x0_5_224", 64),
 ];
 
-fn network(model: &str, size: usize) -> Network {
-    kd_core::draw::seed(1);
-    let config = NetworkConfig::new(model, 10, 3).with_image_size(size);
-    Network::new(&config, &Device::flex()).expect("a network")
-}
-
-fn images(count: usize, size: usize) -> Tensor<4> {
-    let shape = [count, 3, size, size];
-    Tensor::random(shape, Distribution::Normal(0.0, 1.0), &Device::flex())
-}
-
 fn numbers<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.into_data().iter().collect()
 }
@@ -43,13 +37,6 @@ fn numbers<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
 fn quantised(network: &Network, config: &QuantiseConfig, images: &Tensor<4>) -> Network {
     let coarse = config.quantise(network, [images.clone()]);
     coarse.expect("grids")
-}
-
-/// As a share of the other's size.
-fn difference(one: &[f32], other: &[f32]) -> f32 {
-    let pairs = one.iter().zip(other);
-    let sum = pairs.map(|(a, b)| (a - b).abs()).sum::<f32>();
-    sum / other.iter().map(|value| value.abs()).sum::<f32>()
 }
 
 /// Integers are near the same network with numbers that are rounded to the grids, as near as its grids are to floats; and the same
@@ -153,14 +140,14 @@ fn what_there_are_no_integers_for_is_told() {
     );
     let usual = QuantiseConfig::default();
     let swish = network("efficientnet_b0_224", 64);
-    let swish = refused(&quantised(&swish, &usual, &self::images(2, 64)), 64);
+    let swish = refused(&quantised(&swish, &usual, &drawn::images(2, 64)), 64);
     assert!(
         swish.contains("after layer `features.0.0`: there are no integers for `Sigmoid`"),
         "{swish}"
     );
     let integers = IntegerNetwork::new(&quantised(&float, &usual, &images), 32).expect("integers");
     let small = integers
-        .logits(self::images(1, 16))
+        .logits(drawn::images(1, 16))
         .expect_err("refused")
         .to_string();
     assert!(

@@ -9,6 +9,7 @@ use kd_goldens::Report;
 use serde_json::Value;
 
 mod case;
+mod drawn;
 #[cfg(feature = "flex")]
 mod kernels;
 pub mod network;

@@ -1,10 +1,12 @@
 //! Networks of the registry on integer grids, and their files.
 
-use burn::tensor::{Device, Distribution, Tensor};
+use burn::tensor::Tensor;
 use kd_compress::quantise::{QuantiseConfig, Range};
 use kd_core::Taps;
 use kd_export::{Options, export_network};
-use kd_models::{Backbone, Network, NetworkConfig};
+use kd_models::{Backbone, Network};
+
+use super::drawn::{difference, images, network};
 
 /// The smallest convolutional network of every family, and small images that it takes.
 const SMALL: [(&str, usize); 13] = [
@@ -23,27 +25,9 @@ const SMALL: [(&str, usize); 13] = [
     ("shufflenet_v2_x0_5_224", 64),
 ];
 
-fn network(model: &str, size: usize) -> Network {
-    kd_core::draw::seed(1);
-    let config = NetworkConfig::new(model, 10, 3).with_image_size(size);
-    Network::new(&config, &Device::flex()).expect("a network")
-}
-
-fn images(count: usize, size: usize) -> Tensor<4> {
-    let shape = [count, 3, size, size];
-    Tensor::random(shape, Distribution::Normal(0.0, 1.0), &Device::flex())
-}
-
 fn logits(network: &Network, images: &Tensor<4>) -> Vec<f32> {
     let output = network.forward(images.clone(), &Taps::none());
     output.logits.into_data().iter().collect()
-}
-
-/// As a share of the other's size.
-fn difference(one: &[f32], other: &[f32]) -> f32 {
-    let pairs = one.iter().zip(other);
-    let sum = pairs.map(|(a, b)| (a - b).abs()).sum::<f32>();
-    sum / other.iter().map(|value| value.abs()).sum::<f32>()
 }
 
 fn usual() -> QuantiseConfig {

@@ -8,7 +8,7 @@ use kd_core::detection::losses::{Multibox, multibox};
 use kd_core::detection::{Corners, Objects, RegionOfInterest};
 use kd_goldens::{Comparison, Report, read, write_weights};
 use kd_models::detection::{
-    FasterRcnn, FasterRcnnBody, FasterRcnnConfig, ProposalFilter, Ssd, SsdConfig,
+    FasterRcnn, FasterRcnnBody, FasterRcnnConfig, ProposalFilter, Ssd, SsdConfig, SsdOutput,
 };
 use safetensors::SafeTensors;
 use serde_json::Value;
@@ -78,6 +78,16 @@ fn same_file(folder: &Path, mut keys: BTreeMap<String, Vec<usize>>) {
     }
 }
 
+/// Maps, answers and default boxes of an SSD are the case's.
+fn one_stage(case: &Value, output: &SsdOutput, defaults: &[Corners], found: &mut Comparison) {
+    for (level, want) in case["features"].as_array().unwrap().iter().enumerate() {
+        check(&format!("map {level}"), want, &output.maps[level], found);
+    }
+    check("logits", &case["cls_logits"], &output.logits, found);
+    check("offsets", &case["bbox_regression"], &output.offsets, found);
+    check_boxes("default boxes", &case["anchors"], defaults, found);
+}
+
 fn ssd(salt: &str, case: &Value, found: &mut Comparison) {
     let (folder, keys) = weights(salt, case);
     let file = |name: &str| folder.path().join(name);
@@ -94,13 +104,8 @@ fn ssd(salt: &str, case: &Value, found: &mut Comparison) {
     let shape: [usize; 4] = dims(&case["input"]).try_into().unwrap();
     let image = [shape[2], shape[3]];
     let output = network.forward(tensor(&format!("{salt}input"), 1.0, shape, &device));
-    for (level, want) in case["features"].as_array().unwrap().iter().enumerate() {
-        check(&format!("map {level}"), want, &output.maps[level], found);
-    }
-    check("logits", &case["cls_logits"], &output.logits, found);
-    check("offsets", &case["bbox_regression"], &output.offsets, found);
     let defaults = network.default_boxes(image, &output);
-    check_boxes("default boxes", &case["anchors"], &defaults, found);
+    one_stage(case, &output, &defaults, found);
 
     let targets = &case["targets"];
     let labels: Vec<usize> = serde_json::from_value(targets["labels"].clone()).unwrap();

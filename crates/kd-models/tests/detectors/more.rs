@@ -9,7 +9,7 @@ use kd_models::detection::{
 };
 use serde_json::Value;
 
-use super::{boxes, check, check_boxes, classes, dims, same_file, tensor, weights};
+use super::{boxes, check, check_boxes, classes, dims, one_stage, same_file, tensor, weights};
 
 #[test]
 fn other_detectors_and_what_they_tell_are_torchvisions() {
@@ -57,13 +57,8 @@ fn ssdlite(case: &Value, found: &mut Comparison) {
     network.save(file("saved.safetensors")).unwrap();
     same_file(folder.path(), keys);
     let output = network.forward(input(case));
-    for (level, want) in case["features"].as_array().unwrap().iter().enumerate() {
-        check(&format!("map {level}"), want, &output.maps[level], found);
-    }
-    check("logits", &case["cls_logits"], &output.logits, found);
-    check("offsets", &case["bbox_regression"], &output.offsets, found);
     let defaults = network.default_boxes(image(case), &output);
-    check_boxes("default boxes", &case["anchors"], &defaults, found);
+    one_stage(case, &output, &defaults, found);
     // COCO's 90 classes and the background.
     assert_eq!(SsdLite::new(91, &device).unwrap().parameters(), 3_440_060);
 }
@@ -81,13 +76,8 @@ fn normed(trunk: SsdTrunk, case: &Value, found: &mut Comparison) {
     network.save(file("saved.safetensors")).unwrap();
     same_file(folder.path(), keys);
     let output = network.forward(input(case));
-    for (level, want) in case["features"].as_array().unwrap().iter().enumerate() {
-        check(&format!("map {level}"), want, &output.maps[level], found);
-    }
-    check("logits", &case["cls_logits"], &output.logits, found);
-    check("offsets", &case["bbox_regression"], &output.offsets, found);
     let defaults = network.default_boxes(image(case), &output);
-    check_boxes("default boxes", &case["anchors"], &defaults, found);
+    one_stage(case, &output, &defaults, found);
 }
 
 /// A network with the weights of a case, whose pyramid, proposals and box head are the case's.
