@@ -1,4 +1,5 @@
-"""Gives detectors of torchvision with random weights to `kd predict`, and compares what both find in an image.
+"""Gives detectors of torchvision with random weights to `kd predict`, and compares what both find in an image. Those of one
+stage are also exported with their suppression, and ONNX Runtime and OpenVINO must find the same.
 
 `cargo xtask verify-detectors` starts it with the built `kd`. The state dict of each network is saved as PyTorch saves it and
 must be read strictly. Last layers are scaled, so that scores of random weights lie on both sides of the thresholds.
@@ -11,6 +12,8 @@ import sys
 import tempfile
 
 import numpy
+import onnxruntime
+import openvino
 import PIL.Image
 import torch
 import torchvision
@@ -111,6 +114,27 @@ def compare(theirs, ours):
     return missed, len(left), largest
 
 
+def by_onnxruntime(file, images):
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    return session.run(["boxes", "scores", "classes"], {"images": images})
+
+
+def by_openvino(file, images):
+    compiled = openvino.Core().compile_model(file, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    said = compiled({"images": images})
+    return [said[name] for name in ("boxes", "scores", "classes")]
+
+
+def exported(run, file, images, side):
+    """What a program finds in the first and in the last of images, of an exported file."""
+    boxes, scores, classes = run(file, images)
+    ends = []
+    for at in (0, -1):
+        there = scores[at] > 0
+        ends.append(list(zip((boxes[at] * side)[there].tolist(), scores[at][there].tolist(), classes[at][there].tolist())))
+    return ends
+
+
 def summary(size):
     data = {"name": "shapes", "sha256": "", "train": 1, "validation": 0, "test": 1}
     data["classes"] = [str(number) for number in range(1, CLASSES)]
@@ -122,9 +146,9 @@ def main():
     kd, failed = sys.argv[1], False
     torch.manual_seed(1)
     random = numpy.random.default_rng(1)
-    print(f"torchvision {torchvision.__version__}\n")
-    print("| network | pixels | found by torchvision | found here | not there | edges off by, pixels | scores off by |")
-    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
+    print(f"torchvision {torchvision.__version__}, ONNX Runtime {onnxruntime.__version__}, OpenVINO {openvino.__version__}\n")
+    print("| network | pixels | by | found by torchvision | found | not there | edges off by, pixels | scores off by |")
+    print("| --- | ---: | --- | ---: | ---: | ---: | ---: | ---: |")
     for name, build, size in NETWORKS:
         options = {"min_size": size, "max_size": size} if name.startswith("faster") else {}
         with tempfile.TemporaryDirectory() as scratch:
@@ -147,10 +171,22 @@ def main():
             told = json.loads((folder / "out/predictions.json").read_text())
             corners = lambda x, y, w, h: [x, y, x + w, y + h]
             ours = [(corners(*one["bbox"]), one["score"], int(one["category"])) for one in told]
-            missed, more, largest = compare(theirs, ours)
-            failed |= missed + more > 0 or not theirs
-            counts = f"{len(theirs)} | {len(ours)} | {missed + more}"
-            print(f"| `{name}` | {size} | {counts} | {largest[0]:.1e} | {largest[1]:.1e} |", flush=True)
+            others = [("kd", ours)]
+            if not name.startswith("faster"):
+                file = folder / "network.onnx"
+                command = [kd, "export", folder, "--weights", folder / "weights.pth", "--onnx", file, "--nms"]
+                subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+                # The image among others, of which each has a list of its own.
+                images = torch.stack([image, torch.rand_like(image), image]).numpy()
+                for by, run in (("ONNX Runtime", by_onnxruntime), ("OpenVINO", by_openvino)):
+                    first, last = exported(run, file, images, size)
+                    failed |= first != last
+                    others.append((by, first))
+            for by, ours in others:
+                missed, more, largest = compare(theirs, ours)
+                failed |= missed + more > 0 or not theirs
+                counts = f"{len(theirs)} | {len(ours)} | {missed + more}"
+                print(f"| `{name}` | {size} | {by} | {counts} | {largest[0]:.1e} | {largest[1]:.1e} |", flush=True)
     return int(failed)
 
 

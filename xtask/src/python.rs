@@ -44,7 +44,14 @@ pub const STORE: Script = Script {
 /// Detectors of torchvision.
 pub const DETECTORS: Script = Script {
     name: "detectors",
-    packages: &["torch", "torchvision", "numpy", "pillow"],
+    packages: &[
+        "torch",
+        "torchvision",
+        "numpy",
+        "pillow",
+        "onnxruntime",
+        "openvino",
+    ],
     features: &[],
 };
 

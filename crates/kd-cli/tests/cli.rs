@@ -31,6 +31,8 @@ mod quantise;
 mod run;
 #[path = "cli/search.rs"]
 mod search;
+#[path = "cli/several_gpus.rs"]
+mod several_gpus;
 #[path = "cli/study.rs"]
 mod study;
 #[path = "cli/teacher.rs"]

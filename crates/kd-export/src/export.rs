@@ -15,7 +15,7 @@ use crate::lower::lower;
 use crate::options::{Normalisation, Options, Output};
 use crate::peephole::simplify;
 use crate::replay::{Comparison, Reads, between, compare};
-use crate::{Error, Onnx, half, model, quantise, text};
+use crate::{Error, Onnx, half, model, nms, quantise, text};
 
 /// Exports a network of the registry for images of `size` × `size` pixels. Weights have the names of its reference's
 /// state dict. Layers on grids ([`Network::on_grids`]) have 8-bit weights, and `QuantizeLinear` and `DequantizeLinear`
@@ -45,7 +45,7 @@ pub fn export_network(network: &Network, size: usize, options: &Options) -> Resu
     let networks: [&dyn Fn(Tensor<4>) -> Tensor<2>; 2] = [&forward, &|input| whole(&larger, input)];
     comparison.check_grids(between(shape, Reads::Numbers, networks, &device))?;
     Ok(Onnx {
-        model: written(&graph, options),
+        model: written(&graph, options, &options.output.to_string()),
         difference: comparison.difference,
         external_above: options.external_above,
     })
@@ -137,12 +137,37 @@ pub fn export_backbone<B: Backbone<Input = Tensor<4>>>(
 }
 
 /// Exports a detector of one stage for images of `size` × `size` pixels, RGB in 0..1: the file normalises them itself, and
-/// gives what [`Detector::boxes_and_scores`] does, `[batch, boxes, 4 + classes]`. Which boxes are told is up to the program
-/// that runs it.
+/// gives as `boxes` what [`Detector::boxes_and_scores`] does, `[batch, boxes, 4 + classes]`. Which of them are told is up to the
+/// program that runs it.
 ///
 /// # Errors
 /// As [`export_backbone`]; [`Error::Option`] for a network of two stages, and for `normalise`.
 pub fn export_detector(network: &Detector, size: usize, options: &Options) -> Result<Onnx, Error> {
+    detector(network, size, options, "boxes")
+}
+
+/// As [`export_detector`], with non-maximum suppression in the file, which tells what [`Detector::detect`] finds, best first:
+/// `boxes` `[batch, most, 4]`, x1, y1, x2, y2 in 0..1 of the image; `scores` `[batch, most]`, 0 where nothing more was found;
+/// `classes` `[batch, most]`, from 1 on. What is compared with the network is what the suppression reads.
+///
+/// # Errors
+/// As [`export_detector`].
+pub fn export_detections(
+    network: &Detector,
+    size: usize,
+    options: &Options,
+) -> Result<Onnx, Error> {
+    let mut onnx = detector(network, size, options, "all_boxes")?;
+    nms::append(&mut onnx.model, &network.filter());
+    Ok(onnx)
+}
+
+fn detector(
+    network: &Detector,
+    size: usize,
+    options: &Options,
+    output: &str,
+) -> Result<Onnx, Error> {
     let refuse = |option, problem: &str| {
         Err(Error::Option {
             option,
@@ -169,7 +194,8 @@ pub fn export_detector(network: &Detector, size: usize, options: &Options) -> Re
         said.unwrap_or_else(|_| nothing(images))
     };
     let names = |path: &str| network.pytorch_name(path);
-    exported(network, [1, 3, size, size], options, names, forward)
+    let shape = [1, 3, size, size];
+    exported(network, shape, options, output, names, forward)
 }
 
 fn images<M: Module>(
@@ -180,7 +206,8 @@ fn images<M: Module>(
     forward: impl Fn(&M, Tensor<4>) -> Tensor<2>,
 ) -> Result<Onnx, Error> {
     let whole = whole(options, shape[1], &forward)?;
-    exported(network, shape, options, names, whole)
+    let output = options.output.to_string();
+    exported(network, shape, options, &output, names, whole)
 }
 
 /// What a file computes of images of so many channels: the network with what `options` puts around it.
@@ -220,13 +247,15 @@ pub fn export_module<M: Module, const D: usize, const E: usize>(
     options: &Options,
     forward: impl Fn(&M, Tensor<D>) -> Tensor<E>,
 ) -> Result<Onnx, Error> {
-    exported(module, shape, options, str::to_owned, forward)
+    let output = options.output.to_string();
+    exported(module, shape, options, &output, str::to_owned, forward)
 }
 
 fn exported<M: Module, const D: usize, const E: usize>(
     module: &M,
     shape: [usize; D],
     options: &Options,
+    output: &str,
     names: impl Fn(&str) -> String,
     forward: impl Fn(&M, Tensor<D>) -> Tensor<E>,
 ) -> Result<Onnx, Error> {
@@ -239,7 +268,7 @@ fn exported<M: Module, const D: usize, const E: usize>(
         half::cast_ends(&mut graph);
     }
     Ok(Onnx {
-        model: written(&graph, options),
+        model: written(&graph, options, output),
         difference: comparison.difference,
         external_above: options.external_above,
     })
@@ -274,12 +303,11 @@ pub(crate) fn checked<M: Module, const D: usize, const E: usize>(
     Ok((graph, comparison))
 }
 
-pub(crate) fn written(graph: &Graph, options: &Options) -> crate::proto::Model {
-    let output = options.output.to_string();
+pub(crate) fn written(graph: &Graph, options: &Options, output: &str) -> crate::proto::Model {
     model::model(
         graph,
         &options.name,
-        &output,
+        output,
         options.float16,
         &options.metadata,
     )

@@ -35,6 +35,7 @@ mod half;
 mod lower;
 mod model;
 mod names;
+mod nms;
 mod onnx;
 mod options;
 mod peephole;
@@ -46,7 +47,9 @@ mod text;
 pub mod trace;
 
 pub use error::Error;
-pub use export::{export_backbone, export_detector, export_module, export_network, layers};
+pub use export::{
+    export_backbone, export_detections, export_detector, export_module, export_network, layers,
+};
 pub use model::{IR_VERSION, OPSET};
 pub use onnx::Onnx;
 pub use options::{Normalisation, Options, Output};

@@ -217,7 +217,8 @@ fn tensor(name: String, constant: &Constant, halves: bool) -> TensorProto {
     }
 }
 
-fn tensors(dims: &[Dim], integers: bool) -> TypeProto {
+/// The type of a tensor of floats, or of integers.
+pub(crate) fn tensors(dims: &[Dim], integers: bool) -> TypeProto {
     let dim = dims.iter().map(|dim| match dim {
         Dim::Fixed(size) => DimProto {
             dim_value: Some(*size as i64),

@@ -86,6 +86,13 @@ fn a_detector_is_trained_measured_and_asked() {
     assert_eq!(page.matches("</title></rect>").count(), 200);
 
     let ask = |arguments: &[&str]| finish(kd(folder.path(), arguments));
+    let exported = ask(&["export", "runs/tiny", "--onnx", "tiny.onnx", "--nms"]);
+    assert_eq!(exported.code, Some(0), "{}", exported.stderr);
+    assert!(
+        exported.stdout.contains("1 NonMaxSuppression"),
+        "{}",
+        exported.stdout
+    );
     fails(
         &ask(&["eval", "runs/tiny", "--size", "64"]),
         3,

@@ -77,5 +77,10 @@ fn weights_alone_are_exported_where_they_say_enough() {
         3,
         &["normalise", "each of 3 channels"],
     );
+    fails(
+        &export(&["--onnx", "x.onnx", "--nms"]),
+        3,
+        &["--nms", "for detectors"],
+    );
     assert!(!folder.path().join("x.onnx").exists());
 }

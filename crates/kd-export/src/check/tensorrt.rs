@@ -66,6 +66,7 @@ const KNOWN: &[&str] = &[
     "Min",
     "Mul",
     "Neg",
+    "NonMaxSuppression",
     "Not",
     "Or",
     "Pad",
@@ -81,6 +82,7 @@ const KNOWN: &[&str] = &[
     "Reshape",
     "Resize",
     "Round",
+    "ScatterND",
     "Shape",
     "Sigmoid",
     "Sign",
@@ -103,6 +105,7 @@ const KNOWN: &[&str] = &[
 /// Inputs of operations that must be constants, by place.
 const CONSTANT: &[(&str, &[usize])] = &[
     ("Clip", &[1, 2]),
+    ("NonMaxSuppression", &[2, 3, 4]),
     ("Pad", &[1]),
     ("ReduceSum", &[1]),
     ("Resize", &[2, 3]),
@@ -110,6 +113,7 @@ const CONSTANT: &[(&str, &[usize])] = &[
     ("Squeeze", &[1]),
     ("Unsqueeze", &[1]),
     ("Tile", &[1]),
+    ("TopK", &[1]),
 ];
 
 /// What TensorRT would refuse, one sentence each with the node's name; none when nothing is known against the file.

@@ -11,8 +11,8 @@ use kd_core::{Output, Part, Taps};
 
 use super::state::State;
 use super::{
-    Detected, FasterRcnn, FasterRcnnBody, FasterRcnnConfig, Ssd, SsdConfig, SsdLite, SsdNormed,
-    SsdNormedConfig, SsdOutput, SsdTrunk,
+    Detected, FasterRcnn, FasterRcnnBody, FasterRcnnConfig, Filter, Ssd, SsdConfig, SsdLite,
+    SsdNormed, SsdNormedConfig, SsdOutput, SsdTrunk,
 };
 use crate::keys;
 use crate::standardise::Standardise;
@@ -222,30 +222,39 @@ impl Detector {
         }
     }
 
-    /// What is found in images, RGB in 0..1, best first, by the reference's filters.
+    /// Which boxes its reference tells.
+    pub fn filter(&self) -> Filter {
+        match self {
+            Self::Ssd(_) | Self::SsdNormed(_) => SsdConfig::FILTER,
+            Self::SsdLite(_) => SsdLite::FILTER,
+            Self::FasterRcnn(_) => FasterRcnnConfig::FILTER,
+        }
+    }
+
+    /// What is found in images, RGB in 0..1, best first, by [`Detector::filter`].
     ///
     /// # Errors
     /// None that a network of this crate can cause.
     pub fn detect(&self, images: Tensor<4>) -> Result<Vec<Vec<Detected>>, kd_core::Error> {
         let [_, _, height, width] = images.dims();
-        let image = [height, width];
+        let (image, filter) = ([height, width], self.filter());
         match self {
             Self::Ssd(network) => {
                 let output = network.forward(normalised(images, SSD));
-                network.detect(&output, image, &SsdConfig::FILTER)
+                network.detect(&output, image, &filter)
             }
             Self::SsdNormed(network) => {
                 let output = network.forward(normalised(images, IMAGENET));
-                network.detect(&output, image, &SsdConfig::FILTER)
+                network.detect(&output, image, &filter)
             }
             Self::SsdLite(network) => {
                 let output = network.forward(normalised(images, SSDLITE));
-                network.detect(&output, image, &SsdLite::FILTER)
+                network.detect(&output, image, &filter)
             }
             Self::FasterRcnn(network) => network.detect(
                 normalised(images, IMAGENET),
                 &network.config().proposals[1],
-                &FasterRcnnConfig::FILTER,
+                &filter,
             ),
         }
     }

@@ -15,6 +15,7 @@ Examples:
   kd export runs/quickstart --onnx student.onnx --normalise --softmax
   kd export --model resnet20_a --weights resnet20.th --classes 10 --onnx resnet20.onnx --float16
   kd export runs/quickstart --onnx student.onnx --check tensorrt
+  kd export runs/detector --onnx student.onnx --nms
   kd export runs/quickstart --format safetensors --out student
   kd export --model resnet18_224 --weights resnet18.safetensors --format hf --out resnet18-hf
   kd export --weights hf://timm/resnet18.a1_in1k --format torchvision --out resnet18

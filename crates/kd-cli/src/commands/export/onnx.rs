@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 use kd_export::{
-    Normalisation, Onnx, Options, Output, export_detector, export_network, export_text,
+    Normalisation, Onnx, Options, Output, export_detections, export_detector, export_network,
+    export_text,
 };
 use kd_models::WeightsHeader;
 use kd_train::onnx::metadata;
@@ -31,6 +32,9 @@ pub struct Arguments {
     /// Put a softmax at the end, so that the file gives probabilities.
     #[arg(long, requires = "onnx")]
     softmax: bool,
+    /// Put non-maximum suppression into a detector's file, which then tells what it finds.
+    #[arg(long, requires = "onnx")]
+    nms: bool,
     /// Weights and arithmetic in float16; input and output stay float32.
     #[arg(long, requires = "onnx")]
     float16: bool,
@@ -66,6 +70,12 @@ pub fn run(from: &From, arguments: &Arguments, file: &Path) -> Result<()> {
     {
         return detector(&recipe, &weights, folder, arguments, file);
     }
+    if arguments.nms {
+        return Err(BadInput(
+            "--nms: it is for detectors, and this network has no boxes; leave it out".into(),
+        )
+        .into());
+    }
     if let Some(folder) = &from.run
         && let Some(student) = TextStudent::of_run(folder, &crate::device::preferred()?.open()?)?
     {
@@ -95,7 +105,7 @@ pub fn run(from: &From, arguments: &Arguments, file: &Path) -> Result<()> {
     crate::commands::print(summary(file, &onnx))
 }
 
-/// The student of a run that trains a detector: boxes and scores, before any is suppressed.
+/// The student of a run that trains a detector: boxes and scores, before any is suppressed or after.
 fn detector(
     recipe: &Recipe,
     weights: &Path,
@@ -129,7 +139,11 @@ fn detector(
         ],
         ..Options::default()
     };
-    let onnx = export_detector(&network, size, &options)?;
+    let export = match arguments.nms {
+        true => export_detections,
+        false => export_detector,
+    };
+    let onnx = export(&network, size, &options)?;
     arguments.accepted(&onnx)?;
     onnx.save(file)?;
     crate::commands::print(summary(file, &onnx))
