@@ -115,8 +115,9 @@ def case(name, temperature, boxes, epoch, at_default_boxes):
     }
 
 
-cases = [
-    case("box_head", 2.0, 0.5, 2, 1),
-    case("box_head_at_default_boxes", 1.0, 1.0, 1, 1),
-]
-json.dump({"salt": "", "dtype": "float64", "cases": cases}, sys.stdout, indent=1)
+if __name__ == "__main__":
+    cases = [
+        case("box_head", 2.0, 0.5, 2, 1),
+        case("box_head_at_default_boxes", 1.0, 1.0, 1, 1),
+    ]
+    json.dump({"salt": "", "dtype": "float64", "cases": cases}, sys.stdout, indent=1)

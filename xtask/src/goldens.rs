@@ -15,7 +15,7 @@ use serde::Deserialize;
 use crate::kd;
 
 /// The golden files that a test reads: file, crate, and name of the test in the crate's `tests/goldens.rs`.
-const READERS: [(&str, &str, &str); 15] = [
+const READERS: [(&str, &str, &str); 16] = [
     (
         "box_head.json",
         "kd-core",
@@ -30,6 +30,11 @@ const READERS: [(&str, &str, &str); 15] = [
         "detection_losses.json",
         "kd-data",
         "detection::voc_evaluation_is_that_of_its_development_kit",
+    ),
+    (
+        "matched_detections.json",
+        "kd-core",
+        "losses_of_detectors_match_their_golden_values_and_gradients",
     ),
     (
         "detectors.json",

@@ -436,6 +436,7 @@ fn the_catalogue_shows_the_literatures_defaults() {
             "pkd_bert 100 layers=\"skip\"",
             "detection_loss 1 boxes=1.0 negatives=3",
             "box_head 1 temperature=2.0 boxes=0.5 at_default_boxes=1",
+            "matched_detections 1 temperature=2.0 boxes=0.5 regions=100",
             "fgd 1 levels=[] temperature=0.5 alpha=0.00005 beta=0.000025 gamma=0.00005 lambda=5e-7",
         ]
     );

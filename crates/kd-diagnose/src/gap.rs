@@ -13,8 +13,8 @@ pub(crate) const GAP: Kind = Kind {
 pub(crate) const CLASSES: Kind = Kind {
     key: "classes",
     title: "Gap by class",
-    threshold: "problem: at most a third of the classes, each with a gap 10 points above the mean gap, p ≤ 0.01 after correction \
-                for the number of classes",
+    threshold: "at most a third of the classes, each with a gap 10 points above the mean gap of those that are left, p ≤ 0.01 after \
+                correction for their number; problem: one of them 20 points above it, notice: none",
 };
 
 /// For each sample 1 where only the teacher is right, −1 where only the student is.
@@ -61,15 +61,8 @@ pub(crate) fn classes(inputs: &Inputs) -> Finding {
     let values = differences(inputs);
     let labels = inputs.validation.teacher.labels();
     let found = groups(&values, labels, inputs.classes.len());
-    let mean = values.iter().sum::<f64>() / values.len().max(1) as f64;
-    let few: Vec<usize> = (0..found.means.len())
-        .filter(|&class| {
-            found.counts[class] > 0
-                && found.means[class] - mean >= at_most::CLASS_GAP
-                && found.above[class] <= at_most::CLASS_P
-        })
-        .collect();
     let there = found.counts.iter().filter(|count| **count > 0).count();
+    let (few, farthest) = standing_out(values, labels.to_vec(), inputs.classes.len());
     // What befalls more of them is no trouble of theirs.
     let many = few.len() as f64 > at_most::FEW_CLASSES * there as f64;
     let few = if many { Vec::new() } else { few };
@@ -112,13 +105,42 @@ pub(crate) fn classes(inputs: &Inputs) -> Finding {
     let number = worst.first().map_or(0.0, |(value, _)| *value);
     CLASSES
         .finding(
-            level(!few.is_empty(), false),
+            level(
+                !few.is_empty() && farthest >= at_most::WIDE_CLASS_GAP,
+                !few.is_empty(),
+            ),
             "points of the class with the widest gap",
             number,
             sentence,
         )
         .named(names)
         .plot(plot)
+}
+
+/// Classes whose gap stands out from that of the others, and by how much the first does. Each is looked for among those that are
+/// left, since a wide gap of one hides those of others.
+fn standing_out(mut values: Vec<f64>, mut labels: Vec<usize>, classes: usize) -> (Vec<usize>, f64) {
+    let (mut few, mut farthest) = (Vec::new(), 0.0);
+    loop {
+        let found = groups(&values, &labels, classes);
+        let mean = values.iter().sum::<f64>() / values.len().max(1) as f64;
+        let above = |class: usize| found.means[class] - mean;
+        let first = (0..classes)
+            .filter(|class| found.counts[*class] > 0 && found.above[*class] <= at_most::CLASS_P)
+            .max_by(|a, b| above(*a).total_cmp(&above(*b)));
+        let Some(class) = first.filter(|class| above(*class) >= at_most::CLASS_GAP) else {
+            few.sort_unstable();
+            return (few, farthest);
+        };
+        if few.is_empty() {
+            farthest = above(class);
+        }
+        few.push(class);
+        let left = |at: &usize| labels[*at] != class;
+        let left: Vec<usize> = (0..labels.len()).filter(left).collect();
+        values = left.iter().map(|at| values[*at]).collect();
+        labels = left.iter().map(|at| labels[*at]).collect();
+    }
 }
 
 #[cfg(test)]
@@ -170,6 +192,13 @@ mod tests {
         let crippled = of([120, 190, 90, 190, 190]);
         assert_eq!(crippled.named, ["b"]);
         assert!((crippled.number - 50.0).abs() < 1e-9, "{}", crippled.number);
+        assert_eq!(crippled.level, Level::Problem);
+        // A class that lags behind, by less than 20 points more than the others.
+        let behind = of([120, 190, 160, 190, 190]);
+        assert_eq!(
+            (behind.level, behind.named),
+            (Level::Notice, vec!["b".into()])
+        );
         // Two of five are more than a third.
         assert_eq!(of([120, 190, 20, 20, 190]).level, Level::Fine);
     }

@@ -5,6 +5,8 @@ pub(crate) const SHOWN: usize = 10;
 
 /// A class stands out by this much of accuracy above the mean gap.
 pub(crate) const CLASS_GAP: f64 = 0.10;
+/// One of them by this much, for a problem.
+pub(crate) const WIDE_CLASS_GAP: f64 = 0.20;
 /// As this share of the classes at most.
 pub(crate) const FEW_CLASSES: f64 = 1.0 / 3.0;
 /// With this chance at most.

@@ -18,6 +18,12 @@ pub struct RoiPredictions {
 
 /// The second stage of a detector, with the images of a batch.
 pub trait RegionHead: Debug + Send + Sync {
+    /// The regions that its own first stage proposes, image by image, best first.
+    ///
+    /// # Errors
+    /// Those of the first stage.
+    fn regions(&self) -> Result<Vec<RegionOfInterest>, Error>;
+
     /// What it says of regions of these images, on the plain device.
     ///
     /// # Errors

@@ -366,6 +366,7 @@ terms! {
     detection {
         detection_loss: DetectionLoss, DetectionLossConfig;
         box_head: BoxHead, BoxHeadConfig;
+        matched_detections: MatchedDetections, MatchedDetectionsConfig;
         fgd: Fgd, FgdConfig;
     }
 }

@@ -52,7 +52,11 @@ pub fn run_more(device: &Device, dtype: DType) {
 /// # Panics
 /// When a case is not met.
 pub fn run_detection(device: &Device, dtype: DType) {
-    for file in ["detection_losses.json", "box_head.json"] {
+    for file in [
+        "detection_losses.json",
+        "box_head.json",
+        "matched_detections.json",
+    ] {
         run_file(
             file,
             device,

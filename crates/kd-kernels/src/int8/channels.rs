@@ -30,6 +30,71 @@ pub struct Channels {
     finish: Finish,
     /// Whether values of a source can be copied.
     copied: Vec<bool>,
+    gather: Option<Gather>,
+}
+
+/// The way for runs that are short, as a shuffle's are: of each pixel, parts of the sources side by side, on the output's grid, and
+/// where each channel of the output is among them.
+#[derive(Clone, Debug)]
+struct Gather {
+    parts: Vec<Run>,
+    places: Vec<usize>,
+    values: usize,
+}
+
+/// Channels of a run, on average, from which on runs are moved one by one.
+const LONG: usize = 16;
+
+impl Gather {
+    /// From source and channel of each channel of the output.
+    fn new(sources: usize, taken: &[(usize, usize)]) -> Self {
+        let mut parts: Vec<Run> = Vec::new();
+        let mut values = 0;
+        for source in 0..sources {
+            let channels = taken.iter().filter(|(of, _)| *of == source);
+            let channels = channels.map(|(_, channel)| *channel);
+            let (first, last) = (channels.clone().min(), channels.max());
+            let (from, count) = match (first, last) {
+                (Some(first), Some(last)) => (first, last + 1 - first),
+                _ => (0, 0),
+            };
+            parts.push(Run {
+                source,
+                from,
+                to: values,
+                count,
+            });
+            values += count;
+        }
+        let place = |(source, channel): &(usize, usize)| {
+            let part = parts[*source];
+            part.to + channel - part.from
+        };
+        let places = taken.iter().map(place).collect();
+        Self {
+            parts,
+            places,
+            values,
+        }
+    }
+
+    /// Channels of a pixel from the line of its parts.
+    #[inline(always)]
+    fn pick(&self, line: &Data, y: &mut Data, to: usize) {
+        match (line, y) {
+            (Data::Bytes(line), Data::Bytes(y)) => {
+                for (y, place) in y[to..].iter_mut().zip(&self.places) {
+                    *y = line[*place];
+                }
+            }
+            (Data::Floats(line), Data::Floats(y)) => {
+                for (y, place) in y[to..].iter_mut().zip(&self.places) {
+                    *y = line[*place];
+                }
+            }
+            _ => unreachable!("a line is of the output's kind"),
+        }
+    }
 }
 
 impl Channels {
@@ -82,6 +147,7 @@ impl Channels {
             ])
         });
         let affine = affine.transpose()?;
+        let short = runs.len() * LONG > output.channels && affine.is_none();
         let finish = Finish::new(&output, clip);
         let whole = Finish::new(&output, [f32::NEG_INFINITY, f32::INFINITY]);
         Ok(Self {
@@ -96,6 +162,7 @@ impl Channels {
                 .map(|input| input.grid == output.grid && finish == whole && affine.is_none())
                 .collect(),
             affine,
+            gather: short.then(|| Gather::new(inputs.len(), taken)),
         })
     }
 
@@ -126,40 +193,67 @@ struct Move<'a> {
 impl Work for Move<'_> {
     #[inline(always)]
     fn run<S: Lanes>(self, _: S) {
-        let channels = self.channels;
-        let (output, finish) = (&channels.output, channels.finish);
+        let Self {
+            channels,
+            inputs,
+            y,
+        } = self;
+        let output = &channels.output;
+        let values = channels.gather.as_ref().map_or(0, |gather| gather.values);
+        let mut line = match y {
+            Data::Bytes(_) => Data::Bytes(vec![0; values]),
+            Data::Floats(_) => Data::Floats(vec![0.0; values]),
+        };
         for row in 0..output.height {
             for column in 0..output.width {
-                for run in &channels.runs {
-                    let from = channels.inputs[run.source].at(row, column) + run.from;
-                    let to = output.at(row, column) + run.to;
-                    let (count, term) = (run.count, channels.terms[run.source]);
-                    if channels.copied[run.source] {
-                        copy(self.inputs[run.source], &mut *self.y, [from, to], count);
-                        continue;
-                    }
-                    for first in (0..count).step_by(PART) {
-                        let mut values = [0.0_f32; PART];
-                        let values = &mut values[..(count - first).min(PART)];
-                        read(self.inputs[run.source], from + first, values);
-                        match &channels.affine {
-                            None => {
-                                for value in values.iter_mut() {
-                                    *value = term.of(*value);
-                                }
-                            }
-                            Some([factors, shifts]) => {
-                                let by = factors[run.to + first..].iter();
-                                let by = by.zip(&shifts[run.to + first..]);
-                                for (value, (factor, shift)) in values.iter_mut().zip(by) {
-                                    *value = (*value - term.zero) * factor + shift;
-                                }
-                            }
+                let place = output.at(row, column);
+                let from = |run: &Run| channels.inputs[run.source].at(row, column) + run.from;
+                match &channels.gather {
+                    None => {
+                        for run in &channels.runs {
+                            channels.part(inputs, run, from(run), y, place + run.to);
                         }
-                        write(&mut *self.y, to + first, values, finish);
+                    }
+                    Some(gather) => {
+                        for part in &gather.parts {
+                            channels.part(inputs, part, from(part), &mut line, part.to);
+                        }
+                        gather.pick(&line, y, place);
                     }
                 }
             }
+        }
+    }
+}
+
+impl Channels {
+    /// Moves the channels of a run, of one pixel, on the output's grid.
+    #[inline(always)]
+    fn part(&self, inputs: &[&Data], run: &Run, from: usize, y: &mut Data, to: usize) {
+        let (input, count, term) = (inputs[run.source], run.count, self.terms[run.source]);
+        if self.copied[run.source] {
+            copy(input, y, [from, to], count);
+            return;
+        }
+        for first in (0..count).step_by(PART) {
+            let mut values = [0.0_f32; PART];
+            let values = &mut values[..(count - first).min(PART)];
+            read(input, from + first, values);
+            match &self.affine {
+                None => {
+                    for value in values.iter_mut() {
+                        *value = term.of(*value);
+                    }
+                }
+                Some([factors, shifts]) => {
+                    let by = factors[run.to + first..].iter();
+                    let by = by.zip(&shifts[run.to + first..]);
+                    for (value, (factor, shift)) in values.iter_mut().zip(by) {
+                        *value = (*value - term.zero) * factor + shift;
+                    }
+                }
+            }
+            write(y, to + first, values, self.finish);
         }
     }
 }

@@ -9,6 +9,7 @@ use burn::tensor::{Device, Tensor};
 use kd_core::detection::{BoxCoder, BoxRows, RegionHead, RegionOfInterest, RoiPredictions};
 use kd_core::{Output, Part, Taps};
 
+use super::faster_rcnn::regions;
 use super::state::State;
 use super::{
     Detected, FasterRcnn, FasterRcnnBody, FasterRcnnConfig, Filter, Ssd, SsdConfig, SsdLite,
@@ -446,11 +447,22 @@ struct SecondStage {
     image: [usize; 2],
 }
 
+impl SecondStage {
+    fn pyramid(&self) -> &[Tensor<4>] {
+        let made = || self.network.pyramid(&self.stages);
+        self.pyramid.get_or_init(made)
+    }
+}
+
 impl RegionHead for SecondStage {
+    fn regions(&self) -> Result<Vec<RegionOfInterest>, kd_core::Error> {
+        let proposals = self.network.propose(self.pyramid());
+        let filter = &self.network.config().proposals[1];
+        let selected = self.network.select(&proposals, self.image, filter)?;
+        Ok(regions(&selected))
+    }
+
     fn judge(&self, regions: &[RegionOfInterest]) -> Result<RoiPredictions, kd_core::Error> {
-        let pyramid = self
-            .pyramid
-            .get_or_init(|| self.network.pyramid(&self.stages));
-        self.network.classify(pyramid, self.image, regions)
+        self.network.classify(self.pyramid(), self.image, regions)
     }
 }

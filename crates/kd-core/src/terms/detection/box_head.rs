@@ -74,16 +74,22 @@ impl BoxHeadConfig {
     ) -> Result<BoxHead, Error> {
         check::positive("temperature", self.temperature)?;
         check::not_negative("boxes", self.boxes)?;
-        let teacher = teacher.ok_or(Error::NoTeacher)?;
-        teacher.get::<Arc<dyn RegionHead>>(Part::Regions, 0)?;
-        if student.boxes()?.references.is_empty() {
-            return Err(Error::MissingTap {
-                what: "default boxes of the student (it chooses its boxes itself)".into(),
-            });
-        }
+        both_stages(student, teacher)?;
         Ok(BoxHead {
             config: self.clone(),
         })
+    }
+}
+
+/// Refuses a student without default boxes and a teacher without a box head.
+pub(super) fn both_stages(student: &Output, teacher: Option<&Output>) -> Result<(), Error> {
+    let teacher = teacher.ok_or(Error::NoTeacher)?;
+    teacher.get::<Arc<dyn RegionHead>>(Part::Regions, 0)?;
+    match student.boxes()?.references.is_empty() {
+        true => Err(Error::MissingTap {
+            what: "default boxes of the student (it chooses its boxes itself)".into(),
+        }),
+        false => Ok(()),
     }
 }
 

@@ -12,6 +12,7 @@ use kd_core::terms::fbkd::fbkd as attention_guided;
 use kd_core::terms::fgd::{FgdConfig, FgdImage};
 use kd_core::terms::fine_grained::{fine_grained_imitation, imitation_mask};
 use kd_core::terms::ld::{ld, ld_weighted};
+use kd_core::terms::matched_detections::MatchedDetectionsConfig;
 use kd_core::terms::mgd::MgdConfig;
 use kd_core::terms::pkd::{PkdResized, pkd, pkd_interpolated};
 use kd_core::terms::soft_classes::soft_classes as weighted_classes;
@@ -66,10 +67,15 @@ pub fn fgd(case: &Case) -> Result<Answer, Error> {
 struct Linear {
     weight: Tensor<2>,
     classes: usize,
+    regions: Vec<RegionOfInterest>,
     asked: Mutex<Vec<f64>>,
 }
 
 impl RegionHead for Linear {
+    fn regions(&self) -> Result<Vec<RegionOfInterest>, Error> {
+        Ok(self.regions.clone())
+    }
+
     fn judge(&self, regions: &[RegionOfInterest]) -> Result<RoiPredictions, Error> {
         let corners: Vec<f64> = regions.iter().flat_map(|region| region.corners).collect();
         let data = TensorData::new(corners.clone(), [regions.len(), 4]);
@@ -83,7 +89,11 @@ impl RegionHead for Linear {
     }
 }
 
-pub fn box_head(case: &Case) -> Result<Answer, Error> {
+/// A one-stage student and a two-stage teacher, with the head of the latter, and how many images there are.
+fn one_and_two_stages(
+    case: &Case,
+    regions: Vec<RegionOfInterest>,
+) -> (Output, Output, Arc<Linear>, usize) {
     let all = Taps::all();
     let logits: Tensor<3> = case.tensor("logits");
     let [batch, rows, classes] = logits.dims();
@@ -97,11 +107,40 @@ pub fn box_head(case: &Case) -> Result<Answer, Error> {
     let head = Arc::new(Linear {
         weight: case.tensor::<2>("head").without_autodiff(),
         classes,
+        regions,
         asked: Mutex::default(),
     });
     let mut teacher = Output::new(case.zeros([0, classes]));
     let shown: Arc<dyn RegionHead> = head.clone();
     teacher.push(Part::Regions, &shown, &all);
+    (student, teacher, head, batch)
+}
+
+pub fn matched_detections(case: &Case) -> Result<Answer, Error> {
+    let regions = ["regions0", "regions1"].iter().enumerate();
+    let regions = regions.flat_map(|(image, name)| {
+        let boxes = case.boxes(name).into_iter();
+        boxes.map(move |corners| RegionOfInterest { image, corners })
+    });
+    let (student, teacher, _, batch) = one_and_two_stages(case, regions.collect());
+    let config = MatchedDetectionsConfig {
+        temperature: case.param("temperature"),
+        boxes: case.param("boxes"),
+        regions: case.param("regions") as usize,
+    };
+    let term = config.init(&student, Some(&teacher), case.device)?;
+    // It reads no objects.
+    let objects = vec![Objects::default(); batch];
+    let targets = Targets::objects(objects, case.device);
+    let pair = Pair {
+        teacher: Some(&teacher),
+        ..alone(&student, &targets)
+    };
+    term.forward(&pair, &STEP).map(Answer::new)
+}
+
+pub fn box_head(case: &Case) -> Result<Answer, Error> {
+    let (student, teacher, head, batch) = one_and_two_stages(case, Vec::new());
     let config = BoxHeadConfig {
         temperature: case.param("temperature"),
         boxes: case.param("boxes"),

@@ -36,6 +36,9 @@ pub fn loss(case: &Case) -> Option<Result<Answer, Error>> {
         "roi_loss" => losses::roi(case),
         "ssd_multibox_loss" => losses::multibox(case),
         "box_head" | "box_head_at_default_boxes" => distillation::box_head(case),
+        "matched_detections" | "matched_detections_of_few" => {
+            distillation::matched_detections(case)
+        }
         "sigmoid_focal_loss" => losses::focal(case),
         "giou_loss" => losses::giou(case),
         "box_encode_ssd" | "box_encode_rpn" => geometry::encode(case),

@@ -246,7 +246,7 @@ proptest! {
         scaled in any::<bool>(),
         borders in [0_usize..3, 0_usize..3, 0_usize..3],
         counts in [1_usize..40, 1_usize..40],
-        taken in proptest::collection::vec((0_usize..2, any::<u16>(), 1_usize..9), 1..12),
+        taken in proptest::collection::vec((0_usize..2, any::<u16>(), 1_usize..60), 1..12),
         size in [1_usize..6, 1_usize..6],
         clip in select(CLIPS.to_vec()),
     ) {

@@ -198,16 +198,7 @@ impl FasterRcnn {
         filter: &ProposalFilter,
     ) -> Result<(RoiPredictions, Vec<Vec<Corners>>), kd_core::Error> {
         let selected = self.select(&self.propose(pyramid), image, filter)?;
-        let of_image = selected.iter().enumerate();
-        let regions: Vec<RegionOfInterest> = of_image
-            .flat_map(|(image, boxes)| {
-                let region = move |corners: &Corners| RegionOfInterest {
-                    image,
-                    corners: *corners,
-                };
-                boxes.iter().map(region)
-            })
-            .collect();
+        let regions = regions(&selected);
         Ok((self.classify(pyramid, image, &regions)?, selected))
     }
 
@@ -245,6 +236,20 @@ impl FasterRcnn {
         });
         Ok(of_image.collect())
     }
+}
+
+/// The boxes of each image as regions of the batch.
+pub(in crate::detection) fn regions(boxes: &[Vec<Corners>]) -> Vec<RegionOfInterest> {
+    let of_image = boxes.iter().enumerate();
+    of_image
+        .flat_map(|(image, boxes)| {
+            let region = move |corners: &Corners| RegionOfInterest {
+                image,
+                corners: *corners,
+            };
+            boxes.iter().map(region)
+        })
+        .collect()
 }
 
 impl State for FasterRcnn {
