@@ -118,7 +118,7 @@ impl Writer<'_> {
 
     /// The largest numbers along the last axis, and their places.
     fn top(&mut self, from: &str, count: usize, outputs: [&str; 2]) -> String {
-        let name = format!("/suppression/{}_of", outputs[0]);
+        let name = format!("{}_of", outputs[0]);
         let count = self.integers(&name, &[1], &[count]);
         self.node_to("TopK", &[from, &count], &outputs, &[]);
         outputs[0].to_owned()
