@@ -58,13 +58,34 @@ def chosen(logits, boxes, labels):
     return places, [int(classes[i]) for i in places]
 
 
-def case(name, temperature, boxes, epoch, at_default_boxes):
+def divergence(student, teacher, temperature, labels, decoupled):
+    """KD, or with (alpha, beta) DKD by its definition: the class against the rest, and the rest among themselves."""
+    student, teacher = student / temperature, teacher / temperature
+    if decoupled is None:
+        return F.kl_div(F.log_softmax(student, 1), F.softmax(teacher, 1), reduction="batchmean") * temperature**2
+    rows = torch.arange(len(labels))
+    own = torch.zeros_like(student, dtype=torch.bool)
+    own[rows, labels] = True
+
+    def two(logits):
+        p = F.softmax(logits, 1)[rows, labels]
+        return torch.stack([p, 1 - p], 1)
+
+    def rest(logits):
+        return F.log_softmax(logits[~own].reshape(len(labels), -1), 1)
+
+    target = F.kl_div(two(student).log(), two(teacher), reduction="batchmean")
+    others = F.kl_div(rest(student), rest(teacher).exp(), reduction="batchmean")
+    return (decoupled[0] * target + decoupled[1] * others) * temperature**2
+
+
+def case(name, temperature, boxes, epoch, at_default_boxes, decoupled=None):
     count = len(DEFAULTS)
     logits = formula(name, "logits", 2.0, [len(OBJECTS), count, CLASSES]).requires_grad_()
     offsets = formula(name, "offsets", 4.0, [len(OBJECTS), count, 4]).requires_grad_()
     weight = formula(name, "head", 0.05, [4, 5 * CLASSES])
     defaults = torch.tensor(DEFAULTS, dtype=torch.float64)
-    students, teachers, distances, asked = [], [], [], []
+    students, teachers, judged, distances, asked = [], [], [], [], []
     for image, (objects, labels) in enumerate(OBJECTS):
         places, classes = chosen(logits[image].detach(), objects, labels)
         for place, label in zip(places, classes):
@@ -78,14 +99,13 @@ def case(name, temperature, boxes, epoch, at_default_boxes):
             said = region @ weight
             students.append(logits[image, place])
             teachers.append(said[0, :CLASSES])
+            judged.append(label)
             if label:
                 of_class = said[:, CLASSES:].reshape(CLASSES, 4)[label : label + 1]
                 better = SSD.decode_single(of_class, region)
                 target = SSD.encode_single(better, defaults[place : place + 1])
                 distances.append(F.smooth_l1_loss(own, target, reduction="sum"))
-    student = F.log_softmax(torch.stack(students) / temperature, 1)
-    teacher = F.softmax(torch.stack(teachers) / temperature, 1)
-    loss = F.kl_div(student, teacher, reduction="batchmean") * temperature**2
+    loss = divergence(torch.stack(students), torch.stack(teachers), temperature, torch.tensor(judged), decoupled)
     loss = loss + boxes * torch.stack(distances).mean()
     loss.backward()
     given = {"student": True}
@@ -98,6 +118,7 @@ def case(name, temperature, boxes, epoch, at_default_boxes):
             "epoch": epoch,
             "at_default_boxes": at_default_boxes,
             "image": list(IMAGE),
+            **({"decoupled": list(decoupled)} if decoupled else {}),
         },
         "inputs": {
             "logits": {"shape": list(logits.shape), "scale": 2.0, **given},
@@ -119,5 +140,6 @@ if __name__ == "__main__":
     cases = [
         case("box_head", 2.0, 0.5, 2, 1),
         case("box_head_at_default_boxes", 1.0, 1.0, 1, 1),
+        case("box_head_decoupled", 2.0, 0.5, 2, 1, (1.0, 0.25)),
     ]
     json.dump({"salt": "", "dtype": "float64", "cases": cases}, sys.stdout, indent=1)

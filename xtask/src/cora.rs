@@ -1,6 +1,9 @@
 //! `cargo xtask cora`.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::PathBuf,
+    process::{Command, ExitCode},
+};
 
 use anyhow::{Context, Result};
 use clap::Args;
@@ -21,20 +24,10 @@ pub struct Arguments {
 /// Builds and runs the example of `kd-train`.
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let folder = std::path::absolute(arguments.data.join("cora")).context("resolve --data")?;
-    let status = kd::cargo()
-        .current_dir(kd::repository()?)
-        .args([
-            "run",
-            "--quiet",
-            "--package",
-            "kd-train",
-            "--example",
-            "cora",
-            "--",
-        ])
+    let status = Command::new(kd::example("cora")?)
         .arg(folder)
         .arg(arguments.seeds.to_string())
         .status()
-        .context("start cargo")?;
+        .context("start the example")?;
     Ok(kd::exit_code(status))
 }

@@ -58,6 +58,10 @@ fn call(arguments: &Arguments) -> Result<Kd> {
     }
     if let Some(weights) = &arguments.teacher_weights {
         kd.set_path("teacher.weights", weights)?;
+        if !arguments.small && !arguments.quick {
+            // As torchvision builds the network of its file.
+            kd.set("teacher.model", "fasterrcnn_resnet50_fpn_coco");
+        }
     }
     kd.overrides(&arguments.run.overrides);
     Ok(kd)
@@ -99,6 +103,11 @@ mod tests {
         let set = line(&["--small", "--data", "/cells", "--epochs", "9"]);
         assert!(
             set.contains("--set detection.dir=/cells --set train.epochs=9"),
+            "{set}"
+        );
+        let set = line(&["--teacher-weights", "/fasterrcnn.pth"]);
+        assert!(
+            set.contains("--set teacher.model=fasterrcnn_resnet50_fpn_coco"),
             "{set}"
         );
     }

@@ -153,6 +153,21 @@ impl Kd {
     }
 }
 
+/// Builds an example of any crate, as a test of the workspace does; its path.
+pub fn example(name: &str) -> Result<PathBuf> {
+    let status = cargo()
+        .current_dir(repository()?)
+        .args(["build", "--quiet", "--workspace", "--example", name])
+        .status()
+        .context("start cargo")?;
+    if !status.success() {
+        bail!("the example {name} could not be built ({status})");
+    }
+    let here = std::env::current_exe().context("find this program's own folder")?;
+    let name = format!("examples/{name}{}", std::env::consts::EXE_SUFFIX);
+    Ok(here.with_file_name(name))
+}
+
 /// Cargo, in an environment like that of a plain call.
 pub fn cargo() -> Command {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));

@@ -112,6 +112,8 @@ enum Job {
     VerifyStore(python::Python),
     /// Give torchvision's detectors with random weights to `kd predict`, and compare what both find in an image.
     VerifyDetectors(python::Python),
+    /// Compare how alike sentences are with sentence-transformers.
+    VerifySentences(python::Python),
     /// Run every check of .ci/run.
     Ci,
 }
@@ -212,6 +214,7 @@ fn run(job: Job) -> Result<ExitCode> {
         Job::VerifyCluster(python) => python.start(&python::CLUSTER),
         Job::VerifyStore(python) => python.start(&python::STORE),
         Job::VerifyDetectors(python) => python.start(&python::DETECTORS),
+        Job::VerifySentences(python) => python.start(&python::SENTENCES),
         Job::Ci => {
             let script = kd::repository()?.join(".ci/run");
             let status = std::process::Command::new(&script)

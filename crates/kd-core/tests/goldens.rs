@@ -71,6 +71,7 @@ fn every_method_has_a_case_and_the_readme_counts_them() {
         ("detection_losses.json", "cases"),
         ("box_head.json", "cases"),
         ("matched_detections.json", "cases"),
+        ("fine_grained.json", "cases"),
         ("transformers_more.json", "losses"),
     ] {
         let golden = kd_goldens::read(file);

@@ -435,9 +435,10 @@ fn the_catalogue_shows_the_literatures_defaults() {
             "tinybert_hidden 1 levels=[] include_padding=false",
             "pkd_bert 100 layers=\"skip\"",
             "detection_loss 1 boxes=1.0 negatives=3",
-            "box_head 1 temperature=2.0 boxes=0.5 at_default_boxes=1",
+            "box_head 1 temperature=2.0 boxes=0.5 form=\"kd\" alpha=1.0 beta=0.25 at_default_boxes=1",
             "matched_detections 1 temperature=2.0 boxes=0.5 regions=100",
             "fgd 1 levels=[] temperature=0.5 alpha=0.00005 beta=0.000025 gamma=0.00005 lambda=5e-7",
+            "fine_grained 0.01 levels=[] threshold=0.5 sizes=[4.0,8.0] ratios=[0.5,1.0,2.0]",
         ]
     );
     assert_eq!(RkdConfig::default().angle, 50.0);

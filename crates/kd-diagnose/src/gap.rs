@@ -2,7 +2,7 @@
 
 use crate::finding::{Bar, Finding, Kind, Plot, level, list};
 use crate::input::Inputs;
-use crate::significance::groups;
+use crate::significance::{Groups, groups};
 use crate::thresholds as at_most;
 
 pub(crate) const GAP: Kind = Kind {
@@ -62,7 +62,7 @@ pub(crate) fn classes(inputs: &Inputs) -> Finding {
     let labels = inputs.validation.teacher.labels();
     let found = groups(&values, labels, inputs.classes.len());
     let there = found.counts.iter().filter(|count| **count > 0).count();
-    let (few, farthest) = standing_out(values, labels.to_vec(), inputs.classes.len());
+    let (few, farthest) = standing_out(found.clone(), values, labels.to_vec());
     // What befalls more of them is no trouble of theirs.
     let many = few.len() as f64 > at_most::FEW_CLASSES * there as f64;
     let few = if many { Vec::new() } else { few };
@@ -119,10 +119,14 @@ pub(crate) fn classes(inputs: &Inputs) -> Finding {
 
 /// Classes whose gap stands out from that of the others, and by how much the first does. Each is looked for among those that are
 /// left, since a wide gap of one hides those of others.
-fn standing_out(mut values: Vec<f64>, mut labels: Vec<usize>, classes: usize) -> (Vec<usize>, f64) {
+fn standing_out(
+    mut found: Groups,
+    mut values: Vec<f64>,
+    mut labels: Vec<usize>,
+) -> (Vec<usize>, f64) {
+    let classes = found.means.len();
     let (mut few, mut farthest) = (Vec::new(), 0.0);
     loop {
-        let found = groups(&values, &labels, classes);
         let mean = values.iter().sum::<f64>() / values.len().max(1) as f64;
         let above = |class: usize| found.means[class] - mean;
         let first = (0..classes)
@@ -140,6 +144,7 @@ fn standing_out(mut values: Vec<f64>, mut labels: Vec<usize>, classes: usize) ->
         let left: Vec<usize> = (0..labels.len()).filter(left).collect();
         values = left.iter().map(|at| values[*at]).collect();
         labels = left.iter().map(|at| labels[*at]).collect();
+        found = groups(&values, &labels, classes);
     }
 }
 

@@ -1,5 +1,7 @@
 //! From a module to a file.
 
+use std::fmt::Display;
+
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::activation::softmax;
 use burn::tensor::{Device, Tensor, TensorData};
@@ -45,7 +47,7 @@ pub fn export_network(network: &Network, size: usize, options: &Options) -> Resu
     let networks: [&dyn Fn(Tensor<4>) -> Tensor<2>; 2] = [&forward, &|input| whole(&larger, input)];
     comparison.check_grids(between(shape, Reads::Numbers, networks, &device))?;
     Ok(Onnx {
-        model: written(&graph, options, &options.output.to_string()),
+        model: written(&graph, options, options.output),
         difference: comparison.difference,
         external_above: options.external_above,
     })
@@ -206,8 +208,7 @@ fn images<M: Module>(
     forward: impl Fn(&M, Tensor<4>) -> Tensor<2>,
 ) -> Result<Onnx, Error> {
     let whole = whole(options, shape[1], &forward)?;
-    let output = options.output.to_string();
-    exported(network, shape, options, &output, names, whole)
+    exported(network, shape, options, options.output, names, whole)
 }
 
 /// What a file computes of images of so many channels: the network with what `options` puts around it.
@@ -247,15 +248,21 @@ pub fn export_module<M: Module, const D: usize, const E: usize>(
     options: &Options,
     forward: impl Fn(&M, Tensor<D>) -> Tensor<E>,
 ) -> Result<Onnx, Error> {
-    let output = options.output.to_string();
-    exported(module, shape, options, &output, str::to_owned, forward)
+    exported(
+        module,
+        shape,
+        options,
+        options.output,
+        str::to_owned,
+        forward,
+    )
 }
 
 fn exported<M: Module, const D: usize, const E: usize>(
     module: &M,
     shape: [usize; D],
     options: &Options,
-    output: &str,
+    output: impl Display,
     names: impl Fn(&str) -> String,
     forward: impl Fn(&M, Tensor<D>) -> Tensor<E>,
 ) -> Result<Onnx, Error> {
@@ -303,11 +310,16 @@ pub(crate) fn checked<M: Module, const D: usize, const E: usize>(
     Ok((graph, comparison))
 }
 
-pub(crate) fn written(graph: &Graph, options: &Options, output: &str) -> crate::proto::Model {
+/// The file of a graph whose output has this name.
+pub(crate) fn written(
+    graph: &Graph,
+    options: &Options,
+    output: impl Display,
+) -> crate::proto::Model {
     model::model(
         graph,
         &options.name,
-        output,
+        &output.to_string(),
         options.float16,
         &options.metadata,
     )

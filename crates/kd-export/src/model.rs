@@ -161,7 +161,7 @@ fn message(node: &Node, name: &str, names: &Names) -> NodeProto {
     }
 }
 
-fn attribute((name, value): &(&'static str, Attribute)) -> AttributeProto {
+pub(crate) fn attribute((name, value): &(&'static str, Attribute)) -> AttributeProto {
     let mut message = AttributeProto {
         name: Some((*name).into()),
         ..AttributeProto::default()
@@ -187,7 +187,7 @@ fn attribute((name, value): &(&'static str, Attribute)) -> AttributeProto {
     message
 }
 
-fn tensor(name: String, constant: &Constant, halves: bool) -> TensorProto {
+pub(crate) fn tensor(name: String, constant: &Constant, halves: bool) -> TensorProto {
     let (kind, bytes) = match &constant.values {
         Values::Float(values) if halves => (types::FLOAT16, bytes_of_halves(values)),
         Values::Float(values) => {

@@ -2,9 +2,10 @@
 
 use kd_models::detection::Filter;
 
-use crate::graph::Dim;
-use crate::model::tensors;
-use crate::proto::{AttributeProto, GraphProto, Model, NodeProto, TensorProto, ValueInfo, types};
+use crate::constant::Constant;
+use crate::graph::{Attribute, Attributes, Dim};
+use crate::model::{attribute, tensor, tensors};
+use crate::proto::{GraphProto, Model, NodeProto, ValueInfo};
 
 /// Replaces the output of all boxes, `[batch, boxes, 4 + classes]`, by what [`Filter`] leaves of them, for each image as many
 /// as an image may have, best first: `boxes` `[batch, most, 4]` in 0..1, `scores` `[batch, most]` and `classes`
@@ -24,43 +25,47 @@ pub(crate) fn append(model: &mut Model, filter: &Filter) {
     let mut w = Writer(graph);
 
     let corners = w.slice(&all, 0, 4, 2);
-    let (zero, one) = (w.float("zero", 0.0), w.float("one", 1.0));
-    let corners = w.node("Clip", &[&corners, &zero, &one], &[]);
+    let (zero, one) = (w.float("zero", &[], 0.0), w.float("one", &[], 1.0));
+    let corners = w.node("Clip", &[&corners, &zero, &one], Vec::new());
     let scores = w.slice(&all, 5, numbers, 2);
     // `[batch, classes, boxes]`
-    let mut scores = w.node("Transpose", &[&scores], &[ints("perm", &[0, 2, 1])]);
+    let mut scores = w.node(
+        "Transpose",
+        &[&scores],
+        vec![("perm", Attribute::Ints(vec![0, 2, 1]))],
+    );
     if let Some(a_class) = filter.a_class.filter(|a_class| *a_class < boxes) {
         let best = w.top(&scores, a_class, ["values", "places"]);
         let last = w.slice(&best, a_class - 1, a_class, 2);
-        let kept = w.node("GreaterOrEqual", &[&scores, &last], &[]);
-        scores = w.node("Where", &[&kept, &scores, &zero], &[]);
+        let kept = w.node("GreaterOrEqual", &[&scores, &last], Vec::new());
+        scores = w.node("Where", &[&kept, &scores, &zero], Vec::new());
     }
     let limit = w.integers("most_of_a_class", &[1], &[most]);
-    let overlap = w.floats("overlap", &[filter.overlap as f32]);
-    let threshold = w.floats("score", &[filter.score as f32]);
+    let overlap = w.float("overlap", &[1], filter.overlap as f32);
+    let threshold = w.float("score", &[1], filter.score as f32);
     let inputs = [&corners, &scores, &limit, &overlap, &threshold].map(String::as_str);
     // Image, class and box of each that is left.
-    let places = w.node("NonMaxSuppression", &inputs, &[]);
-    let left = w.node("GatherND", &[&scores, &places], &[]);
-    let nothing = w.node("Mul", &[&scores, &zero], &[]);
-    let left = w.node("ScatterND", &[&nothing, &places, &left], &[]);
+    let places = w.node("NonMaxSuppression", &inputs, Vec::new());
+    let left = w.node("GatherND", &[&scores, &places], Vec::new());
+    let nothing = w.node("Mul", &[&scores, &zero], Vec::new());
+    let left = w.node("ScatterND", &[&nothing, &places, &left], Vec::new());
     let shape = w.integers("classes_and_boxes", &[2], &[0, foreground * boxes]);
-    let left = w.node("Reshape", &[&left, &shape], &[]);
+    let left = w.node("Reshape", &[&left, &shape], Vec::new());
 
     w.top(&left, most, ["scores", "place"]);
     let count = w.integers("boxes_of_a_class", &[], &[boxes]);
-    let class = w.node("Div", &["place", &count], &[]);
+    let class = w.node("Div", &["place", &count], Vec::new());
     let first = w.integers("first_class", &[], &[1]);
-    w.node_to("Add", &[&class, &first], &["classes"], &[]);
-    let before = w.node("Mul", &[&class, &count], &[]);
-    let at = w.node("Sub", &["place", &before], &[]);
+    w.node_to("Add", &[&class, &first], &["classes"], Vec::new());
+    let before = w.node("Mul", &[&class, &count], Vec::new());
+    let at = w.node("Sub", &["place", &before], Vec::new());
     let axis = w.integers("last_axis", &[1], &[2]);
-    let at = w.node("Unsqueeze", &[&at, &axis], &[]);
+    let at = w.node("Unsqueeze", &[&at, &axis], Vec::new());
     w.node_to(
         "GatherND",
         &[&corners, &at],
         &["boxes"],
-        &[int("batch_dims", 1)],
+        vec![("batch_dims", Attribute::Int(1))],
     );
 
     let io = |name: &str, sizes: &[usize], integers| {
@@ -93,26 +98,20 @@ fn all_boxes(graph: &GraphProto) -> Option<(String, [usize; 2])> {
 struct Writer<'a>(&'a mut GraphProto);
 
 impl Writer<'_> {
-    fn node(&mut self, op: &str, inputs: &[&str], attributes: &[AttributeProto]) -> String {
+    fn node(&mut self, op: &str, inputs: &[&str], attributes: Attributes) -> String {
         let output = format!("/suppression/{op}_{}_output_0", self.0.node.len());
         self.node_to(op, inputs, &[&output], attributes);
         output
     }
 
-    fn node_to(
-        &mut self,
-        op: &str,
-        inputs: &[&str],
-        outputs: &[&str],
-        attributes: &[AttributeProto],
-    ) {
+    fn node_to(&mut self, op: &str, inputs: &[&str], outputs: &[&str], attributes: Attributes) {
         let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
         self.0.node.push(NodeProto {
             input: names(inputs),
             output: names(outputs),
             name: Some(format!("/suppression/{op}_{}", self.0.node.len())),
             op_type: Some(op.into()),
-            attribute: attributes.to_vec(),
+            attribute: attributes.iter().map(attribute).collect(),
         });
     }
 
@@ -120,7 +119,7 @@ impl Writer<'_> {
     fn top(&mut self, from: &str, count: usize, outputs: [&str; 2]) -> String {
         let name = format!("{}_of", outputs[0]);
         let count = self.integers(&name, &[1], &[count]);
-        self.node_to("TopK", &[from, &count], &outputs, &[]);
+        self.node_to("TopK", &[from, &count], &outputs, Vec::new());
         outputs[0].to_owned()
     }
 
@@ -134,52 +133,22 @@ impl Writer<'_> {
             bound("axis", axis),
         ];
         let [start, end, axis] = &bounds;
-        self.node("Slice", &[from, start, end, axis], &[])
+        self.node("Slice", &[from, start, end, axis], Vec::new())
     }
 
-    fn float(&mut self, name: &str, value: f32) -> String {
-        self.constant(name, &[], types::FLOAT, value.to_le_bytes().to_vec())
-    }
-
-    fn floats(&mut self, name: &str, values: &[f32]) -> String {
-        let bytes = values.iter().flat_map(|value| value.to_le_bytes());
-        self.constant(name, &[values.len()], types::FLOAT, bytes.collect())
+    fn float(&mut self, name: &str, shape: &[usize], value: f32) -> String {
+        self.constant(name, &Constant::floats(vec![value], shape))
     }
 
     fn integers(&mut self, name: &str, shape: &[usize], values: &[usize]) -> String {
-        let bytes = values
-            .iter()
-            .flat_map(|value| (*value as i64).to_le_bytes());
-        self.constant(name, shape, types::INT64, bytes.collect())
+        let values = values.iter().map(|value| *value as i64).collect();
+        self.constant(name, &Constant::ints(values, shape))
     }
 
-    fn constant(&mut self, name: &str, shape: &[usize], kind: i32, bytes: Vec<u8>) -> String {
+    fn constant(&mut self, name: &str, constant: &Constant) -> String {
         let name = format!("/suppression/{name}");
-        self.0.initializer.push(TensorProto {
-            dims: shape.iter().map(|size| *size as i64).collect(),
-            data_type: Some(kind),
-            name: Some(name.clone()),
-            raw_data: Some(bytes),
-            ..TensorProto::default()
-        });
+        let message = tensor(name.clone(), constant, false);
+        self.0.initializer.push(message);
         name
-    }
-}
-
-fn int(name: &str, value: i64) -> AttributeProto {
-    AttributeProto {
-        name: Some(name.into()),
-        i: Some(value),
-        r#type: Some(2),
-        ..AttributeProto::default()
-    }
-}
-
-fn ints(name: &str, values: &[i64]) -> AttributeProto {
-    AttributeProto {
-        name: Some(name.into()),
-        ints: values.to_vec(),
-        r#type: Some(7),
-        ..AttributeProto::default()
     }
 }

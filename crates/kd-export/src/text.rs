@@ -50,7 +50,7 @@ pub fn export_text(network: &TextNetwork, tokens: usize, options: &Options) -> R
     };
     let (graph, comparison) = checked(network, [1, tokens], reads, str::to_owned, &forward)?;
     Ok(Onnx {
-        model: written(&graph, options, &options.output.to_string()),
+        model: written(&graph, options, options.output),
         difference: comparison.difference,
         external_above: options.external_above,
     })

@@ -34,6 +34,8 @@ mod prepared;
 #[cfg(feature = "flex")]
 mod simd;
 mod tasks;
+#[cfg(feature = "flex")]
+mod team;
 #[cfg(all(test, feature = "flex"))]
 mod test_memory;
 
@@ -46,7 +48,7 @@ pub use nn::*;
 pub use prepared::PreparedWeights;
 #[cfg(feature = "flex")]
 pub use simd::Isa;
-pub use tasks::on_pool;
+pub use tasks::{on_pool, together};
 
 #[cfg(feature = "flex")]
 pub(crate) use mode::isa;

@@ -23,7 +23,9 @@ use compared::{Expected, compare, evaluate, plain};
 use convolutions::options;
 use kd_kernels::{
     Epilogue, Mode, add, affine, batch_norm, channels, conv2d, global_average, interleave, mode,
+    on_pool, together,
 };
+use rayon::prelude::*;
 
 /// Else these tests would compare burn with itself.
 #[test]
@@ -253,4 +255,34 @@ fn what_does_not_fit_is_refused() {
         };
         assert!(said.contains(message), "{said}");
     }
+}
+
+/// Passes by many threads, and passes within passes, neither wait for each other nor lose a task.
+#[test]
+fn passes_end_whoever_runs_them() {
+    let x = plain([2, 16, 24, 24]);
+    let weight = plain([16, 16, 3, 3]);
+    let layer = || {
+        let options = options(1, 1, 1);
+        let y = conv2d(x.clone(), weight.clone(), options, Epilogue::relu());
+        y.into_data().iter::<f32>().collect::<Vec<f32>>()
+    };
+    let want = layer();
+    std::thread::scope(|threads| {
+        for _ in 0..4 {
+            threads.spawn(|| {
+                for _ in 0..20 {
+                    assert!(together(layer) == want);
+                    assert!(
+                        together(|| (together(layer), layer())) == (want.clone(), want.clone())
+                    );
+                    let side_by_side = on_pool(|| {
+                        let parts = (0..4).into_par_iter();
+                        parts.map(|_| together(layer)).collect::<Vec<_>>()
+                    });
+                    assert!(side_by_side.iter().all(|found| *found == want));
+                }
+            });
+        }
+    });
 }

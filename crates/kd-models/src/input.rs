@@ -1,5 +1,6 @@
 //! What networks read.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use burn::tensor::{Bool, Device, Int, Tensor};
@@ -7,7 +8,7 @@ use kd_core::detection::Objects;
 
 /// One batch of what a network reads, such as images `[batch, channels, height, width]`.
 ///
-/// A kind of input of your own needs these five methods; trainer, evaluation and teacher cache use
+/// A kind of input of your own needs the first five methods; trainer, evaluation and teacher cache use
 /// nothing else.
 pub trait Input: Clone + Send + 'static {
     /// Samples in the batch.
@@ -24,6 +25,18 @@ pub trait Input: Clone + Send + 'static {
 
     /// Some samples of the batch, by their places `[samples]`.
     fn select(self, samples: Tensor<1, Int>) -> Self;
+
+    /// The batch in so many parts, one behind the other, none of them empty: a network may run them at once, where each
+    /// sample is computed by itself. None where they cannot be.
+    fn parts(&self, count: usize) -> Option<Vec<Self>> {
+        let _ = count;
+        None
+    }
+}
+
+/// `count` ranges of almost equal lengths.
+fn ranges(samples: usize, count: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..count).map(move |part| part * samples / count..(part + 1) * samples / count)
 }
 
 /// Images `[batch, channels, height, width]`.
@@ -49,6 +62,11 @@ impl Input for Tensor<4> {
 
     fn select(self, samples: Tensor<1, Int>) -> Self {
         Tensor::select(self, 0, samples)
+    }
+
+    fn parts(&self, count: usize) -> Option<Vec<Self>> {
+        let part = |range: Range<usize>| self.clone().narrow(0, range.start, range.len());
+        Some(ranges(self.samples(), count).map(part).collect())
     }
 }
 
@@ -109,6 +127,18 @@ impl Input for TokenBatch {
             types: self.types.map(|types| types.select(0, samples.clone())),
             mask: self.mask.select(0, samples),
         }
+    }
+
+    fn parts(&self, count: usize) -> Option<Vec<Self>> {
+        let part = |range: Range<usize>| Self {
+            ids: self.ids.clone().narrow(0, range.start, range.len()),
+            mask: self.mask.clone().narrow(0, range.start, range.len()),
+            types: self
+                .types
+                .clone()
+                .map(|types| types.narrow(0, range.start, range.len())),
+        };
+        Some(ranges(self.samples(), count).map(part).collect())
     }
 }
 

@@ -1,13 +1,22 @@
 //! A network that is asked for answers again and again.
 
+use burn::tensor::Tensor;
 use kd_core::{Output, Taps};
-use kd_kernels::{PreparedWeights, on_pool};
+use kd_kernels::{PreparedWeights, on_pool, together};
+use rayon::prelude::*;
 
 use crate::{Backbone, Input};
+
+/// Samples that a thread is given at least. With fewer, layers might compute in another way than they do with the whole
+/// batch.
+const LEAST: usize = 4;
 
 /// A network for inference, which keeps what it makes of its weights: see [`PreparedWeights`]. The first forward pass
 /// makes it; the others give the same results, bit for bit as the network itself, sooner. It shows with few images, a
 /// single one most of all.
+///
+/// A batch of many samples whose logits alone are asked for goes through all layers in parts, one on each thread, so
+/// a sample must not depend on its neighbours.
 ///
 /// It lives on the plain device, and later training does not reach it.
 ///
@@ -54,6 +63,49 @@ impl<N: Backbone + Sync> Prepared<N> {
     /// Runs a batch and returns its logits together with what `taps` asks for.
     pub fn forward(&self, input: N::Input, taps: &Taps) -> Output {
         let input = input.lower();
-        on_pool(|| self.weights.run(|| self.network.forward(input, taps)))
+        // The first pass, and any on a device without the kernels, which keep something.
+        if self.weights.bytes() == 0 {
+            return self.run(input, taps);
+        }
+        let nothing = taps.iter().all(|(_, levels)| levels.is_empty());
+        let parts = rayon::current_num_threads().min(input.samples() / LEAST);
+        let logits = (nothing && parts > 1).then(|| self.side_by_side(&input, parts));
+        match logits.flatten() {
+            Some(output) => output,
+            None => together(|| self.run(input, taps)),
+        }
     }
+
+    fn run(&self, input: N::Input, taps: &Taps) -> Output {
+        self.weights.run(|| self.network.forward(input, taps))
+    }
+
+    /// The logits of a batch whose parts go through all layers at once, one on each thread, so that no thread waits for
+    /// another behind every layer. None for inputs that have no parts.
+    fn side_by_side(&self, input: &N::Input, parts: usize) -> Option<Output> {
+        let parts = input.parts(parts)?.into_par_iter();
+        let outputs = on_pool(|| parts.map(|part| self.run(part, &Taps::none())).collect());
+        joined(outputs)
+    }
+}
+
+/// The output of a batch from those of its parts, which kept nothing; none where they say what their rows are.
+fn joined(parts: Vec<Output>) -> Option<Output> {
+    fn all<T>(parts: &[Output], of: impl Fn(&Output) -> Option<T>) -> Option<Vec<T>> {
+        parts.iter().map(of).collect()
+    }
+    if parts
+        .iter()
+        .any(|part| part.boxes.is_some() || !part.members.is_empty())
+    {
+        return None;
+    }
+    let logits = parts.iter().map(|part| part.logits.clone()).collect();
+    let counted = all(&parts, |part| part.counted.clone());
+    let real_tokens = all(&parts, |part| part.real_tokens.clone());
+    let mut whole = parts.into_iter().next()?;
+    whole.logits = Tensor::cat(logits, 0);
+    whole.counted = counted.map(|masks| Tensor::cat(masks, 0));
+    whole.real_tokens = real_tokens.map(|masks| Tensor::cat(masks, 0));
+    Some(whole)
 }

@@ -6,6 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use burn::tensor::Device;
+use image::{Rgb, RgbImage};
 use kd_train::{Error, Event, Observer, Recipe, Record, Role, RunOptions, Silent, Summary, run};
 
 const RECIPE: &str = r#"name = "tiny"
@@ -32,6 +33,9 @@ model = "ssd300_vgg16_eighth"
 weight = 0.1
 
 [objective.fgd]
+weight = 1e-3
+
+[objective.fine_grained]
 weight = 1e-3
 
 [train]
@@ -135,7 +139,7 @@ fn every_loss_of_a_distillation_is_reported_and_falls() {
     });
     let epochs: Vec<_> = of_student.collect();
     assert_eq!(epochs.len(), 3);
-    for name in ["detection_loss", "box_head", "pkd", "fgd"] {
+    for name in ["detection_loss", "box_head", "pkd", "fgd", "fine_grained"] {
         let value = |epoch: usize| epochs[epoch].components[name];
         assert!(
             value(2) < value(0),
@@ -219,4 +223,76 @@ fn mistakes_name_the_key_and_the_cure() {
         "{said}"
     );
     assert!(!out.exists());
+}
+
+/// A folder like that of COCO 2017: its numbers of classes, one object in every image.
+fn coco(folder: &Path) {
+    fs::create_dir_all(folder.join("annotations")).unwrap();
+    for (split, count) in [("train2017", 6), ("val2017", 2)] {
+        fs::create_dir_all(folder.join(split)).unwrap();
+        let (mut images, mut annotations) = (Vec::new(), Vec::new());
+        for id in 1..=count {
+            let name = format!("{id:012}.png");
+            let inside = |x, y| (20..60).contains(&x) && (10..50).contains(&y);
+            let picture = RgbImage::from_fn(96, 64, |x, y| match inside(x, y) {
+                true => Rgb([220, 30 * id as u8, 10]),
+                false => Rgb([(x * 2) as u8, (y * 3) as u8, 90]),
+            });
+            picture.save(folder.join(split).join(&name)).unwrap();
+            images
+                .push(serde_json::json!({"id": id, "file_name": name, "width": 96, "height": 64}));
+            let class = [1, 90][id % 2];
+            annotations.push(serde_json::json!({
+                "id": id, "image_id": id, "category_id": class, "bbox": [20, 10, 40, 40],
+                "area": 1600, "iscrowd": 0,
+            }));
+        }
+        let classes =
+            serde_json::json!([{"id": 1, "name": "person"}, {"id": 90, "name": "toothbrush"}]);
+        let file = serde_json::json!({"images": images, "annotations": annotations, "categories": classes});
+        let to = folder.join(format!("annotations/instances_{split}.json"));
+        fs::write(to, file.to_string()).unwrap();
+    }
+}
+
+/// A step of each of the recipe's networks at their full size; it is made for GPUs.
+#[test]
+fn the_recipe_of_coco_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("coco");
+    coco(&data);
+    let recipe = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../recipes/detection/coco.toml");
+    let overrides = [
+        format!("detection.dir={:?}", data.display().to_string()),
+        "detection.holdout=0.3".into(),
+        "teacher.train.epochs=1".into(),
+        "teacher.train.batch=1".into(),
+        "teacher.train.batches_per_epoch=1".into(),
+        "train.epochs=1".into(),
+        "train.batch=2".into(),
+        "train.batches_per_epoch=1".into(),
+        "compare=false".into(),
+    ];
+    let recipe = Recipe::load(&recipe, &overrides).unwrap();
+    let options = RunOptions {
+        out: folder.path().join("run"),
+        seeds: 1,
+        device_name: "flex".into(),
+        reuse: false,
+        resume: true,
+    };
+    let summary = run(&recipe, &options, &Device::flex(), &mut Silent).unwrap();
+    let student = summary.networks.iter().find(|n| n.role == Role::Distilled);
+    let student = student.unwrap();
+    assert_eq!(student.model, "ssd300_vgg16");
+    assert_eq!(student.test.first().unwrap().key, "ap");
+    let (records, _) = results(&options.out);
+    let components = records.iter().find_map(|record| match record {
+        Record::Epoch(epoch) if epoch.role == Role::Distilled => Some(&epoch.components),
+        _ => None,
+    });
+    let components = components.unwrap();
+    for name in ["detection_loss", "box_head", "pkd"] {
+        assert!(components[name].is_finite(), "{name}");
+    }
 }

@@ -134,7 +134,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let interpreter = python::find(arguments.python.as_deref(), &root)?;
     let mut python = Python::start(&interpreter)?;
     let versions = python.ask(&json!({"do": "versions"}))?;
-    let registry = example(&root, "kd-export", "registry")?;
+    let registry = kd::example("registry")?;
     let scratch = root.join("target/verify-export");
     fs::create_dir_all(&scratch).with_context(|| format!("make {}", scratch.display()))?;
     let wanted = |name: &str| {
@@ -158,7 +158,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
             .only
             .is_none()
             .then(|| root.join("docs/src/export.md"));
-        let exporter = example(&root, "kd-compress", "quantised_registry")?;
+        let exporter = kd::example("quantised_registry")?;
         return quantised::run(networks, &exporter, &mut python, &scratch, book.as_deref());
     }
     let mut rows = Vec::new();
@@ -210,9 +210,7 @@ fn serve(root: &Path, python: &Path, file: &Path) -> Result<()> {
             Command::new(python).arg(examples.join(script)).arg(file),
         )?);
     }
-    said.push(output(
-        Command::new(example(root, "kd-export", "serve_rten")?).arg(file),
-    )?);
+    said.push(output(Command::new(kd::example("serve_rten")?).arg(file))?);
     let class = |line: &str| line.split(" with ").next().map(str::to_owned);
     if said.iter().any(|line| class(line) != class(&said[0])) {
         bail!(
@@ -237,29 +235,6 @@ fn output(command: &mut Command) -> Result<String> {
 /// The smallest images: 64 pixels, or as many as patches of 14 fill.
 fn small(name: &str) -> usize {
     if name.contains("patch14") { 70 } else { 64 }
-}
-
-/// Builds an example of a crate; its path.
-fn example(root: &Path, package: &str, name: &str) -> Result<PathBuf> {
-    let status = kd::cargo()
-        .current_dir(root)
-        .args([
-            "build",
-            "--quiet",
-            "--package",
-            package,
-            "--features",
-            "flex",
-        ])
-        .args(["--example", name])
-        .status()
-        .context("start cargo")?;
-    if !status.success() {
-        bail!("the example {name} could not be built ({status})");
-    }
-    let here = std::env::current_exe().context("find this program's own folder")?;
-    let name = format!("examples/{name}{}", std::env::consts::EXE_SUFFIX);
-    Ok(here.with_file_name(name))
 }
 
 /// Names, and the images that each is made for.

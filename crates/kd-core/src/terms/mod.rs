@@ -368,5 +368,6 @@ terms! {
         box_head: BoxHead, BoxHeadConfig;
         matched_detections: MatchedDetections, MatchedDetectionsConfig;
         fgd: Fgd, FgdConfig;
+        fine_grained: FineGrained, FineGrainedConfig;
     }
 }

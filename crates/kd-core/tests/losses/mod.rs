@@ -56,6 +56,7 @@ pub fn run_detection(device: &Device, dtype: DType) {
         "detection_losses.json",
         "box_head.json",
         "matched_detections.json",
+        "fine_grained.json",
     ] {
         run_file(
             file,

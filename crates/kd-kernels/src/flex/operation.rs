@@ -44,6 +44,12 @@ pub(crate) trait Operation<const N: usize>: Clone + Debug + Send + Sync + 'stati
     /// The value.
     fn forward(&self, inputs: [FlexTensor; N]) -> (FlexTensor, Self::Saved);
 
+    /// The value and the results beside it, where there will be no backward pass.
+    fn infer(&self, inputs: [FlexTensor; N]) -> (FlexTensor, Vec<FlexTensor>) {
+        let (value, saved) = self.forward(inputs);
+        (value, Self::aside(&saved))
+    }
+
     /// Results beside the value, without a gradient. They are a part of what is saved.
     fn aside(_saved: &Self::Saved) -> Vec<FlexTensor> {
         vec![]
@@ -106,15 +112,13 @@ impl<B: Backend> Inputs<B> {
 
     fn into_array<const N: usize>(self) -> [FloatTensor<B>; N] {
         let inputs = match self {
-            Self::One(a) => vec![a],
-            Self::Two(a, b) => vec![a, b],
-            Self::Three(a, b, c) => vec![a, b, c],
-            Self::Four(a, b, c, d) => vec![a, b, c, d],
+            Self::One(a) => [Some(a), None, None, None],
+            Self::Two(a, b) => [Some(a), Some(b), None, None],
+            Self::Three(a, b, c) => [Some(a), Some(b), Some(c), None],
+            Self::Four(a, b, c, d) => [Some(a), Some(b), Some(c), Some(d)],
         };
-        match inputs.try_into() {
-            Ok(inputs) => inputs,
-            Err(_) => unreachable!("made of N inputs"),
-        }
+        let mut inputs = inputs.into_iter().flatten();
+        std::array::from_fn(|_| inputs.next().expect("made of N inputs"))
     }
 }
 
@@ -132,8 +136,7 @@ impl Operations for Flex {
         inputs: Inputs<Self>,
         operation: O,
     ) -> (FlexTensor, Vec<FlexTensor>) {
-        let (output, saved) = operation.forward(inputs.into_array());
-        (output, O::aside(&saved))
+        operation.infer(inputs.into_array())
     }
 }
 

@@ -24,76 +24,63 @@ pub struct Channels {
     inputs: Vec<Map>,
     output: Map,
     runs: Vec<Run>,
+    /// Where the runs are short, as a shuffle's are: they make a line of a pixel, and this is the place in it of each
+    /// channel of the output.
+    places: Option<Vec<usize>>,
     terms: Vec<Term>,
     /// Factor and shift of each channel of the output, in its steps.
     affine: Option<[Vec<f32>; 2]>,
     finish: Finish,
     /// Whether values of a source can be copied.
     copied: Vec<bool>,
-    gather: Option<Gather>,
-}
-
-/// The way for runs that are short, as a shuffle's are: of each pixel, parts of the sources side by side, on the output's grid, and
-/// where each channel of the output is among them.
-#[derive(Clone, Debug)]
-struct Gather {
-    parts: Vec<Run>,
-    places: Vec<usize>,
-    values: usize,
 }
 
 /// Channels of a run, on average, from which on runs are moved one by one.
 const LONG: usize = 16;
 
-impl Gather {
-    /// From source and channel of each channel of the output.
-    fn new(sources: usize, taken: &[(usize, usize)]) -> Self {
-        let mut parts: Vec<Run> = Vec::new();
-        let mut values = 0;
-        for source in 0..sources {
-            let channels = taken.iter().filter(|(of, _)| *of == source);
-            let channels = channels.map(|(_, channel)| *channel);
-            let (first, last) = (channels.clone().min(), channels.max());
-            let (from, count) = match (first, last) {
-                (Some(first), Some(last)) => (first, last + 1 - first),
-                _ => (0, 0),
-            };
-            parts.push(Run {
-                source,
-                from,
-                to: values,
-                count,
-            });
-            values += count;
-        }
-        let place = |(source, channel): &(usize, usize)| {
-            let part = parts[*source];
-            part.to + channel - part.from
+/// For short runs: the used channels of each source side by side, and where each channel of the output is among them.
+fn gathered(sources: usize, taken: &[(usize, usize)]) -> (Vec<Run>, Vec<usize>) {
+    let mut parts: Vec<Run> = Vec::new();
+    let mut to = 0;
+    for source in 0..sources {
+        let channels = taken.iter().filter(|(of, _)| *of == source);
+        let channels = channels.map(|(_, channel)| *channel);
+        let (first, last) = (channels.clone().min(), channels.max());
+        let (from, count) = match (first, last) {
+            (Some(first), Some(last)) => (first, last + 1 - first),
+            _ => (0, 0),
         };
-        let places = taken.iter().map(place).collect();
-        Self {
-            parts,
-            places,
-            values,
-        }
+        parts.push(Run {
+            source,
+            from,
+            to,
+            count,
+        });
+        to += count;
     }
+    let place = |(source, channel): &(usize, usize)| {
+        let part = parts[*source];
+        part.to + channel - part.from
+    };
+    let places = taken.iter().map(place).collect();
+    (parts, places)
+}
 
-    /// Channels of a pixel from the line of its parts.
-    #[inline(always)]
-    fn pick(&self, line: &Data, y: &mut Data, to: usize) {
-        match (line, y) {
-            (Data::Bytes(line), Data::Bytes(y)) => {
-                for (y, place) in y[to..].iter_mut().zip(&self.places) {
-                    *y = line[*place];
-                }
+/// Channels of a pixel from the line of its parts.
+#[inline(always)]
+fn pick(line: &Data, places: &[usize], y: &mut Data, to: usize) {
+    match (line, y) {
+        (Data::Bytes(line), Data::Bytes(y)) => {
+            for (y, place) in y[to..].iter_mut().zip(places) {
+                *y = line[*place];
             }
-            (Data::Floats(line), Data::Floats(y)) => {
-                for (y, place) in y[to..].iter_mut().zip(&self.places) {
-                    *y = line[*place];
-                }
-            }
-            _ => unreachable!("a line is of the output's kind"),
         }
+        (Data::Floats(line), Data::Floats(y)) => {
+            for (y, place) in y[to..].iter_mut().zip(places) {
+                *y = line[*place];
+            }
+        }
+        _ => unreachable!("a line is of the output's kind"),
     }
 }
 
@@ -147,7 +134,11 @@ impl Channels {
             ])
         });
         let affine = affine.transpose()?;
-        let short = runs.len() * LONG > output.channels && affine.is_none();
+        let mut places = None;
+        if runs.len() * LONG > output.channels && affine.is_none() {
+            let (parts, picked) = gathered(inputs.len(), taken);
+            (runs, places) = (parts, Some(picked));
+        }
         let finish = Finish::new(&output, clip);
         let whole = Finish::new(&output, [f32::NEG_INFINITY, f32::INFINITY]);
         Ok(Self {
@@ -155,6 +146,7 @@ impl Channels {
             inputs: inputs.to_vec(),
             output,
             runs,
+            places,
             terms,
             finish,
             copied: inputs
@@ -162,7 +154,6 @@ impl Channels {
                 .map(|input| input.grid == output.grid && finish == whole && affine.is_none())
                 .collect(),
             affine,
-            gather: short.then(|| Gather::new(inputs.len(), taken)),
         })
     }
 
@@ -199,7 +190,7 @@ impl Work for Move<'_> {
             y,
         } = self;
         let output = &channels.output;
-        let values = channels.gather.as_ref().map_or(0, |gather| gather.values);
+        let values = channels.runs.iter().map(|run| run.count).sum();
         let mut line = match y {
             Data::Bytes(_) => Data::Bytes(vec![0; values]),
             Data::Floats(_) => Data::Floats(vec![0.0; values]),
@@ -208,17 +199,17 @@ impl Work for Move<'_> {
             for column in 0..output.width {
                 let place = output.at(row, column);
                 let from = |run: &Run| channels.inputs[run.source].at(row, column) + run.from;
-                match &channels.gather {
+                match &channels.places {
                     None => {
                         for run in &channels.runs {
                             channels.part(inputs, run, from(run), y, place + run.to);
                         }
                     }
-                    Some(gather) => {
-                        for part in &gather.parts {
-                            channels.part(inputs, part, from(part), &mut line, part.to);
+                    Some(places) => {
+                        for run in &channels.runs {
+                            channels.part(inputs, run, from(run), &mut line, run.to);
                         }
-                        gather.pick(&line, y, place);
+                        pick(&line, places, y, place);
                     }
                 }
             }

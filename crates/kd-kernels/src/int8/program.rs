@@ -133,7 +133,7 @@ impl Program {
         let mut found = vec![0.0; count * outputs];
         let threads = rayon::current_num_threads();
         if count == 1 || threads == 1 {
-            tasks::on_pool(|| self.some(images, &mut found, threads > 1));
+            tasks::together(|| self.some(images, &mut found, threads > 1));
             return found;
         }
         // Some turns for each thread, which does not have the processor to itself.

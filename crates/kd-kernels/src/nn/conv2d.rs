@@ -118,6 +118,18 @@ impl Convolution {
         }
     }
 
+    /// The output, and again the map that is convolved and the weight.
+    fn of_inputs<const N: usize>(&self, inputs: [FlexTensor; N]) -> (FlexTensor, [FlexTensor; 2]) {
+        let mut inputs = inputs.into_iter();
+        let weight = inputs.next().expect("a weight");
+        let x = inputs.next_back().expect("an input");
+        let bias = if self.biased { inputs.next() } else { None };
+        (
+            self.convolve(&x, &weight, [bias, inputs.next()]),
+            [x, weight],
+        )
+    }
+
     fn convolve(
         &self,
         x: &FlexTensor,
@@ -219,13 +231,13 @@ impl<const N: usize> Operation<N> for Convolution {
     }
 
     fn forward(&self, inputs: [FlexTensor; N]) -> (FlexTensor, Saved) {
-        let mut inputs = inputs.into_iter();
-        let weight = inputs.next().expect("a weight");
-        let x = inputs.next_back().expect("an input");
-        let bias = if self.biased { inputs.next() } else { None };
-        let y = self.convolve(&x, &weight, [bias, inputs.next()]);
+        let (y, [x, weight]) = self.of_inputs(inputs);
         let gate = (self.activation == Activation::Relu).then(|| y.clone());
         (y, Saved { x, weight, gate })
+    }
+
+    fn infer(&self, inputs: [FlexTensor; N]) -> (FlexTensor, Vec<FlexTensor>) {
+        (self.of_inputs(inputs).0, vec![])
     }
 
     fn backward(

@@ -3,8 +3,7 @@
 //! For the boxes that the student's own loss uses:
 //! 1. [`student_regions`] are where the student says that they are, cut to the image;
 //! 2. the teacher pools its pyramid under these regions and says a class and offsets of each;
-//! 3. classes are compared by [`kd`] or [`dkd`](crate::terms::dkd::dkd), both with the background
-//!    as class 0;
+//! 3. classes are compared by [`kd`] or [`dkd`], both with the background as class 0;
 //! 4. of positives, [`teacher_boxes`] are where the teacher would move the region for its class, and
 //!    [`box_distillation`] is the distance of the student's offsets from these.
 //!
@@ -21,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::detection::losses::{Multibox, indices, mine, smooth_l1};
 use crate::detection::{BoxCoder, Corners, Matched, RegionHead, RegionOfInterest, clip};
+use crate::terms::dkd::{DkdConfig, dkd};
 use crate::terms::kd::kd;
 use crate::terms::{About, check};
 use crate::{Error, Output, Pair, PairTaps, Part, Step, Taps};
@@ -28,7 +28,7 @@ use crate::{Error, Output, Pair, PairTaps, Part, Step, Taps};
 pub(in crate::terms) const ABOUT: About = About {
     name: "box_head",
     title: "The teacher's box head at the student's boxes",
-    formula: "T² · mean_b KL(p_t ‖ p_s at T) + λ · mean_positives Σ smooth-L1(offsets_s − offsets of the teacher's box)",
+    formula: "T² · mean_b KL(p_t ‖ p_s at T), or DKD of them, + λ · mean_positives Σ smooth-L1(offsets_s − offsets of the teacher's box)",
     source: "after Zhao, Cui, Song, Qiu, Liang, CVPR 2022",
     needs: "a student with default boxes, a teacher with a box head, and the objects of each image",
     when: "A two-stage teacher and a one-stage student, whose heads have nothing else in common. Combine with \
@@ -46,6 +46,12 @@ pub struct BoxHeadConfig {
     pub temperature: f64,
     /// Weight of the boxes beside the classes, at least 0.
     pub boxes: f64,
+    /// How classes are compared.
+    pub form: ClassForm,
+    /// Weight of the class against the rest in [`dkd`], at least 0.
+    pub alpha: f64,
+    /// Weight of the rest in [`dkd`], at least 0; the authors' for detectors.
+    pub beta: f64,
     /// Epochs in which the teacher judges the default boxes themselves: at the start the student's are anywhere.
     pub at_default_boxes: usize,
 }
@@ -55,9 +61,23 @@ impl Default for BoxHeadConfig {
         Self {
             temperature: 2.0,
             boxes: 0.5,
+            form: ClassForm::Kd,
+            alpha: 1.0,
+            beta: 0.25,
             at_default_boxes: 1,
         }
     }
+}
+
+/// How the classes of boxes are compared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClassForm {
+    /// By [`kd`].
+    #[default]
+    Kd,
+    /// By [`dkd`]: a box's own class, the background too, apart from the others.
+    Dkd,
 }
 
 impl BoxHeadConfig {
@@ -73,7 +93,14 @@ impl BoxHeadConfig {
         _device: &Device,
     ) -> Result<BoxHead, Error> {
         check::positive("temperature", self.temperature)?;
-        check::not_negative("boxes", self.boxes)?;
+        let weights = [
+            ("boxes", self.boxes),
+            ("alpha", self.alpha),
+            ("beta", self.beta),
+        ];
+        for (key, weight) in weights {
+            check::not_negative(key, weight)?;
+        }
         both_stages(student, teacher)?;
         Ok(BoxHead {
             config: self.clone(),
@@ -103,10 +130,7 @@ pub struct BoxHead {
 impl BoxHead {
     /// The student's offsets and the teacher's box head.
     pub fn taps(&self) -> PairTaps {
-        PairTaps {
-            student: Taps::part(Part::Boxes),
-            teacher: Taps::part(Part::Regions),
-        }
+        taps_of_both()
     }
 
     /// The loss of one batch, `[1]`; 0 where the student's own loss uses no box.
@@ -174,7 +198,7 @@ impl BoxHead {
         };
         let device = logits.device();
         let at_rows = logits.clone().select(0, indices(&asked.rows, &device));
-        let loss = kd(at_rows, lift(said.logits), self.config.temperature)?;
+        let loss = self.of_classes(at_rows, lift(said.logits), &asked.classes)?;
         let positives: Vec<usize> = (0..asked.rows.len())
             .filter(|i| asked.classes[*i] > 0)
             .collect();
@@ -194,6 +218,33 @@ impl BoxHead {
         let own = offsets.select(0, indices(&rows, &device));
         Ok(loss + box_distillation(own, &wanted, &references)? * self.config.boxes)
     }
+
+    fn of_classes(
+        &self,
+        student: Tensor<2>,
+        teacher: Tensor<2>,
+        classes: &[usize],
+    ) -> Result<Tensor<1>, Error> {
+        let BoxHeadConfig {
+            temperature,
+            alpha,
+            beta,
+            ..
+        } = self.config;
+        match self.config.form {
+            ClassForm::Kd => kd(student, teacher, temperature),
+            ClassForm::Dkd => {
+                let labels = indices(classes, &student.device());
+                let config = DkdConfig {
+                    alpha,
+                    beta,
+                    temperature,
+                    standardize: false,
+                };
+                dkd(student, teacher, labels, &config)
+            }
+        }
+    }
 }
 
 /// The student's boxes that the teacher judges.
@@ -211,6 +262,20 @@ struct Asked {
 /// Sides that a region has at least, in pixels.
 const LEAST: f64 = 1.0;
 
+/// A box cut to an image `[height, width]`; none where less than a pixel of a side is left.
+pub(super) fn within(corners: &Corners, image: [f64; 2]) -> Option<Corners> {
+    let [x1, y1, x2, y2] = clip(corners, image);
+    (x2 - x1 >= LEAST && y2 - y1 >= LEAST).then_some([x1, y1, x2, y2])
+}
+
+/// The student's default boxes and offsets, and the teacher's stages.
+pub(super) fn taps_of_both() -> PairTaps {
+    PairTaps {
+        student: Taps::part(Part::Boxes),
+        teacher: Taps::part(Part::Regions),
+    }
+}
+
 /// Where the student says that boxes are, in an image `[height, width]`, from its offsets `[boxes, 4]` and its default
 /// boxes: each with its place among the boxes. Regions that leave the image, or are less than a pixel wide or high, are
 /// left out. They are constants.
@@ -223,13 +288,9 @@ pub fn student_regions(
     image: [f64; 2],
 ) -> Result<Vec<(usize, Corners)>, Error> {
     let decoded = BoxCoder::SSD.decode(offsets.detach(), defaults)?;
-    let regions = of_rows(decoded)
-        .into_iter()
-        .map(|corners| clip(&corners, image));
-    let large = |[x1, y1, x2, y2]: &Corners| x2 - x1 >= LEAST && y2 - y1 >= LEAST;
-    Ok(regions
-        .enumerate()
-        .filter(|(_, corners)| large(corners))
+    let boxes = of_rows(decoded).into_iter().enumerate();
+    Ok(boxes
+        .filter_map(|(place, corners)| Some((place, within(&corners, image)?)))
         .collect())
 }
 

@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::detection::{Corners, Objects};
 use crate::terms::adapter::convolution;
-use crate::terms::maps::{LevelPair, at_one_size, pair_levels, taps};
+use crate::terms::maps::{LevelPair, at_one_size, pair_levels, sum, taps};
 use crate::terms::{About, check};
 use crate::{Error, Output, Pair, PairTaps, Part, Step};
 
@@ -171,17 +171,13 @@ impl Fgd {
             size,
         };
         let images: Vec<FgdImage> = pair.objects()?.iter().map(image).collect();
-        let mut sum: Option<Tensor<1>> = None;
-        for (block, [own, theirs]) in self.blocks.iter().zip(&self.levels) {
+        let loss = |(block, [own, theirs]): (&FgdLevel, &LevelPair)| {
             let theirs = teacher.map(*theirs)?.detach();
             let [own, theirs] = at_one_size(pair.student.map(*own)?, theirs);
-            let loss = block.forward(own, theirs, &images)?;
-            sum = Some(match sum {
-                None => loss,
-                Some(sum) => sum + loss,
-            });
-        }
-        sum.ok_or_else(|| refuse("no level is compared".into()))
+            block.forward(own, theirs, &images)
+        };
+        let levels = self.blocks.iter().zip(&self.levels);
+        sum(&pair.student.logits.device(), levels.map(loss))
     }
 }
 

@@ -17,13 +17,11 @@ use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
-use super::box_head::teacher_boxes;
+use super::box_head::{both_stages, taps_of_both, teacher_boxes, within};
 use crate::detection::losses::{DetectionLoss, Multibox, indices, smooth_l1};
-use crate::detection::{
-    BoxCoder, Corners, Matched, Overlaps, RegionHead, clip, match_default_boxes,
-};
+use crate::detection::{BoxCoder, Corners, Matched, Overlaps, RegionHead, match_default_boxes};
 use crate::terms::{About, check};
-use crate::{Error, Output, Pair, PairTaps, Part, Step, Taps};
+use crate::{Error, Output, Pair, PairTaps, Part, Step};
 
 pub(in crate::terms) const ABOUT: About = About {
     name: "matched_detections",
@@ -75,7 +73,7 @@ impl MatchedDetectionsConfig {
         check::positive("temperature", self.temperature)?;
         check::not_negative("boxes", self.boxes)?;
         check::positive("regions", self.regions as f64)?;
-        super::box_head::both_stages(student, teacher)?;
+        both_stages(student, teacher)?;
         Ok(MatchedDetections {
             config: self.clone(),
         })
@@ -89,16 +87,10 @@ pub struct MatchedDetections {
     config: MatchedDetectionsConfig,
 }
 
-/// Sides that a box of the teacher's has at least, in pixels.
-const LEAST: f64 = 1.0;
-
 impl MatchedDetections {
     /// The student's offsets and the teacher's two stages.
     pub fn taps(&self) -> PairTaps {
-        PairTaps {
-            student: Taps::part(Part::Boxes),
-            teacher: Taps::part(Part::Regions),
-        }
+        taps_of_both()
     }
 
     /// The loss of one batch, `[1]`; 0 where no default box is matched.
@@ -155,9 +147,7 @@ impl MatchedDetections {
         let moved = teacher_boxes(said.offsets, &corners, &likeliest)?;
         let size = image.map(|side| side as f64);
         for ((region, moved), logits) in regions.iter().zip(moved).zip(logits) {
-            let corners = clip(&moved, size);
-            let [x1, y1, x2, y2] = corners;
-            if x2 - x1 >= LEAST && y2 - y1 >= LEAST {
+            if let Some(corners) = within(&moved, size) {
                 detections[region.image].push(TeacherDetection {
                     corners,
                     logits: logits.to_vec(),
@@ -194,8 +184,8 @@ pub fn matched_detections(
 ) -> Result<DetectionLoss, Error> {
     check::positive("temperature", temperature)?;
     let [all, classes] = logits.dims();
-    let found = || detections.iter().flatten();
-    let other = found().find(|d| d.logits.len() != classes);
+    let mut found = detections.iter().flatten();
+    let other = found.find(|d| d.logits.len() != classes);
     if offsets.dims() != [all, 4] || all != detections.len() * defaults.len() || other.is_some() {
         return Err(Error::Shape {
             loss: "matched_detections",

@@ -3,14 +3,16 @@
 use std::sync::{Arc, Mutex};
 
 use burn::tensor::{Tensor, TensorData};
-use kd_core::detection::{Anchors, BoxRows, Objects, RegionHead, RegionOfInterest, RoiPredictions};
+use kd_core::detection::{
+    Anchors, BoxRows, Corners, Objects, RegionHead, RegionOfInterest, RoiPredictions,
+};
 use kd_core::terms::bounded_regression::bounded_regression as bounded;
-use kd_core::terms::box_head::BoxHeadConfig;
+use kd_core::terms::box_head::{BoxHeadConfig, ClassForm};
 use kd_core::terms::crosskd::{align_scale, quality_focal_kd};
 use kd_core::terms::cwd::cwd as channel_wise;
 use kd_core::terms::fbkd::fbkd as attention_guided;
 use kd_core::terms::fgd::{FgdConfig, FgdImage};
-use kd_core::terms::fine_grained::{fine_grained_imitation, imitation_mask};
+use kd_core::terms::fine_grained::{FineGrainedConfig, fine_grained_imitation, imitation_mask};
 use kd_core::terms::ld::{ld, ld_weighted};
 use kd_core::terms::matched_detections::MatchedDetectionsConfig;
 use kd_core::terms::mgd::MgdConfig;
@@ -141,11 +143,17 @@ pub fn matched_detections(case: &Case) -> Result<Answer, Error> {
 
 pub fn box_head(case: &Case) -> Result<Answer, Error> {
     let (student, teacher, head, batch) = one_and_two_stages(case, Vec::new());
-    let config = BoxHeadConfig {
+    let mut config = BoxHeadConfig {
         temperature: case.param("temperature"),
         boxes: case.param("boxes"),
         at_default_boxes: case.param("at_default_boxes") as usize,
+        ..Default::default()
     };
+    if !case.json["params"]["decoupled"].is_null() {
+        let weights = case.param_list("decoupled");
+        config.form = ClassForm::Dkd;
+        (config.alpha, config.beta) = (weights[0], weights[1]);
+    }
     let term = config.init(&student, Some(&teacher), case.device)?;
     let objects: Vec<Objects> = (0..batch)
         .map(|image| objects(case, image))
@@ -250,6 +258,42 @@ pub fn crosskd_align(case: &Case) -> Result<Answer, Error> {
 }
 
 pub fn fine_grained(case: &Case) -> Result<Answer, Error> {
+    let levels = |network: &str| {
+        let maps = ["0", "1"].map(|level| case.tensor::<4>(&format!("{network}{level}")));
+        self::network(&maps)
+    };
+    let [mut student, teacher] = ["student", "teacher"].map(levels);
+    let image = case.param_list("image");
+    let image = [image[0] as usize, image[1] as usize];
+    student.boxes = Some(BoxRows::new(image, Vec::new()));
+    let config = FineGrainedConfig {
+        levels: Vec::new(),
+        threshold: case.param("threshold"),
+        sizes: case.param_list("sizes"),
+        ratios: case.param_list("ratios"),
+    };
+    let term = config.init(&student, Some(&teacher), case.device)?;
+    let names = [0, 1].map(|level| format!("adapters.{level}"));
+    let names = names.map(|path| name(path.clone(), path)).to_vec();
+    let (term, adapters) = load(term, names, case);
+    let objects = |boxes: Vec<Corners>| Objects::new(boxes.clone(), vec![1; boxes.len()]);
+    let objects = vec![
+        objects(case.boxes("boxes0"))?,
+        objects(case.boxes("boxes1"))?,
+        Objects::default(),
+    ];
+    let targets = Targets::objects(objects, case.device);
+    let pair = Pair {
+        teacher: Some(&teacher),
+        ..alone(&student, &targets)
+    };
+    Ok(Answer {
+        adapters: Some(adapters),
+        ..Answer::new(term.forward(&pair, &STEP)?)
+    })
+}
+
+pub fn imitation(case: &Case) -> Result<Answer, Error> {
     let [student, teacher] = maps(case);
     let anchors = Anchors {
         sizes: vec![vec![16.0, 32.0, 48.0]],

@@ -29,13 +29,16 @@ pub fn loss(case: &Case) -> Option<Result<Answer, Error>> {
         "ld_classes" => distillation::ld_classes(case),
         "crosskd_classes" => distillation::crosskd_classes(case),
         "crosskd_align_scale" => distillation::crosskd_align(case),
-        "fine_grained_imitation" => distillation::fine_grained(case),
+        "fine_grained_imitation" => distillation::imitation(case),
+        "fine_grained" | "fine_grained_strict" => distillation::fine_grained(case),
         "bounded_regression" => distillation::bounded_regression(case),
         "weighted_soft_cross_entropy" => distillation::soft_classes(case),
         "rpn_loss" => losses::rpn(case),
         "roi_loss" => losses::roi(case),
         "ssd_multibox_loss" => losses::multibox(case),
-        "box_head" | "box_head_at_default_boxes" => distillation::box_head(case),
+        "box_head" | "box_head_at_default_boxes" | "box_head_decoupled" => {
+            distillation::box_head(case)
+        }
         "matched_detections" | "matched_detections_of_few" => {
             distillation::matched_detections(case)
         }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::meetings::{Meeting, Meetings};
+use super::meetings::Meetings;
 use crate::images::Images;
 use crate::nn::conv::Geometry;
 use crate::simd::{Isa, Kernel, Simd};
@@ -24,8 +24,8 @@ pub(crate) fn weight_grad(isa: Isa, geometry: &Geometry, input: Images, grad: Im
         kernel_width: geometry.kernel[1],
         stride: geometry.stride[1],
         padding: geometry.padding[1],
-        rows: Meetings::of_outputs(geometry, 0).scaled(1, 1),
-        columns: Meetings::of_outputs(geometry, 1).scaled(1, 1),
+        rows: Meetings::of_outputs(geometry, 0),
+        columns: Meetings::of_outputs(geometry, 1),
     };
     let rows = grad.size.batch * grad.size.height;
     let parts = PARTS.min(rows.max(1));
@@ -60,9 +60,9 @@ struct Work<'a> {
     stride: usize,
     padding: usize,
     /// For each row of the gradient, rows of taps and of the input that they meet.
-    rows: Vec<Vec<Meeting>>,
+    rows: Meetings,
     /// The same for each column.
-    columns: Vec<Vec<Meeting>>,
+    columns: Meetings,
 }
 
 /// Some rows of the gradient. The sums are a row of channels for each tap.
@@ -92,10 +92,10 @@ impl WeightGrad<'_> {
         let (input, grad) = (work.input, work.grad);
         let (height, width, channels) = (grad.size.height, grad.size.width, grad.size.channels);
         // Columns between the edges, which meet all taps.
-        let whole = |met: &Vec<Meeting>| met.len() == W && W == work.kernel_width;
-        let first = work.columns.iter().position(whole).unwrap_or(width);
-        let inner = work.columns[first..].iter().take_while(|met| whole(met));
-        let inner = first..first + inner.count();
+        let inner = match W == work.kernel_width {
+            true => work.columns.inner(W),
+            false => 0..0,
+        };
         let edges = (0..inner.start).chain(inner.end..width);
         for row in rows {
             let from = row / height * input.size.height;
@@ -104,7 +104,7 @@ impl WeightGrad<'_> {
                 // SAFETY: the gradient has every pixel of the row, and the input what they meet; both have the
                 // channels that are left.
                 let load = |images: &Images, pixel| unsafe { images.load(s, pixel, channel, left) };
-                for met in &work.rows[row % height] {
+                for met in work.rows.at(row % height) {
                     let line = (from + met.met) * input.size.width;
                     let tap = |j: usize| (met.tap * work.kernel_width + j) * channels + channel;
                     let mut found: [S::V; W] = std::array::from_fn(|_| s.zero());
@@ -122,7 +122,7 @@ impl WeightGrad<'_> {
                     }
                     for column in edges.clone() {
                         let dy = load(&grad, row * width + column);
-                        for place in &work.columns[column] {
+                        for place in work.columns.at(column) {
                             let product = s.mul(dy, load(&input, line + place.met));
                             add(s, &mut sums[tap(place.tap)..][..left], product);
                         }
