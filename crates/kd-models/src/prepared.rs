@@ -64,7 +64,7 @@ impl<N: Backbone + Sync> Prepared<N> {
     pub fn forward(&self, input: N::Input, taps: &Taps) -> Output {
         let input = input.lower();
         // The first pass, and any on a device without the kernels, which keep something.
-        if self.weights.bytes() == 0 {
+        if self.weights.made() == 0 {
             return self.run(input, taps);
         }
         let nothing = taps.iter().all(|(_, levels)| levels.is_empty());
