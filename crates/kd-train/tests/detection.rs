@@ -80,6 +80,14 @@ fn load(text: &str, overrides: &[&str]) -> Result<Recipe, Error> {
 }
 
 fn start(text: &str, out: &Path, observer: &mut dyn Observer) -> Result<Summary, Error> {
+    start_recipe(&load(text, &[]).unwrap(), out, observer)
+}
+
+fn start_recipe(
+    recipe: &Recipe,
+    out: &Path,
+    observer: &mut dyn Observer,
+) -> Result<Summary, Error> {
     let options = RunOptions {
         out: out.into(),
         seeds: 1,
@@ -87,12 +95,7 @@ fn start(text: &str, out: &Path, observer: &mut dyn Observer) -> Result<Summary,
         reuse: false,
         resume: true,
     };
-    run(
-        &load(text, &[]).unwrap(),
-        &options,
-        &Device::flex(),
-        observer,
-    )
+    run(recipe, &options, &Device::flex(), observer)
 }
 
 /// Stops after so many steps.
@@ -274,19 +277,13 @@ fn the_recipe_of_coco_runs() {
         "compare=false".into(),
     ];
     let recipe = Recipe::load(&recipe, &overrides).unwrap();
-    let options = RunOptions {
-        out: folder.path().join("run"),
-        seeds: 1,
-        device_name: "flex".into(),
-        reuse: false,
-        resume: true,
-    };
-    let summary = run(&recipe, &options, &Device::flex(), &mut Silent).unwrap();
+    let out = folder.path().join("run");
+    let summary = start_recipe(&recipe, &out, &mut Silent).unwrap();
     let student = summary.networks.iter().find(|n| n.role == Role::Distilled);
     let student = student.unwrap();
     assert_eq!(student.model, "ssd300_vgg16");
     assert_eq!(student.test.first().unwrap().key, "ap");
-    let (records, _) = results(&options.out);
+    let (records, _) = results(&out);
     let components = records.iter().find_map(|record| match record {
         Record::Epoch(epoch) if epoch.role == Role::Distilled => Some(&epoch.components),
         _ => None,
