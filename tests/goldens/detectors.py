@@ -3,7 +3,7 @@
     pip install torch torchvision && python detectors.py > detectors_more.json
 
 SSDLite320 with formula weights, Faster R-CNN on ResNet-18 and on MobileNetV3, SSD300 on ResNet-18 and on MobileNetV2 (made of
-torchvision's parts), and what the networks tell of formula logits and offsets (`post`): the boxes that they find. Formula as
+torchvision's parts), RetinaNet on ResNet-18 and ResNet-50, and what the networks tell of formula logits and offsets (`post`): the boxes that they find. Formula as
 in the other files.
 """
 
@@ -15,14 +15,15 @@ import torch
 import torchvision
 from torchvision.models import mobilenet_v2, resnet18 as classifier18
 from torchvision.models._utils import IntermediateLayerGetter
-from torchvision.models.detection import FasterRCNN, fasterrcnn_resnet50_fpn, ssd300_vgg16
+from torchvision.models.detection import FasterRCNN, RetinaNet, fasterrcnn_resnet50_fpn, retinanet_resnet50_fpn, ssd300_vgg16
 from torchvision.models.detection import fasterrcnn_mobilenet_v3_large_320_fpn
 from torchvision.models.detection.anchor_utils import DefaultBoxGenerator
 from torchvision.models.detection import ssdlite320_mobilenet_v3_large
-from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
+from torchvision.models.detection.backbone_utils import _resnet_fpn_extractor, resnet_fpn_backbone
 from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.ssd import SSD, SSDHead
 from torchvision.models.detection.ssdlite import SSDLiteHead
+from torchvision.ops.feature_pyramid_network import LastLevelP6P7
 from torchvision.ops.misc import Conv2dNormActivation
 
 
@@ -211,6 +212,41 @@ def normed(name, separable):
     return case | {key: said(said_of[key]) for key in ("cls_logits", "bbox_regression")}
 
 
+def retinanet(name):
+    """Maps of the pyramid, and what is said of anchors; torchvision has no builder for other bodies than ResNet-50."""
+    if name == "retinanet_resnet50_fpn":
+        network = retinanet_resnet50_fpn(weights=None, weights_backbone=None, num_classes=4)
+        size = [1, 3, 96, 96]
+    else:
+        last = LastLevelP6P7(256, 256)
+        body = classifier18(weights=None, norm_layer=torch.nn.BatchNorm2d)
+        network = RetinaNet(_resnet_fpn_extractor(body, 5, returned_layers=[2, 3, 4], extra_blocks=last), 4)
+        size = [1, 3, 150, 130]
+    case = {"name": name, "num_classes": 4, "input": size, **fill(network)}
+    maps = network.backbone(tensor("input", 1.0, size))
+    case["fpn"] = {key: said(value) for key, value in maps.items()}
+    head = network.head(list(maps.values()))
+    case["anchors"] = said(network.anchor_generator(images(size), list(maps.values()))[0])
+    return case | {key: said(head[key]) for key in ("cls_logits", "bbox_regression")}
+
+
+def retinanet_post():
+    """What is told of formula logits, of which those of class 0 are small, as a trained network's are."""
+    name, size = "post_retinanet", [80, 72]
+    network = retinanet_resnet50_fpn(weights=None, weights_backbone=None, num_classes=4).eval()
+    sizes = [[10, 9], [5, 5], [3, 3], [2, 2], [1, 1]]
+    counts = [9 * height * width for height, width in sizes]
+    case = {"name": name, "num_classes": 4, "image": size, "maps": sizes, "rows": sum(counts)}
+    logits = tensor(f"{name}/logits", 3.0, [1, sum(counts), 4])
+    logits[..., 0] = -20.0
+    offsets = tensor(f"{name}/offsets", 0.5, [1, sum(counts), 4])
+    maps = [torch.zeros(1, 256, *s) for s in sizes]
+    anchors = network.anchor_generator(images([1, 3, *size]), maps)
+    head = {"cls_logits": list(logits.split(counts, 1)), "bbox_regression": list(offsets.split(counts, 1))}
+    told = network.postprocess_detections(head, [list(a.split(counts)) for a in anchors], [tuple(size)])[0]
+    return case | {"found": found(told)}
+
+
 def ssd_post(name, network, size, rows):
     case = {"name": name, "num_classes": 4, "rows": rows, "logits_scale": 4.0, "offsets_scale": 1.0}
     head = {
@@ -260,6 +296,9 @@ def main():
             without_epsilon(),
             normed("ssd300_resnet18", False),
             normed("ssd300_mobilenet_v2", True),
+            retinanet("retinanet_resnet18_fpn"),
+            retinanet("retinanet_resnet50_fpn"),
+            retinanet_post(),
         ]
     json.dump({"salt": "", "torchvision": torchvision.__version__, "cases": cases}, sys.stdout)
 

@@ -30,7 +30,9 @@ MINILM = "minilm_l6_h384"
 # Samples of a step as a part of the batch, and the side of the images.
 DETECTORS = {
     "ssd300_vgg16": (16, 300),
+    "ssd300_vgg16_quarter": (16, 300),
     "fasterrcnn_resnet50_fpn": (32, 320),
+    "fasterrcnn_resnet50_fpn_800": (64, 800),
     "fasterrcnn_resnet18_fpn": (32, 320),
 }
 ROWS = [
@@ -64,7 +66,9 @@ ROWS = [
     "infer ssd300_vgg16",
     "train ssd300_vgg16",
     "infer fasterrcnn_resnet50_fpn",
+    "infer fasterrcnn_resnet50_fpn_800",
     "train fasterrcnn_resnet18_fpn",
+    "kd fasterrcnn_resnet18_fpn ssd300_vgg16_quarter",
 ]
 
 
@@ -75,6 +79,20 @@ def conv_bn(inputs, outputs, kernel):
 
 def head(width):
     return [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, 100)]
+
+
+def narrowed(ssd, divisor):
+    """SSD with so many times fewer channels."""
+    for part, keeps in ((ssd.backbone, False), (ssd.head, True)):
+        for module in part.modules():
+            for name, conv in list(module.named_children()):
+                if isinstance(conv, nn.Conv2d):
+                    inputs = 3 if conv.in_channels == 3 else conv.in_channels // divisor
+                    outputs = conv.out_channels if keeps else conv.out_channels // divisor
+                    shape = dict(stride=conv.stride, padding=conv.padding, dilation=conv.dilation)
+                    setattr(module, name, nn.Conv2d(inputs, outputs, conv.kernel_size, **shape))
+    ssd.backbone.scale_weight = nn.Parameter(torch.ones(512 // divisor) * 20)
+    return ssd
 
 
 def cifar_resnet(depth, stem, widths):
@@ -112,9 +130,12 @@ def made(name):
     if name == "fasterrcnn_resnet18_fpn":
         body = resnet_fpn_backbone(backbone_name="resnet18", weights=None, trainable_layers=5)
         return torchvision.models.detection.FasterRCNN(body, 91, min_size=320, max_size=320)
+    if name == "ssd300_vgg16_quarter":
+        return narrowed(torchvision.models.get_model("ssd300_vgg16", weights=None, weights_backbone=None), 4)
     if name in DETECTORS:
-        size = {} if name.startswith("ssd") else {"min_size": 320, "max_size": 320}
-        return torchvision.models.get_model(name, weights=None, weights_backbone=None, **size)
+        side = DETECTORS[name][1]
+        size = {} if name.startswith("ssd") else {"min_size": side, "max_size": side}
+        return torchvision.models.get_model(name.removesuffix("_800"), weights=None, weights_backbone=None, **size)
     if name == DINOV2:
         return timm.create_model(name, pretrained=False, img_size=98, num_classes=100)
     if name == "vit_p4_d6_w192_mlp4":
@@ -155,7 +176,8 @@ def steps(row, batch, layout):
         networks = [torch.compile(network) for network in networks]
         student = networks[-1]
     if names[0] in DETECTORS:
-        return detection(student, evaluated, optimizer, *DETECTORS[names[0]], batch)
+        loss = adapted(*networks, optimizer) if kind == "kd" else None
+        return detection(student, evaluated, optimizer, *DETECTORS[names[-1]], batch, loss)
     x, y = classified(kind, names, batch, memory)
 
     def scores(network):
@@ -181,7 +203,28 @@ def steps(row, batch, layout):
     return (infer if evaluated else train), len(x)
 
 
-def detection(network, evaluated, optimizer, part, size, batch):
+def adapted(teacher, student, optimizer):
+    """The distance of C3 to C5 behind 1x1 convolutions, of the images that the student sees."""
+    shown = []
+    trunk = student.backbone
+    for layer in (trunk.features, trunk.extra[0], trunk.extra[1]):
+        layer.register_forward_hook(lambda module, given, out: shown.append(out))
+    widths = zip((128, 256, 128), (128, 256, 512))
+    layers = [nn.Sequential(nn.Conv2d(a, b, 1), nn.BatchNorm2d(b), nn.ReLU()) for a, b in widths]
+    optimizer.add_param_group({"params": nn.ModuleList(layers).parameters()})
+
+    def loss(images):
+        with torch.no_grad():
+            seen = torch.stack([teacher.transform.normalize(image) for image in images])
+            maps = list(teacher.backbone.body(seen).values())[1:]
+        pairs = list(zip(layers, shown, maps))
+        shown.clear()
+        return sum(F.mse_loss(layer(own), theirs) for layer, own, theirs in pairs)
+
+    return loss
+
+
+def detection(network, evaluated, optimizer, part, size, batch, distance=None):
     """The same of a detector: random images with three boxes each."""
     count = max(batch // part, 1)
     images = list(torch.rand(count, 3, size, size))
@@ -196,6 +239,8 @@ def detection(network, evaluated, optimizer, part, size, batch):
 
     def train():
         loss = sum(network(images, targets).values())
+        if distance:
+            loss = loss + distance(images)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

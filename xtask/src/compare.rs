@@ -51,7 +51,7 @@ struct Rate {
 }
 
 /// Steps in the order in which they are shown.
-const STEPS: [&str; 33] = [
+const STEPS: [&str; 35] = [
     "infer resnet20",
     "infer resnet56",
     "infer resnet8x4",
@@ -84,7 +84,9 @@ const STEPS: [&str; 33] = [
     "infer ssd300_vgg16",
     "train ssd300_vgg16",
     "infer fasterrcnn_resnet50_fpn",
+    "infer fasterrcnn_resnet50_fpn_800",
     "train fasterrcnn_resnet18_fpn",
+    "kd fasterrcnn_resnet18_fpn ssd300_vgg16_quarter",
 ];
 
 /// A step on both sides, in samples per second.
@@ -294,7 +296,7 @@ mod tests {
         let large = [1.2, 1.2, 1.0, 1.0, 1.0, 1.0];
         assert_eq!([&aims[11..17], &aims[17..23]], [&large; 2]);
         assert_eq!(aims[23..27], [1.0, 1.2, 1.0, 1.2]);
-        assert_eq!(aims[27..], [1.0, 1.2, 1.2, 1.2, 1.0, 1.0]);
+        assert_eq!(aims[27..], [1.0, 1.2, 1.2, 1.2, 1.0, 1.0, 1.0, 1.2]);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use crate::kd;
 
 /// The golden files that a test reads: file, crate, and name of the test in the crate's `tests/goldens.rs`.
-const READERS: [(&str, &str, &str); 17] = [
+const READERS: [(&str, &str, &str); 19] = [
     (
         "box_head.json",
         "kd-core",
@@ -33,6 +33,16 @@ const READERS: [(&str, &str, &str); 17] = [
     ),
     (
         "matched_detections.json",
+        "kd-core",
+        "losses_of_detectors_match_their_golden_values_and_gradients",
+    ),
+    (
+        "retinanet.json",
+        "kd-core",
+        "losses_of_detectors_match_their_golden_values_and_gradients",
+    ),
+    (
+        "fbkd.json",
         "kd-core",
         "losses_of_detectors_match_their_golden_values_and_gradients",
     ),

@@ -165,6 +165,7 @@ mod tests {
             made_of: None,
             changed: Vec::new(),
             onnx: None,
+            activations: None,
             role,
             seed,
             model: "resnet8".into(),
@@ -181,6 +182,7 @@ mod tests {
                 ],
                 per_class: vec![Some(top1)],
                 found: Vec::new(),
+                resampled: Vec::new(),
             },
             agreement: Some(90.0),
             latency: Latency {

@@ -28,6 +28,11 @@ fn more_bits_are_nearer_and_floats_stay_where_they_are_kept() {
 }
 
 #[test]
+fn weights_are_rounded_for_what_inputs_have_in_common() {
+    quantised::network::learned_rounding();
+}
+
+#[test]
 fn bad_requests_are_told() {
     quantised::network::refused();
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use burn::tensor::{Int, Tensor};
 use serde::{Serialize, Serializer};
 
-use crate::detection::RegionHead;
+use crate::detection::{DenseHead, RegionHead};
 use crate::{Classifier, Error};
 
 /// Defines [`Part`] from one line a part: its name in messages.
@@ -68,6 +68,9 @@ parts! {
     /// The second stage of a detector, which says of any box of its images what is in it: a
     /// [`RegionHead`](crate::detection::RegionHead).
     Regions: "box head";
+    /// The head of a detector whose maps all go through the same convolutions, with what they gave: a
+    /// [`DenseHead`](crate::detection::DenseHead).
+    DenseHead: "head over a pyramid";
 }
 
 impl Serialize for Part {
@@ -92,11 +95,16 @@ pub enum PartValue {
     Classifier(Box<Classifier>),
     /// The second stage of a detector.
     Regions(Arc<dyn RegionHead>),
+    /// The head of a detector.
+    DenseHead(Box<DenseHead>),
 }
 
 /// Conversions of a kind of value into [`PartValue`] and back.
 macro_rules! holds {
     (@out Classifier $value:ident) => {
+        *$value
+    };
+    (@out DenseHead $value:ident) => {
         *$value
     };
     (@out $variant:ident $value:ident) => {
@@ -145,6 +153,7 @@ holds! {
     Numbers: Tensor<2, Int>;
     Classifier: Classifier;
     Regions: Arc<dyn RegionHead>;
+    DenseHead: DenseHead;
 }
 
 impl PartValue {
@@ -156,7 +165,7 @@ impl PartValue {
             Self::Rank4(tensor) => tensor.dims().to_vec(),
             Self::Numbers(numbers) => numbers.dims().to_vec(),
             Self::Classifier(layer) => layer.weight.dims().to_vec(),
-            Self::Regions(_) => Vec::new(),
+            Self::Regions(_) | Self::DenseHead(_) => Vec::new(),
         }
     }
 
@@ -166,7 +175,7 @@ impl PartValue {
             Self::Rank2(tensor) => tensor.select(0, rows.clone()).into(),
             Self::Rank3(tensor) => tensor.select(0, rows.clone()).into(),
             Self::Rank4(tensor) => tensor.select(0, rows.clone()).into(),
-            whole @ (Self::Numbers(_) | Self::Classifier(_) | Self::Regions(_)) => whole,
+            whole => whole,
         }
     }
 
@@ -182,6 +191,7 @@ impl PartValue {
                 bias: Tensor::from_inner(layer.bias),
             }
             .into(),
+            Self::DenseHead(head) => head.lift().into(),
             head @ Self::Regions(_) => head,
         }
     }
@@ -198,6 +208,7 @@ impl PartValue {
                 bias: layer.bias.inner(),
             }
             .into(),
+            Self::DenseHead(head) => head.lower().into(),
             head @ Self::Regions(_) => head,
         }
     }

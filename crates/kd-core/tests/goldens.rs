@@ -72,6 +72,8 @@ fn every_method_has_a_case_and_the_readme_counts_them() {
         ("box_head.json", "cases"),
         ("matched_detections.json", "cases"),
         ("fine_grained.json", "cases"),
+        ("fbkd.json", "cases"),
+        ("retinanet.json", "cases"),
         ("transformers_more.json", "losses"),
     ] {
         let golden = kd_goldens::read(file);

@@ -439,6 +439,8 @@ fn the_catalogue_shows_the_literatures_defaults() {
             "matched_detections 1 temperature=2.0 boxes=0.5 regions=100",
             "fgd 1 levels=[] temperature=0.5 alpha=0.00005 beta=0.000025 gamma=0.00005 lambda=5e-7",
             "fine_grained 0.01 levels=[] threshold=0.5 sizes=[4.0,8.0] ratios=[0.5,1.0,2.0]",
+            "fbkd 1 levels=[] temperature=0.5 maps=0.00007 channels=0.004 positions=0.004 relations=0.00007 reduction=2",
+            "crosskd 1 layer=3 beta=1.0 classes=1.0 boxes=1.0",
         ]
     );
     assert_eq!(RkdConfig::default().angle, 50.0);

@@ -9,10 +9,11 @@ use kd_core::Taps;
 use kd_models::detection::Detector;
 use kd_models::{Backbone, LayerGrid, Network};
 
+use crate::activations::peak;
 use crate::batch::BATCHES;
 use crate::capture::{capture, plain};
 use crate::fold::fold;
-use crate::graph::Graph;
+use crate::graph::{Graph, Node};
 use crate::lower::lower;
 use crate::options::{Normalisation, Options, Output};
 use crate::peephole::simplify;
@@ -49,6 +50,7 @@ pub fn export_network(network: &Network, size: usize, options: &Options) -> Resu
     Ok(Onnx {
         model: written(&graph, options, options.output),
         difference: comparison.difference,
+        activations: peak(&graph),
         external_above: options.external_above,
     })
 }
@@ -96,6 +98,12 @@ impl ModuleMapper for Larger {
 /// # Errors
 /// As [`export_backbone`].
 pub fn layers(network: &Network) -> Result<Vec<String>, Error> {
+    let nodes = layer_nodes(network)?.into_iter();
+    Ok(nodes.map(|(name, _)| name).collect())
+}
+
+/// The same with the nodes that they are in the file.
+pub(crate) fn layer_nodes(network: &Network) -> Result<Vec<(String, Node)>, Error> {
     let size = network.config().image_size();
     let size = size.map_err(|problem| Error::Option {
         option: "size",
@@ -277,6 +285,7 @@ fn exported<M: Module, const D: usize, const E: usize>(
     Ok(Onnx {
         model: written(&graph, options, output),
         difference: comparison.difference,
+        activations: peak(&graph),
         external_above: options.external_above,
     })
 }

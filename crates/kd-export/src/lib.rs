@@ -22,6 +22,7 @@
 //! A network of your own is exported by [`export_backbone`], a network that
 //! reads text by [`export_text`], any other module by [`export_module`].
 
+mod activations;
 mod batch;
 mod capture;
 pub mod check;

@@ -13,6 +13,7 @@ use crate::{Error, check, save};
 pub struct Onnx {
     pub(crate) model: Model,
     pub(crate) difference: f32,
+    pub(crate) activations: u64,
     pub(crate) external_above: u64,
 }
 
@@ -31,6 +32,14 @@ impl Onnx {
     /// it is that of a graph whose weights are rounded, with arithmetic in float32.
     pub fn difference(&self) -> f32 {
         self.difference
+    }
+
+    /// The most bytes of activations that are needed at once for one example, when nodes run in their order: an input until
+    /// its last reader ran, an output from its node on. Reshaping needs nothing, element-wise operations write over an input
+    /// that nobody reads later, and what only `QuantizeLinear` reads is made as integers. Weights are not in it, nor what an
+    /// operation needs for itself. Numbers count as float32, also in a file of float16.
+    pub fn activations(&self) -> u64 {
+        self.activations
     }
 
     /// How many nodes there are of each operation.

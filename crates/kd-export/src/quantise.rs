@@ -22,12 +22,14 @@ fn places(graph: &Graph) -> Vec<usize> {
     weighted.map(|(place, _)| place).collect()
 }
 
-/// Names of the weights of all layers, in the order of execution.
-pub(crate) fn layers(graph: &Graph) -> Vec<String> {
-    let weights = places(graph).into_iter();
-    let weights = weights.filter_map(|place| graph.nodes[place].input(1));
-    let named = weights.map(|weight| graph.names.get(&weight).cloned());
-    named.map(Option::unwrap_or_default).collect()
+/// The nodes of all layers, in the order of execution, each with the name of its weight.
+pub(crate) fn layers(graph: &Graph) -> Vec<(String, Node)> {
+    let nodes = places(graph).into_iter().map(|place| &graph.nodes[place]);
+    let named = nodes.map(|node| {
+        let name = node.input(1).and_then(|weight| graph.names.get(&weight));
+        (name.cloned().unwrap_or_default(), node.clone())
+    });
+    named.collect()
 }
 
 /// Puts inputs and weights of layers on grids: `QuantizeLinear` and `DequantizeLinear` before the input, 8-bit integers and

@@ -4,6 +4,7 @@ use burn::tensor::Tensor;
 use kd_core::Taps;
 use kd_models::{Backbone, TextNetwork, TokenBatch};
 
+use crate::activations::peak;
 use crate::export::{checked, finished, written};
 use crate::graph::{Attribute, Graph};
 use crate::lower::INT64;
@@ -52,6 +53,7 @@ pub fn export_text(network: &TextNetwork, tokens: usize, options: &Options) -> R
     Ok(Onnx {
         model: written(&graph, options, options.output),
         difference: comparison.difference,
+        activations: peak(&graph),
         external_above: options.external_above,
     })
 }

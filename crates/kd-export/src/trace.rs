@@ -31,6 +31,15 @@ pub fn trace_network(network: &Network, size: usize) -> Result<Graph, Error> {
     traced(network, [1, channels, size, size], names, forward)
 }
 
+/// The names of the weights of a network's convolutions and linear layers ([`layers`](crate::layers)), each with the node
+/// that it is in the network's file.
+///
+/// # Errors
+/// As [`export_network`](crate::export_network).
+pub fn trace_layers(network: &Network) -> Result<Vec<(String, Node)>, Error> {
+    crate::export::layer_nodes(network)
+}
+
 /// What the file of a network on grids computes ([`export_network`](crate::export_network)): 8-bit weights, `QuantizeLinear`
 /// and `DequantizeLinear` before the inputs of layers, constants folded.
 ///

@@ -139,6 +139,7 @@ impl Predictions {
                 .map(|(right, all)| (all > 0).then(|| percent(right, all)))
                 .collect(),
             found: Vec::new(),
+            resampled: Vec::new(),
         }
     }
 }

@@ -57,7 +57,7 @@ pub fn quantise(
     let images: Vec<_> = batches.map(|batch| batch.input).collect();
     let on_grids = |config: &QuantiseConfig| {
         let coarse = config.quantise(&network, images.clone()).map_err(wrong)?;
-        let layers = quality(&coarse, &images).map_err(wrong)?;
+        let layers = quality(&network, &coarse, &images).map_err(wrong)?;
         Ok::<_, Error>((coarse, layers))
     };
     let (mut coarse, mut layers) = on_grids(config)?;

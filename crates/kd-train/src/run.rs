@@ -260,7 +260,7 @@ fn fill<T: Task>(
     let teacher = match (&trained.teacher, trained.teacher_kept.take()) {
         (Some(teacher), Some(mut kept)) => {
             // The run that kept it may not have looked.
-            kept.summary.onnx = context.size_as_onnx(teacher);
+            (kept.summary.onnx, kept.summary.activations) = context.as_onnx(teacher);
             observer.event(Event::Measured(&kept.summary));
             Some(kept)
         }

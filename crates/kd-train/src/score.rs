@@ -139,6 +139,10 @@ pub struct Scores {
     /// How the objects of each class were found; empty where a task has none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub found: Vec<ClassFound>,
+    /// The first score of as many test images drawn with replacement, draw by draw, the same draws for every network: what it
+    /// would be of other images. Empty where a task has none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub resampled: Vec<f64>,
 }
 
 /// How a detector finds the objects of a class. Sizes are all, small, medium and large, by COCO's areas: up to 32² pixels, up

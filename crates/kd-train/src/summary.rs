@@ -135,9 +135,9 @@ pub(crate) fn pairs(ours: &[&NetworkSummary], theirs: &[&NetworkSummary]) -> Vec
     let pair = |our: &&NetworkSummary| {
         let other = theirs.iter().find(|other| other.seed == our.seed)?;
         let (new, old) = (our.test.first()?, other.test.first()?);
-        (!std::ptr::eq(*our, *other)).then_some(Pair {
-            new: new.value,
-            old: old.value,
+        (!std::ptr::eq(*our, *other)).then(|| {
+            let resampled = [&our.test.resampled, &other.test.resampled];
+            Pair::of(new.value, old.value).resampled(resampled.map(Vec::as_slice))
         })
     };
     ours.iter().filter_map(pair).collect()
@@ -203,6 +203,9 @@ pub struct NetworkSummary {
     /// Its size as ONNX, in a recipe that prunes or quantises; none where it has no such file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub onnx: Option<FileSize>,
+    /// The most bytes of activations that are needed at once for one example, by the graph of that file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub activations: Option<u64>,
 }
 
 impl NetworkSummary {

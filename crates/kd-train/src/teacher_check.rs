@@ -65,10 +65,7 @@ impl TeacherScore<'_> {
         if score.better.gain(score.value, alone) >= 0.0 {
             return None;
         }
-        let pair = Pair {
-            new: score.value,
-            old: alone,
-        };
+        let pair = Pair::of(score.value, alone);
         let accuracy = score.key == "top1";
         let verdict = Verdict::of(&[pair], score.better, score.unit, self.images, accuracy);
         let by_chance = accuracy && verdict.is_none_or(|v| v.evidence == Evidence::NotShown);

@@ -38,6 +38,41 @@ weight = 1e-3
 [objective.fine_grained]
 weight = 1e-3
 
+[objective.fbkd]
+
+[train]
+epochs = 3
+batch = 2
+log_every = 1
+lr = { peak = 1e-3 }
+optimizer = { name = "adamw", weight_decay = 0.01 }
+clip_norm = 35.0
+"#;
+
+/// Two networks whose heads are of one kind.
+const DENSE: &str = r#"name = "tiny"
+compare = false
+
+[detection]
+name = "shapes"
+size = 96
+train_limit = 6
+test_limit = 2
+
+[teacher]
+model = "retinanet_resnet18_fpn_small"
+train = { epochs = 1, batch = 3, lr = { peak = 0.005 }, clip_norm = 35.0 }
+
+[student]
+model = "retinanet_resnet18_quarter_fpn_small"
+
+[objective.detection_loss]
+
+[objective.crosskd]
+
+[objective.pkd]
+weight = 0.1
+
 [train]
 epochs = 3
 batch = 2
@@ -136,20 +171,16 @@ fn every_loss_of_a_distillation_is_reported_and_falls() {
     let whole = folder.path().join("whole/run");
     let summary = start(RECIPE, &whole, &mut Silent).unwrap();
     let (records, _) = results(&whole);
-    let of_student = records.iter().filter_map(|record| match record {
-        Record::Epoch(epoch) if epoch.role == Role::Distilled => Some(epoch),
-        _ => None,
-    });
-    let epochs: Vec<_> = of_student.collect();
-    assert_eq!(epochs.len(), 3);
-    for name in ["detection_loss", "box_head", "pkd", "fgd", "fine_grained"] {
-        let value = |epoch: usize| epochs[epoch].components[name];
-        assert!(
-            value(2) < value(0),
-            "{name}: {} after {}",
-            value(2),
-            value(0)
-        );
+    let names = [
+        "detection_loss",
+        "box_head",
+        "pkd",
+        "fgd",
+        "fine_grained",
+        "fbkd",
+    ];
+    for name in names {
+        falls(&records, name);
     }
     let student = summary.networks.iter().find(|n| n.role == Role::Distilled);
     let student = student.unwrap();
@@ -166,6 +197,59 @@ fn every_loss_of_a_distillation_is_reported_and_falls() {
     }
     start(RECIPE, &out, &mut Silent).unwrap();
     assert_eq!(results(&out), results(&whole));
+}
+
+/// A component of the distilled student's loss is smaller after three epochs than after one.
+fn falls(records: &[Record], name: &str) {
+    let of_student = records.iter().filter_map(|record| match record {
+        Record::Epoch(epoch) if epoch.role == Role::Distilled => Some(epoch.components[name]),
+        _ => None,
+    });
+    let values: Vec<f64> = of_student.collect();
+    assert!(
+        values.len() == 3 && values[2] < values[0],
+        "{name}: {values:?}"
+    );
+}
+
+#[test]
+fn heads_of_one_kind_cross() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = folder.path().join("whole/run");
+    start(DENSE, &whole, &mut Silent).unwrap();
+    let (records, _) = results(&whole);
+    for name in ["detection_loss", "crosskd", "pkd"] {
+        falls(&records, name);
+    }
+    let out = folder.path().join("stopped/run");
+    let error = start(DENSE, &out, &mut Stopping(5)).unwrap_err();
+    assert!(matches!(error, Error::Stopped { .. }), "{error}");
+    start(DENSE, &out, &mut Silent).unwrap();
+    assert_eq!(results(&out), results(&whole));
+
+    let fails = |text: &str| {
+        let out = folder.path().join("none");
+        let said = start(text, &out, &mut Silent).unwrap_err().to_string();
+        assert!(!out.exists());
+        said
+    };
+    let said = fails(&DENSE.replace(
+        "retinanet_resnet18_quarter_fpn_small",
+        "ssd300_vgg16_eighth",
+    ));
+    assert!(
+        said.contains("crosskd") && said.contains("head over a pyramid"),
+        "{said}"
+    );
+    let said = fails(&DENSE.replace("retinanet_resnet18_fpn_small", "retinanet_resnet18_fpn"));
+    assert!(said.contains("both need one width"), "{said}");
+    let said = fails(&DENSE.replace("crosskd", "box_head"));
+    assert!(said.contains("box head"), "{said}");
+    let said = fails(&DENSE.replace("crosskd", "box_head").replace(
+        "retinanet_resnet18_fpn_small",
+        "fasterrcnn_resnet18_fpn_small",
+    ));
+    assert!(said.contains("each of its classes is a sigmoid"), "{said}");
 }
 
 #[test]
@@ -256,6 +340,34 @@ fn coco(folder: &Path) {
         let to = folder.join(format!("annotations/instances_{split}.json"));
         fs::write(to, file.to_string()).unwrap();
     }
+}
+
+#[test]
+fn a_set_without_objects_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("coco");
+    coco(&data);
+    let file = data.join("annotations/instances_val2017.json");
+    let text = fs::read_to_string(&file).unwrap();
+    let mut parsed: serde_json::Value = serde_json::from_str(&text).unwrap();
+    parsed["annotations"] = serde_json::json!([]);
+    fs::write(&file, parsed.to_string()).unwrap();
+    let recipe = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../recipes/detection/coco.toml");
+    let overrides = [
+        format!("detection.dir={:?}", data.display().to_string()),
+        "detection.holdout=0.3".into(),
+    ];
+    let recipe = Recipe::load(&recipe, &overrides).unwrap();
+    let out = folder.path().join("run");
+    let said = start_recipe(&recipe, &out, &mut Silent)
+        .unwrap_err()
+        .to_string();
+    let wanted = "the test set has 2 images and no object";
+    assert!(
+        said.contains(wanted) && said.contains("detection.test"),
+        "{said}"
+    );
+    assert!(!out.exists());
 }
 
 /// A step of each of the recipe's networks at their full size; it is made for GPUs.

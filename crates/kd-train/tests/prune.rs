@@ -243,6 +243,8 @@ fn stages_that_train_nothing_are_stages_too() {
         bytes(half)
     );
     assert!(bytes(half) < bytes(whole));
+    let needs = [whole, half, student].map(|n| n.activations.unwrap());
+    assert!(needs[1] < needs[0] && needs[2] < needs[1], "{needs:?}");
     assert!(student.made_of.as_ref().unwrap().agreement.unwrap() > 50.0);
     let files: Vec<_> = summary
         .exported

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
-use kd_compress::quantise::{QuantiseConfig, Range};
+use kd_compress::quantise::{QuantiseConfig, Range, Rounding};
 use kd_models::WeightsHeader;
 use kd_train::{EvalOptions, Recipe, fetch_weights, quantise};
 
@@ -16,6 +16,7 @@ use crate::{interrupt::Interrupt, progress::Watch};
 #[command(after_help = "Examples:
   kd quantise runs/quickstart student-int8.safetensors
   kd quantise runs/quickstart student-int8.safetensors --symmetric --range percentile --floats 1
+  kd quantise runs/quickstart student-int4.safetensors --bits 4 --round learned
   kd export --weights student-int8.safetensors --onnx student-int8.onnx
 
 Ranges are found in images of the training split; what it cost is measured on the validation split. Where that is too
@@ -40,6 +41,9 @@ pub struct Arguments {
     /// How ranges of inputs are found.
     #[arg(long, value_enum, default_value_t = By::MinMax)]
     range: By,
+    /// Which number of its grid a weight becomes.
+    #[arg(long, value_enum, default_value_t = To::Nearest)]
+    round: To,
     /// Training images that ranges are found in.
     #[arg(long, value_name = "N", default_value_t = 256)]
     images: usize,
@@ -66,6 +70,14 @@ enum By {
     LeastSquares,
 }
 
+#[derive(Clone, Copy, ValueEnum)]
+enum To {
+    /// The nearest.
+    Nearest,
+    /// Below or above, so that its layer's outputs move least on these images: for few bits.
+    Learned,
+}
+
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> Result<()> {
     super::convert::check_output(&arguments.output)?;
@@ -84,6 +96,10 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             By::MinMax => Range::MinMax,
             By::Percentile => Range::Percentile,
             By::LeastSquares => Range::LeastSquares,
+        },
+        rounding: match arguments.round {
+            To::Nearest => Rounding::Nearest,
+            To::Learned => Rounding::Learned,
         },
         images: arguments.images,
         keep: arguments.keep.clone(),

@@ -7,11 +7,12 @@ use std::rc::Rc;
 use burn::module::Module;
 use burn::tensor::{Tensor, TensorData};
 use kd_core::Taps;
+use kd_export::trace::trace_layers;
 use kd_kernels::layers::{LayerGrid, watched};
 use kd_models::{Backbone, Network};
 use serde::{Deserialize, Serialize};
 
-use super::{Grid, Levels};
+use super::{Grid, Levels, rounding};
 use crate::Error;
 use crate::observe::{MinMax, NormSearch, SymmetricHistogram};
 
@@ -32,6 +33,17 @@ pub enum Range {
     LeastSquares,
 }
 
+/// Which number of its grid a weight becomes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rounding {
+    /// The nearest.
+    #[default]
+    Nearest,
+    /// That below or above it, so that the outputs of its layer move least on the images that ranges are found in.
+    Learned,
+}
+
 /// How the layers of a network get their grids. Weights have one for each output, symmetric, whose ends are the largest
 /// weights; inputs one for all, found in calibration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -50,6 +62,9 @@ pub struct QuantiseConfig {
     /// How ranges are found.
     #[serde(default)]
     pub range: Range,
+    /// Which numbers weights become. Training on grids moves them again, to the nearest.
+    #[serde(default)]
+    pub rounding: Rounding,
     /// Training images that ranges are found in.
     #[serde(default = "images")]
     pub images: usize,
@@ -73,6 +88,7 @@ impl Default for QuantiseConfig {
             inputs: eight(),
             symmetric: false,
             range: Range::default(),
+            rounding: Rounding::default(),
             images: images(),
             keep: Vec::new(),
         }
@@ -126,17 +142,23 @@ impl QuantiseConfig {
                 problem: "the network is on grids already: quantise the one it was made of".into(),
             });
         }
-        let names = kd_export::layers(network)?;
+        let nodes = trace_layers(network)?;
+        let names: Vec<String> = nodes.iter().map(|(name, _)| name.clone()).collect();
         let kept = self.kept(&names)?;
         let levels = self.levels()?;
         let mut ranges = Ranges::new(self.range, levels);
         let mut seen = 0;
         // On the plain device, where nothing is learned.
         let plain = network.valid();
+        let mut looked_at = Vec::new();
         for images in batches {
             let left = self.images - seen;
             let count = images.dims()[0].min(left);
-            ranges = ranges.watch(&plain, images.narrow(0, 0, count))?;
+            let images = images.narrow(0, 0, count);
+            if self.rounding == Rounding::Learned {
+                looked_at.push(images.clone());
+            }
+            ranges = ranges.watch(&plain, images)?;
             seen += count;
             if seen == self.images {
                 break;
@@ -156,7 +178,11 @@ impl QuantiseConfig {
             })
         });
         let grids: Vec<_> = grids.collect();
-        Ok(network.clone().on_grids(grids))
+        let network = match self.rounding {
+            Rounding::Nearest => network.clone(),
+            Rounding::Learned => rounding::learned(network, &grids, &nodes, &looked_at),
+        };
+        Ok(network.on_grids(grids))
     }
 
     /// Which layers compute with floats.

@@ -9,7 +9,9 @@ use kd_core::Taps;
 use kd_kernels::layers::{LayerGrid, watched};
 use kd_models::{Backbone, Network};
 
+use super::on_grid;
 use crate::Error;
+use crate::prune::{filled, parameters};
 
 /// What the grids of a layer cost, on some images.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,13 +28,17 @@ pub struct LayerQuality {
     pub divergence: f64,
 }
 
-/// Looks at the grids of a network, with images that are normalised as it wants them. Layers that compute with floats are
-/// left out.
+/// Looks at the grids of a network and at what it was made of, with images that are normalised as it wants them. Layers that
+/// compute with floats are left out.
 ///
 /// # Errors
 /// [`Error::Quantise`] for a network without grids, [`Error::Calibration`] without images, [`Error::Capture`] for one that
 /// cannot be recorded.
-pub fn quality(network: &Network, images: &[Tensor<4>]) -> Result<Vec<LayerQuality>, Error> {
+pub fn quality(
+    float: &Network,
+    network: &Network,
+    images: &[Tensor<4>],
+) -> Result<Vec<LayerQuality>, Error> {
     let Some(grids) = network.grids().cloned() else {
         return Err(Error::Quantise {
             problem: "the network computes with floats: quantise it first".into(),
@@ -45,10 +51,13 @@ pub fn quality(network: &Network, images: &[Tensor<4>]) -> Result<Vec<LayerQuali
                     .into(),
         });
     }
-    let float = network.valid().without_grids();
+    let float = float.valid().without_grids();
     let names = kd_export::layers(&float)?;
     let noise = noise(&float, &grids, images);
     let answers = answers(&float, images);
+    let rename = |path: &str| network.pytorch_name(path);
+    // Weights on grids may have been rounded otherwise than to the nearest number.
+    let weights = parameters(network, &rename);
     let mut found = Vec::new();
     for (place, (name, grid)) in names.iter().zip(grids.iter()).enumerate() {
         if grid.is_none() {
@@ -56,7 +65,10 @@ pub fn quality(network: &Network, images: &[Tensor<4>]) -> Result<Vec<LayerQuali
         }
         let mut alone = vec![None; grids.len()];
         alone[place] = *grid;
-        let moved = self::answers(&float.clone().on_grids(alone), images);
+        let weight = weights.get_key_value(name).into_iter();
+        let weight = weight.map(|(name, weight)| (name.clone(), weight.clone()));
+        let other = filled(&float, &weight.collect(), &rename);
+        let moved = self::answers(&other.on_grids(alone), images);
         let noise = &noise[place];
         found.push(LayerQuality {
             layer: name.trim_end_matches(".weight").to_owned(),
@@ -79,13 +91,10 @@ struct Noise {
 
 impl Noise {
     fn add(&mut self, grid: &LayerGrid, value: f32) {
-        let [low, high] = grid.levels;
-        let level = (value / grid.scale).round_ties_even() + grid.zero_point as f32;
-        let kept = level.clamp(low as f32, high as f32);
-        let rounded = (kept - grid.zero_point as f32) * grid.scale;
+        let (rounded, clipped) = on_grid(grid, value);
         self.signal += f64::from(value).powi(2);
         self.error += f64::from(value - rounded).powi(2);
-        self.clipped += usize::from(kept != level);
+        self.clipped += usize::from(clipped);
         self.values += 1;
     }
 }
@@ -151,7 +160,7 @@ mod tests {
         kd_core::draw::seed(3);
         let network = Network::new(&NetworkConfig::new("resnet8", 10, 3), &Device::flex()).unwrap();
         let coarse = config.quantise(&network, [images.clone()]).unwrap();
-        quality(&coarse, std::slice::from_ref(images)).unwrap()
+        quality(&network, &coarse, std::slice::from_ref(images)).unwrap()
     }
 
     #[test]
@@ -190,7 +199,7 @@ mod tests {
         let network = Network::new(&NetworkConfig::new("resnet8", 10, 3), &Device::flex()).unwrap();
         let config = QuantiseConfig::default();
         let coarse = config.quantise(&network, [images.clone()]).unwrap();
-        let found = quality(&coarse, &[images.clone() * 2.0]).unwrap();
+        let found = quality(&network, &coarse, &[images.clone() * 2.0]).unwrap();
         let values: Vec<f32> = images.into_data().iter().collect();
         let low = values.iter().copied().fold(f32::INFINITY, f32::min);
         let high = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
@@ -204,9 +213,9 @@ mod tests {
             share > 0.0 && clipped <= share && share - clipped < 0.02,
             "{clipped} {share}"
         );
-        let refused = quality(&network, &[]).unwrap_err().to_string();
+        let refused = quality(&network, &network, &[]).unwrap_err().to_string();
         assert!(refused.contains("quantise it first"), "{refused}");
-        let refused = quality(&coarse, &[]).unwrap_err().to_string();
+        let refused = quality(&network, &coarse, &[]).unwrap_err().to_string();
         assert!(refused.contains("no images"), "{refused}");
     }
 }

@@ -14,6 +14,7 @@ pub fn masked_is_pruned() {
         ("ssd300_resnet18_quarter", 300),
         ("ssd300_mobilenet_v2", 300),
         ("ssdlite320_mobilenet_v3_large", 320),
+        ("retinanet_resnet18_quarter_fpn_small", 160),
     ] {
         kd_core::draw::seed(5);
         let network = Detector::new(name, 4, &Device::flex()).expect("a detector");

@@ -1,7 +1,7 @@
 //! Networks of the registry on integer grids, and their files.
 
 use burn::tensor::Tensor;
-use kd_compress::quantise::{QuantiseConfig, Range};
+use kd_compress::quantise::{QuantiseConfig, Range, Rounding};
 use kd_core::Taps;
 use kd_export::{Options, export_network};
 use kd_models::{Backbone, Network};
@@ -66,6 +66,45 @@ pub fn bits() {
         ..bits(2)
     });
     assert!(kept < 1e-5, "{kept}");
+}
+
+/// Weights of six bits that are rounded for what inputs have in common move answers less, also on images that were not looked
+/// at, for convolutions of every kind; a file has them as they are.
+pub fn learned_rounding() {
+    // Answers of drawn networks with many depthwise layers move by their whole size whatever weights become.
+    let names = ["resnet8", "resnet8x4", "wrn_16_1", "vgg8", "shufflenet_v1"];
+    for (name, size) in SMALL.into_iter().filter(|(name, _)| names.contains(name)) {
+        let network = network(name, size);
+        let looked_at = images(48, size);
+        let others = images(64, size).narrow(0, 48, 16);
+        let whole = logits(&network, &others);
+        let moved = |rounding| {
+            let config = QuantiseConfig {
+                weights: 6,
+                rounding,
+                ..usual()
+            };
+            let coarse = config
+                .quantise(&network, [looked_at.clone()])
+                .expect("grids");
+            let answers = logits(&coarse, &others);
+            (difference(&answers, &whole), coarse, answers)
+        };
+        let (nearest, ..) = moved(Rounding::Nearest);
+        let (learned, coarse, answers) = moved(Rounding::Learned);
+        eprintln!("{name}: {learned} of {nearest}");
+        assert!(learned < nearest, "{name}: {learned} of {nearest}");
+        // On its grid a weight stays what it is.
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("coarse.safetensors");
+        coarse.save(&file, &[]).expect("a file");
+        let read = Network::from_file(network.config(), &file, &others.device());
+        let read = read.expect("a network");
+        assert!(
+            difference(&logits(&read, &others), &answers) < 1e-5,
+            "{name}"
+        );
+    }
 }
 
 pub fn refused() {

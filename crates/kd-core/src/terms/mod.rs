@@ -369,5 +369,7 @@ terms! {
         matched_detections: MatchedDetections, MatchedDetectionsConfig;
         fgd: Fgd, FgdConfig;
         fine_grained: FineGrained, FineGrainedConfig;
+        fbkd: Fbkd, FbkdConfig;
+        crosskd: CrossKd, CrossKdConfig;
     }
 }

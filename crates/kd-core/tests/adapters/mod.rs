@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Distribution, Int, Tensor, TensorData};
-use kd_core::detection::{BoxRows, Objects, RegionHead, RegionOfInterest, RoiPredictions};
+use kd_core::detection::{
+    BoxRows, DenseHead, HeadBranch, Objects, RegionHead, RegionOfInterest, RoiPredictions,
+};
 use kd_core::terms::ft::FtConfig;
 use kd_core::terms::vid::VidConfig;
 use kd_core::{
@@ -105,8 +107,36 @@ pub(crate) fn shown(
     output.push(Part::Boxes, &offsets, &all);
     let head: Arc<dyn RegionHead> = Arc::new(OfCorners);
     output.push(Part::Regions, &head, &all);
+    output.push(Part::DenseHead, &dense_head(batch, &mut leaf), &all);
     output.boxes = Some(BoxRows::new([64, 64], [[8.0, 12.0, 40.0, 44.0]]));
     (output, leaves)
+}
+
+/// A head of four convolutions over a map of one pixel.
+fn dense_head(batch: usize, leaf: &mut impl FnMut(String, usize) -> Tensor<1>) -> DenseHead {
+    const WIDTH: usize = 4;
+    let mut branch = |name: &str, row: usize| HeadBranch {
+        hidden: (0..3)
+            .map(|layer| {
+                let map = leaf(format!("{name} {layer}"), batch * WIDTH);
+                vec![map.reshape([batch, WIDTH, 1, 1])]
+            })
+            .collect(),
+        layers: [WIDTH, WIDTH, WIDTH, row]
+            .iter()
+            .enumerate()
+            .map(|(layer, to)| {
+                let weight = leaf(format!("{name} weight {layer}"), to * WIDTH * 9);
+                let bias = leaf(format!("{name} bias {layer}"), *to);
+                (weight.reshape([*to, WIDTH, 3, 3]), bias)
+            })
+            .collect(),
+        row,
+    };
+    DenseHead {
+        classes: branch("classes", 3),
+        boxes: branch("boxes", 4),
+    }
 }
 
 /// A box head that reads nothing but the corners.

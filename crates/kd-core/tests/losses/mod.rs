@@ -57,6 +57,8 @@ pub fn run_detection(device: &Device, dtype: DType) {
         "box_head.json",
         "matched_detections.json",
         "fine_grained.json",
+        "fbkd.json",
+        "retinanet.json",
     ] {
         run_file(
             file,

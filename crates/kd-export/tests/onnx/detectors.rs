@@ -30,6 +30,7 @@ fn a_detector_gives_its_boxes_and_scores() {
         ("ssd300_resnet18_quarter", 300, 8732),
         ("ssd300_mobilenet_v2", 300, 8732),
         ("ssdlite320_mobilenet_v3_large", 320, 3234),
+        ("retinanet_resnet18_quarter_fpn_small", 160, 4842),
     ] {
         let network = measured(name, size);
         let onnx = export_detector(&network, size, &Options::default()).unwrap();

@@ -70,6 +70,11 @@ impl Filter {
             }
             found.extend(of_class);
         }
+        self.suppress(&found)
+    }
+
+    /// What is left of candidates when those of a class have suppressed each other, best first.
+    pub(super) fn suppress(&self, found: &[Detected]) -> Vec<Detected> {
         let boxes: Vec<Corners> = found.iter().map(|found| found.corners).collect();
         let scores: Vec<f64> = found.iter().map(|found| found.score).collect();
         let classes: Vec<usize> = found.iter().map(|found| found.class).collect();

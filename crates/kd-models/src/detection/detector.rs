@@ -4,23 +4,25 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use burn::module::Module;
-use burn::tensor::activation::softmax;
+use burn::tensor::activation::{sigmoid, softmax};
 use burn::tensor::{Device, Tensor};
-use kd_core::detection::{BoxCoder, BoxRows, RegionHead, RegionOfInterest, RoiPredictions};
+use kd_core::detection::{
+    BoxCoder, BoxRows, RegionHead, RegionOfInterest, RoiPredictions, RowScores,
+};
 use kd_core::{Output, Part, Taps};
 
 use super::faster_rcnn::regions;
 use super::state::State;
 use super::{
-    Detected, FasterRcnn, FasterRcnnBody, FasterRcnnConfig, Filter, Ssd, SsdConfig, SsdLite,
-    SsdNormed, SsdNormedConfig, SsdOutput, SsdTrunk,
+    Detected, FasterRcnn, FasterRcnnBody, FasterRcnnConfig, Filter, RetinaNet, RetinaNetBody,
+    RetinaNetConfig, Ssd, SsdConfig, SsdLite, SsdNormed, SsdNormedConfig, SsdOutput, SsdTrunk,
 };
 use crate::keys;
 use crate::standardise::Standardise;
 use crate::{Backbone, Error, SceneBatch};
 
 /// The names of the detectors, each with the side of the images that it is made for in pixels, and what it is.
-pub const DETECTORS: [(&str, usize, &str); 15] = [
+pub const DETECTORS: [(&str, usize, &str); 20] = [
     ("ssd300_vgg16", 300, "SSD300 on VGG-16 (torchvision)"),
     ("ssd300_vgg16_half", 300, "the same with half the channels"),
     (
@@ -88,6 +90,31 @@ pub const DETECTORS: [(&str, usize, &str); 15] = [
         300,
         "half its width, for images of about 300 pixels",
     ),
+    (
+        "retinanet_resnet50_fpn",
+        800,
+        "RetinaNet on ResNet-50 with a pyramid (torchvision)",
+    ),
+    (
+        "retinanet_resnet50_fpn_coco",
+        800,
+        "the same for torchvision's COCO_V1 weights, with an epsilon of 0",
+    ),
+    (
+        "retinanet_resnet18_fpn",
+        800,
+        "RetinaNet on ResNet-18 with a pyramid",
+    ),
+    (
+        "retinanet_resnet18_fpn_small",
+        300,
+        "half its width, for images of about 300 pixels",
+    ),
+    (
+        "retinanet_resnet18_quarter_fpn_small",
+        300,
+        "the same on a quarter of ResNet-18's channels",
+    ),
 ];
 
 /// Mean and standard deviation of the channels, in 0..1.
@@ -124,6 +151,8 @@ pub enum Detector {
     SsdLite(SsdLite),
     /// Faster R-CNN.
     FasterRcnn(FasterRcnn),
+    /// RetinaNet.
+    RetinaNet(RetinaNet),
 }
 
 impl Detector {
@@ -143,6 +172,9 @@ impl Detector {
         let faster =
             |config: FasterRcnnConfig| FasterRcnn::new(&config, device).map(Self::FasterRcnn);
         let (resnet18, resnet50) = (FasterRcnnBody::ResNet18, FasterRcnnBody::ResNet50);
+        let retina = |config: RetinaNetConfig| RetinaNet::new(&config, device).map(Self::RetinaNet);
+        let of18 = RetinaNetConfig::small(RetinaNetBody::ResNet18, classes);
+        let of50 = RetinaNetConfig::new(RetinaNetBody::ResNet50, classes);
         match name {
             "ssd300_vgg16" => ssd(1),
             "ssd300_vgg16_half" => ssd(2),
@@ -164,6 +196,16 @@ impl Detector {
             }
             "fasterrcnn_resnet18_fpn" => faster(FasterRcnnConfig::new(resnet18, classes)),
             "fasterrcnn_resnet18_fpn_small" => faster(FasterRcnnConfig::small(resnet18, classes)),
+            "retinanet_resnet50_fpn" => retina(of50),
+            "retinanet_resnet50_fpn_coco" => retina(RetinaNetConfig {
+                epsilon: 0.0,
+                ..of50
+            }),
+            "retinanet_resnet18_fpn" => {
+                retina(RetinaNetConfig::new(RetinaNetBody::ResNet18, classes))
+            }
+            "retinanet_resnet18_fpn_small" => retina(of18),
+            "retinanet_resnet18_quarter_fpn_small" => retina(of18.with_divisor(4)),
             _ => Err(unknown(name)),
         }
     }
@@ -184,6 +226,7 @@ impl Detector {
             Self::SsdNormed(network) => network.fill(path)?,
             Self::SsdLite(network) => network.fill(path)?,
             Self::FasterRcnn(network) => network.fill(path)?,
+            Self::RetinaNet(network) => network.fill(path)?,
         }
         Ok(network)
     }
@@ -198,6 +241,7 @@ impl Detector {
             Self::SsdNormed(network) => network.write_with(path, entries),
             Self::SsdLite(network) => network.write_with(path, entries),
             Self::FasterRcnn(network) => network.write_with(path, entries),
+            Self::RetinaNet(network) => network.write_with(path, entries),
         }
     }
 
@@ -208,6 +252,7 @@ impl Detector {
             Self::SsdNormed(network) => network.keys(),
             Self::SsdLite(network) => network.keys(),
             Self::FasterRcnn(network) => network.keys(),
+            Self::RetinaNet(network) => network.keys(),
         };
         keys::trained(&keys)
     }
@@ -220,6 +265,7 @@ impl Detector {
             Self::SsdNormed(network) => network.macs(side),
             Self::SsdLite(network) => network.macs(side),
             Self::FasterRcnn(network) => network.macs(side, network.config().proposals[1].an_image),
+            Self::RetinaNet(network) => network.macs(side),
         }
     }
 
@@ -229,6 +275,7 @@ impl Detector {
             Self::Ssd(_) | Self::SsdNormed(_) => SsdConfig::FILTER,
             Self::SsdLite(_) => SsdLite::FILTER,
             Self::FasterRcnn(_) => FasterRcnnConfig::FILTER,
+            Self::RetinaNet(_) => RetinaNetConfig::FILTER,
         }
     }
 
@@ -257,6 +304,10 @@ impl Detector {
                 &network.config().proposals[1],
                 &filter,
             ),
+            Self::RetinaNet(network) => {
+                let output = network.forward(normalised(images, IMAGENET), false);
+                network.detect(&output, image, &filter)
+            }
         }
     }
 }
@@ -264,28 +315,38 @@ impl Detector {
 impl Detector {
     /// What a network of one stage says of all its boxes, for programs that suppress by themselves: of images, RGB in
     /// 0..1, `[batch, boxes, 4 + classes]`: x1, y1, x2, y2 in 0..1 of the image, not cut to it, and the probability of each
-    /// class, the background first.
+    /// class, the background first (of RetinaNet class 0, which nothing is of).
     ///
     /// # Errors
     /// [`kd_core::Error::MissingTap`] for a network of two stages, whose boxes depend on what it finds.
     pub fn boxes_and_scores(&self, images: Tensor<4>) -> Result<Tensor<3>, kd_core::Error> {
         let [_, _, height, width] = images.dims();
         let image = [height, width];
-        let (said, references) = match self {
+        let of_ssd = |said: SsdOutput, references| {
+            let scores = softmax(said.logits, 2);
+            (scores, said.offsets, references, BoxCoder::SSD)
+        };
+        let (scores, offsets, references, coder) = match self {
             Self::Ssd(network) => {
                 let said = network.forward(normalised(images, SSD));
                 let references = network.default_boxes(image, &said);
-                (said, references)
+                of_ssd(said, references)
             }
             Self::SsdNormed(network) => {
                 let said = network.forward(normalised(images, IMAGENET));
                 let references = network.default_boxes(image, &said);
-                (said, references)
+                of_ssd(said, references)
             }
             Self::SsdLite(network) => {
                 let said = network.forward(normalised(images, SSDLITE));
                 let references = network.default_boxes(image, &said);
-                (said, references)
+                of_ssd(said, references)
+            }
+            Self::RetinaNet(network) => {
+                let said = network.forward(normalised(images, IMAGENET), false);
+                let references = network.anchors(image, &said);
+                let scores = sigmoid(said.logits);
+                (scores, said.offsets, references, BoxCoder::RPN)
             }
             Self::FasterRcnn(_) => {
                 return Err(kd_core::Error::MissingTap {
@@ -298,8 +359,8 @@ impl Detector {
             .iter()
             .map(|[x1, y1, x2, y2]| [x1 / w, y1 / h, x2 / w, y2 / h])
             .collect();
-        let corners = BoxCoder::SSD.decode_images(said.offsets, &shares)?;
-        Ok(Tensor::cat(vec![corners, softmax(said.logits, 2)], 2))
+        let corners = coder.decode_images(offsets, &shares)?;
+        Ok(Tensor::cat(vec![corners, scores], 2))
     }
 
     /// The name in the reference's state dict of a parameter, by its path in the module.
@@ -316,11 +377,13 @@ impl Detector {
             Self::SsdNormed(network) => network.reference_key(&inside("SsdNormed")),
             Self::SsdLite(network) => network.reference_key(&inside("SsdLite")),
             Self::FasterRcnn(network) => network.reference_key(&inside("FasterRcnn")),
+            Self::RetinaNet(network) => network.reference_key(&inside("RetinaNet")),
         }
     }
 }
 
-/// A network of one stage shows its rows and the maps that distillation compares. A network of two stages shows C2 to C5
+/// A network of one stage shows its rows and the maps that distillation compares: of RetinaNet C2 to C5, beside its head
+/// ([`Part::DenseHead`]). A network of two stages shows C2 to C5
 /// and its box head ([`Part::Regions`]); its rows are the boxes that it chose itself: of training, of images without
 /// being asked for anything else, and none where it is asked, as a teacher is.
 impl Backbone for Detector {
@@ -346,6 +409,17 @@ impl Backbone for Detector {
                 of_one_stage(said, references, image, taps)
             }
             Self::FasterRcnn(network) => of_two_stages(network, input, image, taps),
+            Self::RetinaNet(network) => {
+                let shows_head = taps.wants(Part::DenseHead, 0);
+                let said = network.forward(normalised(input.images, IMAGENET), shows_head);
+                let references = network.anchors(image, &said);
+                let rows = BoxRows::new(image, references).with_scores(RowScores::Sigmoid);
+                let mut output = of_rows(said.logits, said.offsets, &said.levels, rows, taps);
+                if let Some(head) = &said.head {
+                    output.push(Part::DenseHead, head, taps);
+                }
+                output
+            }
         }
     }
 }
@@ -356,15 +430,24 @@ fn of_one_stage(
     image: [usize; 2],
     taps: &Taps,
 ) -> Output {
-    let [batch, boxes, classes] = said.logits.dims();
-    let mut output = Output::new(said.logits.reshape([batch * boxes, classes]));
-    for level in &said.levels {
+    let rows = BoxRows::new(image, references);
+    of_rows(said.logits, said.offsets, &said.levels, rows, taps)
+}
+
+fn of_rows(
+    logits: Tensor<3>,
+    offsets: Tensor<3>,
+    levels: &[Tensor<4>],
+    rows: BoxRows,
+    taps: &Taps,
+) -> Output {
+    let [batch, boxes, classes] = logits.dims();
+    let mut output = Output::new(logits.reshape([batch * boxes, classes]));
+    for level in levels {
         output.push(Part::Maps, level, taps);
     }
-    output.push_with(Part::Boxes, taps, || {
-        said.offsets.reshape([batch * boxes, 4])
-    });
-    output.boxes = Some(BoxRows::new(image, references));
+    output.push_with(Part::Boxes, taps, || offsets.reshape([batch * boxes, 4]));
+    output.boxes = Some(rows);
     output
 }
 

@@ -1,11 +1,13 @@
-//! What `detectors.json` leaves out: SSDLite, SSD300 on other trunks, Faster R-CNN on other bodies, and which boxes are told.
+//! What `detectors.json` leaves out: SSDLite, SSD300 on other trunks, Faster R-CNN on other bodies, RetinaNet, and which boxes
+//! are told.
 
 use burn::tensor::{Device, Tensor};
 use kd_core::detection::{Corners, RegionOfInterest};
 use kd_goldens::{Comparison, Report, read};
 use kd_models::detection::{
     Detected, Detector, FasterRcnn, FasterRcnnBody, FasterRcnnConfig, ProposalFilter, Proposals,
-    RoiPredictions, SsdConfig, SsdLite, SsdNormed, SsdNormedConfig, SsdOutput, SsdTrunk,
+    RetinaNet, RetinaNetBody, RetinaNetConfig, RetinaNetOutput, RoiPredictions, SsdConfig, SsdLite,
+    SsdNormed, SsdNormedConfig, SsdOutput, SsdTrunk,
 };
 use serde_json::Value;
 
@@ -27,6 +29,9 @@ fn other_detectors_and_what_they_tell_are_torchvisions() {
             "fasterrcnn_resnet50_fpn_coco" => without_epsilon(case, found),
             "ssd300_resnet18" => normed(SsdTrunk::ResNet18, case, found),
             "ssd300_mobilenet_v2" => normed(SsdTrunk::MobileNetV2, case, found),
+            "retinanet_resnet18_fpn" => retinanet(RetinaNetBody::ResNet18, case, found),
+            "retinanet_resnet50_fpn" => retinanet(RetinaNetBody::ResNet50, case, found),
+            "post_retinanet" => retinanet_post(name, case, found),
             "post_ssd300" | "post_ssdlite320" => ssd_post(name, case, found),
             "post_fasterrcnn" => faster_rcnn_post(name, case, found),
             _ => found.fail("no detector here has this name"),
@@ -78,6 +83,72 @@ fn normed(trunk: SsdTrunk, case: &Value, found: &mut Comparison) {
     let output = network.forward(input(case));
     let defaults = network.default_boxes(image(case), &output);
     one_stage(case, &output, &defaults, found);
+}
+
+fn retinanet(body: RetinaNetBody, case: &Value, found: &mut Comparison) {
+    let (folder, keys) = weights("", case);
+    let file = |name: &str| folder.path().join(name);
+    let config = RetinaNetConfig::new(body, classes(case));
+    let device = Device::flex();
+    let network = RetinaNet::from_file(&config, file("weights.safetensors"), &device).unwrap();
+    assert_eq!(
+        network.parameters() as u64,
+        case["params"].as_u64().unwrap()
+    );
+    network.save(file("saved.safetensors")).unwrap();
+    same_file(folder.path(), keys);
+    let output = network.forward(input(case), false);
+    for (map, name) in output.maps.iter().zip(["0", "1", "2", "p6", "p7"]) {
+        check(name, &case["fpn"][name], map, found);
+    }
+    check("logits", &case["cls_logits"], &output.logits, found);
+    check("offsets", &case["bbox_regression"], &output.offsets, found);
+    let anchors = network.anchors(image(case), &output);
+    check_boxes("anchors", &case["anchors"], &anchors, found);
+    // What its head shows is what it says.
+    let shown = network.forward(input(case), true);
+    let head = shown.head.unwrap();
+    for (branch, said) in [(head.classes, shown.logits), (head.boxes, shown.offsets)] {
+        for (layer, maps) in branch.hidden.iter().enumerate() {
+            let rows = maps.iter().map(|map| branch.behind(layer + 1, map.clone()));
+            let off = (Tensor::cat(rows.collect(), 1) - said.clone()).abs().max();
+            let (off, scale): (f32, f32) =
+                (off.into_scalar(), said.clone().abs().max().into_scalar());
+            found.close("head", f64::from(off / scale), 0.0, 1e-5, 1.0);
+        }
+    }
+    if body == RetinaNetBody::ResNet50 {
+        // COCO's 90 classes and class 0: torchvision says 34,014,999, without the 53,120 of normalisations that it freezes.
+        let network = RetinaNet::new(&RetinaNetConfig::new(body, 91), &device).unwrap();
+        assert_eq!(network.parameters(), 34_014_999 + 53_120);
+    }
+}
+
+fn retinanet_post(name: &str, case: &Value, found: &mut Comparison) {
+    let config = RetinaNetConfig {
+        width: 8,
+        ..RetinaNetConfig::new(RetinaNetBody::ResNet18, classes(case)).with_divisor(8)
+    };
+    let network = RetinaNet::new(&config, &Device::flex()).unwrap();
+    let size: [usize; 2] = dims(&case["image"]).try_into().unwrap();
+    let rows = case["rows"].as_u64().unwrap() as usize;
+    let sizes: Vec<[usize; 2]> = serde_json::from_value(case["maps"].clone()).unwrap();
+    let maps = sizes
+        .iter()
+        .map(|[h, w]| Tensor::zeros([1, 1, *h, *w], &Device::flex()));
+    let logits = formula(format!("{name}/logits"), 3.0, [1, rows, 4]);
+    let nothing = logits.clone().narrow(2, 0, 1) * 0.0 - 20.0;
+    let output = RetinaNetOutput {
+        levels: Vec::new(),
+        maps: maps.collect(),
+        logits: Tensor::cat(vec![nothing, logits.narrow(2, 1, 3)], 2),
+        offsets: formula(format!("{name}/offsets"), 0.5, [1, rows, 4]),
+        head: None,
+    };
+    let told = network
+        .detect(&output, size, &RetinaNetConfig::FILTER)
+        .unwrap();
+    compare(&told[0], &case["found"], found);
 }
 
 /// A network with the weights of a case, whose pyramid, proposals and box head are the case's.

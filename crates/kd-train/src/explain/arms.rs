@@ -78,7 +78,7 @@ pub(super) fn changes(arms: &[Arm], images: usize) -> Vec<Change> {
             let better = other.students.iter().find_map(|s| s.test.first());
             let better = better.map_or(Better::Higher, |score| score.better);
             let of_seeds = pairs(&other.students, &one.students).into_iter();
-            let of_seeds = of_seeds.map(|Pair { new, old }| better.gain(new, old));
+            let of_seeds = of_seeds.map(|Pair { new, old, .. }| better.gain(new, old));
             found.push(Change {
                 from: one.name.into(),
                 to: other.name.into(),

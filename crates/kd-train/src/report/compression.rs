@@ -152,6 +152,7 @@ fn rows(network: &Measured, all: &[Measured]) -> Vec<Row> {
         first.macs.map_or("–".into(), |m| prefixed(m as f64, "")),
         bytes(first.onnx.map(|size| size.bytes)),
         bytes(first.onnx.map(|size| size.gzip)),
+        bytes(first.activations),
     ]);
     let learned = match (&first.training, first.learned_from.as_slice()) {
         (None, _) if first.made_of.is_some() => "not trained".into(),

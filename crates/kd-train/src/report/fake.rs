@@ -115,6 +115,7 @@ fn role(kind: Role, seed: Option<u64>, top1: f64, classes: usize) -> NetworkSumm
         made_of: None,
         changed: Vec::new(),
         onnx: None,
+        activations: None,
         role: kind.clone(),
         seed,
         model: if teacher { "resnet32x4" } else { "resnet8x4" }.into(),
@@ -138,6 +139,7 @@ fn role(kind: Role, seed: Option<u64>, top1: f64, classes: usize) -> NetworkSumm
                 .map(|c| Some((top1 + 9.0 * wave(c + shift)).clamp(0.0, 100.0)))
                 .collect(),
             found: Vec::new(),
+            resampled: Vec::new(),
         },
         agreement: (!teacher).then_some(top1 + 3.0),
         latency: Latency {

@@ -86,6 +86,7 @@ pub(super) fn measure<T: Task>(
     let began = trained.origin.made_of.as_ref();
     let began = began.filter(|_| recipe.compresses());
     let cost = task.cost(network)?;
+    let (onnx, activations) = context.as_onnx(trained);
     let summary = NetworkSummary {
         role: role.clone(),
         seed,
@@ -98,7 +99,8 @@ pub(super) fn measure<T: Task>(
         agreement: agreement(own, teacher),
         made_of: made_of(began, seed, own, teacher, earlier),
         changed,
-        onnx: context.size_as_onnx(trained),
+        onnx,
+        activations,
         validation: trained.validation.clone(),
         test: evaluated.scores,
         latency: latency(network, &task.example(1, device)),
@@ -187,6 +189,7 @@ pub(super) fn measure_ensemble<T: Task>(
         made_of: None,
         changed: Vec::new(),
         onnx: None,
+        activations: None,
     };
     observer.event(Event::Measured(&summary));
     Ok(Measured {

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use kd_export::Onnx;
+
 use super::RunContext;
 use super::trained::{Done, TrainedNetwork};
 use crate::onnx::size;
@@ -49,12 +51,20 @@ impl<T: Task> RunContext<'_, T> {
         Ok(exported)
     }
 
-    /// The size of a network as ONNX, in a recipe that prunes or quantises; none where it has no such file.
-    pub(super) fn size_as_onnx(&self, trained: &TrainedNetwork<T::Network>) -> Option<FileSize> {
-        if !self.recipe.compresses() {
-            return None;
-        }
-        let onnx = self.task.onnx(&trained.network, &ExportConfig::default());
-        onnx.ok().as_ref().map(size)
+    /// The size of a network as ONNX and the bytes of its activations, in a recipe that prunes or quantises; none where it has
+    /// no such file.
+    pub(super) fn as_onnx(
+        &self,
+        trained: &TrainedNetwork<T::Network>,
+    ) -> (Option<FileSize>, Option<u64>) {
+        let onnx = match self.recipe.compresses() {
+            true => self
+                .task
+                .onnx(&trained.network, &ExportConfig::default())
+                .ok(),
+            false => None,
+        };
+        let onnx = onnx.as_ref();
+        (onnx.map(size), onnx.map(Onnx::activations))
     }
 }

@@ -14,6 +14,11 @@
 //! is smaller, and the test is on the safe side. (Agresti and Caffo, "Simple and effective confidence intervals
 //! for proportions and differences of proportions", The American Statistician 2000.)
 //!
+//! An average precision is no share of images. There, both networks are measured on sets of images that are drawn with
+//! replacement, the same sets, and half the distance between the 2.5 % and the 97.5 % quantile of their differences takes the
+//! place of that bound. It knows that the networks see the same images. (Efron, "Bootstrap Methods: Another Look at the
+//! Jackknife", The Annals of Statistics 1979.)
+//!
 //! Differences that both tests find are shown. With few seeds Student's t is blind to the largest
 //! difference: two seeds of −15 and −23 points have an interval of ± 51. If the images alone find a
 //! difference in every seed, and always in the same direction, these networks differ, although the seeds
@@ -31,6 +36,37 @@ pub struct Pair {
     pub new: f64,
     /// The score of the one that it is compared with.
     pub old: f64,
+    /// Half the 95 % interval of their difference over sets of test images that were drawn; none where none were.
+    pub over_images: Option<f64>,
+}
+
+impl Pair {
+    /// Two scores.
+    pub fn of(new: f64, old: f64) -> Self {
+        Self {
+            new,
+            old,
+            over_images: None,
+        }
+    }
+
+    /// With the scores of both on the same sets of images; nothing is known where there are none.
+    #[must_use]
+    pub fn resampled(self, [new, old]: [&[f64]; 2]) -> Self {
+        let mut differences: Vec<f64> = new.iter().zip(old).map(|(new, old)| new - old).collect();
+        differences.sort_by(f64::total_cmp);
+        let quantile = |share: f64| {
+            let place = share * (differences.len() - 1) as f64;
+            let (below, above) = (place.floor() as usize, place.ceil() as usize);
+            let part = place - place.floor();
+            differences[below] * (1.0 - part) + differences[above] * part
+        };
+        let known = new.len() == old.len() && !new.is_empty();
+        Self {
+            over_images: known.then(|| (quantile(0.975) - quantile(0.025)) / 2.0),
+            ..self
+        }
+    }
 }
 
 /// What finds a difference.
@@ -56,7 +92,8 @@ pub struct Verdict {
     pub mean: f64,
     /// Half the 95 % interval of the mean over seeds; none for one seed.
     pub seed_interval: Option<f64>,
-    /// Half the 95 % interval of a difference over test images; none for a score that is no accuracy.
+    /// Half the 95 % interval of a difference over test images; none for a score that is no accuracy and was not measured on
+    /// sets of images that were drawn.
     pub image_interval: Option<f64>,
     /// Test images.
     pub images: usize,
@@ -80,18 +117,29 @@ impl Verdict {
         let gains = Spread::of(&gains.collect::<Vec<_>>());
         let counted = accuracy && images > 0;
         let grain = if counted { 100.0 / images as f64 } else { 0.0 };
-        let over_images = |pair: &Pair| image_interval(pair, images);
+        let over_images = |pair: &Pair| match counted {
+            true => Some(image_interval(pair, images)),
+            false => pair.over_images,
+        };
         let beyond = |pair: &Pair| {
             let gain = better.gain(pair.new, pair.old);
-            gain.abs() > over_images(pair) && (gain > 0.0) == (gains.mean > 0.0)
+            let beyond = over_images(pair).is_some_and(|half| gain.abs() > half);
+            beyond && (gain > 0.0) == (gains.mean > 0.0)
         };
         let seed_interval = gains.uncertainty(grain);
         let by_seeds = seed_interval.is_some_and(|half| gains.mean.abs() > half);
         let levels = Pair {
             new: mean(pairs, |pair| pair.new),
             old: mean(pairs, |pair| pair.old),
+            // That of a mean is smaller, where it is another at all.
+            over_images: pairs
+                .iter()
+                .map(|pair| pair.over_images)
+                .sum::<Option<f64>>()
+                .map(|sum| sum / pairs.len() as f64),
         };
-        let evidence = match (by_seeds, counted) {
+        let has_images = over_images(&levels).is_some();
+        let evidence = match (by_seeds, has_images) {
             (true, true) if beyond(&levels) => Evidence::Shown,
             (true, true) => Evidence::TheseImages,
             (true, false) => Evidence::Shown,
@@ -102,7 +150,7 @@ impl Verdict {
             seeds: pairs.len(),
             mean: gains.mean,
             seed_interval,
-            image_interval: counted.then(|| over_images(&levels)),
+            image_interval: over_images(&levels),
             images,
             evidence,
             unit,
@@ -139,7 +187,7 @@ mod tests {
 
     /// Accuracies of networks and of those that they are compared with.
     fn verdict(new: &[f64], old: &[f64], images: usize) -> Verdict {
-        let pairs = new.iter().zip(old).map(|(&new, &old)| Pair { new, old });
+        let pairs = new.iter().zip(old).map(|(&new, &old)| Pair::of(new, old));
         let pairs: Vec<_> = pairs.collect();
         Verdict::of(&pairs, Better::Higher, Unit::Percent, images, true).unwrap()
     }
@@ -148,28 +196,41 @@ mod tests {
     fn intervals_are_those_of_a_calculation_by_hand() {
         // p = 1601 / 2002 and 1219 / 2002: variances 0.160180 and 0.238143, together 0.398323; divided by
         // 2002, its root is 0.0141054, times 1.96 and 2002 / 2000 it is 2.7674 points.
-        let half = image_interval(
-            &Pair {
-                new: 80.0,
-                old: 60.9,
-            },
-            2000,
-        );
+        let half = image_interval(&Pair::of(80.0, 60.9), 2000);
         assert!((half - 2.767_37).abs() < 1e-4, "{half}");
         // Shares of 0 and 1 leave room too.
-        let half = image_interval(
-            &Pair {
-                new: 100.0,
-                old: 100.0,
-            },
-            100,
-        );
+        let half = image_interval(&Pair::of(100.0, 100.0), 100);
         assert!((half - 2.758_19).abs() < 1e-4, "{half}");
         // Differences 2, 3 and 4: mean 3, standard deviation 1, t = 4.303.
         let found = verdict(&[82.0, 83.0, 84.0], &[80.0, 80.0, 80.0], 100_000);
         let half = found.seed_interval.unwrap();
         assert!((half - 4.303 / 3f64.sqrt()).abs() < 1e-9, "{half}");
         assert_eq!((found.mean, found.seeds), (3.0, 3));
+    }
+
+    #[test]
+    fn sets_of_images_say_what_chance_explains_of_an_average_precision() {
+        let draws: Vec<f64> = (0..=1000).map(|i| 50.0 + 0.004 * f64::from(i)).collect();
+        let worse: Vec<f64> = draws.iter().map(|d| 49.0 + (d - 50.0) / 2.0).collect();
+        // Differences of 1 to 3 points, evenly.
+        let pair = Pair::of(52.0, 50.0).resampled([&draws, &worse]);
+        assert!((pair.over_images.unwrap() - 0.95).abs() < 1e-9);
+        let verdict =
+            |pair| Verdict::of(&[pair], Better::Higher, Unit::Percent, 72, false).unwrap();
+        let found = verdict(pair);
+        assert_eq!(
+            (found.evidence, found.word()),
+            (Evidence::TheseSeeds, "higher in this seed")
+        );
+        assert!((found.image_interval.unwrap() - 0.95).abs() < 1e-9);
+        let found = verdict(Pair { new: 50.5, ..pair });
+        assert_eq!(found.evidence, Evidence::NotShown);
+        assert!(
+            found
+                .sentence()
+                .contains("0.95 points that chance among 72 test images")
+        );
+        assert_eq!(verdict(Pair::of(52.0, 50.0)).image_interval, None);
     }
 
     #[test]
@@ -225,10 +286,7 @@ mod tests {
 
     #[test]
     fn a_score_that_is_no_accuracy_is_judged_by_seeds() {
-        let pairs = [1.0, 1.1, 1.2].map(|new| Pair {
-            new,
-            old: new + 0.5,
-        });
+        let pairs = [1.0, 1.1, 1.2].map(|new| Pair::of(new, new + 0.5));
         let found = Verdict::of(&pairs, Better::Lower, Unit::Nats, 100, false).unwrap();
         assert_eq!(
             (found.evidence, found.image_interval),

@@ -72,7 +72,7 @@ mod tests {
     use crate::{Better, Unit};
 
     fn paired(new: &[f64], old: &[f64]) -> Option<PairedDifference> {
-        let pairs = new.iter().zip(old).map(|(&new, &old)| Pair { new, old });
+        let pairs = new.iter().zip(old).map(|(&new, &old)| Pair::of(new, old));
         let pairs: Vec<_> = pairs.collect();
         let points = pairs.iter().map(|pair| pair.new - pair.old);
         Some(PairedDifference {

@@ -177,9 +177,15 @@ fn reading(results: &Results) -> String {
         text.push_str("One seed has no interval over seeds: use --seeds 3 or more. ");
     }
     if widest.is_finite() {
+        let (what, how) = match results.score.starts_with("top-1") {
+            true => ("accuracies", "Agresti and Caffo 2000"),
+            false => (
+                "networks",
+                "by sets of images drawn with replacement, Efron 1979",
+            ),
+        };
         text.push_str(&format!(
-            "{} test images tell two accuracies apart from {widest:.1} points on, at most (95 %; Agresti and \
-             Caffo 2000). \"Higher\" and \"lower\" are what both find. \"On these images\": the seeds agree, but \
+            "{} test images tell two {what} apart from {widest:.1} points on, at most (95 %; {how}). \"Higher\" and \"lower\" are what both find. \"On these images\": the seeds agree, but \
              on other images the difference may vanish. \"In every seed\": the networks do differ, but the \
              seeds cannot say by how much others would. ",
             count(results.data.test as u64)

@@ -3,6 +3,7 @@
 mod focal;
 mod giou;
 mod multibox;
+mod retinanet;
 mod roi;
 mod rpn;
 mod smooth_l1;
@@ -10,6 +11,7 @@ mod smooth_l1;
 pub use focal::sigmoid_focal_loss;
 pub use giou::generalized_iou_loss;
 pub use multibox::{Mined, Multibox, MultiboxLoss, mine, multibox};
+pub use retinanet::retinanet_loss;
 pub use roi::{RoiLoss, RoiTargets, roi_loss};
 pub use rpn::{RpnLoss, rpn_loss};
 pub use smooth_l1::smooth_l1;

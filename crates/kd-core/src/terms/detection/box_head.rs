@@ -19,7 +19,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 use crate::detection::losses::{Multibox, indices, mine, smooth_l1};
-use crate::detection::{BoxCoder, Corners, Matched, RegionHead, RegionOfInterest, clip};
+use crate::detection::{BoxCoder, Corners, Matched, RegionHead, RegionOfInterest, RowScores, clip};
 use crate::terms::dkd::{DkdConfig, dkd};
 use crate::terms::kd::kd;
 use crate::terms::{About, check};
@@ -108,16 +108,17 @@ impl BoxHeadConfig {
     }
 }
 
-/// Refuses a student without default boxes and a teacher without a box head.
+/// Refuses a student without default boxes or without a softmax, and a teacher without a box head.
 pub(super) fn both_stages(student: &Output, teacher: Option<&Output>) -> Result<(), Error> {
     let teacher = teacher.ok_or(Error::NoTeacher)?;
     teacher.get::<Arc<dyn RegionHead>>(Part::Regions, 0)?;
-    match student.boxes()?.references.is_empty() {
-        true => Err(Error::MissingTap {
-            what: "default boxes of the student (it chooses its boxes itself)".into(),
-        }),
-        false => Ok(()),
-    }
+    let rows = student.boxes()?;
+    let lacks = match (rows.references.is_empty(), rows.scores) {
+        (true, _) => "default boxes of the student (it chooses its boxes itself)",
+        (_, RowScores::Sigmoid) => "softmax of the student (each of its classes is a sigmoid)",
+        _ => return Ok(()),
+    };
+    Err(Error::MissingTap { what: lacks.into() })
 }
 
 /// The teacher's box head judges the student's boxes.

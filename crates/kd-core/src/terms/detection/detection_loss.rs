@@ -1,28 +1,32 @@
 //! The loss that a detector is trained with without a teacher.
 //!
-//! A network with default boxes, as SSD, has [`multibox`]. A network of two stages samples boxes by the objects that it is
-//! told, and says the losses of its stages: [`rpn_loss`](crate::detection::losses::rpn_loss) and
-//! [`roi_loss`](crate::detection::losses::roi_loss). With `λ` the weight of the boxes:
+//! A network with default boxes, as SSD, has [`multibox`], and one whose classes are sigmoids, as RetinaNet,
+//! [`retinanet_loss`]. A network of two stages samples boxes by the objects that it is told, and says the losses of its
+//! stages: [`rpn_loss`](crate::detection::losses::rpn_loss) and [`roi_loss`](crate::detection::losses::roi_loss). With `λ`
+//! the weight of the boxes:
 //!
 //! `L = Σ_stages ( classes + λ · boxes )`
 //!
 //! Source: W. Liu, D. Anguelov, D. Erhan, C. Szegedy, S. Reed, C.-Y. Fu, A. Berg, "SSD: Single Shot MultiBox Detector",
 //! ECCV 2016; S. Ren, K. He, R. Girshick, J. Sun, "Faster R-CNN: Towards Real-Time Object Detection with Region Proposal
-//! Networks", NeurIPS 2015.
+//! Networks", NeurIPS 2015; T.-Y. Lin, P. Goyal, R. Girshick, K. He, P. Dollár, "Focal Loss for Dense Object Detection",
+//! ICCV 2017.
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::detection::losses::{self, Multibox, multibox};
+use crate::detection::RowScores;
+use crate::detection::losses::{self, Multibox, multibox, retinanet_loss};
 use crate::terms::{About, check};
 use crate::{Error, Output, Pair, PairTaps, Part, Step, Taps};
 
 pub(in crate::terms) const ABOUT: About = About {
     name: "detection_loss",
     title: "A detector's own loss",
-    formula: "Σ_stages ( classes + λ · boxes ):  multibox of SSD;  RPN and RoI losses of Faster R-CNN",
-    source: "Liu, Anguelov, Erhan, Szegedy, Reed, Fu, Berg, ECCV 2016; Ren, He, Girshick, Sun, NeurIPS 2015",
+    formula: "Σ_stages ( classes + λ · boxes ):  multibox of SSD;  focal loss of RetinaNet;  RPN and RoI losses of Faster R-CNN",
+    source: "Liu, Anguelov, Erhan, Szegedy, Reed, Fu, Berg, ECCV 2016; Lin, Goyal, Girshick, He, Dollár, ICCV 2017; Ren, He, \
+             Girshick, Sun, NeurIPS 2015",
     needs: "logits and boxes of the student, the objects of each image",
     when: "In every objective of a detector: it is what cross_entropy is to a classifier.",
     teacher: false,
@@ -36,7 +40,8 @@ pub(in crate::terms) const ABOUT: About = About {
 pub struct DetectionLossConfig {
     /// Weight of the boxes beside the classes, at least 0.
     pub boxes: f64,
-    /// Of a network with default boxes: background boxes that count for each positive one of an image, at least 1.
+    /// Of a network with default boxes and a softmax: background boxes that count for each positive one of an image, at
+    /// least 1.
     pub negatives: usize,
 }
 
@@ -96,7 +101,7 @@ impl DetectionLoss {
     ///
     /// # Errors
     /// [`Error::MissingTap`], [`Error::NoObjects`], [`Error::Shape`] for a network of two stages that was not told the
-    /// objects, and as [`multibox`].
+    /// objects, and as [`multibox`] and [`retinanet_loss`].
     pub fn forward(&self, pair: &Pair, _step: &Step) -> Result<Tensor<1>, Error> {
         let rows = pair.student.boxes()?;
         let weighed = |loss: losses::DetectionLoss| loss.classes + loss.boxes * self.boxes;
@@ -120,17 +125,19 @@ impl DetectionLoss {
                 ),
             });
         }
-        let config = Multibox {
-            negatives_a_positive: self.negatives,
-            ..Multibox::default()
+        let logits = logits.reshape([batch, boxes, classes]);
+        let offsets = offsets.reshape([batch, boxes, 4]);
+        let references = &rows.references;
+        let loss = match rows.scores {
+            RowScores::Softmax => {
+                let config = Multibox {
+                    negatives_a_positive: self.negatives,
+                    ..Multibox::default()
+                };
+                multibox(logits, offsets, references, objects, &config)?.loss
+            }
+            RowScores::Sigmoid => retinanet_loss(logits, offsets, references, objects)?,
         };
-        let loss = multibox(
-            logits.reshape([batch, boxes, classes]),
-            offsets.reshape([batch, boxes, 4]),
-            &rows.references,
-            objects,
-            &config,
-        )?;
-        Ok(weighed(loss.loss))
+        Ok(weighed(loss))
     }
 }

@@ -4,13 +4,14 @@ use std::sync::{Arc, Mutex};
 
 use burn::tensor::{Tensor, TensorData};
 use kd_core::detection::{
-    Anchors, BoxRows, Corners, Objects, RegionHead, RegionOfInterest, RoiPredictions,
+    Anchors, BoxRows, Corners, DenseHead, HeadBranch, Objects, RegionHead, RegionOfInterest,
+    RoiPredictions, RowScores,
 };
 use kd_core::terms::bounded_regression::bounded_regression as bounded;
 use kd_core::terms::box_head::{BoxHeadConfig, ClassForm};
-use kd_core::terms::crosskd::{align_scale, quality_focal_kd};
+use kd_core::terms::crosskd::{CrossKdConfig, align_scale, quality_focal_kd};
 use kd_core::terms::cwd::cwd as channel_wise;
-use kd_core::terms::fbkd::fbkd as attention_guided;
+use kd_core::terms::fbkd::{FbkdConfig, fbkd as attention_guided};
 use kd_core::terms::fgd::{FgdConfig, FgdImage};
 use kd_core::terms::fine_grained::{FineGrainedConfig, fine_grained_imitation, imitation_mask};
 use kd_core::terms::ld::{ld, ld_weighted};
@@ -24,6 +25,7 @@ use kd_core::{Error, Output, Pair, Part, Step, Taps, Targets};
 use super::super::case::{Answer, Case};
 use super::super::more::{features, network, paired};
 use super::super::parameters::{load, name};
+use super::losses::anchors_of;
 use super::{STEP, alone, objects, weighted};
 
 fn maps(case: &Case) -> [Tensor<4>; 2] {
@@ -212,11 +214,51 @@ pub fn cwd(case: &Case) -> Result<Answer, Error> {
     Ok(Answer::new(loss * case.param("weight")))
 }
 
-pub fn fbkd(case: &Case) -> Result<Answer, Error> {
+pub fn fbkd_attention(case: &Case) -> Result<Answer, Error> {
     let [student, teacher] = maps(case);
     let adapted = case.tensor("adapted");
     let loss = attention_guided(student, adapted, teacher, case.param("temperature"))?;
     Ok(Answer::new(loss * case.param("weight")))
+}
+
+pub fn fbkd(case: &Case) -> Result<Answer, Error> {
+    let [student, teacher] = two_levels(case);
+    let config = FbkdConfig {
+        levels: Vec::new(),
+        temperature: case.param("temperature"),
+        maps: case.param("maps"),
+        channels: case.param("channels"),
+        positions: case.param("positions"),
+        relations: case.param("relations"),
+        reduction: case.param("reduction") as usize,
+    };
+    let term = config.init(&student, Some(&teacher), case.device)?;
+    let own = ["map", "channels", "positions", "relations"].map(str::to_owned);
+    let blocks = ["student", "teacher"].iter().flat_map(|network| {
+        ["theta", "phi", "g", "out", "norm"].map(|layer| format!("{network}.{layer}"))
+    });
+    let layers: Vec<String> = own.into_iter().chain(blocks).collect();
+    let names = [0, 1].iter().flat_map(|level| {
+        let paths = layers
+            .iter()
+            .map(move |layer| format!("blocks.{level}.{layer}"));
+        paths.map(|path| name(path.clone(), path))
+    });
+    let (term, adapters) = load(term, names.collect(), case);
+    Ok(Answer {
+        adapters: Some(adapters),
+        ..Answer::new(paired(&student, &teacher, |pair| {
+            term.forward(pair, &STEP)
+        })?)
+    })
+}
+
+/// Networks of two maps each.
+fn two_levels(case: &Case) -> [Output; 2] {
+    ["student", "teacher"].map(|network| {
+        let maps = ["0", "1"].map(|level| case.tensor::<4>(&format!("{network}{level}")));
+        self::network(&maps)
+    })
 }
 
 pub fn ld_main(case: &Case) -> Result<Answer, Error> {
@@ -257,12 +299,66 @@ pub fn crosskd_align(case: &Case) -> Result<Answer, Error> {
     Ok(weighted(case, "aligned", align_scale(student, teacher)?))
 }
 
-pub fn fine_grained(case: &Case) -> Result<Answer, Error> {
-    let levels = |network: &str| {
-        let maps = ["0", "1"].map(|level| case.tensor::<4>(&format!("{network}{level}")));
-        self::network(&maps)
+pub fn crosskd(case: &Case) -> Result<Answer, Error> {
+    let layer = case.param("layer") as usize;
+    let classes = case.json["inputs"]["logits"]["shape"][1]
+        .as_u64()
+        .expect("classes") as usize;
+    let branch = |network: &str, name: &str, row: usize| {
+        let maps = [0, 1].map(|map| case.tensor::<4>(&format!("{name}.{network}{map}")));
+        let layers = [0, 1, 2].map(|i| {
+            let of = |what: &str| format!("{name}.{i}.{what}");
+            (
+                case.tensor::<4>(&of("weight")),
+                case.tensor::<1>(&of("bias")),
+            )
+        });
+        // What other convolutions give is not asked for.
+        let elsewhere = maps.clone().map(|map| map * f64::NAN);
+        let hidden = (1..3).map(|place| match place == layer {
+            true => maps.to_vec(),
+            false => elsewhere.to_vec(),
+        });
+        HeadBranch {
+            hidden: hidden.collect(),
+            layers: layers.to_vec(),
+            row,
+        }
     };
-    let [mut student, teacher] = ["student", "teacher"].map(levels);
+    let head = |network: &str| DenseHead {
+        classes: branch(network, "classes", classes),
+        boxes: branch(network, "boxes", 4),
+    };
+    let all = Taps::all();
+    let image = case.param_list("image");
+    let rows = BoxRows::new([image[0] as usize, image[1] as usize], anchors_of(case));
+    let output = |network: &str| {
+        let mut output = Output::new(case.tensor("logits"));
+        output.push(Part::Boxes, &case.tensor::<2>("offsets"), &all);
+        output.push(Part::DenseHead, &head(network), &all);
+        output.boxes = Some(rows.clone().with_scores(RowScores::Sigmoid));
+        output
+    };
+    let (student, teacher) = (output("student"), output("teacher"));
+    let config = CrossKdConfig {
+        layer,
+        beta: case.param("beta"),
+        classes: case.param("classes"),
+        boxes: case.param("boxes"),
+    };
+    let term = config.init(&student, Some(&teacher), case.device)?;
+    let objects = (0..3).map(|image| objects(case, image));
+    let objects: Vec<Objects> = objects.collect::<Result<_, Error>>()?;
+    let targets = Targets::objects(objects, case.device);
+    let pair = Pair {
+        teacher: Some(&teacher),
+        ..alone(&student, &targets)
+    };
+    Ok(Answer::new(term.forward(&pair, &STEP)?))
+}
+
+pub fn fine_grained(case: &Case) -> Result<Answer, Error> {
+    let [mut student, teacher] = two_levels(case);
     let image = case.param_list("image");
     let image = [image[0] as usize, image[1] as usize];
     student.boxes = Some(BoxRows::new(image, Vec::new()));

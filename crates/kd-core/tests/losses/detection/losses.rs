@@ -2,11 +2,12 @@
 
 use burn::tensor::Tensor;
 use kd_core::detection::losses::{
-    Multibox, RoiTargets, generalized_iou_loss, multibox as multibox_loss, roi_loss, rpn_loss,
-    sigmoid_focal_loss,
+    Multibox, RoiTargets, generalized_iou_loss, multibox as multibox_loss, retinanet_loss,
+    roi_loss, rpn_loss, sigmoid_focal_loss,
 };
 use kd_core::detection::{
-    Anchors, BoxCoder, BoxRows, Matched, Matcher, Objects, Overlaps, Sampled, rows_of_map,
+    Anchors, BoxCoder, BoxRows, Corners, Matched, Matcher, Objects, Overlaps, RowScores, Sampled,
+    rows_of_map,
 };
 use kd_core::terms::detection_loss::DetectionLossConfig;
 use kd_core::{Error, Output, Part, Taps, Targets};
@@ -105,6 +106,47 @@ pub fn multibox(case: &Case) -> Result<Answer, Error> {
         .with_value("box", boxes)
         .with_value("matched0", coded(&found.mined.matches[0]))
         .with_value("matched1", coded(&found.mined.matches[1])))
+}
+
+/// The anchors of a case that lists sizes, ratios and maps.
+pub fn anchors_of(case: &Case) -> Vec<Corners> {
+    let image = case.param_list("image");
+    let sizes = case.param_list("sizes");
+    let anchors = Anchors {
+        sizes: sizes.chunks(2).map(<[f64]>::to_vec).collect(),
+        ratios: case.param_list("ratios")[..3].to_vec(),
+    };
+    let maps = case.param_list("maps");
+    let maps: Vec<[usize; 2]> = maps
+        .chunks(2)
+        .map(|m| [m[0] as usize, m[1] as usize])
+        .collect();
+    anchors.of_image([image[0] as usize, image[1] as usize], &maps)
+}
+
+pub fn retinanet(case: &Case) -> Result<Answer, Error> {
+    let anchors = anchors_of(case);
+    let objects: Vec<Objects> = (0..3)
+        .map(|image| objects(case, image))
+        .collect::<Result<_, Error>>()?;
+    let logits: Tensor<3> = case.tensor("cls_logits");
+    let offsets: Tensor<3> = case.tensor("bbox_regression");
+    let loss = retinanet_loss(logits.clone(), offsets.clone(), &anchors, &objects)?;
+    let [classes, boxes] = [&loss.classes, &loss.boxes].map(|part| numbers(part.clone()));
+    // The term says the same of the same rows.
+    let [batch, rows, count] = logits.dims();
+    let mut student = Output::new(logits.reshape([batch * rows, count]));
+    let offsets: Tensor<2> = offsets.reshape([batch * rows, 4]);
+    student.push(Part::Boxes, &offsets, &Taps::all());
+    student.boxes = Some(BoxRows::new([64, 80], anchors).with_scores(RowScores::Sigmoid));
+    let term = DetectionLossConfig::default().init(&student, None, case.device)?;
+    let loss = term.forward(
+        &alone(&student, &Targets::objects(objects, case.device)),
+        &STEP,
+    )?;
+    Ok(Answer::new(loss)
+        .with_value("classes", classes)
+        .with_value("box", boxes))
 }
 
 pub fn focal(case: &Case) -> Result<Answer, Error> {

@@ -24,7 +24,8 @@ pub fn loss(case: &Case) -> Option<Result<Answer, Error>> {
         "pkd_fpn" => distillation::pkd_levels(case),
         "pkd_resize_student" | "pkd_resize_teacher" => distillation::pkd_sizes(case),
         "cwd_fpn" => distillation::cwd(case),
-        "fbkd_attention" => distillation::fbkd(case),
+        "fbkd_attention" => distillation::fbkd_attention(case),
+        "fbkd" | "fbkd_equal_parts" => distillation::fbkd(case),
         "ld_main" => distillation::ld_main(case),
         "ld_classes" => distillation::ld_classes(case),
         "crosskd_classes" => distillation::crosskd_classes(case),
@@ -36,6 +37,8 @@ pub fn loss(case: &Case) -> Option<Result<Answer, Error>> {
         "rpn_loss" => losses::rpn(case),
         "roi_loss" => losses::roi(case),
         "ssd_multibox_loss" => losses::multibox(case),
+        "retinanet_loss" => losses::retinanet(case),
+        "crosskd" | "crosskd_early" => distillation::crosskd(case),
         "box_head" | "box_head_at_default_boxes" | "box_head_decoupled" => {
             distillation::box_head(case)
         }

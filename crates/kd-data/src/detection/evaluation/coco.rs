@@ -5,7 +5,7 @@ use super::matching::{Scene, THRESHOLDS, Verdict};
 use super::{FoundObject, TrueObject};
 
 /// Detections of a class in an image that count, at most.
-const MOST: [usize; 3] = [1, 10, 100];
+pub(super) const MOST: [usize; 3] = [1, 10, 100];
 /// Ranges of areas in pixels², ends included: all, small, medium, large.
 const AREAS: [[f64; 2]; 4] = [[0.0, 1e10], [0.0, 1024.0], [1024.0, 9216.0], [9216.0, 1e10]];
 
@@ -81,6 +81,21 @@ pub fn evaluate_coco(objects: &[TrueObject], found: &[FoundObject], classes: usi
     let images = objects.iter().map(|o| o.image);
     let images = images.chain(found.iter().map(|f| f.image)).max();
     let images = images.map_or(0, |last| last + 1);
+    let of_classes = of_classes(objects, found, classes, images);
+    let of_classes = of_classes.iter();
+    let measured: Vec<[Measured; AREAS.len()]> = of_classes
+        .map(|scenes| AREAS.map(|area| measure(scenes, area)))
+        .collect();
+    summarise(&measured)
+}
+
+/// The scenes of each class that have an object or a detection, each with its image.
+pub(super) fn of_classes<'a>(
+    objects: &'a [TrueObject],
+    found: &'a [FoundObject],
+    classes: usize,
+    images: usize,
+) -> Vec<Vec<(usize, Scene<'a>)>> {
     let mut scenes: Vec<(Vec<&FoundObject>, Vec<&TrueObject>)> =
         vec![Default::default(); classes * images];
     for found in found {
@@ -90,20 +105,20 @@ pub fn evaluate_coco(objects: &[TrueObject], found: &[FoundObject], classes: usi
         scenes[object.class * images + object.image].1.push(object);
     }
     let mut scenes = scenes.into_iter();
-    let mut of_classes: Vec<[Measured; AREAS.len()]> = Vec::new();
-    for _ in 0..classes {
-        let of_class = scenes.by_ref().take(images);
-        let of_class = of_class.filter(|(found, objects)| !found.is_empty() || !objects.is_empty());
-        let of_class: Vec<Scene> = of_class
-            .map(|(found, objects)| Scene::new(found, objects, MOST[2]))
-            .collect();
-        of_classes.push(AREAS.map(|area| measure(&of_class, area)));
-    }
-    summarise(&of_classes)
+    let of_class = |_| {
+        let of_class = scenes.by_ref().take(images).enumerate();
+        let there =
+            of_class.filter(|(_, (found, objects))| !found.is_empty() || !objects.is_empty());
+        there
+            .map(|(image, (found, objects))| (image, Scene::new(found, objects, MOST[2])))
+            .collect()
+    };
+    (0..classes).map(of_class).collect()
 }
 
-fn measure(scenes: &[Scene], area: [f64; 2]) -> Measured {
-    let judged: Vec<(Vec<Verdict>, usize)> = scenes.iter().map(|s| s.judge(area)).collect();
+fn measure(scenes: &[(usize, Scene)], area: [f64; 2]) -> Measured {
+    let judged = scenes.iter().map(|(_, scene)| scene.judge(area));
+    let judged: Vec<(Vec<Verdict>, usize)> = judged.collect();
     let objects: usize = judged.iter().map(|(_, count)| count).sum();
     let curves = MOST.map(|most| {
         if objects == 0 {
@@ -114,7 +129,8 @@ fn measure(scenes: &[Scene], area: [f64; 2]) -> Measured {
             .flat_map(|(verdicts, _)| verdicts.iter().take(most));
         let mut verdicts: Vec<Verdict> = best.copied().collect();
         verdicts.sort_by(|a, b| b.score.total_cmp(&a.score));
-        Some(std::array::from_fn(|t| curve(&verdicts, objects, t)))
+        let once = || verdicts.iter().map(|verdict| (verdict, 1.0));
+        Some(std::array::from_fn(|t| curve(once(), objects as f64, t)))
     });
     (objects, curves)
 }

@@ -21,18 +21,23 @@ impl Curve {
     }
 }
 
-/// The curve at threshold `t`, from detections with the best first and the number of objects that count.
-pub(super) fn curve(verdicts: &[Verdict], objects: usize, t: usize) -> Curve {
+/// The curve at threshold `t`, from detections with the best first, each with how often it is there, and the number of
+/// objects that count.
+pub(super) fn curve<'a>(
+    verdicts: impl Iterator<Item = (&'a Verdict, f64)>,
+    objects: f64,
+    t: usize,
+) -> Curve {
     let (mut right, mut wrong) = (0.0, 0.0);
     let (mut recalls, mut precisions) = (Vec::new(), Vec::new());
-    for verdict in verdicts {
+    for (verdict, times) in verdicts {
         if verdict.counts[t] {
             match verdict.hit[t] {
-                true => right += 1.0,
-                false => wrong += 1.0,
+                true => right += times,
+                false => wrong += times,
             }
         }
-        recalls.push(right / objects as f64);
+        recalls.push(right / objects);
         precisions.push(right / (wrong + right + f64::EPSILON));
     }
     fall(&mut precisions);

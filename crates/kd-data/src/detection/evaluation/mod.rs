@@ -3,9 +3,11 @@
 mod coco;
 mod curve;
 mod matching;
+mod resample;
 mod voc;
 
 pub use coco::{CocoClass, CocoScores, evaluate_coco};
+pub use resample::resample_coco;
 pub use voc::{VocCurve, VocEdges, VocFound, VocObject, evaluate_voc};
 
 /// An object that is there.

@@ -4,11 +4,13 @@ mod depthwise;
 mod ending;
 mod pack;
 mod tile;
+mod tiles;
 
 use std::ops::Range;
 
 use self::ending::{Ending, Out};
 use self::pack::{Lines, Packed};
+use self::tiles::{TiledRows, Tiles};
 use super::finish::{Finish, Term};
 use super::grid::multiplier;
 use super::lanes::{Lanes, Work};
@@ -51,6 +53,7 @@ pub struct ConvolutionSpec<'a> {
 #[derive(Clone, Debug)]
 pub struct Convolution {
     set: IntegerSet,
+    tiles: Option<Tiles>,
     input: Map,
     output: Map,
     residual: Option<Map>,
@@ -168,7 +171,7 @@ impl Convolution {
     /// [`IntegerError`] where sizes do not fit each other, and for sums that could leave 32 bits.
     pub fn new(set: IntegerSet, spec: &ConvolutionSpec) -> Result<Self, IntegerError> {
         spec.check()?;
-        let weights = Packed::new(set, spec);
+        let (weights, tiles) = Packed::new(set, spec);
         let shift = match weights.depthwise {
             true => 0,
             false => set.form().2,
@@ -194,6 +197,7 @@ impl Convolution {
         let [above, left] = spec.padding.map(|padding| spec.input.border - padding);
         Ok(Self {
             set,
+            tiles,
             input: spec.input,
             output: spec.output,
             residual: spec.residual,
@@ -228,12 +232,16 @@ impl Convolution {
         let (x, y) = (x.bytes(), Out::of(y));
         tasks::each(count, |task| {
             let rows = |task: usize| task * height / count;
-            self.set.run(Rows {
+            let rows = Rows {
                 convolution: self,
                 x,
                 ending: Ending { residual, y },
                 rows: rows(task)..rows(task + 1),
-            });
+            };
+            match (self.set.amx(), &self.tiles) {
+                (Some(amx), Some(tiles)) => amx.run(&tiles.shapes(), TiledRows { rows, tiles }),
+                _ => self.set.run(rows),
+            }
         });
     }
 

@@ -1,7 +1,7 @@
 //! Weights in the order in which tiles read them.
 
 use super::super::IntegerSet;
-use super::ConvolutionSpec;
+use super::{ConvolutionSpec, Tiles};
 
 /// Bytes that begin where a line of the cache does.
 #[derive(Clone, Debug)]
@@ -66,7 +66,8 @@ pub(super) struct Packed {
 }
 
 impl Packed {
-    pub fn new(set: IntegerSet, spec: &ConvolutionSpec) -> Self {
+    /// The weights, and how they are cut where they are for tiles.
+    pub fn new(set: IntegerSet, spec: &ConvolutionSpec) -> (Self, Option<Tiles>) {
         let (lanes, wide, _) = set.form();
         let (pitch, row) = (spec.input.pitch(), spec.input.row());
         let inputs = spec.input.channels / spec.groups;
@@ -86,6 +87,8 @@ impl Packed {
         let each = if wide { 2 } else { 4 };
         let length = if whole { across * pitch } else { inputs };
         let words = length.div_ceil(each);
+        let tiles = Tiles::of(set, spec, words);
+        let words = tiles.as_ref().map_or(words, Tiles::padded);
         let mut blocks = Self::blocks(spec, lanes, depthwise);
         let mut values = Vec::new();
         for block in &mut blocks {
@@ -125,7 +128,7 @@ impl Packed {
                 }
             }
         }
-        Self {
+        let packed = Self {
             depthwise,
             blocks,
             runs,
@@ -133,7 +136,8 @@ impl Packed {
             slides: across == 3 && spec.stride[1] == 1 && spec.dilation[1] == 1,
             lanes,
             values: Lines::of(values),
-        }
+        };
+        (packed, tiles)
     }
 
     fn blocks(spec: &ConvolutionSpec, lanes: usize, depthwise: bool) -> Vec<Block> {

@@ -1,5 +1,6 @@
 //! Vectors of 32-bit sums, chosen at run time by what the processor has.
 
+mod amx;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "aarch64")]
@@ -9,6 +10,7 @@ mod set;
 #[cfg(target_arch = "x86_64")]
 mod vnni;
 
+pub(super) use amx::{Product, Shapes, multiply};
 pub use set::IntegerSet;
 
 /// A vector type and its arithmetic. A value of it is proof that the processor has the instructions.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::amx::Amx;
 #[cfg(target_arch = "x86_64")]
 use super::avx2::Avx2;
 #[cfg(target_arch = "aarch64")]
@@ -10,16 +11,16 @@ use super::portable::Portable;
 #[cfg(target_arch = "x86_64")]
 use super::vnni::Vnni;
 use super::{Lanes, Work};
-use crate::mode;
 
-/// An instruction set for integers that this processor has: AVX-512 with VNNI, AVX2, NEON with dot products, or what the
-/// compiler makes of plain loops.
+/// An instruction set for integers that this processor has: AMX, AVX-512 with VNNI, AVX2, NEON with dot products, or what
+/// the compiler makes of plain loops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IntegerSet(Set);
 
 /// Each with the proof that the processor has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Set {
+    Amx(Amx),
     #[cfg(target_arch = "x86_64")]
     Vnni(Vnni),
     #[cfg(target_arch = "x86_64")]
@@ -32,6 +33,7 @@ enum Set {
 impl fmt::Display for IntegerSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.0 {
+            Set::Amx(_) => "amx",
             #[cfg(target_arch = "x86_64")]
             Set::Vnni(_) => "avx512 vnni",
             #[cfg(target_arch = "x86_64")]
@@ -46,27 +48,37 @@ impl fmt::Display for IntegerSet {
 impl IntegerSet {
     /// What this processor has, the fastest first.
     pub fn available() -> Vec<Self> {
+        let tiles = Amx::detect().map(Set::Amx);
         #[cfg(target_arch = "x86_64")]
         let special = [Vnni::detect().map(Set::Vnni), Avx2::detect().map(Set::Avx2)];
         #[cfg(target_arch = "aarch64")]
         let special = [Neon::detect().map(Set::Neon)];
         #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
         let special = [None];
-        let special = special.into_iter().flatten();
+        let special = tiles.into_iter().chain(special.into_iter().flatten());
         special.chain([Set::Portable(Portable)]).map(Self).collect()
     }
 
     /// What goes with the instruction set that `KD_KERNELS` asks for, or the fastest.
     pub fn chosen() -> Self {
-        let asked = mode().map(|mode| mode.to_string()).unwrap_or_default();
-        let slower = match asked.as_str() {
-            "off" | "portable" => "portable",
-            "avx2" => "avx2",
-            _ => "",
+        let asked = std::env::var("KD_KERNELS").unwrap_or_default();
+        let wanted: &[&str] = match asked.as_str() {
+            "off" | "portable" => &["portable"],
+            "avx2" => &["avx2"],
+            "avx512" => &["avx512 vnni", "avx2"],
+            _ => &[],
         };
         let mut sets = Self::available().into_iter();
-        let set = sets.find(|set| slower.is_empty() || set.to_string() == slower);
+        let set = sets.find(|set| wanted.is_empty() || wanted.contains(&&*set.to_string()));
         set.unwrap_or(Self(Set::Portable(Portable)))
+    }
+
+    /// The tiles, where it has them.
+    pub(in super::super) fn amx(self) -> Option<Amx> {
+        match self.0 {
+            Set::Amx(amx) => Some(amx),
+            _ => None,
+        }
     }
 
     /// Values in a register, whether activations are widened, and what is subtracted from them.
@@ -75,6 +87,7 @@ impl IntegerSet {
             (S::LANES, S::WIDE, S::SHIFT)
         }
         match self.0 {
+            Set::Amx(s) => of(s.vectors()),
             #[cfg(target_arch = "x86_64")]
             Set::Vnni(s) => of(s),
             #[cfg(target_arch = "x86_64")]
@@ -89,6 +102,7 @@ impl IntegerSet {
     #[inline]
     pub(in super::super) fn run<W: Work>(self, work: W) {
         match self.0 {
+            Set::Amx(s) => s.vectors().run(work),
             #[cfg(target_arch = "x86_64")]
             Set::Vnni(s) => s.run(work),
             #[cfg(target_arch = "x86_64")]

@@ -111,6 +111,7 @@ impl Case {
 fn channels() -> impl Strategy<Value = [usize; 3]> {
     prop_oneof![
         4 => (1_usize..20, 1_usize..70).prop_map(|(inputs, outputs)| [inputs, outputs, 1]),
+        1 => (20_usize..150, 1_usize..40).prop_map(|(inputs, outputs)| [inputs, outputs, 1]),
         2 => (1_usize..7, 1_usize..20, 2_usize..4).prop_map(|(i, o, g)| [i, o, g]),
         2 => (2_usize..40).prop_map(|groups| [1, 1, groups]),
     ]

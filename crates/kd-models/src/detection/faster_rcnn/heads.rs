@@ -8,7 +8,7 @@ use burn::tensor::{Device, Tensor};
 use kd_core::detection::RoiPredictions;
 use kd_core::draw;
 
-use super::pyramid::blank;
+use super::super::pyramid::blank;
 use super::{FasterRcnnConfig, Proposals};
 use crate::fused::{classify, conv, conv_relu};
 use crate::layers::linear;

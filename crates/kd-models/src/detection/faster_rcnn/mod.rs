@@ -3,24 +3,25 @@
 mod config;
 mod heads;
 mod proposals;
-mod pyramid;
 mod training;
 
 use std::path::Path;
 
 use burn::module::Module;
 use burn::tensor::activation::softmax;
+use burn::tensor::ops::MaxPoolOptions;
 use burn::tensor::{Device, Tensor};
 use kd_core::detection::{
     BoxCoder, Corners, LevelScales, RegionOfInterest, RoiPredictions, multi_scale_roi_align,
 };
+use kd_kernels::max_pool;
 
 pub use config::{FasterRcnnBody, FasterRcnnConfig, ProposalFilter};
 pub use proposals::Proposals;
 
 use self::heads::{BoxHead, ProposalHead};
-use self::pyramid::Pyramid;
 use super::body::Body;
+use super::pyramid::{Pyramid, halved};
 use super::state::State;
 use super::{Detected, Filter};
 use crate::Error;
@@ -106,8 +107,9 @@ impl FasterRcnn {
     /// regions get a second look.
     pub fn macs(&self, image_size: usize, regions: usize) -> u64 {
         let mut macs = MacCounter::new(image_size);
-        let sizes = self.body.count(&mut macs);
-        let sizes = self.pyramid.count(&mut macs, &sizes);
+        let mut sizes = self.body.count(&mut macs);
+        self.pyramid.count(&mut macs, &sizes);
+        sizes.extend(sizes.last().copied().map(halved));
         self.proposals.count(&mut macs, &sizes);
         self.boxes.count(&mut macs, regions);
         macs.macs()
@@ -121,7 +123,11 @@ impl FasterRcnn {
 
     /// The maps of the pyramid, P2 to P5 and every second pixel of the last, from the stages' maps.
     pub fn pyramid(&self, stages: &[Tensor<4>]) -> Vec<Tensor<4>> {
-        self.pyramid.forward(stages)
+        let mut maps = self.pyramid.forward(stages);
+        let every_second = MaxPoolOptions::new([1, 1]).with_stride([2, 2]);
+        let last = maps.last().cloned();
+        maps.extend(last.map(|last| max_pool(last, every_second)));
+        maps
     }
 
     /// What is said of the anchors of each map of the pyramid.
@@ -265,11 +271,7 @@ impl State for FasterRcnn {
                 // torchvision's body is the list of features itself.
                 format!("backbone.body.{}", key.trim_start_matches("features."))
             }
-            "pyramid" => {
-                let mut parts = rest.splitn(3, '.');
-                let mut part = || parts.next().unwrap_or_default();
-                format!("backbone.fpn.{}_blocks.{}.0.{}", part(), part(), part())
-            }
+            "pyramid" => Pyramid::reference_key(rest),
             "proposals" => match rest.strip_prefix("conv.") {
                 Some(last) => format!("rpn.head.conv.0.0.{last}"),
                 None => format!("rpn.head.{rest}"),
@@ -280,14 +282,7 @@ impl State for FasterRcnn {
     }
 
     fn todays_name(name: &str) -> String {
-        let before = |start: &str, today: &str| {
-            let rest = name.strip_prefix(start)?;
-            let (place, last) = rest.rsplit_once('.').unwrap_or(("", rest));
-            let is_old = matches!(last, "weight" | "bias") && !place.ends_with(".0");
-            is_old.then(|| format!("{start}{place}{today}.{last}"))
-        };
-        before("backbone.fpn.inner_blocks.", ".0")
-            .or_else(|| before("backbone.fpn.layer_blocks.", ".0"))
+        Pyramid::todays_name(name)
             .or_else(|| {
                 let last = name.strip_prefix("rpn.head.conv.")?;
                 matches!(last, "weight" | "bias").then(|| format!("rpn.head.conv.0.0.{last}"))

@@ -33,7 +33,8 @@ take ImageNet's, 3x224x224, with 1000 classes, and an eighth of the batch:
                        backward pass, SGD
 Rows with DINOv2 take images of 3x98x98, 7 x 7 of its patches. Networks of text read sequences of 32
 tokens, in half a batch; detectors see scenes of their own size in a sixteenth of it, those of two
-stages scenes of 320 in a 32nd, and are trained with the losses of their kind.
+stages scenes of 320 in a 32nd (that ends in _800: of 800 in a 64th), and are trained with the losses
+of their kind; kd of detectors adds the distance of C3 to C5 to that.
 
 Examples:
   kd bench step
@@ -62,7 +63,7 @@ pub enum Row {
 
 /// Narrow and wide residual networks and one of depthwise convolutions, alone and in pairs; then torchvision's
 /// networks for large images, transformers, text, and detectors.
-const ROWS: [Row; 38] = [
+const ROWS: [Row; 40] = [
     Row::Infer("resnet20"),
     Row::Infer("resnet56"),
     Row::Infer("resnet8x4"),
@@ -101,8 +102,13 @@ const ROWS: [Row; 38] = [
     Row::Infer("ssd300_vgg16"),
     Row::Train("ssd300_vgg16"),
     Row::Infer("fasterrcnn_resnet50_fpn"),
+    Row::Infer("fasterrcnn_resnet50_fpn_800"),
     Row::Train("fasterrcnn_resnet18_fpn"),
+    Row::Distil("fasterrcnn_resnet18_fpn", "ssd300_vgg16_quarter"),
 ];
+
+/// Ends the name of a row of scenes of 800 pixels.
+const LARGE: &str = "_800";
 
 /// The small DINOv2.
 const DINOV2: &str = "vit_small_patch14_dinov2";
@@ -129,6 +135,16 @@ enum Kind {
 impl Row {
     /// The network that is timed, or learns.
     fn name(self) -> &'static str {
+        let name = self.said();
+        name.strip_suffix(LARGE).unwrap_or(name)
+    }
+
+    /// Whether its scenes are of 800 pixels.
+    fn is_large(self) -> bool {
+        self.said().ends_with(LARGE)
+    }
+
+    fn said(self) -> &'static str {
         match self {
             Self::Infer(name)
             | Self::InferOne(name)
@@ -154,6 +170,7 @@ impl Row {
         let part = match (self, self.kind()) {
             (Self::InferOne(_), _) => return 1,
             (_, Kind::Text) => 2,
+            (_, Kind::Scenes) if self.is_large() => 64,
             (_, Kind::Scenes) if name.starts_with("fasterrcnn") => 32,
             (_, Kind::Scenes) => 16,
             (Self::Infer(_) | Self::Train(_), Kind::Images) if name.ends_with("_224") => 8,
@@ -167,6 +184,7 @@ impl Row {
         let name = self.name();
         Ok(match (self, self.kind()) {
             (_, Kind::Text) => 32,
+            (_, Kind::Scenes) if self.is_large() => 800,
             (_, Kind::Scenes) if name.starts_with("fasterrcnn") => 320,
             (_, Kind::Scenes) => 300,
             (Self::Infer(DINOV2) | Self::Distil(DINOV2, _), _) => 98,
@@ -231,8 +249,8 @@ pub fn time(row: Row, batch: usize, repeat: u32, device: &Device) -> Result<Seco
 fn time_of<N: Subject>(row: Row, batch: usize, repeat: u32, device: &Device) -> Result<Seconds> {
     let size = row.size()?;
     let (teacher, objective) = match row {
-        Row::Infer(name) | Row::InferOne(name) => {
-            let network = N::named(name, size, device)?.prepare();
+        Row::Infer(_) | Row::InferOne(_) => {
+            let network = N::named(row.name(), size, device)?.prepare();
             let (input, _) = N::random(batch, size, device)?;
             return timing::repeat(repeat, device, || {
                 network.forward(input.clone(), &Taps::none());

@@ -103,6 +103,15 @@ impl Subject for Detector {
     fn alone() -> Value {
         json!({ "detection_loss": { "weight": 1 } })
     }
+
+    fn distilled() -> Value {
+        let mut losses = Self::alone();
+        for level in 1..4 {
+            losses[format!("c{}", level + 2)] =
+                json!({ "term": "fitnet", "weight": 1, "level": level });
+        }
+        losses
+    }
 }
 
 /// The configuration of a network of the registry, for CIFAR's or ImageNet's images and classes.

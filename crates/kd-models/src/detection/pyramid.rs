@@ -4,10 +4,9 @@ use burn::module::{Initializer, Module};
 use burn::nn::PaddingConfig2d;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::tensor::module::interpolate;
-use burn::tensor::ops::{InterpolateMode, InterpolateOptions, MaxPoolOptions};
+use burn::tensor::ops::{InterpolateMode, InterpolateOptions};
 use burn::tensor::{Device, Tensor};
 use kd_core::draw;
-use kd_kernels::max_pool;
 
 use crate::fused::conv;
 use crate::macs::MacCounter;
@@ -66,19 +65,35 @@ impl Pyramid {
             coarser = Some(sum);
         }
         maps.reverse();
-        if let Some(last) = maps.last().cloned() {
-            let every_second = MaxPoolOptions::new([1, 1]).with_stride([2, 2]);
-            maps.push(max_pool(last, every_second));
-        }
         maps
     }
 
-    /// Counts multiply-accumulates for stages' maps of these sizes; the sizes of the pyramid's maps.
-    pub fn count(&self, macs: &mut MacCounter, stages: &[[usize; 2]]) -> Vec<[usize; 2]> {
+    /// Counts multiply-accumulates for stages' maps of these sizes.
+    pub fn count(&self, macs: &mut MacCounter, stages: &[[usize; 2]]) {
         for (size, (inner, layer)) in stages.iter().zip(self.inner.iter().zip(&self.layer)) {
             macs.branch(*size, inner).branch(*size, layer);
         }
-        let last = stages.last().map(|size| size.map(|side| side.div_ceil(2)));
-        stages.iter().copied().chain(last).collect()
     }
+
+    /// torchvision's name of a path of this module.
+    pub fn reference_key(path: &str) -> String {
+        let mut parts = path.splitn(3, '.');
+        let mut part = || parts.next().unwrap_or_default();
+        format!("backbone.fpn.{}_blocks.{}.0.{}", part(), part(), part())
+    }
+
+    /// What torchvision calls a tensor of a pyramid today; none for a name that is not an older file's.
+    pub fn todays_name(name: &str) -> Option<String> {
+        ["inner", "layer"].iter().find_map(|which| {
+            let start = format!("backbone.fpn.{which}_blocks.");
+            let (place, last) = name.strip_prefix(&start)?.rsplit_once('.')?;
+            let is_old = matches!(last, "weight" | "bias") && !place.contains('.');
+            is_old.then(|| format!("{start}{place}.0.{last}"))
+        })
+    }
+}
+
+/// A map at half the size for each side of these, rounded up.
+pub(super) fn halved(size: [usize; 2]) -> [usize; 2] {
+    size.map(|side| side.div_ceil(2))
 }
