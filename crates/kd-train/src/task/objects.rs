@@ -127,6 +127,22 @@ impl ObjectDetection {
         }))
     }
 
+    /// The network, unless images are smaller than it can read: the last layers of SSD300 have no border.
+    fn fits(&self, model: &str, network: Detector) -> Result<Detector, Error> {
+        let least = match &network {
+            Detector::Ssd(_) => 268,
+            Detector::SsdNormed(_) => 257,
+            _ => 32,
+        };
+        if self.config.size < least {
+            return Err(Error::Recipe(format!(
+                "detection.size = {}: {model} reads images of {least} pixels a side or more",
+                self.config.size
+            )));
+        }
+        Ok(network)
+    }
+
     /// What a network finds in the images of a split, in pixels of these images, best first.
     ///
     /// # Errors
@@ -257,11 +273,14 @@ impl TaskSpec for ObjectDetection {
     }
 
     fn build(&self, model: &str, device: &Device) -> Result<Detector, Error> {
-        Ok(Detector::new(model, self.classes(), device)?)
+        self.fits(model, Detector::new(model, self.classes(), device)?)
     }
 
     fn load(&self, model: &str, path: &Path, device: &Device) -> Result<Detector, Error> {
-        Ok(Detector::from_file(model, self.classes(), path, device)?)
+        self.fits(
+            model,
+            Detector::from_file(model, self.classes(), path, device)?,
+        )
     }
 
     fn save(

@@ -114,7 +114,12 @@ mod tests {
         let draws = resample_coco(&objects, &found, 1, 40, 300);
         let draws: Vec<f64> = draws.into_iter().map(Option::unwrap).collect();
         let mean = draws.iter().sum::<f64>() / 300.0;
-        assert!((mean - figure).abs() < 0.02, "{mean} for {figure}");
+        // Precision is made to fall, from which sets in which hits come by chance gain more than this one, where every third
+        // image is missed.
+        assert!(
+            (0.0..0.06).contains(&(mean - figure)),
+            "{mean} for {figure}"
+        );
         let spread = draws.iter().map(|d| (d - mean).powi(2)).sum::<f64>() / 299.0;
         // Of a share of two thirds of 40 images it is 7.5 points.
         let spread = spread.sqrt();

@@ -45,6 +45,7 @@ impl Amx {
     }
 
     /// Runs work that [multiplies](multiply) with tiles of these shapes, compiled for the vectors.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables))]
     pub fn run<W: Work>(self, shapes: &Shapes, work: W) {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: `self` is proof of the instructions, and shapes are within a tile's.

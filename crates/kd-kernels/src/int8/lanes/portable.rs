@@ -1,13 +1,21 @@
 //! Arrays of eight values, which any compiler turns into what the target has.
 
 use super::super::finish::round;
-use super::Lanes;
+use super::{Lanes, Work};
 
 const LANES: usize = 8;
 
 /// Needs no special instruction, and so no proof.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Portable;
+
+impl Portable {
+    /// Runs work.
+    #[inline]
+    pub fn run<W: Work>(self, work: W) {
+        work.run(self);
+    }
+}
 
 #[inline(always)]
 fn zip(a: [f32; LANES], b: [f32; LANES], f: impl Fn(f32, f32) -> f32) -> [f32; LANES] {

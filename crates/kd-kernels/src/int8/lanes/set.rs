@@ -109,7 +109,7 @@ impl IntegerSet {
             Set::Avx2(s) => s.run(work),
             #[cfg(target_arch = "aarch64")]
             Set::Neon(s) => s.run(work),
-            Set::Portable(s) => work.run(s),
+            Set::Portable(s) => s.run(work),
         }
     }
 }
