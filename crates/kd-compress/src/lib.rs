@@ -4,6 +4,7 @@
 //! gradients; [`observe`] finds the range of a grid in data; [`integer`] runs networks on grids with integers.
 
 mod error;
+mod geometry;
 #[cfg(feature = "flex")]
 pub mod integer;
 pub mod observe;

@@ -4,6 +4,7 @@ use kd_export::trace::{Graph, Node, Values};
 use kd_kernels::int8::{Convolution, ConvolutionSpec, IntegerError, IntegerSet, Map};
 
 use super::compile::{Wrong, wrong};
+use crate::geometry::Geometry;
 
 /// The largest integer of a bias, which leaves as much for the sum.
 const MOST: f32 = (1 << 30) as f32;
@@ -15,10 +16,7 @@ pub(super) struct Layer {
     levels: Vec<i8>,
     scales: Vec<f32>,
     bias: Vec<f32>,
-    stride: [usize; 2],
-    padding: [usize; 2],
-    dilation: [usize; 2],
-    groups: usize,
+    geometry: Geometry,
 }
 
 impl Layer {
@@ -87,42 +85,25 @@ impl Layer {
             levels: vec![],
             scales: vec![],
             bias: vec![],
-            stride: [1; 2],
-            padding: [0; 2],
-            dilation: [1; 2],
-            groups: 1,
+            geometry: Geometry::LINEAR,
         }
     }
 
     fn convolution(node: &Node) -> Result<Self, Wrong> {
-        let pair = |name: &str, default: i64| {
-            let values = node.ints(name, &[default; 2]);
-            [values[0] as usize, values[values.len() - 1] as usize]
-        };
-        let pads = node.ints("pads", &[0; 4]);
-        let [top, left, bottom, right] = pads[..] else {
-            return wrong("a convolution along other than two axes");
-        };
-        if [top, left] != [bottom, right] {
-            return wrong("padding that differs from side to side");
-        }
         Ok(Self {
-            stride: pair("strides", 1),
-            padding: [top as usize, left as usize],
-            dilation: pair("dilations", 1),
-            groups: node.int("group", 1) as usize,
+            geometry: Geometry::of(node).or_else(wrong)?,
             ..Self::linear()
         })
     }
 
     /// Pixels of the number 0 that it reads on a side.
     pub fn border(&self) -> usize {
-        self.padding[0].max(self.padding[1])
+        self.geometry.padding[0].max(self.geometry.padding[1])
     }
 
     /// Inputs of all groups.
     pub fn inputs(&self) -> usize {
-        self.shape[1] * self.groups
+        self.shape[1] * self.geometry.groups
     }
 
     /// The layer with packed weights.
@@ -161,10 +142,10 @@ impl Layer {
                 weight_scales: &scales,
                 bias: &bias,
                 kernel: [height, width],
-                stride: self.stride,
-                padding: self.padding,
-                dilation: self.dilation,
-                groups: self.groups,
+                stride: self.geometry.stride,
+                padding: self.geometry.padding,
+                dilation: self.geometry.dilation,
+                groups: self.geometry.groups,
                 clip,
             },
         )

@@ -21,6 +21,7 @@ use kd_kernels::layers::{LayerGrid, watched};
 use kd_models::{Backbone, Network};
 
 use super::on_grid;
+use crate::geometry::Geometry;
 use crate::prune::{filled, parameters};
 
 /// Pixels of an image whose outputs count, of a convolution.
@@ -61,11 +62,8 @@ struct Layer {
     outputs: usize,
     /// Of a group.
     inputs: usize,
-    groups: usize,
     kernel: [usize; 2],
-    stride: [usize; 2],
-    padding: [usize; 2],
-    dilation: [usize; 2],
+    geometry: Geometry,
     /// Whether outputs are the last axis of the weight.
     turned: bool,
 }
@@ -78,33 +76,19 @@ impl Layer {
             return Some(Self {
                 outputs,
                 inputs,
-                groups: 1,
                 kernel: [1; 2],
-                stride: [1; 2],
-                padding: [0; 2],
-                dilation: [1; 2],
+                geometry: Geometry::LINEAR,
                 turned: true,
             });
         }
         let &[outputs, inputs, height, width] = shape else {
             return None;
         };
-        let pair = |name: &str| {
-            let values = node.ints(name, &[1; 2]);
-            [values[0] as usize, values[values.len() - 1] as usize]
-        };
-        let pads = node.ints("pads", &[0; 4]);
-        let &[top, left, bottom, right] = &pads[..] else {
-            return None;
-        };
-        ([top, left] == [bottom, right]).then(|| Self {
+        Some(Self {
             outputs,
             inputs,
-            groups: node.int("group", 1) as usize,
             kernel: [height, width],
-            stride: pair("strides"),
-            padding: [top as usize, left as usize],
-            dilation: pair("dilations"),
+            geometry: Geometry::of(node).ok()?,
             turned: false,
         })
     }
@@ -117,34 +101,41 @@ impl Layer {
     /// What outputs of a batch read, `[groups, samples, weights]`.
     fn samples(&self, data: &TensorData, grid: &LayerGrid) -> TensorData {
         let values: Vec<f32> = data.iter::<f32>().map(|v| on_grid(grid, v).0).collect();
-        let channels = self.inputs * self.groups;
+        let channels = self.inputs * self.geometry.groups;
         let [height, width] = match data.shape()[..] {
             [_, _, height, width] => [height, width],
             _ => [1; 2],
         };
         let images = values.len() / (channels * height * width);
         let places = |axis: usize, size: usize| {
-            let reach = (self.kernel[axis] - 1) * self.dilation[axis] + 1;
-            (size + 2 * self.padding[axis]).saturating_sub(reach) / self.stride[axis] + 1
+            let reach = (self.kernel[axis] - 1) * self.geometry.dilation[axis] + 1;
+            (size + 2 * self.geometry.padding[axis]).saturating_sub(reach)
+                / self.geometry.stride[axis]
+                + 1
         };
         let (down, across) = (places(0, height), places(1, width));
         let all = down * across;
         let count = all.min(PLACES);
-        let mut samples = Vec::with_capacity(images * count * self.groups * self.weights());
-        for group in 0..self.groups {
+        let mut samples =
+            Vec::with_capacity(images * count * self.geometry.groups * self.weights());
+        for group in 0..self.geometry.groups {
             for image in 0..images {
                 for place in 0..count {
                     // Evenly over the map, elsewhere in each image.
                     let at = (place * all / count + image) % all;
-                    let corner = [at / across * self.stride[0], at % across * self.stride[1]];
+                    let corner = [
+                        at / across * self.geometry.stride[0],
+                        at % across * self.geometry.stride[1],
+                    ];
                     for input in 0..self.inputs {
                         let map = (image * channels + group * self.inputs + input) * height;
                         for y in 0..self.kernel[0] {
-                            let row = corner[0] + y * self.dilation[0];
+                            let row = corner[0] + y * self.geometry.dilation[0];
                             for x in 0..self.kernel[1] {
-                                let column = corner[1] + x * self.dilation[1];
+                                let column = corner[1] + x * self.geometry.dilation[1];
                                 let inside = |at: usize, axis: usize, size: usize| {
-                                    at.checked_sub(self.padding[axis]).filter(|at| *at < size)
+                                    at.checked_sub(self.geometry.padding[axis])
+                                        .filter(|at| *at < size)
                                 };
                                 let pixel = inside(row, 0, height).zip(inside(column, 1, width));
                                 samples.push(match pixel {
@@ -157,12 +148,15 @@ impl Layer {
                 }
             }
         }
-        TensorData::new(samples, [self.groups, images * count, self.weights()])
+        TensorData::new(
+            samples,
+            [self.geometry.groups, images * count, self.weights()],
+        )
     }
 
     /// Puts weights on their grids; `moments` are `[groups, weights, weights]`.
     fn round(&self, values: &mut [f64], high: i32, moments: &[f32]) {
-        let (each, of_group) = (self.weights(), self.outputs / self.groups);
+        let (each, of_group) = (self.weights(), self.outputs / self.geometry.groups);
         for output in 0..self.outputs {
             let place = |weight: usize| match self.turned {
                 true => weight * self.outputs + output,
@@ -334,11 +328,13 @@ mod tests {
         let layer = Layer {
             outputs: 2,
             inputs: 1,
-            groups: 2,
             kernel: [2, 2],
-            stride: [2; 2],
-            padding: [1; 2],
-            dilation: [1; 2],
+            geometry: Geometry {
+                stride: [2; 2],
+                padding: [1; 2],
+                dilation: [1; 2],
+                groups: 2,
+            },
             turned: false,
         };
         let grid = LayerGrid {

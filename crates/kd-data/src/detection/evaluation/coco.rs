@@ -5,9 +5,10 @@ use super::matching::{Scene, THRESHOLDS, Verdict};
 use super::{FoundObject, TrueObject};
 
 /// Detections of a class in an image that count, at most.
-pub(super) const MOST: [usize; 3] = [1, 10, 100];
+const MOST: [usize; 3] = [1, 10, 100];
 /// Ranges of areas in pixels², ends included: all, small, medium, large.
-const AREAS: [[f64; 2]; 4] = [[0.0, 1e10], [0.0, 1024.0], [1024.0, 9216.0], [9216.0, 1e10]];
+pub(super) const AREAS: [[f64; 2]; 4] =
+    [[0.0, 1e10], [0.0, 1024.0], [1024.0, 9216.0], [9216.0, 1e10]];
 
 /// What COCO's evaluation says, each figure from 0 to 1; none where there is no object that counts, which
 /// `pycocotools` writes as −1.

@@ -119,7 +119,7 @@ pub(in super::super) unsafe fn multiply<const V: usize>(
     chunk: usize,
     column: usize,
 ) {
-    /// `$two` stands for what the second register of outputs needs, `$size` for the bytes of a tile of pixels' sums.
+    /// `$size` stands for the bytes of a tile of pixels' sums, the lists for what the second register of outputs needs.
     macro_rules! multiply {
         ($size:literal, [$($begin:literal),*], [$($load:literal)?], [$($first:literal)?], [$($second:literal)?], [$($end:literal),*]) => {
             asm!(
